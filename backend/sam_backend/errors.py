@@ -1,0 +1,33 @@
+"""Errors a user can act on: one sentence that says what was expected, what came, and what to do."""
+
+
+class SamInspectError(Exception):
+    """A user's or an outside system's mistake, told in one clear sentence.
+
+    The service answers with `status` and the sentence; the command line prints the sentence and exits 1.
+    Anything that is not a `SamInspectError` is a bug of ours.
+    """
+
+    status = 500
+
+
+class BadRequestError(SamInspectError):
+    """What the caller sent cannot be served as it is (HTTP 400)."""
+
+    status = 400
+
+
+class ImageServerError(SamInspectError):
+    """The server that holds an image refused, broke off or did not answer (HTTP 502)."""
+
+    status = 502
+
+
+class UnknownModelError(BadRequestError):
+    """No segmenter has this name."""
+
+
+class WeightsError(SamInspectError):
+    """A checkpoint is missing, corrupt or cannot be downloaded."""
+
+    status = 503

@@ -1,0 +1,1 @@
+"""How a model learns: scenes, simulated prompts, losses, the trainer."""

@@ -1,0 +1,139 @@
+"""The one protocol behind which models differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.errors import BadRequestError
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+ImageArray = NDArray[np.uint8]
+
+POSITIVE = 1
+NEGATIVE = 0
+
+
+def _no_points() -> FloatArray:
+    return np.zeros((0, 2), np.float32)
+
+
+def _no_labels() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What an annotator pointed at, in pixels of the original, EXIF-turned image (x right, y down).
+
+    Attributes
+    ----------
+    points : (N, 2) float32, xy; (0, 2) for none.
+    labels : (N,) int, 1 for a positive and 0 for a negative point.
+    box : (4,) float32 xyxy, half-open, or None.
+    logits : (h, w) float32, low-resolution logits of an earlier answer for the same image by the same
+        segmenter, fed back as the mask prompt; or None.
+    text : what to look for, in words, or None.
+
+    Raises
+    ------
+    BadRequestError
+        If there is nothing in the prompt, or shapes, labels or the box make no sense.
+    """
+
+    points: FloatArray = field(default_factory=_no_points)
+    labels: NDArray[np.int64] = field(default_factory=_no_labels)
+    box: FloatArray | None = None
+    logits: FloatArray | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, np.float32).reshape(-1, 2)
+        labels = np.asarray(self.labels, np.int64).reshape(-1)
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "labels", labels)
+        if len(points) != len(labels):
+            raise BadRequestError(f"A prompt needs one label a point; got {len(points)} points, {len(labels)} labels.")
+        if not np.isin(labels, (NEGATIVE, POSITIVE)).all():
+            raise BadRequestError(f"Point labels are 1 (positive) or 0 (negative); got {sorted(set(labels.tolist()))}.")
+        if self.box is not None:
+            box = np.asarray(self.box, np.float32).reshape(-1)
+            object.__setattr__(self, "box", box)
+            if box.shape != (4,) or not (box[2] > box[0] and box[3] > box[1]):
+                raise BadRequestError(f"A box is x0, y0, x1, y1 with x1 > x0 and y1 > y0; got {box.tolist()}.")
+        if not len(points) and self.box is None and self.logits is None and not self.text:
+            raise BadRequestError("A prompt needs at least one point, a box, logits or a text; got none of them.")
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether it is a lone click, to which SAM answers with several masks rather than one."""
+        return len(self.points) == 1 and self.box is None and self.logits is None
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """An encoded image: plain arrays, so that any cache can hold it and any process can decode it.
+
+    Attributes
+    ----------
+    arrays : what the segmenter's decoder needs, by name.
+    size : (height, width) of the original image in pixels.
+    """
+
+    arrays: Mapping[str, NDArray[np.generic]]
+    size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """A segmenter's answer to one prompt, best guess not necessarily first.
+
+    Attributes
+    ----------
+    masks : (K, H, W) bool, in pixels of the original image.
+    predicted_iou : (K,) float32, the model's own estimate of each mask's IoU with what was meant.
+    logits : (K, h, w) float32, low-resolution logits, to be fed back as `Prompt.logits`.
+    """
+
+    masks: BoolArray
+    predicted_iou: FloatArray
+    logits: FloatArray
+
+    @property
+    def best(self) -> int:
+        """Index of the mask with the highest predicted IoU."""
+        return int(np.argmax(self.predicted_iou))
+
+
+class Segmenter(Protocol):
+    """A model that encodes an image once and answers many prompts on it."""
+
+    @property
+    def name(self) -> str:
+        """What a user calls it: `nano`, `sam:vit_b`, `grabcut`."""
+
+    @property
+    def version(self) -> str:
+        """Name and a hash of the weights: two segmenters with one version give the same masks."""
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Encode an image: uint8 RGB (H, W, 3)."""
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt, in one batched call.
+
+        `multimask` True gives every prompt SAM's three masks, False its single mask; None, the default, gives
+        three to an ambiguous prompt (a lone click) and one to every other, as SAM was trained.
+        """

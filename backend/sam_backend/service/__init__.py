@@ -1,0 +1,1 @@
+"""The HTTP application: routes, authentication, metrics; no model or region logic of its own."""

@@ -1,0 +1,1 @@
+"""Measures how far SAM falls short on industrial images."""
