@@ -1,0 +1,136 @@
+"""From a mask to the outlines and shapes that Label Studio draws: rings, ellipses, boxes, all in per cent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.segmenters.protocol import BoolArray
+
+# A component smaller than this part of the largest is a speck of the model, not a part of the object.
+SPECK_FRACTION = 0.01
+# Simplification of a ring, in pixels: tried from coarse to none until the ring is close enough to its component.
+TOLERANCES = (1.0, 0.5, 0.25)
+RING_IOU = 0.95
+
+Ring = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse in per cent: centre, radius along each axis of its own frame, degrees that frame is turned clockwise.
+
+    `radius_x` is in per cent of the image's width and `radius_y` of its height, whatever the turn.
+    """
+
+    x: float
+    y: float
+    radius_x: float
+    radius_y: float
+    rotation: float
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """An upright rectangle in per cent, by its top left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def without_specks(mask: BoolArray) -> BoolArray:
+    """Return the mask (H, W) without components (8-connected) below `SPECK_FRACTION` of the largest one's area."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    kept = areas >= SPECK_FRACTION * areas.max()
+    kept[0] = False
+    clean: BoolArray = kept[labels]
+    return clean
+
+
+def rings(mask: BoolArray) -> list[Ring]:
+    """Return the outer ring of each component (8-connected) of a mask (H, W), not empty, in per cent, largest first.
+
+    A ring runs along the edges of pixels, so that even a line of single pixels encloses its area, and is then
+    simplified (Douglas and Peucker) by at most 1 px, and by less where its IoU with the component, holes filled,
+    would fall below `RING_IOU`. Label Studio's polygons have no holes, so neither do these.
+    """
+    y0, x0, y1, x1 = _bounds(mask)
+    # On a lattice of half pixels a pixel is a block of 3 x 3 knots, whose outer knots are the pixel's own corners:
+    # a contour through the outermost knots is therefore one along the edges of pixels.
+    knots = np.zeros((2 * (y1 - y0) + 1, 2 * (x1 - x0) + 1), np.uint8)
+    knots[1::2, 1::2] = mask[y0:y1, x0:x1]
+    knots = cv2.dilate(knots, np.ones((3, 3), np.uint8))
+    contours, _ = cv2.findContours(knots, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    height, width = mask.shape
+    scale = np.array((100 / width, 100 / height))
+    return [
+        (((_simplified(contour).reshape(-1, 2) / 2 + (x0, y0)) * scale).tolist())
+        for contour in sorted(contours, key=cv2.contourArea, reverse=True)
+    ]
+
+
+def bounding_rectangle(mask: BoolArray) -> Rectangle:
+    """Return the tightest rectangle around a mask (H, W), not empty; its far edges lie beyond the last pixels."""
+    height, width = mask.shape
+    y0, x0, y1, x1 = _bounds(mask)
+    return Rectangle(x0 / width * 100, y0 / height * 100, (x1 - x0) / width * 100, (y1 - y0) / height * 100)
+
+
+def fitted_ellipse(mask: BoolArray) -> Ellipse:
+    """Return the ellipse with the same centre and second moments as a mask (H, W), not empty.
+
+    A radius is twice the standard deviation along its axis. A pixel is a unit square, which adds 1/12 to the variances;
+    so a mask that is an ellipse gets its own radii back, and a single pixel one of about its size.
+    """
+    ys, xs = np.nonzero(mask)
+    height, width = mask.shape
+    centre = xs.mean() + 0.5, ys.mean() + 0.5
+    covariance = np.cov(np.stack([xs, ys]), bias=True) + np.eye(2) / 12
+    variances, axes = np.linalg.eigh(covariance)
+    # Of the two axes the one closer to the horizontal is x: it turns least, and its radius is a share of the width.
+    first = int(np.argmax(np.abs(axes[0])))
+    along = axes[:, first] * (1 if axes[0, first] >= 0 else -1)
+    radii = 2 * np.sqrt(variances[[first, 1 - first]])
+    return Ellipse(
+        x=centre[0] / width * 100,
+        y=centre[1] / height * 100,
+        # Label Studio allows at most half the image.
+        radius_x=min(50.0, float(radii[0]) / width * 100),
+        radius_y=min(50.0, float(radii[1]) / height * 100),
+        rotation=float(np.degrees(np.arctan2(along[1], along[0]))) % 360,
+    )
+
+
+def _bounds(mask: BoolArray) -> tuple[int, int, int, int]:
+    """Return y0, x0, y1, x1, half-open, of a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _simplified(contour: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Drop the points of a contour on the half-pixel lattice that its shape does not need."""
+    filled = _filled(contour, contour)
+    for tolerance in TOLERANCES:
+        simple: NDArray[np.int32] = cv2.approxPolyDP(contour, 2 * tolerance, closed=True)
+        if len(simple) > 2:
+            drawn = _filled(simple, contour)
+            if np.count_nonzero(drawn & filled) >= RING_IOU * np.count_nonzero(drawn | filled):
+                return simple
+    return contour
+
+
+def _filled(ring: NDArray[np.int32], frame: NDArray[np.int32]) -> BoolArray:
+    """Rasterise a ring on the half-pixel lattice to the pixels whose centres it encloses, within the frame's bounds."""
+    x, y, width, height = cv2.boundingRect(frame)
+    knots = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(knots, [ring - (x, y)], 1)
+    return knots[1::2, 1::2].astype(bool)

@@ -1,0 +1,196 @@
+"""What an annotator drew with smart tools, from an interactive request's `context.result` to a segmenter's prompt."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.config import SHAPES, LabelingConfig, Target
+from sam_backend.labelstudio.strokes import points_along
+from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, FloatArray, Prompt
+
+_LOG = logging.getLogger(__name__)
+# Label Studio computes per cents in floating point: a click on the very edge may come out a hair beyond it.
+_EDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Click:
+    """A point, in per cent of the image's width and height."""
+
+    x: float
+    y: float
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A rectangle, an ellipse or a polygon: its points in per cent, all turned clockwise by `rotation` degrees."""
+
+    points: tuple[tuple[float, float], ...]
+    rotation: float = 0.0
+    pivot: tuple[float, float] = (0.0, 0.0)
+
+    def bounds(self, size: tuple[int, int]) -> FloatArray:
+        """Return the axis-aligned bounds, xyxy in pixels, within an image of `size` (H, W).
+
+        It is pixels that are turned, not per cents, so the bounds depend on the image's shape.
+
+        Raises
+        ------
+        BadRequestError
+            If all of it lies outside the image.
+        """
+        height, width = size
+        scale = np.array((width, height)) / 100
+        pivot = np.array(self.pivot) * scale
+        angle = math.radians(self.rotation)
+        turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
+        points = (np.array(self.points) * scale - pivot) @ turn + pivot
+        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        clipped: FloatArray = box.clip(0, (width, height, width, height)).astype(np.float32)
+        if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
+            raise BadRequestError(
+                f"The box must overlap the image of {width} x {height} pixels; "
+                f"it spans x {box[0]:.1f} to {box[2]:.1f} and y {box[1]:.1f} to {box[3]:.1f}."
+            )
+        return clipped
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn, in per cent of the image, in the order in which it was drawn.
+
+    Attributes
+    ----------
+    target : the image it was drawn on, and the controls that take the mask.
+    clicks : the points, oldest first.
+    box : the box drawn last, or None.
+    label : the label chosen for it, known to the target, or None.
+    item_index : which image of a list it was drawn on; None where the image is not of a list.
+    original_size : (height, width) that Label Studio took the image to have, or None if it did not say.
+    """
+
+    target: Target
+    clicks: tuple[Click, ...] = ()
+    box: Outline | None = None
+    label: str | None = None
+    item_index: int | None = None
+    original_size: tuple[int, int] | None = None
+
+    def to_prompt(self, size: tuple[int, int]) -> Prompt:
+        """Return the prompt in pixels of the image, whose real `size` is (H, W).
+
+        Raises
+        ------
+        BadRequestError
+            If the box lies outside the image.
+        """
+        height, width = size
+        if self.original_size not in (None, size):
+            _LOG.warning(
+                "Label Studio takes the image to be %s pixels high and wide, but it is %s; "
+                "per cents are read on the real one.",
+                self.original_size,
+                size,
+            )
+        points = np.array([(click.x * width, click.y * height) for click in self.clicks], np.float32).reshape(-1, 2)
+        return Prompt(
+            # A click on the right or bottom edge still means the last pixel.
+            points=(points / 100).clip(0, (width - 0.5, height - 0.5)),
+            labels=np.array([POSITIVE if click.positive else NEGATIVE for click in self.clicks], np.int64),
+            box=self.box.bounds(size) if self.box else None,
+        )
+
+
+def read_drawn(context_result: Sequence[Mapping[str, Any]] | None, config: LabelingConfig) -> Drawn | None:
+    """Read the regions just drawn; None if there is nothing that could prompt a segmenter.
+
+    Key points become clicks, rectangles, ellipses and polygons boxes, and brush or bitmask strokes positive clicks
+    along them. Of several boxes the last one counts: Label Studio sends every box that was not yet accepted. Regions
+    of other kinds (a `Labels` result, a choice or a text about the region) prompt nothing.
+
+    Raises
+    ------
+    BadRequestError
+        If a region misses a coordinate, is of no size or outside the image, or has a label that the config lacks.
+    """
+    clicks: list[Click] = []
+    box: Outline | None = None
+    label: str | None = None
+    last: Mapping[str, Any] | None = None
+    for region in context_result or ():
+        kind = str(region.get("type"))
+        shape = kind.removesuffix("labels")
+        value = region.get("value")
+        if not isinstance(value, Mapping):
+            raise BadRequestError(f"A drawn region needs a value with its coordinates; got {value!r}.")
+        label = _label(value, kind) or label
+        if shape == "keypoint":
+            clicks.append(_click(value, positive=region.get("is_positive") is not False))
+        elif shape in ("brush", "bitmask"):
+            clicks.extend(Click(x, y) for x, y in points_along(value, shape, _size(region)))
+        elif shape in SHAPES:
+            box = _outline(value, shape)
+        else:
+            continue
+        last = region
+    if last is None or not (clicks or box):
+        return None
+    target = config.target(last.get("to_name"))
+    target.output(label)
+    return Drawn(target, tuple(clicks), box, label, last.get("item_index"), _size(last))
+
+
+def _label(value: Mapping[str, Any], kind: str) -> str | None:
+    # A bare shape carries the label that was chosen for it under `labels`.
+    labels = value.get(kind if kind.endswith("labels") else "labels")
+    return str(labels[0]) if isinstance(labels, list) and labels else None
+
+
+def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
+    size = region.get("original_height"), region.get("original_width")
+    return size if all(isinstance(side, int) and side > 0 for side in size) else None  # type: ignore[return-value]
+
+
+def _number(value: Mapping[str, Any], name: str, what: str, default: float | None = None) -> float:
+    number = value.get(name, default)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise BadRequestError(f"{what} needs a number for '{name}', in per cent of the image; got {number!r}.")
+    return float(number)
+
+
+def _click(value: Mapping[str, Any], *, positive: bool) -> Click:
+    x, y = (_number(value, axis, "A key point") for axis in "xy")
+    if not (-_EDGE <= x <= 100 + _EDGE and -_EDGE <= y <= 100 + _EDGE):
+        raise BadRequestError(f"A key point must lie inside the image, within 0 to 100 per cent; got x {x:g}, y {y:g}.")
+    return Click(x, y, positive)
+
+
+def _outline(value: Mapping[str, Any], shape: str) -> Outline:
+    what = f"An {shape}" if shape == "ellipse" else f"A {shape}"
+    rotation = _number(value, "rotation", what, 0.0)
+    if shape == "polygon":
+        points = value.get("points")
+        if not isinstance(points, list) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in points):
+            raise BadRequestError(f"A polygon needs a list of points, each x and y; got {points!r}.")
+        named = [{"x": x, "y": y} for x, y in points]
+        outline = Outline(tuple((_number(point, "x", what), _number(point, "y", what)) for point in named))
+    elif shape == "ellipse":
+        x, y, a, b = (_number(value, name, what) for name in ("x", "y", "radiusX", "radiusY"))
+        angles = np.linspace(0, 2 * math.pi, 360, endpoint=False).tolist()
+        around = tuple((x + a * math.cos(angle), y + b * math.sin(angle)) for angle in angles)
+        outline = Outline(around if min(a, b) > 0 else (), rotation, (x, y))
+    else:
+        x, y, width, height = (_number(value, name, what) for name in ("x", "y", "width", "height"))
+        corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+        outline = Outline(corners if min(width, height) > 0 else (), rotation, (x, y))
+    if not all(len(set(axis)) > 1 for axis in zip(*outline.points, strict=True)) or not outline.points:
+        raise BadRequestError(f"{what} needs a width and a height above zero; draw it again, a little larger.")
+    return outline

@@ -1,0 +1,151 @@
+"""Label Studio's brush masks: thi.ng/rle-pack over RGBA bytes, where a pixel of the mask is four equal bytes.
+
+The bit stream, most significant bit first: the number of bytes (32 bits), the bits of a value less one (5), four run
+sizes less one (4 bits each), and then chunks: 1 for a run or 0 for literals (1 bit), which run size counts it (2),
+the count less one (that many bits), and one value for a run or `count` values for literals.
+"""
+
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.errors import BadRequestError
+from sam_backend.segmenters.protocol import BoolArray
+
+_CHANNELS = 4
+_VALUE_BITS = 8
+_MAX_COUNT_BITS = 16
+_HEADER_BITS = 32 + 5 + 4 * 4
+
+
+def encode_rle(mask: BoolArray) -> list[int]:
+    """Encode a mask (H, W) bool as Label Studio's brush expects it: 255 in all four channels where it is true.
+
+    Returns
+    -------
+    The bytes of the bit stream, each 0-255. The four run sizes are chosen for this mask, so that the stream is as
+    short as the format allows without literals, which a mask's runs of at least four bytes never need.
+    """
+    pixels = np.ascontiguousarray(mask, bool).ravel()
+    lengths, values = _runs(pixels)
+    counts = lengths * _CHANNELS - 1
+    needed = _bit_length(counts)
+    sizes = _best_sizes(np.bincount(needed, minlength=_MAX_COUNT_BITS + 1)[1:])
+    which = np.searchsorted(sizes, needed)
+    size = np.asarray(sizes)[which]
+
+    codes = ((0b100 | which) << size | counts) << _VALUE_BITS | values
+    widths = 3 + size + _VALUE_BITS
+    header = pixels.size * _CHANNELS
+    for value, width in ((_VALUE_BITS - 1, 5), *((size - 1, 4) for size in sizes)):
+        header = header << width | value
+    header_bits = np.unpackbits(np.frombuffer(header.to_bytes(7, "big"), np.uint8))[-_HEADER_BITS:]
+    # Left-aligned in 32 bits, every code's bits are the first `width` of its row.
+    rows = np.unpackbits((codes << 32 - widths).astype(">u4").view(np.uint8)).reshape(-1, 32)
+    bits = rows[np.arange(32) < widths[:, None]]
+    packed: list[int] = np.packbits(np.concatenate([header_bits, bits])).tolist()
+    return packed
+
+
+def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
+    """Decode a brush region of an image of `size` (H, W) to a mask: true where alpha is 128 or more.
+
+    Raises
+    ------
+    BadRequestError
+        If the bytes are not such a stream, or are the mask of an image of another size.
+    """
+    height, width = size
+    expected = height * width * _CHANNELS
+    try:
+        data = bytes(rle)
+    except (TypeError, ValueError) as error:
+        raise BadRequestError("A brush mask is a list of bytes from 0 to 255; got something else.") from error
+    total = int.from_bytes(data[:4], "big")
+    if len(data) < 7 or total != expected:
+        raise BadRequestError(
+            f"The brush mask holds {total} bytes, but an image of {width} x {height} pixels needs {expected}; "
+            "was it drawn on another image?"
+        )
+    lengths, values = _read_chunks(data, total)
+    # Alpha is every fourth byte, so as many alpha bytes end within the first n bytes as four goes into n.
+    opaque = np.frombuffer(values, np.uint8) >= 128
+    return np.repeat(opaque, np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0)).reshape(height, width)
+
+
+def _runs(pixels: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lengths in pixels and the values (0 or 255) of the runs; none counts more bytes than 16 bits do."""
+    if not pixels.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    starts = np.concatenate([[0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1])
+    lengths = np.diff(starts, append=pixels.size)
+    values = pixels[starts] * np.int64(255)
+    longest = (1 << _MAX_COUNT_BITS) // _CHANNELS
+    pieces = (lengths + longest - 1) // longest
+    last = np.cumsum(pieces) - 1
+    split = np.full(int(pieces.sum()), longest, np.int64)
+    split[last] = lengths - (pieces - 1) * longest
+    return split, np.repeat(values, pieces)
+
+
+def _bit_length(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bits that hold each count, at least 1."""
+    exponents: NDArray[np.int64] = np.frexp(counts.astype(np.float64))[1].astype(np.int64)
+    return np.maximum(exponents, 1)
+
+
+@lru_cache
+def _size_choices() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All sets of four run sizes that hold 16 bits (C, 4), and what each makes of every bit length 1-16 (C, 16)."""
+    sizes = np.array([(*three, _MAX_COUNT_BITS) for three in combinations(range(1, _MAX_COUNT_BITS), 3)], np.int64)
+    needed = np.arange(1, _MAX_COUNT_BITS + 1)
+    fits = sizes[:, None, :] >= needed[None, :, None]
+    return sizes, np.where(fits, sizes[:, None, :], _MAX_COUNT_BITS).min(axis=2)
+
+
+def _best_sizes(histogram: NDArray[np.int64]) -> list[int]:
+    """Choose the four run sizes that spend the fewest bits on counts, given how many need 1, 2, ... 16 bits."""
+    sizes, spent = _size_choices()
+    best: list[int] = sizes[int(np.argmin(spent @ histogram))].tolist()
+    return best
+
+
+def _read_chunks(data: bytes, total: int) -> tuple[NDArray[np.int64], bytes]:
+    """Return the length and the value of every run and literal (length 1) of the stream."""
+    end = len(data) * 8
+    padded = data + bytes(8)
+
+    def read(position: int, width: int) -> int:
+        first = position >> 3
+        window = int.from_bytes(padded[first : first + 4], "big")
+        return window >> (32 - width - (position & 7)) & ((1 << width) - 1)
+
+    if read(32, 5) + 1 != _VALUE_BITS:
+        raise BadRequestError("A brush mask has values of 8 bits; this one is packed otherwise or damaged.")
+    sizes = [read(position, 4) + 1 for position in range(37, _HEADER_BITS, 4)]
+    lengths: list[int] = []
+    values = bytearray()
+    position, filled = _HEADER_BITS, 0
+    while filled < total:
+        kind = read(position, 3)
+        size = sizes[kind & 3]
+        count = read(position + 3, size) + 1
+        position += 3 + size
+        if kind >> 2:
+            lengths.append(count)
+            values.append(read(position, _VALUE_BITS))
+            position += _VALUE_BITS
+        else:
+            lengths.extend([1] * count)
+            stop = position + count * _VALUE_BITS
+            window = int.from_bytes(padded[position >> 3 : (stop + 7) >> 3], "big") >> (-stop & 7)
+            values += (window & ((1 << count * _VALUE_BITS) - 1)).to_bytes(count, "big")
+            position = stop
+        filled += count
+        if position > end:
+            raise BadRequestError("The brush mask breaks off before its last pixel; was it cut short on the way?")
+    if filled != total:
+        raise BadRequestError("The brush mask's last run goes beyond its last pixel; it is damaged.")
+    return np.asarray(lengths, np.int64), bytes(values)

@@ -1,0 +1,59 @@
+"""Points along a brush stroke: a segmenter that knows clicks and boxes is told where the stroke went."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.bitmask import decode_bitmask
+from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.segmenters.protocol import BoolArray
+from sam_backend.settings import settings
+
+_MAX_POINTS = 5
+
+
+def points_along(value: Mapping[str, Any], shape: str, size: tuple[int, int] | None) -> list[tuple[float, float]]:
+    """Return up to five points spread along the middle of a stroke, xy in per cent; none for an empty stroke.
+
+    Parameters
+    ----------
+    value : the region's value, with `rle` for the shape `brush` or `imageDataURL` for `bitmask`.
+    shape : `brush` or `bitmask`.
+    size : (height, width) that Label Studio took the image to have.
+
+    Raises
+    ------
+    BadRequestError
+        If the stroke or its image's size is missing, damaged or too large.
+    """
+    if size is None or size[0] * size[1] > settings().max_image_pixels:
+        raise BadRequestError(f"A stroke needs the original_width and original_height of its image; got {size}.")
+    mask = (
+        decode_rle(value.get("rle", []), size)
+        if shape == "brush"
+        else decode_bitmask(str(value.get("imageDataURL")), size)
+    )
+    height, width = size
+    return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _spread(mask)]
+
+
+def _spread(mask: BoolArray) -> list[tuple[int, int]]:
+    """Pick pixels xy: first the deepest of the mask, then each time the one farthest from those picked so far."""
+    if not mask.any():
+        return []
+    # Padded, so that the image's border counts as the mask's edge too.
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    thickness = 2 * float(depth.max())
+    ys, xs = np.nonzero(depth > thickness / 4)
+    picked = [int(np.argmax(depth[ys, xs]))]
+    distance = np.full(len(xs), np.inf)
+    while len(picked) < _MAX_POINTS:
+        distance = np.minimum(distance, np.hypot(xs - xs[picked[-1]], ys - ys[picked[-1]]))
+        farthest = int(np.argmax(distance))
+        if distance[farthest] < thickness:
+            break
+        picked.append(farthest)
+    return [(int(xs[i]), int(ys[i])) for i in picked]
