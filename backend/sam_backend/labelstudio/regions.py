@@ -50,11 +50,11 @@ def make_regions(
         frame["score"] = score
     if item_index is not None:
         frame["item_index"] = item_index
-    return [
-        {"id": uuid4().hex[:10], **frame, **result}
-        for geometry in _geometries(mask, output.control.shape)
-        for result in _results(geometry, output, label)
-    ]
+    regions = []
+    for geometry in _geometries(mask, output.control.shape):
+        region_id = uuid4().hex[:10]
+        regions += [{"id": region_id, **frame, **result} for result in _results(geometry, output, label)]
+    return regions
 
 
 def prediction(regions: Sequence[dict[str, Any]], score: float, model_version: str) -> dict[str, Any]:
