@@ -1,0 +1,105 @@
+"""The demo's project in Label Studio: config, images, backend, pre-annotations; whatever is there already is reused."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import cv2
+
+from sam_backend.demo.api import LabelStudioApi, Task
+from sam_backend.demo.errors import DemoError
+
+BACKEND_TITLE = "SAM Inspect"
+# Label Studio gives a backend 100 s for all tasks of one request.
+_PREDICTION_BATCH = 2
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}  # what Label Studio takes and a browser shows
+_COLOURS = ("#e6194b", "#4363d8", "#3cb44b", "#f58231")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images to annotate, and the classes they are annotated with."""
+
+    title: str
+    description: str
+    labels: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def user_images(folder: Path) -> Source:
+    """Return the images right in `folder`, in the order of their names.
+
+    Raises
+    ------
+    DemoError
+        If there is no such folder, or no image in it that a browser can show.
+    """
+    if not folder.is_dir():
+        raise DemoError(f"{folder} should be a folder with images; there is no such folder.")
+    files = tuple(sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file()))
+    if not files:
+        raise DemoError(f"{folder} holds no image; expected files that end in {', '.join(sorted(_SUFFIXES))}.")
+    for file in files:
+        if not cv2.haveImageReader(str(file)):
+            raise DemoError(f"{file} is not an image, or a damaged one; repair it or take it out of the folder.")
+    resolved = folder.resolve()
+    return Source(f"SAM Inspect: {resolved.name}", f"Images of {resolved}", ("Defect", "Part"), files)
+
+
+def labeling_config(labels: Sequence[str]) -> str:
+    """Return a labeling config with a smart key point and a smart rectangle for prompts, and a brush for masks."""
+    choices = "".join(
+        f"<Label value={quoteattr(label)} background={quoteattr(_COLOURS[n % len(_COLOURS)])}/>"
+        for n, label in enumerate(labels)
+    )
+    return (
+        "<View>\n"
+        '  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n'
+        '  <Header size="5" value="Click"/>\n'
+        f'  <KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>\n'
+        '  <Header size="5" value="Box"/>\n'
+        f'  <RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>\n'
+        '  <Header size="5" value="Mask"/>\n'
+        f'  <BrushLabels name="mask" toName="image">{choices}</BrushLabels>\n'
+        "</View>\n"
+    )
+
+
+def open_project(api: LabelStudioApi, source: Source) -> int:
+    """Return the id of the project for these images, created the first time."""
+    known = api.projects().get(source.description)
+    return known or api.create_project(source.title, source.description, labeling_config(source.labels))
+
+
+def import_images(api: LabelStudioApi, project: int, source: Source, progress: Progress) -> list[Task]:
+    """Upload the images that the project does not hold yet, and return the tasks of all, in the source's order."""
+    digests = {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in source.files}
+    known = {task.sha256 for task in api.tasks(project)}
+    missing = {digest: file for file, digest in digests.items() if digest not in known}
+    for done, (digest, file) in enumerate(missing.items()):
+        progress("Importing images", done, len(missing))
+        # One task at a time, so that an interrupted import goes on where it was.
+        api.create_tasks(project, [{"image": api.upload(project, file), "name": file.name, "sha256": digest}])
+    tasks = {task.sha256: task for task in api.tasks(project)}
+    return [tasks[digest] for digest in dict.fromkeys(digests.values())]
+
+
+def pre_annotate(api: LabelStudioApi, project: int, tasks: Sequence[Task], progress: Progress) -> None:
+    """Have the connected backend propose masks for tasks; Label Studio skips those it has asked about already.
+
+    Raises
+    ------
+    DemoError
+        If a task got no prediction.
+    """
+    for done in range(0, len(tasks), _PREDICTION_BATCH):
+        progress("Pre-annotating", done, len(tasks))
+        api.retrieve_predictions(project, [task.id for task in tasks[done : done + _PREDICTION_BATCH]])
+    wanted = {task.id for task in tasks}
+    without = [task.name for task in api.tasks(project) if task.id in wanted and not task.predictions]
+    if without:
+        raise DemoError(f"The backend made no pre-annotation for {', '.join(without)}; logs/backend.log says why.")
