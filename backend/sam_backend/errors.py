@@ -27,6 +27,12 @@ class UnknownModelError(BadRequestError):
     """No segmenter has this name."""
 
 
+class MissingExtraError(SamInspectError):
+    """A model needs packages that are not installed (HTTP 503)."""
+
+    status = 503
+
+
 class WeightsError(SamInspectError):
     """A checkpoint is missing, corrupt or cannot be downloaded."""
 

@@ -1,0 +1,244 @@
+"""The classical baseline behind the segmenter protocol: OpenCV's GrabCut on a local crop, no weights.
+
+GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) fits a colour mixture to object and background and cuts the pixel
+graph between them. It was made for a box; the scheme for clicks is ours: a window around them stands in for the box.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.errors import BadRequestError
+from sam_backend.segmenters.protocol import (
+    NEGATIVE,
+    POSITIVE,
+    BoolArray,
+    Candidates,
+    Embedding,
+    FloatArray,
+    ImageArray,
+    Prompt,
+)
+
+LOGITS_SIDE = 256
+"""Pixels of the longer side of the logits, as SAM's."""
+
+_ITERATIONS = 4
+_CROP_SIDE = 320
+"""Longer crops are worked on at this size: the cut's time grows faster than its pixels."""
+
+_CLICK_WINDOWS = (1 / 3, 1 / 6, 2 / 3)
+"""Half a window's side for a click, as a share of the image's shorter side; the single answer's first."""
+
+_POSITIVE_RADIUS, _NEGATIVE_RADIUS = 3, 6
+"""Pixels of the crop around a click that belong to what was clicked: smaller discs barely moved the colour mixtures."""
+
+_CONTEXTS = (0.5, 0.25, 1.0)
+"""Background shown around a box or an earlier mask, as a share of its sides; the single answer's first."""
+
+_LEAST_KEPT = 0.05
+"""A cut that leaves less of a box than this has lost the object; the filled box is the better answer."""
+
+# cv2.grabCut starts its clusters from OpenCV's one random generator, so the seed and the call belong together.
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _View:
+    """Where to look for the object, and how much around it: two boxes xyxy of whole pixels, the first in the second."""
+
+    window: NDArray[np.int64]
+    crop: NDArray[np.int64]
+
+
+class GrabCutSegmenter:
+    """GrabCut as a `Segmenter`; the embedding is the image itself, and answers do not depend on threads or on order.
+
+    A predicted IoU is the one the two colour mixtures expect: with p the mixtures' posterior of "object" at a pixel,
+    sum of p over the mask / (pixels of the mask + sum of p outside it), over the crop. It knows nothing of shape.
+    """
+
+    name = "grabcut"
+    version = f"grabcut-1-opencv-{cv2.__version__}"
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Keep the image: uint8 RGB (H, W, 3)."""
+        return Embedding({"image": image}, (image.shape[0], image.shape[1]))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt; three masks look at three sizes of surroundings.
+
+        Raises
+        ------
+        BadRequestError
+            If a prompt has nothing but a text.
+        """
+        image = np.asarray(embedding.arrays["image"], np.uint8)
+        return [_answer(image, prompt, prompt.is_ambiguous if multimask is None else multimask) for prompt in prompts]
+
+
+def _answer(image: ImageArray, prompt: Prompt, multimask: bool) -> Candidates:
+    size = (image.shape[0], image.shape[1])
+    prior = None
+    if prompt.logits is not None:
+        prior = cv2.resize(prompt.logits, size[::-1], interpolation=cv2.INTER_LINEAR) > 0
+    elif not len(prompt.points) and prompt.box is None:
+        raise BadRequestError("grabcut finds what points or a box show it; got a text alone: choose another model.")
+    count = 3 if multimask else 1
+    views = _views(size, prompt, prior, count)
+    answers = [_cut(image, view, prompt, prior) for view in views] or [(np.zeros(size, bool), 0.0)] * count
+    masks = np.stack([mask for mask, _ in answers])
+    predicted_iou = np.array([iou for _, iou in answers], np.float32)
+    return Candidates(masks, predicted_iou, np.stack([_logits(mask) for mask in masks]))
+
+
+def _views(size: tuple[int, int], prompt: Prompt, prior: BoolArray | None, count: int) -> list[_View]:
+    """Return `count` views of the object, or none if nothing says where it is (negative points alone)."""
+    shown = _extent(prompt, prior)
+    if shown is None:
+        return []
+    views = []
+    for click_share, context in zip(_CLICK_WINDOWS[:count], _CONTEXTS[:count], strict=True):
+        sides = np.tile(shown[2:] - shown[:2], 2)
+        outwards = np.array([-1, -1, 1, 1], np.float32)
+        if prompt.box is not None:
+            window = shown
+        elif prior is not None:
+            window = shown + np.float32(context / 2) * outwards * sides
+        else:
+            window = shown + np.float32(max(click_share * min(size), 4)) * outwards
+        crop = window + outwards * np.maximum(np.float32(context) * np.tile(window[2:] - window[:2], 2), 8)
+        views.append(_View(_whole_pixels(window, size), _whole_pixels(crop, size)))
+    return views
+
+
+def _extent(prompt: Prompt, prior: BoolArray | None) -> FloatArray | None:
+    """Return the box xyxy around all that is shown as object: positive points, the box, the earlier mask."""
+    positive = prompt.points[prompt.labels == POSITIVE]
+    boxes = [np.concatenate([point, point + 1]) for point in positive]
+    if prompt.box is not None:
+        boxes.append(prompt.box)
+    elif prior is not None and prior.any():
+        x, y, width, height = cv2.boundingRect(prior.astype(np.uint8))
+        boxes.append(np.array([x, y, x + width, y + height]))
+    if not boxes:
+        return None
+    stacked = np.stack(boxes).astype(np.float32)
+    extent: FloatArray = np.concatenate([stacked[:, :2].min(0), stacked[:, 2:].max(0)])
+    return extent
+
+
+def _whole_pixels(box: FloatArray, size: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the pixels a box touches, as a box inside the image that holds one pixel at least."""
+    height, width = size
+    low = np.clip(np.floor(box[:2]), 0, (width - 1, height - 1))
+    high = np.clip(np.ceil(box[2:]), low + 1, (width, height))
+    whole: NDArray[np.int64] = np.concatenate([low, high]).astype(np.int64)
+    return whole
+
+
+def _cut(image: ImageArray, view: _View, prompt: Prompt, prior: BoolArray | None) -> tuple[BoolArray, float]:
+    """Return the mask (H, W) of one view, and its predicted IoU."""
+    left, top, right, bottom = view.crop
+    scale = min(1.0, _CROP_SIDE / max(right - left, bottom - top))
+    crop = cv2.resize(image[top:bottom, left:right], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    trimap = _trimap(view, prompt, prior, crop.shape[:2])
+    window = np.isin(trimap, (cv2.GC_PR_FGD, cv2.GC_PR_BGD, cv2.GC_FGD))
+    mask, posterior = _solve(crop, trimap)
+    if prompt.box is None:
+        mask = _clicked_parts(mask, trimap == cv2.GC_FGD)
+    elif mask.sum() < _LEAST_KEPT * window.sum():
+        mask = window
+    expected = posterior[mask].sum() / max(mask.sum() + posterior[window & ~mask].sum(), 1)
+    whole = np.zeros(image.shape[:2], bool)
+    enlarged = cv2.resize(mask.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    whole[top:bottom, left:right] = enlarged > 0.5
+    return whole, float(expected)
+
+
+def _trimap(view: _View, prompt: Prompt, prior: BoolArray | None, shape: tuple[int, int]) -> ImageArray:
+    """Say of each pixel of the crop, scaled to `shape`, what GrabCut may assume of it."""
+    origin = view.crop[:2]
+    scale = np.array(shape[::-1]) / (view.crop[2:] - origin)
+    near, far = (((corner - origin) * scale).round().astype(int) for corner in (view.window[:2], view.window[2:]))
+    inside = np.zeros(shape, bool)
+    inside[near[1] : max(far[1], near[1] + 1), near[0] : max(far[0], near[0] + 1)] = True
+    clicks = np.clip(((prompt.points - origin) * scale).astype(int), 0, np.array(shape[::-1]) - 1)
+
+    likely = inside.copy()
+    if prior is not None:
+        left, top, right, bottom = view.crop
+        part = prior[top:bottom, left:right].astype(np.float32)
+        likely &= cv2.resize(part, shape[::-1], interpolation=cv2.INTER_AREA) > 0
+    elif prompt.box is None:
+        # The object is likely near the clicks, with as much room around as they leave to the window's edge.
+        radius = max(int(min(far - near) / 4), 1)
+        likely &= _discs(clicks[prompt.labels == POSITIVE], radius, shape)
+
+    trimap = np.where(inside, np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD), cv2.GC_BGD).astype(np.uint8)
+    trimap[_discs(clicks[prompt.labels == NEGATIVE], _NEGATIVE_RADIUS, shape)] = cv2.GC_BGD
+    trimap[_discs(clicks[prompt.labels == POSITIVE], _POSITIVE_RADIUS, shape)] = cv2.GC_FGD
+    if not np.isin(trimap, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
+        # The box is the whole image: its frame is the only background there can be.
+        trimap[[0, -1]] = trimap[:, [0, -1]] = cv2.GC_PR_BGD
+    return trimap
+
+
+def _discs(centres: NDArray[np.int64], radius: int, shape: tuple[int, int]) -> BoolArray:
+    """Return the pixels within `radius` of any centre (N, 2) xy."""
+    drawn = np.zeros(shape, np.uint8)
+    for x, y in centres.tolist():
+        cv2.circle(drawn, (x, y), radius, 1, cv2.FILLED)
+    return drawn.astype(bool)
+
+
+def _solve(crop: ImageArray, trimap: ImageArray) -> tuple[BoolArray, FloatArray]:
+    """Return the object's mask, and at each pixel the colour mixtures' posterior of "object"."""
+    is_object = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if is_object.all() or not is_object.any():
+        return is_object, is_object.astype(np.float32)
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    with _LOCK:
+        cv2.setRNGSeed(0)
+        cv2.grabCut(crop, trimap, None, background, foreground, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    odds = _log_density(crop, foreground[0]) - _log_density(crop, background[0])
+    return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), 1 / (1 + np.exp(-np.clip(odds, -30, 30), dtype=np.float32))
+
+
+def _log_density(crop: ImageArray, mixture: NDArray[np.float64]) -> FloatArray:
+    """Return the log-density of each pixel's colour under a mixture as GrabCut keeps it.
+
+    `mixture` holds 5 weights, 5 means of 3, and 5 covariances of 3 x 3.
+    """
+    used = mixture[:5] > 0
+    weights, means = mixture[:5][used], mixture[5:20].reshape(5, 3)[used]
+    # A flat colour has no spread; a hundredth of a grey level keeps it invertible.
+    covariances = mixture[20:].reshape(5, 3, 3)[used] + 0.01 * np.eye(3)
+    away = crop[:, :, None].astype(np.float32) - means
+    squared = np.einsum("hwki,kij,hwkj->hwk", away, np.linalg.inv(covariances), away, optimize=True)
+    terms = np.log(weights) - 0.5 * (np.linalg.slogdet(covariances)[1] + squared)
+    density: FloatArray = np.logaddexp.reduce(terms, axis=2).astype(np.float32)
+    return density
+
+
+def _clicked_parts(mask: BoolArray, clicked: BoolArray) -> BoolArray:
+    """Keep the connected parts of a mask that hold a click; all of them if none does."""
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8))
+    wanted = np.unique(parts[mask & clicked])
+    return np.isin(parts, wanted) if len(wanted) else mask
+
+
+def _logits(mask: BoolArray) -> FloatArray:
+    """Return the log-odds of the share that a mask covers of each cell of a grid of `LOGITS_SIDE`."""
+    scale = min(1.0, LOGITS_SIDE / max(mask.shape))
+    size = tuple(max(round(side * scale), 1) for side in mask.shape[::-1])
+    covered: FloatArray = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.log((covered + 1e-3) / (1 - covered + 1e-3))

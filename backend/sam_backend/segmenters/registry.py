@@ -1,0 +1,125 @@
+"""Model names -> segmenters; the only list of the models there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+
+from sam_backend.errors import MissingExtraError, UnknownModelError
+from sam_backend.segmenters.protocol import Segmenter
+from sam_backend.segmenters.weights import CHECKPOINTS, Checkpoint, find_checkpoint, obtain_checkpoint
+
+TORCH_EXTRA = "pip install 'sam-inspect[torch]'"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a user must know to choose a model.
+
+    Attributes
+    ----------
+    name : what `load_segmenter` takes.
+    description : what it is, in one line.
+    licence : SPDX identifier of the licence of its weights or, without weights, of its code.
+    checkpoint : the file of weights it needs beside the package; None when the package is enough.
+    weights : where that file lies on this machine (not checked yet), or None.
+    """
+
+    name: str
+    description: str
+    licence: str
+    checkpoint: Checkpoint | None = None
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    description: str
+    licence: str
+    load: Callable[[str, Path | None], Segmenter]
+
+
+def _load_nano(_name: str, checkpoint: Path | None) -> Segmenter:
+    from sam_backend.segmenters.nano.segmenter import NanoSegmenter
+
+    return NanoSegmenter(checkpoint)
+
+
+def _load_grabcut(_name: str, _checkpoint: Path | None) -> Segmenter:
+    from sam_backend.segmenters.grabcut import GrabCutSegmenter
+
+    return GrabCutSegmenter()
+
+
+def _load_sam(name: str, checkpoint: Path | None) -> Segmenter:
+    for package in ("torch", "torchvision", "segment_anything"):
+        if find_spec(package) is None:
+            raise MissingExtraError(f"{name} needs the package {package}, which is not installed: {TORCH_EXTRA}")
+    from sam_backend.segmenters.sam import SamSegmenter
+
+    return SamSegmenter.from_checkpoint(name, obtain_checkpoint(CHECKPOINTS[name], checkpoint))
+
+
+_ENTRIES: dict[str, _Entry] = {
+    "nano": _Entry(
+        "The embedded model: SAM's architecture made small; ships with the package.", "Apache-2.0", _load_nano
+    ),
+    "sam:vit_b": _Entry("The official SAM with a ViT-B encoder, 91 M parameters.", "Apache-2.0", _load_sam),
+    "sam:vit_l": _Entry("The official SAM with a ViT-L encoder, 308 M parameters.", "Apache-2.0", _load_sam),
+    "sam:vit_h": _Entry("The official SAM with a ViT-H encoder, 636 M parameters.", "Apache-2.0", _load_sam),
+    "grabcut": _Entry("OpenCV's GrabCut, the classical baseline; no weights.", "Apache-2.0", _load_grabcut),
+}
+
+
+def known_models() -> tuple[ModelInfo, ...]:
+    """Return every model there is, the embedded one first; looks for files of weights but opens none."""
+    return tuple(_describe(name, entry) for name, entry in _ENTRIES.items())
+
+
+def model_info(name: str) -> ModelInfo:
+    """Return what is known of one model.
+
+    Raises
+    ------
+    UnknownModelError
+        If no model has this name.
+    """
+    return _describe(name, _entry(name))
+
+
+def load_segmenter(name: str, checkpoint: Path | None = None) -> Segmenter:
+    """Load a model, downloading its checkpoint where that is needed and possible.
+
+    Parameters
+    ----------
+    name : one of the names of `known_models`.
+    checkpoint : where its weights are, instead of the places that are looked in by default: a `.pth` for `sam:*`,
+        a folder for `nano`; `grabcut` has none.
+
+    Raises
+    ------
+    UnknownModelError
+        If no model has this name.
+    MissingExtraError
+        If the model needs packages that are not installed.
+    WeightsError
+        If its weights are missing, corrupt, or cannot be downloaded.
+    """
+    return _entry(name).load(name, checkpoint)
+
+
+def _entry(name: str) -> _Entry:
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    nearest = get_close_matches(name.lower(), _ENTRIES, n=1, cutoff=0.4)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    raise UnknownModelError(f"There is no model {name!r}; the known ones are {', '.join(_ENTRIES)}{hint}")
+
+
+def _describe(name: str, entry: _Entry) -> ModelInfo:
+    checkpoint = CHECKPOINTS.get(name)
+    weights = find_checkpoint(checkpoint) if checkpoint else None
+    return ModelInfo(name, entry.description, entry.licence, checkpoint, weights)

@@ -1,0 +1,177 @@
+"""Where checkpoints lie, and that they are what they claim to be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.download import fetch
+from sam_backend.segmenters.progress import byte_progress
+from sam_backend.settings import settings
+
+_PART = ".part"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A published file of weights.
+
+    Attributes
+    ----------
+    model : the model it belongs to.
+    filename : its published name. The six hex digits in an official name begin the file's MD5, not its SHA-256.
+    size : bytes.
+    sha256 : 64 hex digits.
+    folder_url : address of the folder that holds it, with a slash at the end.
+    """
+
+    model: str
+    filename: str
+    size: int
+    sha256: str
+    folder_url: str = "https://dl.fbaipublicfiles.com/segment_anything/"
+
+    @property
+    def url(self) -> str:
+        """Where it is published."""
+        return self.folder_url + self.filename
+
+
+CHECKPOINTS = {
+    checkpoint.model: checkpoint
+    for checkpoint in (
+        Checkpoint(
+            "sam:vit_b",
+            "sam_vit_b_01ec64.pth",
+            375_042_383,
+            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        ),
+        Checkpoint(
+            "sam:vit_l",
+            "sam_vit_l_0b3195.pth",
+            1_249_524_607,
+            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        ),
+        Checkpoint(
+            "sam:vit_h",
+            "sam_vit_h_4b8939.pth",
+            2_564_550_879,
+            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        ),
+    )
+}
+
+
+def download_folder() -> Path:
+    """Return the folder that downloaded checkpoints are kept in."""
+    return settings().cache / "weights"
+
+
+def find_checkpoint(checkpoint: Checkpoint) -> Path | None:
+    """Return the first place that holds a file of this name: `SAM_INSPECT_WEIGHTS`, then the user's cache.
+
+    Only the name is looked at; `verify_checkpoint` says whether the file is what it should be.
+    """
+    for folder in (settings().weights, download_folder()):
+        if folder is not None and (folder / checkpoint.filename).is_file():
+            return folder / checkpoint.filename
+    return None
+
+
+def obtain_checkpoint(checkpoint: Checkpoint, path: Path | None = None) -> Path:
+    """Return a verified file of weights: at `path` if given, else where one is found, else downloaded.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, corrupt, or cannot be downloaded.
+    """
+    if path is not None and not path.is_file():
+        raise WeightsError(f"There is no file {path}; {checkpoint.model} needs {checkpoint.filename} there.")
+    found = path or find_checkpoint(checkpoint) or _download(checkpoint)
+    verify_checkpoint(checkpoint, found)
+    return found
+
+
+def verify_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Check a file by its SHA-256; a file that passed once and has not been touched since is not read again.
+
+    Raises
+    ------
+    WeightsError
+        If it is another file than it should be, or cannot be read.
+    """
+    try:
+        sha256 = _sha256(path)
+    except OSError as error:
+        raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
+    if sha256 == checkpoint.sha256:
+        return
+    other = next((known.model for known in CHECKPOINTS.values() if known.sha256 == sha256), None)
+    what = f"is the checkpoint of {other}" if other else "is corrupt or another file"
+    raise WeightsError(
+        f"{path} {what}: the SHA-256 of {checkpoint.filename} is {checkpoint.sha256}, this file's is {sha256}; "
+        f"delete it and run `sam-inspect download {checkpoint.model}`."
+    )
+
+
+def _download(checkpoint: Checkpoint) -> Path:
+    target = download_folder() / checkpoint.filename
+    part = target.with_name(target.name + _PART)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Of several processes that start at once on a new machine, one downloads and the others wait for it.
+        with FileLock(target.with_name(target.name + ".lock")):
+            if target.exists():
+                return target
+            fetch(checkpoint.url, part, checkpoint.size)
+            if (sha256 := _sha256(part)) != checkpoint.sha256:
+                part.unlink()
+                raise WeightsError(
+                    f"What {checkpoint.url} sent is not {checkpoint.filename}: its SHA-256 is {sha256}, expected "
+                    f"{checkpoint.sha256}; try again, and if it stays so, ask who runs the proxy in between."
+                )
+            part.replace(target)
+    except OSError as error:
+        needed = f"{checkpoint.size / 1e6:.0f} MB"
+        raise WeightsError(f"Cannot write {target}: {error.strerror}; {needed} must fit there.") from error
+    return target
+
+
+def _sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hex: gigabytes take seconds, so it is remembered by path, size and time of change."""
+    stat = path.stat()
+    # A download that passed keeps its record when it is renamed.
+    key = str(path.resolve()).removesuffix(_PART)
+    stamp = [stat.st_size, stat.st_mtime_ns]
+    memory = settings().cache / "sha256.json"
+    try:
+        remembered: dict[str, list[int | str]] = json.loads(memory.read_text())
+    except (OSError, ValueError):
+        remembered = {}
+    if remembered.get(key, [])[:2] == stamp:
+        return str(remembered[key][2])
+    with path.open("rb") as file, byte_progress() as progress:
+        task = progress.add_task(f"Checking {path.name}", total=stat.st_size)
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+            progress.advance(task, len(chunk))
+    _write(memory, json.dumps(remembered | {key: [*stamp, digest.hexdigest()]}))
+    return digest.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole; a folder that cannot be written to costs speed at the next start, no more."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(text)
+        Path(file.name).replace(path)
