@@ -1,0 +1,206 @@
+"""The image of a task, fetched from wherever Label Studio would take it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import time
+from typing import Any
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+import requests
+import urllib3
+from label_studio_sdk._extensions.label_studio_tools.core.utils.io import (
+    get_base64_content,
+    http_session,
+    is_cloud_storage_uri,
+)
+from requests.adapters import HTTPAdapter
+
+from sam_backend.errors import BadRequestError, ImageServerError
+from sam_backend.labelstudio.image_files import decode_image
+from sam_backend.labelstudio.servers import AccessTokens, Server
+from sam_backend.segmenters.protocol import ImageArray
+
+_MAX_BYTES = 2**30
+_CHUNK = 2**16
+
+
+class TaskImages:
+    """Fetches and decodes the images of tasks.
+
+    Files are not kept: what is kept is the embedding, and the SDK's file cache has no limit and keeps files that broke
+    off.
+
+    Parameters
+    ----------
+    timeout : seconds until the whole file must have come.
+    max_pixels : an image with more pixels than this is refused before it is decoded.
+    """
+
+    def __init__(self, *, timeout: float, max_pixels: int) -> None:
+        self._timeout = timeout
+        self._max_pixels = max_pixels
+        self._tokens = AccessTokens(timeout)
+
+    def fetch(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
+        """Fetch the file of an image.
+
+        Parameters
+        ----------
+        url : as it stands in a task: an upload or local file of Label Studio (`/data/…`), `s3://`, `gs://` or
+            `azure-blob://` (through Label Studio), `http(s)://`, or a `data:` URL. Nothing else is followed: a caller
+            cannot make the service read its own disk. Local files are read from a disk only where the operator set
+            LOCAL_FILES_DOCUMENT_ROOT, as for Label Studio itself.
+        server : the Label Studio of the task; None when it is not known.
+        task_id : of the task, needed for cloud storage.
+
+        Raises
+        ------
+        BadRequestError
+            If the address is none of these, or needs a Label Studio that is not known.
+        ImageServerError
+            If the server refuses, breaks off, sends a web page or is too slow.
+        """
+        if url.startswith("data:"):
+            return _read_data_url(url)
+        is_internal = _is_of_label_studio(url)
+        if is_internal:
+            if server is None or not server.token:
+                raise BadRequestError(
+                    f"The image {shown(url)} lies in a Label Studio whose {'token' if server else 'address'} is not "
+                    "known here; connect this model to the project again, or set SAM_INSPECT_LABEL_STUDIO_URL and "
+                    "SAM_INSPECT_LABEL_STUDIO_API_KEY."
+                )
+            if is_cloud_storage_uri(url) and task_id is None:
+                raise BadRequestError(f"The image {shown(url)} in a cloud storage needs the task's id; it is missing.")
+        elif _split(url).scheme not in ("http", "https"):
+            raise BadRequestError(
+                f"The image address {shown(url)} cannot be followed; it must start with http://, https://, s3://, "
+                "gs://, azure-blob://, data: or, for files in Label Studio, /data/."
+            )
+        # Elsewhere the token is not sent, so it need not be valid.
+        if server and (is_internal or _split(url).netloc == _split(server.hostname).netloc):
+            server = Server(server.hostname, self._tokens.of(server))
+        return self._get(url, server, task_id)
+
+    def decode(self, file: bytes, url: str) -> ImageArray:
+        """Decode a file that was fetched; see `decode_image`."""
+        return decode_image(file, f"The image {shown(url)}", max_pixels=self._max_pixels)
+
+    def _get(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
+        try:
+            with _session(self._timeout) as session, http_session(session):
+                content = get_base64_content(
+                    url,
+                    hostname=server.hostname if server else None,
+                    access_token=server.token if server else None,
+                    task_id=task_id,
+                )
+        except requests.HTTPError as error:
+            raise ImageServerError(_refusal(url, error.response)) from None
+        except (requests.Timeout, TimeoutError):
+            raise ImageServerError(f"The image {shown(url)} did not come within {self._timeout:g} s.") from None
+        except requests.RequestException as error:
+            raise ImageServerError(f"The image {shown(url)} could not be fetched: {type(error).__name__}.") from None
+        except (OSError, ValueError) as error:
+            raise BadRequestError(f"The image {shown(url)} cannot be found: {type(error).__name__}.") from None
+        return base64.b64decode(content)
+
+
+def _is_of_label_studio(url: str) -> bool:
+    """Return whether an address leads through Label Studio: its uploads, local files, and cloud storage."""
+    return is_cloud_storage_uri(url) or url.startswith(
+        ("/data/upload", "/data/local-files", "/upload", "upload", "/storage-data/uploaded", "storage-data/uploaded")
+    )
+
+
+def shown(url: str) -> str:
+    """Return an address fit for a message: without user, password and query, which can hold secrets, and not long."""
+    if url.startswith("data:"):
+        return url[: min(url.find(","), 60)] + ",…"
+    parts = _split(url)
+    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else ""
+    query = f"?{parts.query}" if parts.path.startswith("/data/local-files") and not where else ""
+    text = f"{where}{parts.path}{query}"
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-99:]}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Brings every answer whole, within one deadline and a size: the SDK sets neither."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._deadline = time.monotonic() + timeout
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Get an answer with its whole body; the body of a refusal or a redirection is left aside."""
+        response = super().send(request, *args, **{**kwargs, "stream": True, "timeout": self._remaining()})
+        body = self._read(response) if response.ok and not response.is_redirect else b""
+        response.raw.close()
+        response.raw = io.BytesIO(body)
+        return response
+
+    def _remaining(self) -> float:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        return remaining
+
+    def _read(self, response: requests.Response) -> bytes:
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise ImageServerError(
+                f"{shown(response.url)} is a web page, not an image; perhaps its server asks to log in."
+            )
+        body = bytearray()
+        try:
+            # read1 returns what has come so far; read would wait for a whole chunk of a server that drips.
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
+                body += chunk
+                self._remaining()
+                if len(body) > _MAX_BYTES:
+                    raise ImageServerError(f"{shown(response.url)} is larger than {_MAX_BYTES >> 20} MiB.")
+        except urllib3.exceptions.TimeoutError:
+            raise TimeoutError from None
+        except (urllib3.exceptions.HTTPError, ConnectionError):
+            raise ImageServerError(f"The server broke off while sending {shown(response.url)}.") from None
+        return bytes(body)
+
+
+def _session(timeout: float) -> requests.Session:
+    session = requests.Session()
+    session.max_redirects = 5
+    adapter = _BoundedAdapter(timeout)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _refusal(url: str, response: requests.Response | None) -> str:
+    status = response.status_code if response is not None else 0
+    hint = {
+        401: "the token is not accepted (legacy tokens may be disabled there)",
+        403: "it may not be read with the token that this service has",
+        404: "it is not there",
+    }.get(status, "its server has a problem")
+    where = _split(response.url).netloc if response is not None else "its server"
+    return f"The image {shown(url)} could not be fetched: {where} answered {status}, {hint}."
+
+
+def _read_data_url(url: str) -> bytes:
+    header, comma, payload = url.partition(",")
+    try:
+        if not comma:
+            raise ValueError
+        raw = unquote_to_bytes(payload)
+        return base64.b64decode(raw, validate=True) if header.endswith(";base64") else raw
+    except (ValueError, binascii.Error):
+        raise BadRequestError("The image is a data: URL whose content is not valid base64.") from None

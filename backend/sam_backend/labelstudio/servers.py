@@ -1,0 +1,199 @@
+"""Which Label Studio a project lives on, remembered on disk: `/predict` names the project only."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+
+from sam_backend.errors import ImageServerError
+
+logger = logging.getLogger(__name__)
+
+_FILE = "servers.json"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_EARLY = 30
+"""Seconds before its end from which a short-lived token is no longer used."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Label Studio and the token that opens it.
+
+    Attributes
+    ----------
+    hostname : its address, `http(s)://host[:port][/path]` without a slash at the end.
+    token : legacy token or personal access token; never shown by `repr`. Empty when none is known.
+    """
+
+    hostname: str
+    token: str = field(repr=False)
+
+
+class ServerRegistry:
+    """Project uid -> server, across restarts. Safe to share between threads, and by processes on one machine.
+
+    Parameters
+    ----------
+    folder : keeps the file `servers.json`, readable by its owner alone, since it holds tokens.
+    url : the Label Studio for projects that never called `/setup`, and in place of a hostname on `localhost`, which a
+        Label Studio that does not know its own address gives.
+    api_key : wins over the token that `/setup` brought; with `url`, only on that server.
+    """
+
+    def __init__(self, folder: Path, *, url: str | None = None, api_key: str | None = None) -> None:
+        self._path = folder / _FILE
+        self._url = _address(url) if url else None
+        self._api_key = api_key
+        self._lock = threading.Lock()
+        self._servers = self._read()
+
+    def remember(self, project_uid: str, hostname: str, token: str) -> None:
+        """Keep which server a project is on, on disk before this returns.
+
+        Parameters
+        ----------
+        project_uid : `<project id>.<unix time it was created>`.
+        hostname : address of its Label Studio, `http(s)://…`.
+        token : what opens it.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; the server is then remembered until the process ends.
+        """
+        server = Server(_address(hostname), token)
+        with self._lock:
+            if self._servers.get(project_uid) == server:
+                return
+            self._servers = self._read() | self._servers | {project_uid: server}
+            self._write()
+
+    def find(self, project_uid: str) -> Server | None:
+        """Return the server of a project, the settings applied, or None when nothing is known of it."""
+        with self._lock:
+            known = self._servers.get(project_uid)
+        if known is None or (self._url and urlsplit(known.hostname).hostname in _LOOPBACK):
+            if self._url is None:
+                return None
+            known = Server(self._url, known.token if known else "")
+        if self._api_key and self._url in (None, known.hostname):
+            return Server(known.hostname, self._api_key)
+        return known
+
+    def _read(self) -> dict[str, Server]:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            return self._set_aside(error)
+        try:
+            return {uid: Server(str(known["hostname"]), str(known["token"])) for uid, known in json.loads(text).items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return self._set_aside(error)
+
+    def _set_aside(self, error: Exception) -> dict[str, Server]:
+        aside = self._path.with_suffix(".corrupt")
+        try:
+            self._path.replace(aside)
+        except OSError:
+            aside = self._path
+        # The error's text could quote the file, tokens included; its type is enough.
+        logger.warning(
+            "The file of Label Studio servers is unreadable (%s); it is now %s. Projects are known again once their "
+            "Label Studio connects.",
+            type(error).__name__,
+            aside,
+        )
+        return {}
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # mkstemp makes the file 0600 from its first moment on.
+        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=_FILE)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({uid: asdict(server) for uid, server in self._servers.items()}, file, indent=1)
+            Path(temporary).replace(self._path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+class AccessTokens:
+    """Tokens ready to be sent: personal access tokens are exchanged for short-lived ones, which are kept meanwhile.
+
+    Parameters
+    ----------
+    timeout : seconds that a Label Studio has to answer.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._tokens: dict[Server, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, server: Server) -> str:
+        """Return a legacy token as it is, and for a personal access token a valid short-lived one.
+
+        Raises
+        ------
+        ImageServerError
+            If the server refuses the token or does not answer.
+        """
+        if _claims(server.token).get("token_type") != "refresh":
+            return server.token
+        with self._lock:
+            token, end = self._tokens.get(server, ("", 0.0))
+        if time.time() < end - _EARLY:
+            return token
+        token = self._exchange(server)
+        with self._lock:
+            self._tokens[server] = (token, float(_claims(token).get("exp", 0)))
+        return token
+
+    def _exchange(self, server: Server) -> str:
+        try:
+            answer = httpx.post(
+                f"{server.hostname}/api/token/refresh/", json={"refresh": server.token}, timeout=self._timeout
+            )
+        except httpx.HTTPError as error:
+            raise ImageServerError(
+                f"Label Studio at {server.hostname} could not be asked to renew a personal access token: "
+                f"{type(error).__name__} within {self._timeout:g} s."
+            ) from None
+        if answer.status_code != httpx.codes.OK:
+            raise ImageServerError(
+                f"Label Studio at {server.hostname} answered {answer.status_code} to the personal access token; make "
+                "a new one there and give it to this service as SAM_INSPECT_LABEL_STUDIO_API_KEY."
+            )
+        try:
+            return str(answer.json()["access"])
+        except (ValueError, KeyError, TypeError):
+            raise ImageServerError(
+                f"{server.hostname} does not answer /api/token/refresh as Label Studio does; check its address."
+            ) from None
+
+
+def _address(url: str) -> str:
+    return url.strip().rstrip("/")
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """Return what a JWT says of itself, unverified: it is ours to send, not to trust; {} for other tokens."""
+    try:
+        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return {}
+    return claims

@@ -1,0 +1,156 @@
+"""Embeddings kept: an image is encoded once, whoever asks and however often, also across restarts."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sqlite3
+import threading
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import Future
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from cachetools import LRUCache
+from diskcache import Cache, Timeout
+
+from sam_backend.segmenters.protocol import Embedding, ImageArray, Segmenter
+
+logger = logging.getLogger(__name__)
+
+_SIZE = "__size__"
+_DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
+_MEBIBYTE = 2**20
+
+
+class Source(StrEnum):
+    """Where an embedding came from."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+    ENCODER = "encoder"
+
+
+class EmbeddingCache:
+    """Memory over disk, both least recently used first out; one encoding a key at a time.
+
+    Safe to share between threads. The disk layer may be shared between processes. A disk that fails costs its
+    benefit, never an answer.
+
+    Parameters
+    ----------
+    memory_bytes : upper limit of the arrays held in memory; a larger embedding is not kept there.
+    folder : where embeddings lie on disk; None, or `disk_bytes` 0, keeps none there.
+    disk_bytes : upper limit of the files in `folder`.
+    """
+
+    def __init__(self, memory_bytes: int, folder: Path | None = None, disk_bytes: int = 0) -> None:
+        self._memory: LRUCache[str, Embedding] = LRUCache(memory_bytes, getsizeof=lambda embedding: embedding.nbytes)
+        self._disk = _open_disk(folder, disk_bytes) if folder is not None and disk_bytes else None
+        self._under_way: dict[str, Future[tuple[Embedding, Source]]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of_megabytes(cls, memory_mb: int, folder: Path | None, disk_mb: int) -> EmbeddingCache:
+        """Make a cache with limits in MiB, as the settings give them."""
+        return cls(memory_mb * _MEBIBYTE, folder, disk_mb * _MEBIBYTE)
+
+    def get_or_encode(self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]) -> Embedding:
+        """Return the embedding of `key`; see `fetch`."""
+        return self.fetch(key, segmenter, load_image)[0]
+
+    def fetch(self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]) -> tuple[Embedding, Source]:
+        """Return the embedding of `key` and where it came from.
+
+        Whoever asks for a key that is being encoded waits for that one encoding and shares its outcome, an
+        exception included; an exception is not remembered.
+
+        Parameters
+        ----------
+        key : what names the image and the version of the segmenter.
+        segmenter : encodes on a miss.
+        load_image : gives the image, uint8 RGB (H, W, 3); called on a miss only.
+        """
+        with self._lock:
+            kept = self._memory.get(key)
+            if kept is not None:
+                return kept, Source.MEMORY
+            outcome = self._under_way.get(key)
+            is_mine = outcome is None
+            if outcome is None:
+                outcome = self._under_way[key] = Future()
+        if is_mine:
+            try:
+                embedding, source = self._from_disk_or_encoder(key, segmenter, load_image)
+            except BaseException as error:
+                self._finish(key, None)
+                outcome.set_exception(error)
+            else:
+                self._finish(key, embedding)
+                outcome.set_result((embedding, source))
+        return outcome.result()
+
+    def close(self) -> None:
+        """Close the files; the cache then still works in memory."""
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
+
+    def _from_disk_or_encoder(
+        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]
+    ) -> tuple[Embedding, Source]:
+        embedding = self._read(key)
+        if embedding is not None:
+            return embedding, Source.DISK
+        embedding = segmenter.encode(load_image())
+        self._write(key, embedding)
+        return embedding, Source.ENCODER
+
+    def _finish(self, key: str, embedding: Embedding | None) -> None:
+        with self._lock:
+            del self._under_way[key]
+            if embedding is not None and embedding.nbytes <= self._memory.maxsize:
+                self._memory[key] = embedding
+
+    def _read(self, key: str) -> Embedding | None:
+        disk = self._disk
+        if disk is None:
+            return None
+        try:
+            packed = disk.get(key)
+            return None if packed is None else _unpack(packed)
+        except (*_DISK_ERRORS, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            logger.warning("An embedding on disk cannot be read and is made anew: %s", error)
+            return None
+
+    def _write(self, key: str, embedding: Embedding) -> None:
+        disk = self._disk
+        if disk is None:
+            return
+        try:
+            disk.set(key, _pack(embedding))
+        except _DISK_ERRORS as error:
+            logger.warning("An embedding cannot be kept on disk in %s: %s", disk.directory, error)
+
+
+def _open_disk(folder: Path, limit: int) -> Cache | None:
+    try:
+        return Cache(str(folder), size_limit=limit, eviction_policy="least-recently-used")
+    except _DISK_ERRORS as error:
+        logger.warning("Embeddings are kept in memory only, since %s cannot be used: %s", folder, error)
+        return None
+
+
+def _pack(embedding: Embedding) -> bytes:
+    """Write the arrays as .npz: unlike a pickle, reading it back runs no code."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{_SIZE: np.array(embedding.size)}, **dict(embedding.arrays))
+    return buffer.getvalue()
+
+
+def _unpack(packed: bytes) -> Embedding:
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        height, width = (int(side) for side in arrays[_SIZE])
+        return Embedding({name: arrays[name] for name in arrays.files if name != _SIZE}, (height, width))

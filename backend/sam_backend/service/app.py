@@ -1,0 +1,96 @@
+"""The HTTP application, put together; everything it holds belongs to it alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.service.answers import answer_error
+from sam_backend.service.authentication import UnauthorizedError, make_authenticate
+from sam_backend.service.metrics import Metrics
+from sam_backend.service.model import BackgroundModel
+from sam_backend.service.predictions import Predictor
+from sam_backend.service.routes import make_router
+from sam_backend.service.tracing import TracingMiddleware, trace_of
+from sam_backend.settings import Settings
+
+
+def create_app(
+    segmenter: str | Segmenter, settings: Settings, on_failure: Callable[[BaseException], None] | None = None
+) -> FastAPI:
+    """Make the application that speaks Label Studio's ML-backend contract.
+
+    Parameters
+    ----------
+    segmenter : a model's name, loaded in the background from the application's start on; or one that is there.
+    settings : where things are kept, passwords, limits.
+    on_failure : told the error when the model cannot be loaded; the application itself goes on and answers with it.
+
+    Raises
+    ------
+    SamInspectError
+        If the settings contradict each other.
+    """
+    metrics = Metrics()
+    model = _background(segmenter, on_failure)
+    key = settings.label_studio_api_key
+    servers = ServerRegistry(
+        settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None
+    )
+    cache = EmbeddingCache.of_megabytes(
+        settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb
+    )
+    images = TaskImages(timeout=settings.image_timeout, max_pixels=settings.max_image_pixels)
+    predictor = Predictor(model, images, servers, cache, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        model.start()
+        yield
+        cache.close()
+
+    app = FastAPI(
+        title="SAM Inspect",
+        lifespan=lifespan,
+        dependencies=[Depends(make_authenticate(settings))],
+        # The contract is Label Studio's; pages that describe it would stand outside the authentication.
+        openapi_url=None,
+    )
+    app.include_router(make_router(model, predictor, servers, metrics))
+    app.add_exception_handler(SamInspectError, _answer_mistake)
+    app.add_exception_handler(HTTPException, _answer_unknown_route)
+    app.add_middleware(TracingMiddleware, metrics=metrics)
+    return app
+
+
+def _background(segmenter: str | Segmenter, on_failure: Callable[[BaseException], None] | None) -> BackgroundModel:
+    if isinstance(segmenter, str):
+        name = segmenter
+        return BackgroundModel(name, lambda: load_segmenter(name), on_failure)
+    ready = segmenter
+    return BackgroundModel(ready.name, lambda: ready, on_failure)
+
+
+async def _answer_mistake(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SamInspectError)
+    trace_of(request).error = str(error)
+    headers = {"WWW-Authenticate": 'Basic realm="sam-inspect"'} if isinstance(error, UnauthorizedError) else None
+    return answer_error(error.status, str(error), headers)
+
+
+async def _answer_unknown_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = f"There is no {request.method} {request.url.path} here ({error.detail})."
+    trace_of(request).error = sentence
+    return answer_error(error.status_code, sentence, dict(error.headers or {}))

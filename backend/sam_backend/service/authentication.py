@@ -1,0 +1,55 @@
+"""HTTP basic authentication, as Label Studio sends it for a model whose connection has a user and a password."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.settings import Settings
+
+OPEN_PATH = "/"
+"""Answers without a password: a probe of Docker or Kubernetes has none. `/health` is not open, since Label Studio
+tells a user of a wrong password exactly when it is `/health` that answers 401."""
+
+
+class UnauthorizedError(BadRequestError):
+    """User and password are missing or wrong (HTTP 401)."""
+
+    status = 401
+
+
+def make_authenticate(settings: Settings) -> Callable[[Request], None]:
+    """Return a dependency that lets a request pass or raises `UnauthorizedError`.
+
+    Raises
+    ------
+    SamInspectError
+        If of user and password only one is set.
+    """
+    user, password = settings.basic_auth_user, settings.basic_auth_pass
+    if (user is None) != (password is None):
+        raise SamInspectError(
+            "SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS belong together; only one of them is set."
+        )
+    expected = None if user is None or password is None else f"{user}:{password.get_secret_value()}".encode()
+
+    def authenticate(request: Request) -> None:
+        if expected is None or request.url.path == OPEN_PATH:
+            return
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(credentials.strip(), validate=True) if scheme.lower() == "basic" else b""
+        except binascii.Error:
+            given = b""
+        if not hmac.compare_digest(given, expected):
+            raise UnauthorizedError(
+                "A user and a password are needed here (HTTP basic); enter them in Label Studio at the model's "
+                "connection."
+            )
+
+    return authenticate

@@ -1,0 +1,47 @@
+"""What Prometheus reads of one application: requests, encodings, decodings, the cache, image servers."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from sam_backend.segmenters.cache import Source
+
+_SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
+
+
+class Metrics:
+    """The metrics of one application, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "sam_inspect_request_seconds",
+            "Time from a request's first byte to its answer's last; its count is the number of requests.",
+            ["route", "status"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.encode = Histogram(
+            "sam_inspect_encode_seconds", "Encoding of an image.", registry=self.registry, buckets=_SECONDS
+        )
+        self.decode = Histogram(
+            "sam_inspect_decode_seconds", "Decoding of a batch of prompts.", registry=self.registry, buckets=_SECONDS
+        )
+        self._hits = Counter("sam_inspect_embedding_cache_hits", "Embeddings found.", ["layer"], registry=self.registry)
+        self._misses = Counter(
+            "sam_inspect_embedding_cache_misses", "Embeddings not found.", ["layer"], registry=self.registry
+        )
+        self.image_errors = Counter(
+            "sam_inspect_image_errors",
+            "Images that could not be had, by the status answered.",
+            ["status"],
+            registry=self.registry,
+        )
+
+    def count_embedding(self, source: Source) -> None:
+        """Count the layers that were asked for an embedding, memory before disk."""
+        for layer in (Source.MEMORY, Source.DISK):
+            if source is layer:
+                self._hits.labels(layer).inc()
+                return
+            self._misses.labels(layer).inc()

@@ -1,0 +1,201 @@
+"""From a request to predictions: image, embedding, prompt, mask, regions - each by the module that knows it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.prompts import Drawn, read_drawn
+from sam_backend.labelstudio.regions import make_regions, prediction
+from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.protocol import ImageArray
+from sam_backend.segmenters.refinement import LogitsMemo, refine
+from sam_backend.service.bodies import PredictBody, TaskBody
+from sam_backend.service.metrics import Metrics
+from sam_backend.service.model import BackgroundModel, MeasuredSegmenter
+from sam_backend.service.tracing import Trace
+
+logger = logging.getLogger(__name__)
+
+BUDGET = 80.0
+"""Seconds within which a request is answered; Label Studio gives up after 100."""
+
+MAX_PROPOSALS = 20
+"""Regions in a pre-annotation: an annotator has to look at each."""
+
+LARGEST_PROPOSAL = 0.9
+"""Share of the image from which a proposal is the surface itself and nothing on it."""
+
+Results = list[Any]
+
+
+class Predictor:
+    """Answers `/predict`. Its methods block; safe to call from many threads."""
+
+    def __init__(
+        self,
+        model: BackgroundModel,
+        images: TaskImages,
+        servers: ServerRegistry,
+        cache: EmbeddingCache,
+        metrics: Metrics,
+        budget: float = BUDGET,
+    ) -> None:
+        self._model = model
+        self._images = images
+        self._servers = servers
+        self._cache = cache
+        self._metrics = metrics
+        self._budget = budget
+        self._memo = LogitsMemo()
+        self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    def predict(self, body: PredictBody, trace: Trace) -> Results:
+        """Return `results`: one prediction for what was drawn, or one entry a task in a batch.
+
+        Raises
+        ------
+        SamInspectError
+            If what was drawn cannot be answered. A task of a batch that cannot is logged, and its prediction empty.
+        """
+        config = LabelingConfig.parse(body.label_config)
+        if body.drawn is not None:
+            return [self._answer_drawn(body, config, trace)]
+        return self._pre_annotate(body, config, trace)
+
+    def _answer_drawn(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> dict[str, Any]:
+        drawn = read_drawn(body.drawn, config)
+        task = body.tasks[0]
+        trace.task, trace.prompt = str(task.id), _kind(drawn)
+        # Negative clicks alone take away from nothing.
+        if drawn is None or not (drawn.box or any(click.positive for click in drawn.clicks)):
+            return prediction([], 0.0, self._model.version)
+        segmenter = self._segmenter()
+        url = drawn.target.image.source(task.data, drawn.item_index or 0)
+        key, embedding = self._embedding(segmenter, url, body.project, task, trace)
+        answer = refine(segmenter, embedding, drawn.to_prompt(embedding.size), self._memo, key)
+        score = _score(answer.predicted_iou[0])
+        regions = make_regions(
+            answer.masks[0], drawn.target, label=drawn.label, score=score, item_index=drawn.item_index
+        )
+        return prediction(regions, score, segmenter.version)
+
+    def _pre_annotate(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> Results:
+        deadline = time.monotonic() + self._budget
+        trace.task, trace.prompt = _numbered(body.tasks), "none"
+        segmenter = _InTime(self._segmenter(), deadline)
+        results: Results = []
+        for task in body.tasks:
+            try:
+                results.append(self._propose(segmenter, body, task, config))
+            except TimeoutError:
+                break
+            except SamInspectError as error:
+                logger.warning("Task %s gets no prediction: %s", task.id, error)
+                results.append(prediction([], 0.0, segmenter.version))
+            except Exception:
+                logger.exception("Task %s gets no prediction", task.id)
+                results.append(prediction([], 0.0, segmenter.version))
+        if late := body.tasks[len(results) :]:
+            logger.warning(
+                "%d of %d tasks were not reached within %g s and get no prediction: %s. Retrieve predictions again.",
+                len(late),
+                len(body.tasks),
+                self._budget,
+                _numbered(late),
+            )
+            # No prediction, unlike an empty one, lets Label Studio ask for these tasks again.
+            results.extend([] for _ in late)
+        return results
+
+    def _propose(
+        self, segmenter: Segmenter, body: PredictBody, task: TaskBody, config: LabelingConfig
+    ) -> dict[str, Any]:
+        from sam_backend.segmenters.automatic import propose_masks
+
+        target = config.target()
+        _, embedding = self._embedding(segmenter, target.image.source(task.data), body.project, task, Trace())
+        proposals = [p for p in propose_masks(segmenter, embedding) if p.mask.mean() < LARGEST_PROPOSAL][:MAX_PROPOSALS]
+        regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
+        return prediction(regions, _mean_score(proposals), segmenter.version)
+
+    def _segmenter(self) -> Segmenter:
+        return MeasuredSegmenter(self._model.get(self._budget), self._metrics, self._slots)
+
+    def _embedding(
+        self, segmenter: Segmenter, url: str, project: str | int | None, task: TaskBody, trace: Trace
+    ) -> tuple[str, Embedding]:
+        """Return the embedding of an image and the key it is kept under; only a miss fetches the image."""
+        server = self._servers.find(str(project))
+        # The server is part of the key, so that one Label Studio's users never see images of another's.
+        named = "\n".join((segmenter.version, server.hostname if server else "", url))
+        key = hashlib.sha256(named.encode()).hexdigest()
+
+        def load() -> ImageArray:
+            try:
+                file = self._images.fetch(url, server, task.id)
+            except SamInspectError as error:
+                self._metrics.image_errors.labels(error.status).inc()
+                raise
+            with self._slots:
+                return self._images.decode(file, url)
+
+        embedding, source = self._cache.fetch(key, segmenter, load)
+        self._metrics.count_embedding(source)
+        trace.image = source
+        return key, embedding
+
+
+class _InTime:
+    """A segmenter that raises TimeoutError rather than begin anything after a deadline."""
+
+    def __init__(self, segmenter: Segmenter, deadline: float) -> None:
+        self._segmenter = segmenter
+        self._deadline = deadline
+        self.name = segmenter.name
+        self.version = segmenter.version
+
+    def encode(self, image: ImageArray) -> Embedding:
+        self._check()
+        return self._segmenter.encode(image)
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        self._check()
+        return self._segmenter.decode(embedding, prompts, multimask=multimask)
+
+    def _check(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise TimeoutError
+
+
+def _score(predicted_iou: float) -> float:
+    return round(min(max(float(predicted_iou), 0.0), 1.0), 4)
+
+
+def _mean_score(proposals: Sequence[Any]) -> float:
+    return _score(sum(p.predicted_iou for p in proposals) / max(len(proposals), 1))
+
+
+def _kind(drawn: Drawn | None) -> str:
+    if drawn is None:
+        return "nothing"
+    positive = sum(click.positive for click in drawn.clicks)
+    clicks = f"{positive}+{len(drawn.clicks) - positive}-" if drawn.clicks else ""
+    return "box" * bool(drawn.box) + clicks
+
+
+def _numbered(tasks: Sequence[TaskBody]) -> str:
+    ids = [str(task.id) for task in tasks]
+    return ",".join(ids) if len(ids) <= 10 else f"{ids[0]}…{ids[-1]}({len(ids)})"

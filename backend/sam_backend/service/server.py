@@ -1,0 +1,106 @@
+"""The process that serves the application: its port, its log, its end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sam_backend.errors import SamInspectError
+from sam_backend.segmenters.registry import model_info
+from sam_backend.service.answers import ERROR_HEADER
+from sam_backend.service.app import create_app
+from sam_backend.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_CHATTY = ("httpcore", "httpx", "label_studio_sdk", "PIL", "urllib3")
+"""Libraries whose lines repeat ours or quote addresses with the secrets in them."""
+
+_GRACE = 10
+"""Seconds that requests under way have to end after a signal."""
+
+
+class AddressError(SamInspectError):
+    """The service cannot listen where it was told to."""
+
+
+def serve(model: str, settings: Settings, *, host: str, port: int, log_level: str) -> None:
+    """Serve until a signal ends it.
+
+    Parameters
+    ----------
+    model : name of a segmenter.
+    settings : of the application.
+    host, port : where to listen; port 0 takes a free one.
+    log_level : `debug`, `info`, `warning` or `error`.
+
+    Raises
+    ------
+    SamInspectError
+        If the model is unknown or cannot be loaded, or the port is taken.
+    """
+    model_info(model)
+    _configure_logging(log_level)
+    failures: list[BaseException] = []
+
+    def give_up(error: BaseException) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    app = create_app(model, settings, on_failure=give_up)
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        app, http=SentenceProtocol, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
+    )
+    server = uvicorn.Server(config)
+    shown_host = f"[{host}]" if ":" in host else host
+    logger.info("Listening on http://%s:%d with model %s", shown_host, listening.getsockname()[1], model)
+    with listening:
+        server.run(sockets=[listening])
+    if failures:
+        raise failures[0]
+
+
+class SentenceProtocol(H11Protocol):
+    """HTTP whose status line gives an error's own sentence as the reason: it is all that Label Studio shows of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = _SentenceConnection(h11.SERVER)
+
+
+class _SentenceConnection(h11.Connection):
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]  # overloads that differ in None only
+        if isinstance(event, h11.Response):
+            reason = dict(event.headers).get(ERROR_HEADER)
+            if reason:
+                event = h11.Response(status_code=event.status_code, headers=event.headers, reason=reason)
+        return super().send(event)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow is begun."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise AddressError(
+            f"Cannot listen on {host}:{port} ({error.strerror or error}); end what uses it, or choose another --port "
+            "or --host."
+        ) from None
+    return listening
+
+
+def _configure_logging(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
