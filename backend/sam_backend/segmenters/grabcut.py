@@ -210,7 +210,8 @@ def _solve(crop: ImageArray, trimap: ImageArray) -> tuple[BoolArray, FloatArray]
         cv2.setRNGSeed(0)
         cv2.grabCut(crop, trimap, None, background, foreground, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     odds = _log_density(crop, foreground[0]) - _log_density(crop, background[0])
-    return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), 1 / (1 + np.exp(-np.clip(odds, -30, 30), dtype=np.float32))
+    posterior: FloatArray = np.reciprocal(1 + np.exp(-np.clip(odds, -30, 30)))
+    return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), posterior
 
 
 def _log_density(crop: ImageArray, mixture: NDArray[np.float64]) -> FloatArray:

@@ -1,0 +1,144 @@
+"""Official Segment Anything checkpoints, and any module of SAM's interface, through the package `segment-anything`."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything import SamPredictor, sam_model_registry
+from segment_anything.modeling import Sam
+
+from sam_backend.errors import BadRequestError, WeightsError
+from sam_backend.segmenters.protocol import Candidates, Embedding, ImageArray, Prompt
+from sam_backend.segmenters.weights import CHECKPOINTS
+
+_BATCH_BYTES = 1 << 29
+"""Bytes of full-size logits that one pass of the mask decoder may produce."""
+
+# (number of points, has a box, has logits, multimask): prompts alike in all of these are decoded in one pass.
+_Shape = tuple[int, bool, bool, bool]
+
+
+class SamSegmenter:
+    """A `Segmenter` around a torch `Sam`.
+
+    All is done by the official `SamPredictor`, a new one for each call, so that threads share nothing but the weights.
+    Prompts with different numbers of points are decoded in separate passes and never padded: padding points are
+    tokens of the mask decoder, and more of them than the one that the predictor itself adds change its answer.
+
+    Parameters
+    ----------
+    model : a module of the interface of `segment_anything.modeling.Sam`; it is put into evaluation mode.
+    name : the name users know it by.
+    version : name and a hash of its weights.
+    device : a torch device; None takes a CUDA GPU if there is one.
+    """
+
+    def __init__(self, model: Sam, *, name: str, version: str, device: str | None = None) -> None:
+        self.name = name
+        self.version = version
+        self._model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+    @classmethod
+    def from_checkpoint(cls, name: str, path: Path, device: str | None = None) -> SamSegmenter:
+        """Load the official model `name`, such as "sam:vit_b", from a file whose SHA-256 has been checked.
+
+        Raises
+        ------
+        WeightsError
+            If the file holds no weights, or those of another model.
+        """
+        model = sam_model_registry[name.removeprefix("sam:")]()
+        try:
+            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+            raise WeightsError(
+                f"{path} does not hold the weights of {name}: expected a file like {CHECKPOINTS[name].filename}, "
+                f"as `sam-inspect download {name}` brings it."
+            ) from error
+        return cls(model, name=name, version=f"{name}-{CHECKPOINTS[name].sha256[:8]}", device=device)
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Encode an image: uint8 RGB (H, W, 3).
+
+        Returns
+        -------
+        Embedding
+            `features` (C, h, w) float32, the image encoder's output, and `input_size` (2,) int64, height and width in
+            pixels of the image as the encoder saw it, before its padding to a square.
+        """
+        predictor = SamPredictor(self._model)
+        predictor.set_image(image)
+        features = predictor.features[0].float().cpu().numpy()
+        arrays = {"features": features, "input_size": np.array(predictor.input_size, np.int64)}
+        return Embedding(arrays, (image.shape[0], image.shape[1]))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt, in as few passes of the mask decoder as shapes and memory allow.
+
+        Raises
+        ------
+        BadRequestError
+            If a prompt has nothing but a text, or its logits are not of this model's size.
+        """
+        groups: dict[_Shape, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            several = prompt.is_ambiguous if multimask is None else multimask
+            groups.setdefault((*self._shape(prompt), several), []).append(index)
+        predictor = self._predictor(embedding)
+        answers: dict[int, Candidates] = {}
+        for (*_, several), indices in groups.items():
+            step = self._at_once(embedding.size, several)
+            for chunk in (indices[start : start + step] for start in range(0, len(indices), step)):
+                answers |= zip(chunk, _predict(predictor, [prompts[i] for i in chunk], several), strict=True)
+        return [answers[index] for index in range(len(prompts))]
+
+    def _shape(self, prompt: Prompt) -> tuple[int, bool, bool]:
+        expected = tuple(self._model.prompt_encoder.mask_input_size)
+        if prompt.logits is not None and prompt.logits.shape != expected:
+            raise BadRequestError(f"{self.name} takes logits of shape {expected}; got {prompt.logits.shape}.")
+        if not len(prompt.points) and prompt.box is None and prompt.logits is None:
+            raise BadRequestError(f"{self.name} finds what points or a box show it; got a text alone.")
+        return len(prompt.points), prompt.box is not None, prompt.logits is not None
+
+    def _predictor(self, embedding: Embedding) -> SamPredictor:
+        """Return a predictor in the state that `set_image` would have left it in."""
+        predictor = SamPredictor(self._model)
+        predictor.features = torch.as_tensor(embedding.arrays["features"], device=predictor.device)[None]
+        predictor.input_size = tuple(embedding.arrays["input_size"].tolist())
+        predictor.original_size = embedding.size
+        predictor.is_image_set = True
+        return predictor
+
+    def _at_once(self, size: tuple[int, int], several: bool) -> int:
+        """Return how many prompts to decode in one pass: each mask is enlarged to the encoder's square first."""
+        pixels: int = self._model.image_encoder.img_size**2 + size[0] * size[1]
+        return max(_BATCH_BYTES // (4 * pixels * (3 if several else 1)), 1)
+
+
+def _predict(predictor: SamPredictor, prompts: list[Prompt], several: bool) -> list[Candidates]:
+    """Decode prompts (B) of one shape in one pass."""
+    first = prompts[0]
+    points = labels = boxes = logits = None
+    if len(first.points):
+        stacked = np.stack([prompt.points for prompt in prompts])
+        points = _tensor(predictor, predictor.transform.apply_coords(stacked, predictor.original_size))
+        labels = _tensor(predictor, np.stack([prompt.labels for prompt in prompts]))
+    if first.box is not None:
+        stacked = np.stack([np.asarray(prompt.box) for prompt in prompts])
+        boxes = _tensor(predictor, predictor.transform.apply_boxes(stacked, predictor.original_size))
+    if first.logits is not None:
+        logits = _tensor(predictor, np.stack([np.asarray(prompt.logits) for prompt in prompts]))[:, None]
+    answer = predictor.predict_torch(points, labels, boxes, logits, multimask_output=several)
+    masks, predicted_iou, low = (tensor.cpu().numpy() for tensor in answer)
+    return [Candidates(*each) for each in zip(masks, predicted_iou, low, strict=True)]
+
+
+def _tensor(predictor: SamPredictor, array: NDArray[np.generic]) -> torch.Tensor:
+    return torch.as_tensor(array, dtype=torch.float32, device=predictor.device)
