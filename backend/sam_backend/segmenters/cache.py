@@ -121,7 +121,7 @@ class EmbeddingCache:
         try:
             packed = disk.get(key)
             return None if packed is None else _unpack(packed)
-        except (*_DISK_ERRORS, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (*_DISK_ERRORS, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             logger.warning("An embedding on disk cannot be read and is made anew: %s", error)
             return None
 
@@ -137,7 +137,8 @@ class EmbeddingCache:
 
 def _open_disk(folder: Path, limit: int) -> Cache | None:
     try:
-        return Cache(str(folder), size_limit=limit, eviction_policy="least-recently-used")
+        # Two out for one in keeps to the limit; diskcache's default of ten at once would empty a small cache.
+        return Cache(str(folder), size_limit=limit, eviction_policy="least-recently-used", cull_limit=2)
     except _DISK_ERRORS as error:
         logger.warning("Embeddings are kept in memory only, since %s cannot be used: %s", folder, error)
         return None

@@ -17,6 +17,7 @@ from sam_backend.labelstudio.prompts import Drawn, read_drawn
 from sam_backend.labelstudio.regions import make_regions, prediction
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.automatic import Proposal, propose_masks
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.protocol import ImageArray
 from sam_backend.segmenters.refinement import LogitsMemo, refine
@@ -32,9 +33,6 @@ BUDGET = 80.0
 
 MAX_PROPOSALS = 20
 """Regions in a pre-annotation: an annotator has to look at each."""
-
-LARGEST_PROPOSAL = 0.9
-"""Share of the image from which a proposal is the surface itself and nothing on it."""
 
 Results = list[Any]
 
@@ -121,11 +119,9 @@ class Predictor:
     def _propose(
         self, segmenter: Segmenter, body: PredictBody, task: TaskBody, config: LabelingConfig
     ) -> dict[str, Any]:
-        from sam_backend.segmenters.automatic import propose_masks
-
         target = config.target()
         _, embedding = self._embedding(segmenter, target.image.source(task.data), body.project, task, Trace())
-        proposals = [p for p in propose_masks(segmenter, embedding) if p.mask.mean() < LARGEST_PROPOSAL][:MAX_PROPOSALS]
+        proposals = propose_masks(segmenter, embedding)[:MAX_PROPOSALS]
         regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
         return prediction(regions, _mean_score(proposals), segmenter.version)
 
@@ -184,7 +180,7 @@ def _score(predicted_iou: float) -> float:
     return round(min(max(float(predicted_iou), 0.0), 1.0), 4)
 
 
-def _mean_score(proposals: Sequence[Any]) -> float:
+def _mean_score(proposals: Sequence[Proposal]) -> float:
     return _score(sum(p.predicted_iou for p in proposals) / max(len(proposals), 1))
 
 

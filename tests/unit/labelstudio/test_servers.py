@@ -1,0 +1,129 @@
+import json
+import logging
+import stat
+
+import pytest
+
+from loopback import send, serving
+from sam_backend.errors import ImageServerError
+from sam_backend.labelstudio.servers import AccessTokens, Server, ServerRegistry
+from tokens import LEGACY, make_jwt
+
+HERE, THERE = "https://labels.here.example", "https://there.example/label-studio"
+
+
+@pytest.fixture
+def label_studio():
+    with serving() as server:
+        yield server
+
+
+def test_projects_with_one_id_on_two_servers_are_told_apart_across_restarts(tmp_path):
+    before = ServerRegistry(tmp_path)
+    before.remember("1.1795411201", HERE, "token-here")
+    before.remember("1.1700000000", THERE + "/", "token-there")
+    after = ServerRegistry(tmp_path)
+    assert after.find("1.1795411201") == Server(HERE, "token-here")
+    assert after.find("1.1700000000") == Server(THERE, "token-there")
+    assert after.find("2.1700000000") is None
+
+
+def test_the_last_setup_of_a_project_wins(tmp_path):
+    registry = ServerRegistry(tmp_path)
+    registry.remember("1.1", HERE, "old")
+    registry.remember("1.1", HERE, "new")
+    assert registry.find("1.1") == ServerRegistry(tmp_path).find("1.1") == Server(HERE, "new")
+
+
+def test_two_processes_keep_what_the_other_remembered(tmp_path):
+    one, other = ServerRegistry(tmp_path), ServerRegistry(tmp_path)
+    one.remember("1.1", HERE, "a")
+    other.remember("2.2", THERE, "b")
+    assert ServerRegistry(tmp_path).find("1.1") == Server(HERE, "a")
+
+
+def test_the_file_of_tokens_is_its_owners_alone_and_nothing_else_is_left(tmp_path):
+    ServerRegistry(tmp_path / "new" / "folder").remember("1.1", HERE, LEGACY)
+    (file,) = (tmp_path / "new" / "folder").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "text", ['{"1.1": {"hostname": "http://x", "tok', "[]", '{"1.1": "secret-token"}', '{"1.1": {"token": "secret"}}']
+)
+def test_a_corrupt_file_is_moved_aside_with_one_line_that_holds_no_token(tmp_path, text, caplog):
+    (tmp_path / "servers.json").write_text(text)
+    registry = ServerRegistry(tmp_path)
+    assert registry.find("1.1") is None
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "servers.corrupt" in caplog.text
+    assert "secret" not in caplog.text
+    registry.remember("1.1", HERE, "new")
+    assert json.loads((tmp_path / "servers.json").read_text())["1.1"]["hostname"] == HERE
+    assert (tmp_path / "servers.corrupt").read_text() == text
+
+
+def test_the_settings_fill_in_for_a_project_that_never_called_setup(tmp_path):
+    registry = ServerRegistry(tmp_path, url=HERE + "/", api_key="key")
+    assert registry.find("7.7") == Server(HERE, "key")
+
+
+def test_the_settings_address_replaces_a_localhost_that_means_another_machine(tmp_path):
+    registry = ServerRegistry(tmp_path, url=HERE)
+    registry.remember("1.1", "http://localhost:8080", "token")
+    registry.remember("2.2", THERE, "other")
+    assert registry.find("1.1") == Server(HERE, "token")
+    assert registry.find("2.2") == Server(THERE, "other")
+
+
+def test_the_settings_key_wins_but_is_not_given_to_another_server(tmp_path):
+    registry = ServerRegistry(tmp_path, url=HERE, api_key="key")
+    registry.remember("1.1", HERE, "token")
+    registry.remember("2.2", THERE, "other")
+    assert registry.find("1.1") == Server(HERE, "key")
+    assert registry.find("2.2") == Server(THERE, "other")
+    without_address = ServerRegistry(tmp_path, api_key="key")
+    assert without_address.find("2.2") == Server(THERE, "key")
+
+
+def test_a_server_does_not_show_its_token():
+    assert LEGACY not in repr(Server(HERE, LEGACY))
+
+
+def test_a_legacy_token_is_sent_as_it_is(label_studio):
+    assert AccessTokens(5).of(Server(label_studio.url, LEGACY)) == LEGACY
+    assert label_studio.requests == []
+
+
+def test_a_personal_access_token_is_exchanged_once_for_a_short_lived_one(label_studio):
+    short_lived, personal = make_jwt("access"), make_jwt("refresh")
+    label_studio.routes["/api/token/refresh/"] = json.dumps({"access": short_lived}).encode()
+    tokens = AccessTokens(5)
+    server = Server(label_studio.url, personal)
+    assert tokens.of(server) == tokens.of(server) == short_lived
+    ((_, path, body),) = label_studio.requests
+    assert path == "/api/token/refresh/"
+    assert json.loads(body) == {"refresh": personal}
+
+
+def test_a_short_lived_token_about_to_end_is_renewed(label_studio):
+    issued = []
+
+    def issue(handler):
+        issued.append(make_jwt("access", expires_in=10, number=len(issued)))
+        send(handler, json.dumps({"access": issued[-1]}).encode())
+
+    label_studio.routes["/api/token/refresh/"] = issue
+    tokens = AccessTokens(5)
+    server = Server(label_studio.url, make_jwt("refresh"))
+    assert tokens.of(server) == issued[0]
+    assert tokens.of(server) == issued[1]
+
+
+@pytest.mark.parametrize("answer", [401, b"<html>", b'{"detail": "x"}', "hang"])
+def test_a_personal_access_token_that_is_not_taken_is_told_without_it(label_studio, answer):
+    label_studio.routes["/api/token/refresh/"] = label_studio.hang if answer == "hang" else answer
+    personal = make_jwt("refresh")
+    with pytest.raises(ImageServerError, match=label_studio.url) as caught:
+        AccessTokens(0.2).of(Server(label_studio.url, personal))
+    assert personal not in str(caught.value)

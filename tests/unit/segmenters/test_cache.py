@@ -1,0 +1,132 @@
+import threading
+
+import numpy as np
+import pytest
+from diskcache import Cache
+
+from sam_backend.segmenters.cache import EmbeddingCache, Source
+from threshold_segmenter import ThresholdSegmenter
+
+IMAGE = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
+NBYTES = 12 * 10 * 4
+DISK = 2**24
+
+
+def image():
+    return IMAGE
+
+
+def unwanted():
+    pytest.fail("the image was loaded although its embedding is kept")
+
+
+def test_a_second_request_is_answered_from_memory(tmp_path):
+    cache, segmenter = EmbeddingCache(2**20, tmp_path, DISK), ThresholdSegmenter()
+    first, source = cache.fetch("a", segmenter, image)
+    assert source is Source.ENCODER
+    second, source = cache.fetch("a", segmenter, unwanted)
+    assert source is Source.MEMORY
+    assert second is first
+
+
+def test_after_a_restart_the_embedding_comes_from_disk_unchanged(tmp_path):
+    before = EmbeddingCache(2**20, tmp_path, DISK)
+    expected = before.get_or_encode("a", ThresholdSegmenter(), image)
+    before.close()
+    embedding, source = EmbeddingCache(2**20, tmp_path, DISK).fetch("a", ThresholdSegmenter(), unwanted)
+    assert source is Source.DISK
+    assert embedding.size == expected.size == (12, 10)
+    assert embedding.arrays.keys() == expected.arrays.keys()
+    np.testing.assert_array_equal(embedding.arrays["grey"], expected.arrays["grey"])
+    assert embedding.arrays["grey"].dtype == np.float32
+
+
+def test_memory_is_limited_in_bytes_and_the_least_recently_used_goes_first():
+    cache, segmenter = EmbeddingCache(2 * NBYTES), ThresholdSegmenter()
+    for key in ("a", "b", "a", "c"):
+        cache.get_or_encode(key, segmenter, image)
+    assert cache.fetch("a", segmenter, image)[1] is Source.MEMORY
+    assert cache.fetch("b", segmenter, image)[1] is Source.ENCODER
+
+
+def test_an_embedding_larger_than_memory_is_answered_and_kept_on_disk(tmp_path):
+    cache, segmenter = EmbeddingCache(NBYTES - 1, tmp_path, DISK), ThresholdSegmenter()
+    cache.get_or_encode("a", segmenter, image)
+    assert cache.fetch("a", segmenter, unwanted)[1] is Source.DISK
+
+
+def test_the_disk_is_limited_in_bytes(tmp_path):
+    cache, segmenter = EmbeddingCache(1, tmp_path, 2**17), ThresholdSegmenter()
+    large = np.zeros((100, 100, 3), np.uint8)
+    for key in range(30):
+        cache.get_or_encode(str(key), segmenter, lambda: large)
+    assert cache.fetch("29", segmenter, unwanted)[1] is Source.DISK
+    assert cache.fetch("0", segmenter, lambda: large)[1] is Source.ENCODER
+
+
+def test_many_who_ask_at_once_share_one_encoding():
+    cache, segmenter = EmbeddingCache(2**20), ThresholdSegmenter()
+    loading, go_on = threading.Event(), threading.Event()
+    answers = []
+
+    def slow_image():
+        loading.set()
+        assert go_on.wait(30)
+        return IMAGE
+
+    def ask():
+        answers.append(cache.get_or_encode("a", segmenter, slow_image))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads[0].start()
+    assert loading.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert segmenter.encoded == 1
+    assert len(answers) == 8
+    assert all(answer is answers[0] for answer in answers)
+
+
+def test_an_image_that_cannot_be_had_is_asked_for_again_next_time():
+    cache, segmenter = EmbeddingCache(2**20), ThresholdSegmenter()
+
+    def missing():
+        raise FileNotFoundError("no such image")
+
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="no such image"):
+            cache.get_or_encode("a", segmenter, missing)
+    assert cache.fetch("a", segmenter, image)[1] is Source.ENCODER
+
+
+@pytest.mark.parametrize("left_behind", [b"", b"PK\x03\x04 torn", b"\x80\x04pickled", 7])
+def test_a_damaged_entry_on_disk_is_made_anew(tmp_path, left_behind, caplog):
+    with Cache(str(tmp_path)) as disk:
+        disk.set("a", left_behind)
+    cache, segmenter = EmbeddingCache(2**20, tmp_path, DISK), ThresholdSegmenter()
+    assert cache.fetch("a", segmenter, image)[1] is Source.ENCODER
+    assert "made anew" in caplog.text
+
+
+def test_a_folder_that_cannot_be_used_costs_the_disk_layer_only(tmp_path, caplog):
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    cache, segmenter = EmbeddingCache(2**20, file, DISK), ThresholdSegmenter()
+    cache.get_or_encode("a", segmenter, image)
+    assert cache.fetch("a", segmenter, unwanted)[1] is Source.MEMORY
+    assert "in memory only" in caplog.text
+
+
+def test_a_database_that_is_broken_costs_the_disk_layer_only(tmp_path, caplog):
+    (tmp_path / "cache.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    cache = EmbeddingCache(2**20, tmp_path, DISK)
+    assert cache.fetch("a", ThresholdSegmenter(), image)[1] is Source.ENCODER
+    assert "in memory only" in caplog.text
+
+
+def test_a_disk_limit_of_zero_keeps_nothing_on_disk(tmp_path):
+    EmbeddingCache.of_megabytes(1, tmp_path / "embeddings", 0).get_or_encode("a", ThresholdSegmenter(), image)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from sam_backend.segmenters import Prompt
+from sam_backend.segmenters.refinement import LogitsMemo, refine
+from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
+
+# Four bands, bright enough apart that no tolerance joins two of them.
+IMAGE = np.repeat(np.array([0, 100, 200, 250], np.uint8), 10)[None, :, None].repeat(8, 0).repeat(3, 2)
+CLICKS = [(5, 4), (15, 4), (25, 4)]
+
+
+@pytest.fixture
+def segmenter():
+    return ThresholdSegmenter()
+
+
+@pytest.fixture
+def embedding(segmenter):
+    return segmenter.encode(IMAGE)
+
+
+def prompt(count, labels=None, box=None):
+    return Prompt(np.array(CLICKS[:count], np.float32), np.array(labels or [1] * count), box)
+
+
+def test_a_lone_click_gives_the_candidate_of_the_highest_predicted_iou(segmenter, embedding):
+    answer = refine(segmenter, embedding, prompt(1), LogitsMemo(), "image")
+    assert answer.masks.shape == (1, 8, 40)
+    assert answer.logits.shape[0] == 1
+    assert answer.predicted_iou == pytest.approx([max(PREDICTED_IOU)])
+
+
+def test_a_next_click_takes_the_logits_of_the_last_answer_and_gives_the_single_mask(segmenter, embedding):
+    memo = LogitsMemo()
+    first = refine(segmenter, embedding, prompt(1), memo, "image")
+    second = refine(segmenter, embedding, prompt(2), memo, "image")
+    np.testing.assert_array_equal(segmenter.asked[-1].logits, first.logits[0])
+    assert len(segmenter.asked[-1].points) == 2
+    assert second.predicted_iou == pytest.approx([SINGLE_IOU])
+    assert len(segmenter.asked) == 2
+
+
+def test_without_a_memory_the_chain_is_replayed_to_the_same_answer(segmenter, embedding):
+    memo = LogitsMemo()
+    for count in (1, 2, 3):
+        step_by_step = refine(segmenter, embedding, prompt(count, [1, 1, 0][:count]), memo, "image")
+    one_by_one, segmenter.asked = segmenter.asked, []
+    at_once = refine(segmenter, embedding, prompt(3, [1, 1, 0]), LogitsMemo(), "image")
+    np.testing.assert_array_equal(at_once.masks, step_by_step.masks)
+    assert [len(p.points) for p in segmenter.asked] == [len(p.points) for p in one_by_one] == [1, 2, 3]
+
+
+def test_a_negative_click_takes_away_what_it_points_at(segmenter, embedding):
+    memo = LogitsMemo()
+    refine(segmenter, embedding, prompt(2), memo, "image")
+    taken_away = Prompt(np.array([*CLICKS[:2], (16, 2)], np.float32), np.array([1, 1, 0]))
+    answer = refine(segmenter, embedding, taken_away, memo, "image")
+    assert answer.masks[0, :, :10].all()
+    assert not answer.masks[0, :, 10:].any()
+
+
+def test_with_a_box_the_first_answer_is_that_to_the_box(segmenter, embedding):
+    box = np.array([2, 1, 9, 7], np.float32)
+    refine(segmenter, embedding, prompt(1, box=box), LogitsMemo(), "image")
+    assert [len(p.points) for p in segmenter.asked] == [0, 1]
+    assert segmenter.asked[0].logits is None
+    assert segmenter.asked[1].logits is not None
+    np.testing.assert_array_equal(segmenter.asked[1].box, box)
+
+
+def test_negative_clicks_before_the_first_positive_one_go_in_with_it(segmenter, embedding):
+    refine(segmenter, embedding, prompt(3, [0, 1, 1]), LogitsMemo(), "image")
+    assert [p.labels.tolist() for p in segmenter.asked] == [[0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("image", "box", "labels"),
+    [("other", None, [1]), ("image", np.array([0, 0, 9, 7], np.float32), [1]), ("image", None, [0])],
+    ids=["other image", "other box", "other label"],
+)
+def test_answers_to_something_else_are_not_taken_for_the_last_one(segmenter, embedding, image, box, labels):
+    memo = LogitsMemo()
+    refine(segmenter, embedding, prompt(1, labels, box), memo, image)
+    segmenter.asked = []
+    refine(segmenter, embedding, prompt(2), memo, "image")
+    assert [len(p.points) for p in segmenter.asked] == [1, 2]
+
+
+def test_given_logits_are_used_as_they_are(segmenter, embedding):
+    logits = np.full((8, 40), 3, np.float32)
+    given = Prompt(np.array(CLICKS[:2], np.float32), np.array([1, 1]), logits=logits)
+    refine(segmenter, embedding, given, LogitsMemo(), "image")
+    assert len(segmenter.asked) == 1
+    assert segmenter.asked[0].logits is logits
+
+
+def test_the_memory_is_limited_in_bytes():
+    memo = LogitsMemo(2 * 4 * 100)
+    for key in "abc":
+        memo.put(key, np.zeros((10, 10), np.float32))
+    assert memo.get("a") is None
+    assert memo.get("b") is not None
+    memo.put("large", np.zeros((30, 30), np.float32))
+    assert memo.get("large") is None
+    assert memo.get("c") is not None
