@@ -45,7 +45,7 @@ class Rectangle:
 
 def without_specks(mask: BoolArray) -> BoolArray:
     """Return the mask (H, W) without components (8-connected) below `SPECK_FRACTION` of the largest one's area."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(mask, np.uint8), connectivity=8)
     if count <= 2:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA].copy()

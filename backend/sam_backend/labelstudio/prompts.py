@@ -126,11 +126,11 @@ def read_drawn(context_result: Sequence[Mapping[str, Any]] | None, config: Label
     label: str | None = None
     last: Mapping[str, Any] | None = None
     for region in context_result or ():
-        kind = str(region.get("type"))
-        shape = kind.removesuffix("labels")
-        value = region.get("value")
+        value = region.get("value") if isinstance(region, Mapping) else None
         if not isinstance(value, Mapping):
             raise BadRequestError(f"A drawn region needs a value with its coordinates; got {value!r}.")
+        kind = str(region.get("type"))
+        shape = kind.removesuffix("labels")
         label = _label(value, kind) or label
         if shape == "keypoint":
             clicks.append(_click(value, positive=region.get("is_positive") is not False))

@@ -28,8 +28,7 @@ def encode_rle(mask: BoolArray) -> list[int]:
     The bytes of the bit stream, each 0-255. The four run sizes are chosen for this mask, so that the stream is as
     short as the format allows without literals, which a mask's runs of at least four bytes never need.
     """
-    pixels = np.ascontiguousarray(mask, bool).ravel()
-    lengths, values = _runs(pixels)
+    lengths, values = _runs(np.ascontiguousarray(mask, bool))
     counts = lengths * _CHANNELS - 1
     needed = _bit_length(counts)
     sizes = _best_sizes(np.bincount(needed, minlength=_MAX_COUNT_BITS + 1)[1:])
@@ -38,7 +37,7 @@ def encode_rle(mask: BoolArray) -> list[int]:
 
     codes = ((0b100 | which) << size | counts) << _VALUE_BITS | values
     widths = 3 + size + _VALUE_BITS
-    header = pixels.size * _CHANNELS
+    header = mask.size * _CHANNELS
     for value, width in ((_VALUE_BITS - 1, 5), *((size - 1, 4) for size in sizes)):
         header = header << width | value
     header_bits = np.unpackbits(np.frombuffer(header.to_bytes(7, "big"), np.uint8))[-_HEADER_BITS:]
@@ -60,7 +59,7 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
     height, width = size
     expected = height * width * _CHANNELS
     try:
-        data = bytes(rle)
+        data = bytes(list(rle))
     except (TypeError, ValueError) as error:
         raise BadRequestError("A brush mask is a list of bytes from 0 to 255; got something else.") from error
     total = int.from_bytes(data[:4], "big")
@@ -75,11 +74,17 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
     return np.repeat(opaque, np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0)).reshape(height, width)
 
 
-def _runs(pixels: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _runs(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the lengths in pixels and the values (0 or 255) of the runs; none counts more bytes than 16 bits do."""
+    pixels = mask.ravel()
     if not pixels.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    starts = np.concatenate([[0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1])
+    # Values change only from the pixel before the first row that has any of the mask to the one after the last.
+    rows = np.flatnonzero(mask.any(axis=1))
+    first, last = (rows[0] * mask.shape[1], (rows[-1] + 1) * mask.shape[1]) if len(rows) else (0, 0)
+    first, last = max(first - 1, 0), min(last, pixels.size - 1)
+    changes = np.flatnonzero(pixels[first + 1 : last + 1] != pixels[first:last]) + first + 1
+    starts = np.concatenate([[0], changes])
     lengths = np.diff(starts, append=pixels.size)
     values = pixels[starts] * np.int64(255)
     longest = (1 << _MAX_COUNT_BITS) // _CHANNELS

@@ -1,0 +1,154 @@
+import cv2
+import numpy as np
+import pytest
+
+from sam_backend.labelstudio.outlines import bounding_rectangle, fitted_ellipse, rings, without_specks
+
+SIZE = (200, 300)
+
+
+def blank() -> np.ndarray:
+    return np.zeros(SIZE, np.uint8)
+
+
+def pixels(ring: list) -> np.ndarray:
+    """The ring's points, xy in pixels."""
+    return np.array(ring) / 100 * (SIZE[1], SIZE[0])
+
+
+def enclosed(ring: list) -> np.ndarray:
+    """The pixels whose centres a ring encloses, drawn eight times larger."""
+    fine = np.zeros((SIZE[0] * 8, SIZE[1] * 8), np.uint8)
+    cv2.fillPoly(fine, [np.round(pixels(ring) * 8).astype(np.int32)], 1)
+    return fine[4::8, 4::8].astype(bool)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return np.count_nonzero(a & b) / np.count_nonzero(a | b)
+
+
+def test_the_ring_of_a_rectangle_runs_along_the_edges_of_its_pixels():
+    mask = blank()
+    mask[20:60, 30:100] = 1
+
+    (ring,) = rings(mask.astype(bool))
+
+    assert sorted(pixels(ring).round(2).tolist()) == [[30, 20], [30, 60], [100, 20], [100, 60]]
+
+
+@pytest.mark.parametrize("edge", [(0, 0), (199, 299)], ids=["first", "last"])
+def test_a_single_pixel_encloses_its_area(edge):
+    mask = blank()
+    mask[edge] = 1
+
+    (ring,) = rings(mask.astype(bool))
+
+    np.testing.assert_array_equal(enclosed(ring), mask)
+
+
+def drawn(name: str) -> np.ndarray:
+    mask = blank()
+    if name == "disc":
+        cv2.circle(mask, (150, 100), 60, 1, -1)
+    elif name == "thin crack":
+        cv2.polylines(mask, [np.array([(20, 30), (90, 70), (160, 60), (280, 170)])], False, 1, 2)
+    elif name == "one pixel wide":
+        cv2.line(mask, (20, 150), (250, 40), 1, 1)
+    else:
+        noise = cv2.GaussianBlur(np.random.default_rng(3).random(SIZE).astype(np.float32), (0, 0), 9)
+        mask[:] = noise > np.quantile(noise, 0.8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+        mask[:] = labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
+    return mask.astype(bool)
+
+
+@pytest.mark.parametrize("name", ["disc", "thin crack", "one pixel wide", "blob"])
+def test_a_ring_stays_within_a_pixel_of_the_outline_and_close_to_its_mask(name):
+    mask = drawn(name)
+
+    (ring,) = rings(mask)
+
+    filled = np.pad(mask, 1)
+    outline, _ = cv2.findContours(filled.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = pixels(ring)
+    # Contours run through pixel centres, so half a pixel more, and half again along the diagonal.
+    beyond = [
+        -cv2.pointPolygonTest(outline[0].astype(np.float32), (x + 0.5, y + 0.5), True) for x, y in points.tolist()
+    ]
+    assert max(beyond) <= 0.5 * 2**0.5 + 1e-3
+    assert iou(enclosed(ring), mask) >= 0.89
+
+
+def test_a_smooth_outline_needs_few_points():
+    (ring,) = rings(drawn("disc"))
+
+    assert len(ring) <= 40
+
+
+def test_each_component_has_its_ring_the_largest_first():
+    mask = blank()
+    mask[10:20, 10:20] = 1
+    mask[50:90, 50:90] = 1
+
+    assert [enclosed(ring).sum() for ring in rings(mask.astype(bool))] == [1600, 100]
+
+
+def test_a_hole_is_filled():
+    mask = blank()
+    mask[20:60, 30:100] = 1
+    mask[30:40, 50:60] = 0
+
+    (ring,) = rings(mask.astype(bool))
+
+    assert enclosed(ring).sum() == 40 * 70
+
+
+def test_specks_go_and_parts_of_the_object_stay():
+    mask = blank()
+    mask[20:60, 20:60] = 1  # 1600 pixels
+    mask[100:104, 100:104] = 1  # 1 % of them
+    mask[150, 150:165] = 1  # less
+    clean = without_specks(mask.astype(bool))
+
+    assert clean[100, 100]
+    assert clean.sum() == 1616
+
+
+def test_the_rectangle_is_tight_and_half_open():
+    mask = blank()
+    mask[20:60, 30:100] = 1
+    box = bounding_rectangle(mask.astype(bool))
+
+    assert (box.x, box.y) == pytest.approx((10, 10))
+    assert (box.width, box.height) == pytest.approx((70 / 3, 20))
+
+
+@pytest.mark.parametrize("rotation", [0, 25, 44, 46, 90, 120, 179])
+def test_an_ellipse_gets_its_own_axes_back_at_any_turn(rotation):
+    mask = blank()
+    cv2.ellipse(mask, (140, 90), (60, 25), rotation, 0, 360, 1, -1)
+
+    fit = fitted_ellipse(mask.astype(bool))
+
+    redrawn = blank()
+    radii = fit.radius_x * SIZE[1] / 100, fit.radius_y * SIZE[0] / 100
+    centre = fit.x * SIZE[1] / 100 - 0.5, fit.y * SIZE[0] / 100 - 0.5
+    cv2.ellipse(redrawn, (tuple(centre), tuple(2 * r for r in radii), fit.rotation), 1, -1)
+    assert iou(redrawn.astype(bool), mask.astype(bool)) > 0.96
+    assert sorted(radii) == pytest.approx([25, 60], abs=1)
+    assert fit.rotation % 360 <= 46 or fit.rotation % 360 >= 314
+
+
+def test_the_ellipse_of_a_full_mask_is_no_larger_than_label_studio_allows():
+    fit = fitted_ellipse(np.ones(SIZE, bool))
+
+    assert (fit.x, fit.y, fit.radius_x, fit.radius_y) == pytest.approx((50, 50, 50, 50))
+
+
+def test_the_ellipse_of_a_single_pixel_is_about_its_size():
+    mask = blank()
+    mask[50, 150] = 1
+    fit = fitted_ellipse(mask.astype(bool))
+
+    assert (fit.x, fit.y) == pytest.approx((150.5 / 3, 50.5 / 2))
+    assert fit.radius_x * 3 == pytest.approx(0.577, abs=0.01)

@@ -1,0 +1,192 @@
+import logging
+import math
+
+import numpy as np
+import pytest
+
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.bitmask import encode_bitmask
+from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.prompts import read_drawn
+from sam_backend.labelstudio.rle import encode_rle
+
+CONFIG = LabelingConfig.parse(
+    '<View><Image name="image" value="$image"/>'
+    '<BrushLabels name="brush" toName="image"><Label value="Crack"/><Label value="Hole"/></BrushLabels>'
+    '<KeyPointLabels name="kp" toName="image" smart="true"><Label value="Crack"/></KeyPointLabels></View>'
+)
+SIZE = (100, 200)
+
+
+def region(kind: str, value: dict, **extra) -> dict:
+    frame = {"original_width": 200, "original_height": 100, "image_rotation": 0, "to_name": "image"}
+    return {**frame, "from_name": kind, "type": kind, "value": value, **extra}
+
+
+def click(x, y, **extra) -> dict:
+    return region("keypointlabels", {"x": x, "y": y, "width": 0.4, "keypointlabels": ["Crack"]}, **extra)
+
+
+def box(x, y, width, height, rotation=0, kind="rectangle") -> dict:
+    return region(kind, {"x": x, "y": y, "width": width, "height": height, "rotation": rotation})
+
+
+def prompt(*regions: dict, size=SIZE):
+    return read_drawn(regions, CONFIG).to_prompt(size)
+
+
+@pytest.mark.parametrize("nothing", [None, [], [region("choices", {"choices": ["ok"]})]], ids=str)
+def test_where_nothing_was_drawn_there_is_nothing_to_say(nothing):
+    assert read_drawn(nothing, CONFIG) is None
+
+
+def test_clicks_keep_their_order_and_sign_and_one_without_sign_is_positive():
+    got = prompt(click(50, 50, is_positive=True), click(10, 20, is_positive=False), click(75, 5))
+
+    assert got.points.tolist() == [[100, 50], [20, 20], [150, 5]]
+    assert got.labels.tolist() == [1, 0, 1]
+    assert got.box is None
+
+
+def test_a_click_on_the_far_edge_means_the_last_pixel():
+    assert np.floor(prompt(click(100.0000001, 100)).points).tolist() == [[199, 99]]
+
+
+def test_points_and_a_rectangle_go_together():
+    got = prompt(box(10, 20, 30, 40), click(25, 50, is_positive=False))
+
+    assert got.box.tolist() == [20, 20, 80, 60]
+    assert got.points.tolist() == [[50, 50]]
+
+
+def test_of_several_rectangles_the_last_one_counts():
+    assert prompt(box(0, 0, 10, 10), box(50, 50, 10, 10)).box.tolist() == [100, 50, 120, 60]
+
+
+def test_a_rectangle_turns_clockwise_about_its_top_left_corner_in_pixels():
+    # 40 x 10 px from (100, 50), turned by 90 degrees: 10 px to the left and 40 px down.
+    np.testing.assert_allclose(prompt(box(50, 50, 20, 10, 90)).box, [90, 50, 100, 90], atol=1e-4)
+
+
+def test_a_rectangle_turned_by_30_degrees_has_the_bounds_of_its_turned_corners():
+    cosine, sine = math.cos(math.radians(30)), math.sin(math.radians(30))
+
+    np.testing.assert_allclose(
+        prompt(box(50, 50, 20, 10, 30)).box, [100 - 10 * sine, 50, 100 + 40 * cosine, 50 + 40 * sine + 10 * cosine],
+        rtol=1e-6,
+    )  # fmt: skip
+
+
+def test_a_rectangle_that_reaches_out_of_the_image_is_cut_at_its_edge():
+    assert prompt(box(90, -10, 30, 20)).box.tolist() == [180, 0, 200, 10]
+
+
+def test_an_ellipse_is_the_box_of_its_turned_outline():
+    # Semi-axes 40 and 10 px, turned by 90 degrees about the centre (100, 50).
+    ellipse = region("ellipse", {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 90})
+
+    np.testing.assert_allclose(prompt(ellipse).box, [90, 10, 110, 90], atol=0.01)
+
+
+def test_a_polygon_is_the_box_around_its_points():
+    assert prompt(region("polygon", {"points": [[10, 10], [40, 20], [20, 60]]})).box.tolist() == [20, 10, 80, 60]
+
+
+@pytest.mark.parametrize("shape", ["brush", "bitmask"])
+def test_a_stroke_becomes_positive_clicks_along_its_middle(shape):
+    mask = np.zeros(SIZE, bool)
+    mask[48:53, 20:180] = True
+    value = {"format": "rle", "rle": encode_rle(mask)} if shape == "brush" else {"imageDataURL": encode_bitmask(mask)}
+
+    got = prompt(region(shape, value))
+
+    assert len(got.points) == 5
+    assert got.labels.tolist() == [1] * 5
+    assert np.allclose(got.points[:, 1], 50.5, atol=1)
+    assert got.points[:, 0].min() < 30
+    assert got.points[:, 0].max() > 170
+
+
+def test_a_dab_of_the_brush_is_one_click_in_its_middle():
+    rows, columns = np.mgrid[:100, :200]
+    mask = (rows - 40) ** 2 + (columns - 150) ** 2 < 12**2
+
+    got = prompt(region("brush", {"format": "rle", "rle": encode_rle(mask)}))
+
+    np.testing.assert_allclose(got.points, [[150.5, 40.5]], atol=1)
+
+
+def test_an_erased_stroke_says_nothing():
+    assert read_drawn([region("brush", {"rle": encode_rle(np.zeros(SIZE, bool))})], CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        [click(1, 1)],
+        [region("keypoint", {"x": 1, "y": 1, "labels": ["Crack"]})],
+        [box(1, 1, 5, 5), region("labels", {"x": 1, "y": 1, "width": 5, "height": 5, "labels": ["Crack"]})],
+        [click(1, 1), region("choices", {"choices": ["bad"]})],
+    ],
+    ids=["own labels", "labels in the value", "a result of the Labels tag", "a choice beside it"],
+)
+def test_the_chosen_label_is_found(drawn):
+    assert read_drawn(drawn, CONFIG).label == "Crack"
+
+
+def test_without_a_label_there_is_none():
+    assert read_drawn([box(1, 1, 5, 5)], CONFIG).label is None
+
+
+def test_an_unknown_label_is_refused_with_the_known_ones():
+    with pytest.raises(BadRequestError, match=r"'Dent' is unknown.*'Crack', 'Hole'"):
+        read_drawn([region("keypointlabels", {"x": 1, "y": 1, "keypointlabels": ["Dent"]})], CONFIG)
+
+
+def test_the_image_of_a_list_is_remembered():
+    assert read_drawn([click(1, 1, item_index=2)], CONFIG).item_index == 2
+
+
+def test_another_original_size_is_warned_about_and_per_cents_hold_on_the_real_image(caplog):
+    with caplog.at_level(logging.WARNING):
+        got = prompt(click(50, 50), size=(1000, 1000))
+
+    assert got.points.tolist() == [[500, 500]]
+    assert "(100, 200)" in caplog.text
+    assert "(1000, 1000)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("drawn", "says"),
+    [
+        (click(101, 50), r"inside the image.*got x 101, y 50"),
+        (click(50, -3), r"inside the image.*got x 50, y -3"),
+        (click(float("nan"), 50), r"number for 'x'.*got nan"),
+        (click("12", 50), r"number for 'x'.*got '12'"),
+        (region("keypoint", {"x": 1}), r"number for 'y'.*got None"),
+        (region("keypoint", None), r"needs a value.*got None"),
+        (7, r"needs a value"),
+        (box(10, 10, 0, 5), r"A rectangle needs a width and a height above zero"),
+        (box(10, 10, 5, -5), r"A rectangle needs a width and a height above zero"),
+        (box(10, 10, 5, None), r"number for 'height'.*got None"),
+        (box(10, 10, 5, 5, float("inf")), r"number for 'rotation'.*got inf"),
+        (region("ellipse", {"x": 5, "y": 5, "radiusX": 0, "radiusY": 3}), r"An ellipse needs a width and a height"),
+        (region("polygon", {"points": [[5, 5], [9, 5]]}), r"A polygon needs a width and a height above zero"),
+        (region("polygon", {"points": []}), r"A polygon needs"),
+        (region("polygon", {"points": 7}), r"A polygon needs a list of points"),
+        (region("brush", {"rle": [1, 2, 3]}), r"brush mask"),
+        (region("brush", {"rle": []}, original_width=None), r"original_width and original_height"),
+        (region("brush", {"rle": []}, original_width=10**9), r"original_width and original_height"),
+        (region("bitmask", {}), r"data URL"),
+        (click(1, 1, to_name="other"), r"drawn on 'other'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_prompt_is_refused_in_one_sentence(drawn, says):
+    with pytest.raises(BadRequestError, match=says):
+        read_drawn([drawn], CONFIG)
+
+
+def test_a_box_outside_the_image_is_refused_with_its_pixels():
+    with pytest.raises(BadRequestError, match=r"overlap the image of 200 x 100 pixels.*x 240.0 to 260.0"):
+        prompt(box(120, 10, 10, 10))

@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pytest
+from label_studio_sdk.label_interface import LabelInterface
+
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.bitmask import decode_bitmask
+from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.regions import make_regions, prediction
+from sam_backend.labelstudio.rle import decode_rle
+
+MASK = np.zeros((60, 80), bool)
+MASK[10:30, 20:60] = True
+MASK[40:50, 5:15] = True
+SHAPES = ["Brush", "Bitmask", "Polygon", "Ellipse", "Rectangle"]
+
+
+def xml(shape: str, own_labels: bool = True, labels: tuple[str, ...] = ("Crack", "Hole")) -> str:
+    inner = "".join(f'<Label value="{label}"/>' for label in labels)
+    if own_labels:
+        controls = f'<{shape}Labels name="out" toName="image">{inner}</{shape}Labels>'
+    else:
+        controls = f'<Labels name="label" toName="image">{inner}</Labels><{shape} name="out" toName="image"/>'
+    return f'<View><Image name="image" value="$image"/>{controls}</View>'
+
+
+def regions(config: str, mask: np.ndarray = MASK, **options) -> list[dict]:
+    return make_regions(mask, LabelingConfig.parse(config).target(), **options)
+
+
+@pytest.mark.parametrize("label", ["Hole", None])
+@pytest.mark.parametrize("own_labels", [True, False], ids=["labels", "bare"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_label_studios_own_check_accepts_every_kind_of_region(shape, own_labels, label):
+    config = xml(shape, own_labels)
+    answer = json.loads(json.dumps(prediction(regions(config, label=label, score=0.9), 0.9, "v1")))
+
+    assert answer["result"]
+    assert LabelInterface(config).validate_prediction(answer, return_errors=True) == []
+
+
+@pytest.mark.parametrize("own_labels", [True, False], ids=["labels", "bare"])
+def test_brush_and_bitmask_hold_the_mask_to_the_pixel(own_labels):
+    brush = regions(xml("Brush", own_labels))[0]["value"]
+    bitmask = regions(xml("Bitmask", own_labels))[0]["value"]
+
+    assert brush["format"] == "rle"
+    np.testing.assert_array_equal(decode_rle(brush["rle"], MASK.shape), MASK)
+    np.testing.assert_array_equal(decode_bitmask(bitmask["imageDataURL"], MASK.shape), MASK)
+
+
+def test_a_polygon_is_a_closed_region_for_each_component():
+    found = regions(xml("Polygon"), label="Hole")
+
+    assert len({region["id"] for region in found}) == 2
+    assert [region["value"]["closed"] for region in found] == [True, True]
+    assert sorted(found[1]["value"]["points"]) == [[6.25, 66.6667], [6.25, 83.3333], [18.75, 66.6667], [18.75, 83.3333]]
+
+
+@pytest.mark.parametrize("shape", ["Rectangle", "Ellipse"])
+def test_a_shape_that_only_surrounds_is_one_region_for_all_components(shape):
+    assert len(regions(xml(shape))) == 1
+
+
+def test_a_rectangle_reaches_from_the_first_to_beyond_the_last_pixel():
+    value = regions(xml("Rectangle"), label="Hole")[0]["value"]
+
+    assert value.pop("rectanglelabels") == ["Hole"]
+    assert value == pytest.approx({"x": 6.25, "y": 100 / 6, "width": 68.75, "height": 200 / 3, "rotation": 0})
+
+
+def test_a_region_says_where_it_comes_from_and_what_it_is_of():
+    (region,) = regions(xml("Brush"), label="Hole", score=0.75, item_index=3)
+
+    assert region.pop("value")["brushlabels"] == ["Hole"]
+    assert region.pop("id")
+    assert region == {
+        "from_name": "out",
+        "to_name": "image",
+        "type": "brushlabels",
+        "original_width": 80,
+        "original_height": 60,
+        "image_rotation": 0,
+        "origin": "prediction",
+        "score": 0.75,
+        "item_index": 3,
+    }
+
+
+def test_a_bare_shape_is_named_by_a_second_result_with_the_same_id_and_geometry():
+    shape, name = regions(xml("Rectangle", own_labels=False), label="Hole")
+
+    assert (shape["type"], name["type"]) == ("rectangle", "labels")
+    assert (shape["from_name"], name["from_name"]) == ("out", "label")
+    assert shape["id"] == name["id"]
+    assert name["value"] == {**shape["value"], "labels": ["Hole"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "label", "given"),
+    [
+        (xml("Brush", labels=("Crack",)), None, ["Crack"]),
+        (xml("Brush"), None, []),
+        (xml("Brush"), "Hole", ["Hole"]),
+    ],
+    ids=["the only one", "none of several", "the chosen one"],
+)
+def test_without_a_label_only_a_single_known_one_can_be_meant(config, label, given):
+    assert regions(config, label=label)[0]["value"]["brushlabels"] == given
+
+
+def test_a_bare_shape_without_a_label_is_one_result():
+    assert [region["type"] for region in regions(xml("Polygon", own_labels=False), MASK[:35])] == ["polygon"]
+
+
+def test_an_unknown_label_is_refused():
+    with pytest.raises(BadRequestError, match="'Dent' is unknown"):
+        regions(xml("Brush"), label="Dent")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_empty_mask_gives_no_region_and_the_answer_still_has_a_prediction(shape):
+    found = regions(xml(shape), np.zeros((60, 80), bool))
+
+    assert found == []
+    assert prediction(found, 0.8, "v1") == {"result": [], "score": 0.0, "model_version": "v1"}
