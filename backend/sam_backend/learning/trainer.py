@@ -1,0 +1,314 @@
+"""Trains `nano` on scenes: seeded, in stages of growing image size, resumable after any interruption."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from sam_backend.errors import SamInspectError
+from sam_backend.learning.augmentation import view
+from sam_backend.learning.losses import answer_loss, true_iou
+from sam_backend.learning.scenes.store import load_scene
+from sam_backend.learning.simulated_prompts import correcting_click, first_click, jittered_box
+from sam_backend.segmenters.nano.architecture import build_nano
+
+MIN_PIXELS = 8
+"""Masks smaller than this in the decoder's output grid are no training target."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A share of the steps with one image size: `images` a step, `prompts` an image, backbone frozen or not."""
+
+    share: float
+    size: int
+    images: int
+    prompts: int
+    train_backbone: bool
+
+
+STAGES = (
+    Stage(0.18, 192, 8, 5, train_backbone=False),
+    Stage(0.42, 256, 6, 5, train_backbone=True),
+    Stage(0.22, 384, 3, 5, train_backbone=True),
+    Stage(0.18, 512, 2, 5, train_backbone=True),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, together with the scenes and the versions of the libraries."""
+
+    steps: int = 3200
+    scenes: int = 5000
+    seed: int = 0
+    learning_rate: float = 1.2e-3
+    backbone_rate: float = 1.5e-4
+    warm_up: int = 100
+    clip: float = 4.0
+    average: float = 0.998
+    most_corrections: int = 3
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage that `step` belongs to."""
+        done = 0.0
+        for stage in STAGES:
+            done += stage.share
+            if step < round(done * self.steps):
+                return stage
+        return STAGES[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images (I, 3, S, S) uint8 and, grouped by image, target coverage (I * P, S / 2, S / 2) in [0, 1]."""
+
+    images: Tensor
+    targets: Tensor
+
+
+class SceneBatches(torch.utils.data.IterableDataset[Batch]):
+    """Batch number n is a pure function of (seed, n), so that a resumed training sees what it would have seen."""
+
+    def __init__(self, recipe: Recipe, folder: Path, start: int) -> None:
+        self.recipe, self.folder, self.start = recipe, folder, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches from `start` on; several workers take turns."""
+        info = torch.utils.data.get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        for step in range(self.start + worker, self.recipe.steps, workers):
+            yield make_batch(self.recipe, self.folder, step)
+
+
+def make_batch(recipe: Recipe, folder: Path, step: int) -> Batch:
+    """Return the batch of one step."""
+    stage = recipe.stage(step)
+    rng = np.random.default_rng([recipe.seed, step])
+    images, targets = [], []
+    while len(images) < stage.images:
+        scene = load_scene(folder, int(rng.integers(recipe.scenes)))
+        image, coverage = view(rng, scene, stage.size)
+        areas = (coverage >= 0.5).sum((1, 2))
+        usable = np.flatnonzero((areas >= MIN_PIXELS) & (areas < 0.9 * coverage[0].size))
+        if not len(usable):
+            continue
+        chosen = rng.choice(usable, stage.prompts, replace=len(usable) < stage.prompts)
+        images.append(torch.from_numpy(image.transpose(2, 0, 1).copy()))
+        targets.append(torch.from_numpy(coverage[chosen]))
+    return Batch(torch.stack(images), torch.cat(targets))
+
+
+class Trainer:
+    """Holds the model, its running average and the optimiser, and knows how to take, save and resume a step."""
+
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.out = recipe, out
+        self.model = build_nano()
+        self.model.image_encoder.backbone.load_imagenet()
+        self.model = self.model.to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.model)
+        backbone = list(self.model.image_encoder.backbone.parameters())
+        known = {id(parameter) for parameter in backbone}
+        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": rest, "rate": recipe.learning_rate}, {"params": backbone, "rate": recipe.backbone_rate}],
+            lr=recipe.learning_rate,
+            weight_decay=0.01,
+        )
+        self.step = 0
+        self.seconds = 0.0
+
+    def take_step(self, batch: Batch) -> dict[str, float]:
+        """Learn from one batch and return what to show of it."""
+        recipe, stage = self.recipe, self.recipe.stage(self.step)
+        progress = self.step / recipe.steps
+        warm = min(1.0, (self.step + 1) / recipe.warm_up)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["rate"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        self.model.image_encoder.backbone.requires_grad_(stage.train_backbone)
+        rng = np.random.default_rng([recipe.seed, self.step, 1])
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, shown = self._loss(batch, rng, stage)
+        if not torch.isfinite(loss):
+            raise SamInspectError(f"The loss became {loss.item()} at step {self.step}; the last checkpoint is kept.")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimiser.step()
+        self._average()
+        self.step += 1
+        return shown
+
+    def _average(self) -> None:
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for old, new in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+                old.lerp_(new, 1 - keep)
+
+    def _loss(self, batch: Batch, rng: np.random.Generator, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+        model = self.model
+        model.prompt_encoder.resize(stage.size)
+        pixels = (batch.images.float() - model.pixel_mean) / model.pixel_std
+        embedding = model.image_encoder(pixels.to(memory_format=torch.channels_last))
+        targets = batch.targets
+        masks = (targets >= 0.5).numpy()
+
+        click = rng.random() < 0.5
+        boxes, points = None, _Points(len(masks))
+        if click:
+            points.add([(first_click(rng, mask), 1) for mask in masks])
+        else:
+            boxes = torch.tensor([jittered_box(rng, mask) for mask in masks]) * 2.0
+        logits, predicted = self._decode(embedding, points, boxes, None)
+        loss = answer_loss(logits.float(), predicted.float(), targets, click)
+        first = _chosen(logits, predicted, click)
+        shown = {("click" if click else "box"): float(true_iou(first, targets).mean())}
+
+        if rng.random() < 0.5:
+            chosen = first.detach()
+            for _ in range(int(rng.integers(1, self.recipe.most_corrections + 1)) - 1):
+                points.add_corrections(rng, masks, chosen)
+                with torch.no_grad():
+                    logits, predicted = self._decode(embedding.detach(), points, boxes, chosen)
+                chosen = logits[:, 0]
+            points.add_corrections(rng, masks, chosen)
+            logits, predicted = self._decode(embedding, points, boxes, chosen)
+            loss = loss + 0.7 * answer_loss(logits.float(), predicted.float(), targets, False)
+            shown["corrected"] = float(true_iou(logits[:, 0], targets).mean())
+        shown["loss"] = float(loss.detach())
+        return loss, shown
+
+    def _decode(
+        self, embedding: Tensor, points: _Points, boxes: Tensor | None, logits: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Decode exactly as `SamPredictor` does, all prompts of a batch having the same form."""
+        model = self.model
+        mask_input = None if logits is None else logits[:, None].float()
+        sparse, dense = model.prompt_encoder(points.tensors(), boxes, mask_input)
+        position = model.prompt_encoder.get_dense_pe()
+        masks, predicted = model.mask_decoder.predict_masks(embedding, position, sparse, dense)
+        return masks, predicted
+
+    def save(self) -> None:
+        """Write a checkpoint, whole or not at all."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        part = self.out / "checkpoint.part"
+        state = {
+            "recipe": self.recipe,
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        torch.save(state, part)
+        part.replace(self.out / "checkpoint.pt")
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint in `out`, if there is one; it must have been made by the same recipe."""
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return False
+        state = torch.load(path, map_location="cpu", weights_only=False)
+        if state["recipe"] != self.recipe:
+            raise SamInspectError(
+                f"{path} was made by another recipe ({state['recipe']}); give the same options, or another --out."
+            )
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        return True
+
+
+
+class _Points:
+    """The clicks of a batch of prompts so far, equally many for each, in the decoder's output grid."""
+
+    def __init__(self, count: int) -> None:
+        self.coords = np.zeros((count, 0, 2), np.float32)
+        self.labels = np.zeros((count, 0), np.int64)
+
+    def add(self, clicks: list[tuple[tuple[float, float], int]]) -> None:
+        coords = np.array([[point] for point, _ in clicks], np.float32)
+        labels = np.array([[label] for _, label in clicks], np.int64)
+        self.coords = np.concatenate([self.coords, coords], 1)
+        self.labels = np.concatenate([self.labels, labels], 1)
+
+    def add_corrections(self, rng: np.random.Generator, masks: np.ndarray, logits: Tensor) -> None:
+        predictions = (logits > 0).numpy()
+        self.add([correcting_click(rng, mask, guess) for mask, guess in zip(masks, predictions, strict=True)])
+
+    def tensors(self) -> tuple[Tensor, Tensor] | None:
+        """Return coords in input pixels (the grid's are twice as large) and labels; None without a click."""
+        if not self.coords.shape[1]:
+            return None
+        return torch.from_numpy(self.coords * 2 + 0.5), torch.from_numpy(self.labels)
+
+
+def _chosen(logits: Tensor, predicted: Tensor, ambiguous: bool) -> Tensor:
+    """Return the logits (B, H, W) that serving would return."""
+    if not ambiguous:
+        return logits[:, 0]
+    best = 1 + predicted[:, 1:].argmax(1)
+    return logits[torch.arange(len(logits)), best]
+
+
+def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) -> Path:
+    """Train `nano` by `recipe` and return the path of the finished weights `out/nano.pt`.
+
+    Parameters
+    ----------
+    recipe : what decides the weights.
+    scenes : folder of scenes, filled where it is not.
+    out : folder for the checkpoint, the weights and `log.jsonl`.
+    save_every : seconds between checkpoints.
+    """
+    trainer = Trainer(recipe, out)
+    console = Console()
+    if trainer.resume():
+        console.print(f"Going on at step {trainer.step} of {recipe.steps}.")
+    out.mkdir(parents=True, exist_ok=True)
+    loader = torch.utils.data.DataLoader(
+        SceneBatches(recipe, scenes, trainer.step), batch_size=None, num_workers=1, prefetch_factor=8
+    )
+    running: dict[str, float] = {}
+    saved = logged = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=recipe.steps, completed=trainer.step)
+        for batch in loader:
+            started = time.monotonic()
+            for name, value in trainer.take_step(batch).items():
+                running[name] = 0.98 * running.get(name, value) + 0.02 * value
+            now = time.monotonic()
+            trainer.seconds += now - started
+            described = " ".join(f"{name} {value:.3f}" for name, value in sorted(running.items()))
+            bar.update(task, completed=trainer.step, description=f"{recipe.stage(trainer.step).size} px {described}")
+            if now - logged > 15:
+                logged = now
+                line = {"step": trainer.step, "seconds": round(trainer.seconds), **running}
+                with (out / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+            if now - saved > save_every:
+                saved = now
+                trainer.save()
+    trainer.save()
+    weights = out / "nano.pt"
+    part = weights.with_suffix(".part")
+    torch.save(trainer.averaged.state_dict(), part)
+    part.replace(weights)
+    return weights

@@ -1,0 +1,141 @@
+"""Serves `nano` with onnxruntime: no PyTorch needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.protocol import Candidates, Embedding, FloatArray, ImageArray, Prompt
+
+IMAGE_SIZE = 512
+LOGITS_SIZE = 256
+_PADDING = 127
+_BATCH = 16
+"""Prompts decoded at once: more does not go faster on a CPU and holds more memory."""
+
+
+class NanoSegmenter:
+    """The embedded model.
+
+    Parameters
+    ----------
+    folder : where `encoder.onnx` and `decoder.onnx` lie; the package's own by default.
+    threads : threads of onnxruntime; 0 takes all cores.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing or is no ONNX model.
+    """
+
+    name = "nano"
+
+    def __init__(self, folder: Path | None = None, threads: int = 0) -> None:
+        folder = folder or Path(__file__).parent
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Spinning threads would fight with the web server's and with each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._files = (folder / "encoder.onnx", folder / "decoder.onnx")
+        self._encoder, self._decoder = (_session(path, options) for path in self._files)
+
+    @cached_property
+    def version(self) -> str:
+        """`nano-` and eight hex digits of the SHA-256 of both files."""
+        digest = hashlib.sha256()
+        for path in self._files:
+            digest.update(path.read_bytes())
+        return f"{self.name}-{digest.hexdigest()[:8]}"
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Encode an image, uint8 RGB (H, W, 3); its long side is resized to 512 pixels, the rest padded."""
+        height, width = image.shape[:2]
+        scale = IMAGE_SIZE / max(height, width)
+        rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
+        resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
+        canvas = np.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), _PADDING, np.uint8)
+        canvas[0, :rows, :columns] = np.asarray(resized)
+        (embedding,) = self._encoder.run(None, {"image": canvas})
+        arrays = {"embedding": embedding, "input_size": np.array([rows, columns], np.int64)}
+        return Embedding(arrays, (height, width))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt; see `Segmenter.decode`."""
+        answers: list[Candidates | None] = [None] * len(prompts)
+        # A padding point would change an answer, so only prompts of one form are decoded together.
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault((len(prompt.points), prompt.box is not None), []).append(index)
+        for members in groups.values():
+            for start in range(0, len(members), _BATCH):
+                batch = members[start : start + _BATCH]
+                logits, predicted = self._run(embedding, [prompts[index] for index in batch])
+                for row, index in enumerate(batch):
+                    several = prompts[index].is_ambiguous if multimask is None else multimask
+                    chosen = slice(1, 4) if several else slice(0, 1)
+                    answers[index] = _candidates(embedding, logits[row, chosen], predicted[row, chosen])
+        return [answer for answer in answers if answer is not None]
+
+    def _run(self, embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, FloatArray]:
+        height, width = embedding.size
+        rows, columns = embedding.arrays["input_size"].tolist()
+        scale = np.array([columns / width, rows / height], np.float32)
+        coords, labels = zip(*(_labelled_points(prompt) for prompt in prompts), strict=True)
+        has_logits = np.array([prompt.logits is not None for prompt in prompts], np.float32)
+        logits = np.zeros((len(prompts), 1, LOGITS_SIZE, LOGITS_SIZE), np.float32)
+        for row, prompt in enumerate(prompts):
+            if prompt.logits is not None:
+                logits[row, 0] = prompt.logits
+        masks, predicted = self._decoder.run(
+            None,
+            {
+                "embedding": embedding.arrays["embedding"],
+                "coords": np.stack(coords) * scale,
+                "labels": np.stack(labels),
+                "logits": logits,
+                "has_logits": has_logits,
+            },
+        )
+        return masks, predicted
+
+
+def _labelled_points(prompt: Prompt) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return a prompt's points and box corners (N, 2) with SAM's labels (N,)."""
+    if prompt.box is None:
+        end, end_labels = np.zeros((1, 2), np.float32), [-1]
+    else:
+        end, end_labels = prompt.box.reshape(2, 2), [2, 3]
+    labels = np.concatenate([prompt.labels, np.array(end_labels, np.int64)])
+    return np.concatenate([prompt.points, end]).astype(np.float32), labels
+
+
+def _candidates(embedding: Embedding, logits: FloatArray, predicted: FloatArray) -> Candidates:
+    """Resize logits (K, 256, 256) to the original image the way `SamPredictor` does, and threshold them at 0."""
+    height, width = embedding.size
+    rows, columns = embedding.arrays["input_size"].tolist()
+    masks = np.empty((len(logits), height, width), np.bool_)
+    for index, low in enumerate(logits):
+        padded = cv2.resize(low, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
+        original = cv2.resize(padded[:rows, :columns], (width, height), interpolation=cv2.INTER_LINEAR)
+        np.greater(original, 0, out=masks[index])
+    return Candidates(masks, np.asarray(predicted, np.float32), np.asarray(logits, np.float32))
+
+
+def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    if not path.exists():
+        raise WeightsError(f"Expected the embedded model's file {path}, but it is missing; install sam-inspect again.")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise WeightsError(f"{path} is no ONNX model ({error}); install sam-inspect again.") from error
