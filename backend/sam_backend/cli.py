@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from sam_backend.settings import settings
 
 app = typer.Typer(
     name="sam-inspect",
-    help="Masks for Label Studio from the Segment Anything Model, and tables that measure its gap on industrial images.",
+    help="Masks for Label Studio from the Segment Anything Model; tables that measure its gap on industrial images.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -68,6 +69,69 @@ def serve(
     from sam_backend.service.server import serve as serve_until_stopped
 
     serve_until_stopped(model, settings(), host=host, port=port, log_level=log_level)
+
+
+@app.command(rich_help_panel="Label Studio")
+def demo(
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images to annotate; without it, images that the product makes itself."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model that answers, as in serve.")] = "nano",
+    home: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps Label Studio and its data; by default, the user's data folder."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Label Studio, or the next free one.")] = 8080,
+    backend_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the backend, likewise.")] = 9090,
+    once: Annotated[
+        bool, typer.Option("--once", help="Need no browser: send a click and a box, check the masks, and end.")
+    ] = False,
+) -> None:
+    """Try everything: a Label Studio with images, connected to this backend.
+
+    The first time, Label Studio is installed into an environment of its own
+    (about 1 GB), which takes some minutes. Run again, all is reused: the
+    environment, the project, the images, and what was annotated.
+
+    Examples: sam-inspect demo
+              sam-inspect demo --images photos --model grabcut
+              sam-inspect demo --once
+    """
+    from sam_backend.demo.app import Demo, run
+
+    folder = home or settings().home / "demo"
+    run(Demo(images, model, folder, port, backend_port), once=once, console=Console())
+
+
+@app.command(rich_help_panel="Models")
+def models() -> None:
+    """Show the models there are, and which of their weights are on this machine."""
+    from sam_backend.segmenters.listing import models_table
+
+    Console().print(models_table())
+
+
+@app.command(rich_help_panel="Models")
+def download(
+    model: Annotated[str, typer.Argument(help="A model of `sam-inspect models`, such as sam:vit_b.")],
+) -> None:
+    """Download a model's weights, check them, and print where they are.
+
+    A download that broke off goes on where it stopped. Weights that are here
+    already, in the folder SAM_INSPECT_WEIGHTS or in the cache, are checked and
+    not downloaded again.
+
+    Example: sam-inspect download sam:vit_b
+    """
+    from sam_backend.segmenters.registry import model_info
+    from sam_backend.segmenters.weights import obtain_checkpoint
+
+    checkpoint = model_info(model).checkpoint
+    if checkpoint is None:
+        Console().print(f"{model} needs no download.", highlight=False)
+    else:
+        Console().print(str(obtain_checkpoint(checkpoint)), highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
-_CHUNK = 1 << 20
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -95,7 +94,7 @@ def _transfer(client: httpx.Client, url: str, part: Path, size: int) -> Iterator
             # Also the answer of a server that does not know how to resume.
             _etag_file(part).write_text(response.headers.get("ETag", ""))
         with part.open("ab" if response.status_code == 206 else "wb") as file:
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():
                 file.write(chunk)
                 if file.tell() > size:
                     raise _RefusalError(f"expected a file of {size} bytes, the server sends more")

@@ -26,6 +26,7 @@ class ModelInfo:
     licence : SPDX identifier of the licence of its weights or, without weights, of its code.
     checkpoint : the file of weights it needs beside the package; None when the package is enough.
     weights : where that file lies on this machine (not checked yet), or None.
+    missing_packages : what it imports and this machine does not have.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelInfo:
     licence: str
     checkpoint: Checkpoint | None = None
     weights: Path | None = None
+    missing_packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class _Entry:
     description: str
     licence: str
     load: Callable[[str, Path | None], Segmenter]
+    packages: tuple[str, ...] = ()
 
 
 def _load_nano(_name: str, checkpoint: Path | None) -> Segmenter:
@@ -55,21 +58,22 @@ def _load_grabcut(_name: str, _checkpoint: Path | None) -> Segmenter:
 
 
 def _load_sam(name: str, checkpoint: Path | None) -> Segmenter:
-    for package in ("torch", "torchvision", "segment_anything"):
-        if find_spec(package) is None:
-            raise MissingExtraError(f"{name} needs the package {package}, which is not installed: {TORCH_EXTRA}")
+    path = obtain_checkpoint(CHECKPOINTS[name], checkpoint)
+    # After the weights, for torch takes seconds to import, and missing weights should be told at once.
     from sam_backend.segmenters.sam import SamSegmenter
 
-    return SamSegmenter.from_checkpoint(name, obtain_checkpoint(CHECKPOINTS[name], checkpoint))
+    return SamSegmenter.from_checkpoint(name, path)
 
+
+_TORCH = ("torch", "torchvision", "segment_anything")
 
 _ENTRIES: dict[str, _Entry] = {
     "nano": _Entry(
         "The embedded model: SAM's architecture made small; ships with the package.", "Apache-2.0", _load_nano
     ),
-    "sam:vit_b": _Entry("The official SAM with a ViT-B encoder, 91 M parameters.", "Apache-2.0", _load_sam),
-    "sam:vit_l": _Entry("The official SAM with a ViT-L encoder, 308 M parameters.", "Apache-2.0", _load_sam),
-    "sam:vit_h": _Entry("The official SAM with a ViT-H encoder, 636 M parameters.", "Apache-2.0", _load_sam),
+    "sam:vit_b": _Entry("The official SAM with a ViT-B encoder, 91 M parameters.", "Apache-2.0", _load_sam, _TORCH),
+    "sam:vit_l": _Entry("The official SAM with a ViT-L encoder, 308 M parameters.", "Apache-2.0", _load_sam, _TORCH),
+    "sam:vit_h": _Entry("The official SAM with a ViT-H encoder, 636 M parameters.", "Apache-2.0", _load_sam, _TORCH),
     "grabcut": _Entry("OpenCV's GrabCut, the classical baseline; no weights.", "Apache-2.0", _load_grabcut),
 }
 
@@ -108,7 +112,10 @@ def load_segmenter(name: str, checkpoint: Path | None = None) -> Segmenter:
     WeightsError
         If its weights are missing, corrupt, or cannot be downloaded.
     """
-    return _entry(name).load(name, checkpoint)
+    entry = _entry(name)
+    if missing := _missing(entry):
+        raise MissingExtraError(f"{name} needs {' and '.join(missing)}, not installed here; run {TORCH_EXTRA}")
+    return entry.load(name, checkpoint)
 
 
 def _entry(name: str) -> _Entry:
@@ -119,7 +126,11 @@ def _entry(name: str) -> _Entry:
     raise UnknownModelError(f"There is no model {name!r}; the known ones are {', '.join(_ENTRIES)}{hint}")
 
 
+def _missing(entry: _Entry) -> tuple[str, ...]:
+    return tuple(package for package in entry.packages if find_spec(package) is None)
+
+
 def _describe(name: str, entry: _Entry) -> ModelInfo:
     checkpoint = CHECKPOINTS.get(name)
     weights = find_checkpoint(checkpoint) if checkpoint else None
-    return ModelInfo(name, entry.description, entry.licence, checkpoint, weights)
+    return ModelInfo(name, entry.description, entry.licence, checkpoint, weights, _missing(entry))
