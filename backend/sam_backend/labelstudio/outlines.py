@@ -44,15 +44,16 @@ class Rectangle:
 
 
 def without_specks(mask: BoolArray) -> BoolArray:
-    """Return the mask (H, W) without components (8-connected) below `SPECK_FRACTION` of the largest one's area."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(mask, np.uint8), connectivity=8)
+    """Return a mask (H, W), not empty, without components (8-connected) below `SPECK_FRACTION` of the largest's area."""
+    y0, x0, y1, x1 = _bounds(mask)
+    part = np.ascontiguousarray(mask[y0:y1, x0:x1], np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
     if count <= 2:
         return mask
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    kept = areas >= SPECK_FRACTION * areas.max()
-    kept[0] = False
-    clean: BoolArray = kept[labels]
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = np.concatenate([[False], areas >= SPECK_FRACTION * areas.max()])
+    clean = np.zeros_like(mask)
+    clean[y0:y1, x0:x1] = kept[labels]
     return clean
 
 
@@ -92,9 +93,10 @@ def fitted_ellipse(mask: BoolArray) -> Ellipse:
     A radius is twice the standard deviation along its axis. A pixel is a unit square, which adds 1/12 to the variances;
     so a mask that is an ellipse gets its own radii back, and a single pixel one of about its size.
     """
-    ys, xs = np.nonzero(mask)
+    y0, x0, y1, x1 = _bounds(mask)
+    ys, xs = np.nonzero(mask[y0:y1, x0:x1])
     height, width = mask.shape
-    centre = xs.mean() + 0.5, ys.mean() + 0.5
+    centre = x0 + xs.mean() + 0.5, y0 + ys.mean() + 0.5
     covariance = np.cov(np.stack([xs, ys]), bias=True) + np.eye(2) / 12
     variances, axes = np.linalg.eigh(covariance)
     # Of the two axes the one closer to the horizontal is x: it turns least, and its radius is a share of the width.
