@@ -44,7 +44,7 @@ class Rectangle:
 
 
 def without_specks(mask: BoolArray) -> BoolArray:
-    """Return a mask (H, W), not empty, without components (8-connected) below `SPECK_FRACTION` of the largest's area."""
+    """Return a mask (H, W), not empty, without components (8-connected) below `SPECK_FRACTION` of the largest's."""
     y0, x0, y1, x1 = _bounds(mask)
     part = np.ascontiguousarray(mask[y0:y1, x0:x1], np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
