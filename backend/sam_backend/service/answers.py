@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from pydantic_core import to_json
 from starlette.responses import Response
@@ -17,12 +18,15 @@ def answer(values: Any, status: int = 200) -> Response:
 
 
 def answer_error(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a sentence, as `{"error": …}` and in a header.
+    """Answer with a sentence, as `{"error": …}` and, percent-encoded, in a header for the server.
 
     Label Studio never looks into the body of an error: it shows the annotator the reason phrase of the status line.
-    The server puts the header there.
+    The server moves the header's text there.
     """
-    response = Response(to_json({"error": sentence}), status, headers, media_type="application/json")
-    line = " ".join(sentence.split())[:_LONGEST_REASON]
-    response.raw_headers.append((ERROR_HEADER, line.encode()))
-    return response
+    line = quote(" ".join(sentence.split())[:_LONGEST_REASON], safe=" ")
+    return Response(
+        to_json({"error": sentence}),
+        status,
+        {**(headers or {}), ERROR_HEADER.decode(): line},
+        media_type="application/json",
+    )

@@ -31,12 +31,14 @@ def make_authenticate(settings: Settings) -> Callable[[Request], None]:
     SamInspectError
         If of user and password only one is set.
     """
-    user, password = settings.basic_auth_user, settings.basic_auth_pass
-    if (user is None) != (password is None):
+    # An empty variable, as compose files leave behind, is one that is not set.
+    user = settings.basic_auth_user or ""
+    password = settings.basic_auth_pass.get_secret_value() if settings.basic_auth_pass else ""
+    if bool(user) != bool(password):
         raise SamInspectError(
             "SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS belong together; only one of them is set."
         )
-    expected = None if user is None or password is None else f"{user}:{password.get_secret_value()}".encode()
+    expected = f"{user}:{password}".encode() if user else None
 
     def authenticate(request: Request) -> None:
         if expected is None or request.url.path == OPEN_PATH:

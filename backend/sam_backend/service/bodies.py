@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
@@ -50,7 +50,7 @@ class ParamsBody(BaseModel):
 class PredictBody(BaseModel):
     """`POST /predict`: interactive when the context holds what was drawn, else a batch."""
 
-    tasks: list[TaskBody]
+    tasks: list[TaskBody] = Field(min_length=1)
     label_config: str
     project: str | int | None = None
     params: ParamsBody | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import h11
 import uvicorn
@@ -77,9 +78,14 @@ class SentenceProtocol(H11Protocol):
 class _SentenceConnection(h11.Connection):
     def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]  # overloads that differ in None only
         if isinstance(event, h11.Response):
-            reason = dict(event.headers).get(ERROR_HEADER)
-            if reason:
-                event = h11.Response(status_code=event.status_code, headers=event.headers, reason=reason)
+            headers = event.headers.raw_items()
+            sentence = next((value for name, value in headers if name.lower() == ERROR_HEADER), None)
+            if sentence:
+                event = h11.Response(
+                    status_code=event.status_code,
+                    headers=[item for item in headers if item[0].lower() != ERROR_HEADER],
+                    reason=unquote_to_bytes(sentence),
+                )
         return super().send(event)
 
 

@@ -1,0 +1,276 @@
+import base64
+import logging
+import threading
+
+import pytest
+from fastapi.testclient import TestClient
+
+from label_studio_requests import CONFIG, PROJECT, click, data_url, defect_image, interactive, png
+from loopback import serving
+from sam_backend.errors import SamInspectError, WeightsError
+from sam_backend.service import app as app_module
+from sam_backend.service import bodies
+from sam_backend.service.app import create_app
+from threshold_segmenter import ThresholdSegmenter
+from tokens import LEGACY
+
+SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": LEGACY, "extra_params": None}
+
+
+@pytest.fixture
+def label_studio():
+    with serving() as server:
+        yield server
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_health_is_up(client, path):
+    answer = client.get(path).json()
+    assert answer["status"] == "UP"
+    assert answer["model_version"] == "threshold-1"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_versions_lists_the_model(client, method):
+    # Label Studio sends a body with its GET.
+    answer = client.request(method, "/versions", json={"project": PROJECT})
+    assert answer.json() == {"versions": ["threshold-1"]}
+
+
+def test_health_and_setup_do_not_wait_for_the_model_and_predict_does(make_client, monkeypatch):
+    loaded = threading.Event()
+
+    def load(_name):
+        assert loaded.wait(30)
+        return ThresholdSegmenter()
+
+    monkeypatch.setattr(app_module, "load_segmenter", load)
+    client = make_client("nano")
+    assert client.get("/health").json()["status"] == "UP"
+    assert client.post("/setup", json=SETUP).json() == {"model_version": "nano"}
+    answers = []
+    asking = threading.Thread(
+        target=lambda: answers.append(client.post("/predict", json=interactive(click(25, 15))).json())
+    )
+    asking.start()
+    loaded.set()
+    asking.join(30)
+    assert answers[0]["results"][0]["result"]
+    assert client.post("/setup", json=SETUP).json() == {"model_version": "threshold-1"}
+
+
+def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, monkeypatch):
+    def load(_name):
+        raise WeightsError("The checkpoint is missing; put it there.")
+
+    failures = []
+    monkeypatch.setattr(app_module, "load_segmenter", load)
+    with TestClient(create_app("sam:vit_b", make_settings(), failures.append)) as client:
+        response = client.post("/predict", json=interactive(click(25, 15)))
+    assert response.status_code == 503
+    assert response.json()["error"] == "The checkpoint is missing; put it there."
+    assert [str(failure) for failure in failures] == ["The checkpoint is missing; put it there."]
+
+
+def test_an_image_of_label_studio_is_fetched_from_the_server_that_called_setup(make_settings, label_studio):
+    label_studio.routes["/data/upload/1/x.png"] = png(defect_image())
+    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as client:
+        client.post("/setup", json=SETUP | {"hostname": label_studio.url})
+    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as restarted:
+        body = interactive(click(25, 15), image="/data/upload/1/x.png")
+        assert restarted.post("/predict", json=body).json()["results"][0]["result"]
+        other = restarted.post("/predict", json={**body, "project": "1.1700000000"})
+    assert other.status_code == 400
+    assert label_studio.requests[0][0]["Authorization"] == f"Token {LEGACY}"
+    assert len(label_studio.requests) == 1
+
+
+def test_two_label_studios_with_the_same_path_do_not_share_images(client, label_studio, segmenter):
+    with serving() as other:
+        for server, uid in ((label_studio, "1.1"), (other, "1.2")):
+            server.routes["/data/upload/1/x.png"] = png(defect_image())
+            client.post("/setup", json=SETUP | {"hostname": server.url, "project": uid})
+            body = interactive(click(25, 15), image="/data/upload/1/x.png", project=uid)
+            assert client.post("/predict", json=body).status_code == 200
+        assert len(label_studio.requests) == len(other.requests) == 1
+    assert segmenter.encoded == 2
+
+
+def test_a_next_click_neither_fetches_nor_encodes_the_image_again(client, label_studio, segmenter):
+    label_studio.routes["/x.png"] = png(defect_image())
+    for x in (25, 45):
+        client.post("/predict", json=interactive(click(x, 15), image=f"{label_studio.url}/x.png"))
+    assert len(label_studio.requests) == segmenter.encoded == 1
+
+
+@pytest.mark.parametrize("hostname", ["label-studio:8080", "ftp://x"])
+def test_setup_refuses_a_hostname_that_is_no_address(client, hostname):
+    response = client.post("/setup", json=SETUP | {"hostname": hostname})
+    assert response.status_code == 400
+    assert "LABEL_STUDIO_HOST" in response.json()["error"]
+
+
+def test_a_home_that_cannot_be_written_costs_the_memory_across_restarts_only(make_settings, label_studio, tmp_path):
+    (tmp_path / "home").write_text("not a folder")
+    label_studio.routes["/data/upload/1/x.png"] = png(defect_image())
+    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as client:
+        assert client.post("/setup", json=SETUP | {"hostname": label_studio.url}).status_code == 200
+        body = interactive(click(25, 15), image="/data/upload/1/x.png")
+        assert client.post("/predict", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("answer", [401, 403, 404, "hang"])
+def test_an_image_servers_failure_is_a_502_with_its_reason(make_client, label_studio, answer):
+    label_studio.routes["/x.png"] = label_studio.hang if answer == "hang" else answer
+    client = make_client(image_timeout=0.2)
+    response = client.post("/predict", json=interactive(click(25, 15), image=f"{label_studio.url}/x.png"))
+    assert response.status_code == 502
+    assert ("within 0.2 s" if answer == "hang" else f"answered {answer}") in response.json()["error"]
+    assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
+
+
+def test_a_truncated_image_is_the_callers_mistake(client):
+    truncated = data_url(png(defect_image())[:100])
+    response = client.post("/predict", json=interactive(click(25, 15), image=truncated))
+    assert response.status_code == 400
+    assert "truncated" in response.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"tasks=1", b"NaNa"])
+@pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook", "/validate"])
+def test_a_body_that_is_not_json_is_told(client, path, body):
+    response = client.post(path, content=body)
+    assert response.status_code == 400
+    assert "must be JSON" in response.json()["error"]
+
+
+def test_a_body_that_is_too_large_is_told(client, monkeypatch):
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
+    response = client.post("/predict", content=b" " * 1001)
+    assert response.status_code == 413
+    assert "The body has" in response.json()["error"]
+
+
+@pytest.mark.parametrize("action", ["ANNOTATION_CREATED", "START_TRAINING", "SOMETHING_NEW"])
+def test_webhooks_are_acknowledged_and_say_that_nothing_was_done(client, action):
+    response = client.post("/webhook", json={"action": action, "project": {"id": 1}})
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["status"] == "ignored"
+    assert ("Training is not part" in answer["message"]) == (action == "START_TRAINING")
+
+
+def test_validate_says_where_masks_go_or_which_tag_is_missing(client):
+    assert client.post("/validate", json={"config": CONFIG}).json() == {"status": "ok", "masks": {"image": ["brush"]}}
+    choices = '<Choices name="c" toName="image"><Choice value="a"/></Choices>'
+    useless = f'<View><Image name="image" value="$image"/>{choices}</View>'
+    response = client.post("/validate", json={"config": useless})
+    assert response.status_code == 400
+    assert "BrushLabels" in response.json()["error"]
+
+
+def test_an_unknown_route_and_a_wrong_method_are_told(client):
+    assert client.get("/train").status_code == 404
+    response = client.get("/predict")
+    assert response.status_code == 405
+    assert "no GET /predict" in response.json()["error"]
+
+
+def test_a_mistake_of_ours_is_a_500_whose_traceback_is_in_the_log_only(client, segmenter, monkeypatch, caplog):
+    monkeypatch.setattr(segmenter, "decode", lambda *_args, **_more: {}["secret"])
+    response = client.post("/predict", json=interactive(click(25, 15)))
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert "KeyError: 'secret'" in caplog.text
+    monkeypatch.undo()
+    assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
+
+
+class TestPassword:
+    @pytest.fixture
+    def client(self, make_client):
+        return make_client(basic_auth_user="label", basic_auth_pass="stüdio:1")
+
+    @pytest.mark.parametrize("path", ["/health", "/versions", "/metrics"])
+    def test_without_it_nothing_but_the_root_answers(self, client, path):
+        assert client.get("/").status_code == 200
+        response = client.get(path)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith("Basic")
+        assert "Label Studio" in response.json()["error"]
+
+    def test_with_it_all_is_open(self, client):
+        credentials = base64.b64encode("label:stüdio:1".encode()).decode()
+        assert client.get("/health", headers={"Authorization": f"Basic {credentials}"}).status_code == 200
+
+    @pytest.mark.parametrize("header", ["Basic bGFiZWw6d3Jvbmc=", "Basic ???", "Bearer label:stüdio:1", "Basic", ""])
+    def test_anything_else_is_refused_and_not_even_parsed(self, client, header):
+        response = client.post("/setup", content=b"{", headers={"Authorization": header.encode()})
+        assert response.status_code == 401
+
+    def test_half_of_it_is_a_mistake_at_the_start(self, make_client):
+        with pytest.raises(SamInspectError, match="belong together"):
+            make_client(basic_auth_user="label")
+
+    def test_empty_variables_mean_none(self, make_client):
+        assert make_client(basic_auth_user="", basic_auth_pass="").get("/health").status_code == 200
+
+
+def test_metrics_count_requests_work_and_the_cache(client, label_studio):
+    label_studio.routes["/gone.png"] = 404
+    for drawn in (click(25, 15), click(45, 15)):
+        client.post("/predict", json=interactive(drawn))
+    client.post("/predict", json=interactive(click(25, 15), image=f"{label_studio.url}/gone.png"))
+    text = client.get("/metrics").text
+    for line in (
+        'sam_inspect_request_seconds_count{route="/predict",status="200"} 2.0',
+        'sam_inspect_request_seconds_count{route="/predict",status="502"} 1.0',
+        'sam_inspect_embedding_cache_hits_total{layer="memory"} 1.0',
+        'sam_inspect_embedding_cache_misses_total{layer="disk"} 1.0',
+        'sam_inspect_image_errors_total{status="502"} 1.0',
+        "sam_inspect_encode_seconds_count 1.0",
+        "sam_inspect_decode_seconds_count 2.0",
+    ):
+        assert line in text
+
+
+def test_a_request_is_one_log_line_that_says_what_was_asked_and_no_secret(client, label_studio, caplog):
+    caplog.set_level(logging.INFO, "sam_backend")
+    label_studio.routes |= {"/x.png": png(defect_image()), "/gone.png": 404}
+    client.post("/setup", json=SETUP | {"hostname": label_studio.url})
+    for name in ("x", "x", "gone"):
+        url = f"{label_studio.url}/{name}.png?X-Amz-Signature=secret"
+        client.post("/predict", json=interactive(click(25, 15), click(5, 5, positive=False), image=url, number=17))
+    lines = [line for line in caplog.messages if "/predict" in line]
+    assert len(lines) == 3
+    assert "200" in lines[0]
+    assert "task=17 prompt=1+1- image=encoder" in lines[0]
+    assert "image=memory" in lines[1]
+    assert "502" in lines[2]
+    assert "answered 404" in lines[2]
+    assert "secret" not in caplog.text
+    assert LEGACY not in caplog.text
+
+
+def test_two_applications_in_one_process_know_nothing_of_each_other(make_client):
+    one, other = make_client(), make_client()
+    one.post("/predict", json=interactive(click(25, 15)))
+    assert "status" not in other.get("/metrics").text.split("sam_inspect_request_seconds_count", 1)[-1].split("\n")[0]
+
+
+def test_many_annotators_at_once_get_each_their_own_answer(client, segmenter):
+    answers = {}
+
+    def ask(number):
+        x = 25 if number % 2 else 45
+        body = interactive(click(x, 15), number=number)
+        answers[number] = client.post("/predict", json=body).json()["results"][0]["result"][0]["value"]["rle"]
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len({tuple(rle) for number, rle in answers.items() if number % 2}) == 1
+    assert len({tuple(rle) for rle in answers.values()}) == 2
+    assert segmenter.encoded == 1

@@ -1,0 +1,70 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from label_studio_requests import batch, data_url, defect_image, png, task
+from sam_backend.service import predictions
+from sam_backend.service.predictions import MAX_PROPOSALS
+
+
+def predict(client, body):
+    response = client.post("/predict", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["results"]
+
+
+def test_every_task_gets_a_prediction_of_the_objects_in_it(client):
+    results = predict(client, batch(task(number=1), task(number=2)))
+    assert len(results) == 2
+    for result in results:
+        # The two squares; the surface around them is too large for an object.
+        assert len(result["result"]) >= 2
+        assert 0.7 <= result["score"] <= 1
+        assert result["model_version"] == "threshold-1"
+        assert all(region["type"] == "brushlabels" for region in result["result"])
+
+
+def test_a_prediction_has_no_more_regions_than_an_annotator_can_look_at(client):
+    # 64 patches, each of a brightness of its own: without the limit, all would be proposed.
+    patches = np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, np.ones((8, 8), np.uint8))
+    (result,) = predict(client, batch(task(data_url(png(patches)))))
+    assert len(result["result"]) == MAX_PROPOSALS
+
+
+def test_one_broken_task_does_not_sink_the_others(client, caplog):
+    broken = [task("data:image/png;base64,aGVsbG8=", 2), {"id": 3}, task("file:///etc/passwd", 4)]
+    results = predict(client, batch(task(number=1), *broken, task(number=5)))
+    assert [bool(result["result"]) for result in results] == [True, False, False, False, True]
+    assert results[1] == {"result": [], "score": 0.0, "model_version": "threshold-1"}
+    for number, reason in ((2, "is not an image"), (3, "field 'image'"), (4, "cannot be followed")):
+        assert any(f"Task {number} " in line and reason in line for line in caplog.messages)
+
+
+def test_a_mistake_of_the_model_does_not_sink_the_other_tasks(client, segmenter, monkeypatch, caplog):
+    encode = segmenter.encode
+    monkeypatch.setattr(segmenter, "encode", lambda image: 1 / 0 if image[0, 0, 0] == 0 else encode(image))
+    dark = task(data_url(png(np.zeros((8, 8, 3), np.uint8))), 1)
+    results = predict(client, batch(dark, task(number=2)))
+    assert [bool(result["result"]) for result in results] == [False, True]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_tasks_that_the_time_does_not_suffice_for_get_no_prediction_so_that_they_are_asked_again(
+    client, monkeypatch, caplog
+):
+    ticks = itertools.count(0, predictions.BUDGET / 10)
+    monkeypatch.setattr(predictions.time, "monotonic", lambda: next(ticks))
+    images = [data_url(png(defect_image()[:, : 60 - number])) for number in range(5)]
+    results = predict(client, batch(*(task(image, number) for number, image in enumerate(images))))
+    assert len(results) == 5
+    assert results[0]["result"]
+    assert results[-1] == []
+    assert "of 5 tasks were not reached" in caplog.text
+
+
+@pytest.mark.parametrize("context", [None, {}], ids=["null", "empty"])
+def test_without_anything_drawn_it_is_a_batch(client, context):
+    body = batch(task(number=1), task(number=2))
+    body["params"]["context"] = context
+    assert len(predict(client, body)) == 2

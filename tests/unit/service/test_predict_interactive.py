@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from label_studio_requests import CONFIG, HEIGHT, WIDTH, batch, click, interactive, rectangle, task
+from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.service.app import create_app
+from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
+
+
+def predict(client, body):
+    response = client.post("/predict", json=body)
+    assert response.status_code == 200, response.text
+    (result,) = response.json()["results"]
+    return result
+
+
+def mask_of(result):
+    (region,) = result["result"]
+    return decode_rle(region["value"]["rle"], (HEIGHT, WIDTH))
+
+
+def square(top, left, bottom, right):
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+BRIGHT = square(10, 20, 20, 30)
+DARK = square(10, 40, 20, 50)
+
+
+def test_a_click_gives_the_mask_under_it_with_its_label_score_and_version(client):
+    result = predict(client, interactive(click(25, 15, "Crack")))
+    np.testing.assert_array_equal(mask_of(result), BRIGHT)
+    assert result["score"] == pytest.approx(max(PREDICTED_IOU))
+    assert result["model_version"] == "threshold-1"
+    assert result["result"][0]["value"]["brushlabels"] == ["Crack"]
+
+
+def test_a_rectangle_gives_the_mask_of_its_box(client):
+    result = predict(client, interactive(rectangle(15, 5, 35, 25)))
+    np.testing.assert_array_equal(mask_of(result), square(5, 15, 25, 35))
+    assert result["score"] == pytest.approx(SINGLE_IOU)
+
+
+def test_a_rectangle_and_a_negative_click_leave_out_what_was_clicked(client):
+    result = predict(client, interactive(rectangle(15, 5, 35, 25), click(25, 15, positive=False)))
+    np.testing.assert_array_equal(mask_of(result), square(5, 15, 25, 35) & ~BRIGHT)
+
+
+def test_a_second_click_refines_the_answer_to_the_first(client, segmenter):
+    predict(client, interactive(click(25, 15)))
+    result = predict(client, interactive(click(25, 15), click(45, 15)))
+    np.testing.assert_array_equal(mask_of(result), BRIGHT | DARK)
+    np.testing.assert_array_equal(segmenter.asked[-1].logits > 0, BRIGHT)
+    assert len(segmenter.asked) == 2
+
+
+def test_a_restarted_service_answers_a_second_click_in_the_same_way(make_settings):
+    first, second = interactive(click(25, 15)), interactive(click(25, 15), click(45, 15))
+    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as before:
+        predict(before, first)
+        expected = mask_of(predict(before, second))
+    segmenter = ThresholdSegmenter()
+    with TestClient(create_app(segmenter, make_settings())) as after:
+        np.testing.assert_array_equal(mask_of(predict(after, second)), expected)
+    assert segmenter.encoded == 0
+
+
+def test_an_image_is_encoded_once_a_model_version(make_client, segmenter):
+    client = make_client()
+    for x in (25, 45, 5):
+        predict(client, interactive(click(x, 15)))
+    assert segmenter.encoded == 1
+    newer = ThresholdSegmenter("threshold-2")
+    predict(make_client(newer), interactive(click(25, 15)))
+    assert newer.encoded == 1
+
+
+@pytest.mark.parametrize(
+    "drawn", [(), (click(25, 15, positive=False),)], ids=["nothing drawn", "a negative click alone"]
+)
+def test_nothing_to_say_is_a_prediction_without_regions(client, drawn):
+    result = predict(client, interactive(*drawn))
+    assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
+
+
+def test_a_mask_without_pixels_is_nothing_to_say(client):
+    result = predict(client, interactive(click(25, 15), click(26, 16, positive=False)))
+    assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
+
+
+def test_only_the_first_task_is_looked_at_and_none_of_its_annotations(client):
+    body = interactive(click(25, 15), drafts="no list", annotations=[7], predictions={"rle": "no mask"})
+    body["tasks"].append({"id": 2, "data": {"image": "file:///nowhere"}})
+    np.testing.assert_array_equal(mask_of(predict(client, body)), BRIGHT)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (interactive(click(25, 15, "Dent")), "'Dent' is unknown"),
+        (interactive(click(-5, 15)), "inside the image"),
+        (interactive(rectangle(20, 10, 20, 20)), "width and a height above zero"),
+        (interactive(rectangle(70, 10, 80, 20)), "must overlap the image"),
+        (interactive(click(25, 15), image="data:image/png;base64,aGVsbG8="), "is not an image"),
+        (interactive(click(25, 15), config="<View><Image"), "not valid XML"),
+        (interactive(click(25, 15), config=CONFIG.replace("$image", "$photo")), "field 'photo'"),
+        (interactive(click(25, 15), config="<View><Text name='a' value='$a'/></View>"), "no <Image> tag"),
+        (interactive(click(25, 15), image="/data/upload/1/x.png"), "SAM_INSPECT_LABEL_STUDIO_URL"),
+        (interactive(click(25, 15), image="file:///etc/passwd"), "cannot be followed"),
+        ({**interactive(click(25, 15)), "tasks": []}, "at least 1 item"),
+        ({**interactive(click(25, 15)), "tasks": {"id": 1}}, "'tasks' is not as expected"),
+        ({"tasks": [task()], "params": {}}, "needs 'label_config'"),
+        ({**interactive(), "params": {"context": {"result": "a click"}}}, "'params.context.result'"),
+        ([], "not as expected"),
+        ({**batch(task()), "tasks": [7]}, "'tasks.0'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_served_is_told_in_one_sentence_and_the_service_goes_on(client, body, sentence):
+    response = client.post("/predict", json=body)
+    assert response.status_code == 400
+    assert sentence in response.json()["error"]
+    assert response.json()["error"].count("\n") == 0
+    assert "Traceback" not in response.text
+    np.testing.assert_array_equal(mask_of(predict(client, interactive(click(25, 15)))), BRIGHT)
