@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote
 
 import h11
 import uvicorn
@@ -84,25 +84,21 @@ class _SentenceConnection(h11.Connection):
                 event = h11.Response(
                     status_code=event.status_code,
                     headers=[item for item in headers if item[0].lower() != ERROR_HEADER],
-                    reason=unquote_to_bytes(sentence),
+                    # Clients read a status line as Latin-1.
+                    reason=unquote(sentence).encode("latin-1", "replace"),
                 )
         return super().send(event)
 
 
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port before anything slow is begun."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        listening.close()
         raise AddressError(
             f"Cannot listen on {host}:{port} ({error.strerror or error}); end what uses it, or choose another --port "
             "or --host."
         ) from None
-    return listening
 
 
 def _configure_logging(level: str) -> None:

@@ -1,0 +1,195 @@
+"""The service over real HTTP, as a process and as Label Studio's own client calls it."""
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import requests
+import uvicorn
+from requests.auth import HTTPBasicAuth
+
+from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, defect_image, interactive, png, task
+from loopback import serving
+from sam_backend.service.app import create_app
+from sam_backend.service.server import SentenceProtocol
+from sam_backend.settings import Settings
+from threshold_segmenter import ThresholdSegmenter
+from tokens import LEGACY
+
+PATIENCE = 60
+
+
+@contextmanager
+def running(app):
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=SentenceProtocol, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started and server.servers)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+
+
+def wait_for(condition):
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def service(tmp_path):
+    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", image_timeout=0.5)
+    with running(create_app(ThresholdSegmenter(), settings)) as url:
+        yield url
+
+
+def shown_by_label_studio(response):
+    """Return the text that Label Studio 1.23 shows an annotator: that of requests' own exception."""
+    with pytest.raises(requests.HTTPError) as caught:
+        response.raise_for_status()
+    return str(caught.value)
+
+
+def test_connecting_then_clicking_then_retrieving_predictions(service):
+    with serving() as label_studio:
+        label_studio.routes["/data/upload/1/t1.png"] = png(defect_image())
+        assert requests.get(f"{service}/health", timeout=1).json()["status"] == "UP"
+        setup = {
+            "project": PROJECT,
+            "schema": CONFIG,
+            "hostname": label_studio.url,
+            "access_token": LEGACY,
+            "extra_params": None,
+        }
+        version = requests.post(f"{service}/setup", json=setup, timeout=3).json()["model_version"]
+        image = "/data/upload/1/t1.png"
+        clicked = requests.post(f"{service}/predict", json=interactive(click(25, 15), image=image), timeout=100).json()
+        (result,) = clicked["results"]
+        assert result["model_version"] == version
+        assert result["result"][0]["from_name"] == "brush"
+        retrieved = requests.post(f"{service}/predict", json=batch(task(image), task(image)), timeout=100).json()
+        assert len(retrieved["results"]) == 2
+        assert len(label_studio.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"{", 400, "The body must be JSON"),
+        (interactive(click(25, 15, "Kratzer groß")), 400, "The label 'Kratzer groß' is unknown"),
+        (interactive(click(125, 15)), 400, "inside the image"),
+        (interactive(click(25, 15), image=data_url(b"no image")), 400, "is not an image"),
+        (interactive(click(25, 15), image="IMAGES/forbidden.png"), 502, "answered 403"),
+        (interactive(click(25, 15), image="IMAGES/silent.png"), 502, "did not come within 0.5 s"),
+    ],
+    ids=["not JSON", "unknown label", "outside", "unreadable", "403", "never answers"],
+)
+def test_label_studio_shows_the_annotator_the_sentence_itself(service, body, status, sentence):
+    with serving() as images:
+        images.routes |= {"/forbidden.png": 403, "/silent.png": images.hang}
+        sent = body if isinstance(body, bytes) else json.dumps(body).replace("IMAGES", images.url).encode()
+        response = requests.post(f"{service}/predict", data=sent, timeout=PATIENCE)
+    assert response.status_code == status
+    assert sentence in shown_by_label_studio(response)
+    assert sentence in response.json()["error"]
+
+
+def test_an_answer_does_not_carry_the_header_that_is_the_servers_own(service):
+    assert "x-error" not in requests.get(f"{service}/nowhere", timeout=PATIENCE).headers
+
+
+def test_a_task_full_of_masks_is_served(service):
+    masks = [{"result": [{"value": {"format": "rle", "rle": [7] * 50_000}}]} for _ in range(60)]
+    body = interactive(click(25, 15), annotations=masks, drafts=masks, predictions=masks)
+    response = requests.post(f"{service}/predict", json=body, timeout=PATIENCE)
+    assert int(response.request.headers["Content-Length"]) > 20e6
+    assert response.json()["results"][0]["result"]
+
+
+def test_a_wrong_password_is_told_where_label_studio_looks(tmp_path):
+    settings = Settings(home=tmp_path, cache=tmp_path, basic_auth_user="ls", basic_auth_pass="right")
+    with running(create_app(ThresholdSegmenter(), settings)) as url:
+        assert requests.get(f"{url}/health", auth=HTTPBasicAuth("ls", "right"), timeout=PATIENCE).ok
+        wrong = requests.get(f"{url}/health", auth=HTTPBasicAuth("ls", "wrong"), timeout=PATIENCE)
+        assert wrong.status_code == 401
+        assert "user and a password" in shown_by_label_studio(wrong)
+
+
+class TestCommand:
+    @pytest.fixture
+    def environment(self, tmp_path):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SAM_INSPECT_")}
+        return kept | {"SAM_INSPECT_HOME": str(tmp_path / "home"), "SAM_INSPECT_CACHE": str(tmp_path / "cache")}
+
+    def serve(self, environment, *options):
+        command = [sys.executable, "-m", "sam_backend", "serve", "--host", "127.0.0.1", *options]
+        return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
+
+    def test_it_serves_until_a_signal_and_ends_well(self, environment):
+        process = self.serve(environment, "--model", "grabcut", "--port", "0")
+        lines = []
+        reading = threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")), daemon=True)
+        reading.start()
+        try:
+            url = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+", "".join(lines)))[0]
+            wait_for(lambda: "is ready" in "".join(lines))
+            assert requests.get(f"{url}/health", timeout=PATIENCE).json()["model_version"].startswith("grabcut")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        reading.join(PATIENCE)
+        assert "Traceback" not in "".join(lines)
+
+    @pytest.mark.parametrize(
+        ("model", "sentence"),
+        [("nanno", "did you mean nano"), ("sam:vit_b", "sam_vit_b_01ec64.pth")],
+        ids=["unknown", "missing"],
+    )
+    def test_a_model_that_is_not_there_ends_it_with_one_sentence(self, environment, model, sentence, tmp_path):
+        weights = tmp_path / "weights"
+        weights.mkdir()
+        # A proxy that nothing listens on keeps the download from beginning.
+        offline = {"SAM_INSPECT_WEIGHTS": str(weights), "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+        process = self.serve(environment | offline, "--model", model, "--port", "0")
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        last = errors.strip().splitlines()[-1]
+        assert last.startswith("sam-inspect: ")
+        assert sentence in last
+        assert "Traceback" not in errors
+
+    def test_a_port_in_use_ends_it_with_one_sentence(self, environment):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            process = self.serve(environment, "--model", "grabcut", "--port", str(port))
+            _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        assert f"Cannot listen on 127.0.0.1:{port}" in errors
+        assert "--port" in errors
+        assert "Traceback" not in errors
+
+
+def test_health_checks_are_not_logged_at_level_info(service, caplog):
+    caplog.set_level(logging.INFO)
+    requests.get(f"{service}/health", timeout=PATIENCE)
+    requests.get(f"{service}/nowhere", timeout=PATIENCE)
+
+    def lines():
+        return [record.getMessage() for record in caplog.records if record.name.startswith("sam_backend")]
+
+    wait_for(lambda: any("/nowhere" in line for line in lines()))
+    assert not any("/health" in line for line in lines())
