@@ -21,10 +21,11 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from skimage.segmentation import felzenszwalb
+
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 from sam_evaluation.metrics import iou
-from skimage.segmentation import felzenszwalb
 
 MIN_AREA = 20
 FELZENSZWALB_SCALES = (100, 400)

@@ -45,7 +45,9 @@ def view(rng: Generator, scene: Scene, size: int) -> tuple[NDArray[np.uint8], ND
     for index, mask in enumerate(masks):
         full = np.zeros((size, size), np.uint8)
         full[: mask.shape[0], : mask.shape[1]] = mask
-        coverage[index] = cv2.resize(full, (size // 2, size // 2), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        coverage[index] = (
+            cv2.resize(full, (size // 2, size // 2), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        )
     return canvas, coverage
 
 
@@ -64,4 +66,4 @@ def _photometric(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     values = (values - mean) * contrast + mean + rng.normal(0, 20)
     if rng.random() < 0.3:
         values += rng.normal(0, rng.uniform(1, 10), values.shape[:2]).astype(np.float32)[..., None]
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)

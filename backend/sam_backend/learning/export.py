@@ -60,7 +60,14 @@ def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
     encoder, decoder = folder / "encoder.onnx", folder / "decoder.onnx"
-    _write(_Encoder(model), (torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8),), encoder, ["image"], ["embedding"], {})
+    _write(
+        _Encoder(model),
+        (torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8),),
+        encoder,
+        ["image"],
+        ["embedding"],
+        {},
+    )
     batch = (
         torch.randn(1, EMBEDDING_CHANNELS, _CELLS, _CELLS),
         torch.rand(2, 3, 2) * IMAGE_SIZE,
@@ -76,7 +83,12 @@ def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
 
 
 def _write(
-    module: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str], axes: dict[str, Any]
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: list[str],
+    outputs: list[str],
+    axes: dict[str, Any],
 ) -> None:
     part = path.with_suffix(".part")
     with warnings.catch_warnings(), torch.no_grad():

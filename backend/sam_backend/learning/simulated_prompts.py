@@ -1,4 +1,4 @@
-"""Simulated annotators for training: clicks, jittered boxes and correcting clicks, as SAM was trained (arXiv 2304.02643)."""
+"""Simulated annotators for training: clicks, jittered boxes, correcting clicks, as SAM had (arXiv 2304.02643)."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ def first_click(rng: Generator, mask: Mask) -> Point:
     return _deepest(mask) if rng.random() < 0.5 else _any_pixel(rng, mask)
 
 
-def jittered_box(rng: Generator, mask: Mask, share: float = 0.1, most: float = 20.0) -> tuple[float, float, float, float]:
-    """Return the tight box xyxy (half-open) of `mask`, each side moved by a normal `share` of its length, `most` px at most.
+def jittered_box(
+    rng: Generator, mask: Mask, share: float = 0.1, most: float = 20.0
+) -> tuple[float, float, float, float]:
+    """Return the tight box xyxy (half-open) of `mask`, each side moved by a normal error.
 
-    Half of the boxes stay tight within a pixel: annotators and detectors draw both kinds.
+    Its deviation is `share` of the side's length; `most` pixels are the limit. Half of the boxes stay tight within a
+    pixel: annotators and detectors draw both kinds.
     """
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     deviation = np.array([width, height, width, height]) * share

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
@@ -96,7 +97,8 @@ def make_batch(recipe: Recipe, folder: Path, step: int) -> Batch:
     """Return the batch of one step."""
     stage = recipe.stage(step)
     rng = np.random.default_rng([recipe.seed, step])
-    images, targets = [], []
+    images: list[Tensor] = []
+    targets: list[Tensor] = []
     while len(images) < stage.images:
         scene = load_scene(folder, int(rng.integers(recipe.scenes)))
         image, coverage = view(rng, scene, stage.size)
@@ -234,13 +236,12 @@ class Trainer:
         return True
 
 
-
 class _Points:
     """The clicks of a batch of prompts so far, equally many for each, in the decoder's output grid."""
 
     def __init__(self, count: int) -> None:
-        self.coords = np.zeros((count, 0, 2), np.float32)
-        self.labels = np.zeros((count, 0), np.int64)
+        self.coords: NDArray[np.float32] = np.zeros((count, 0, 2), np.float32)
+        self.labels: NDArray[np.int64] = np.zeros((count, 0), np.int64)
 
     def add(self, clicks: list[tuple[tuple[float, float], int]]) -> None:
         coords = np.array([[point] for point, _ in clicks], np.float32)
@@ -248,7 +249,7 @@ class _Points:
         self.coords = np.concatenate([self.coords, coords], 1)
         self.labels = np.concatenate([self.labels, labels], 1)
 
-    def add_corrections(self, rng: np.random.Generator, masks: np.ndarray, logits: Tensor) -> None:
+    def add_corrections(self, rng: np.random.Generator, masks: NDArray[np.bool_], logits: Tensor) -> None:
         predictions = (logits > 0).numpy()
         self.add([correcting_click(rng, mask, guess) for mask, guess in zip(masks, predictions, strict=True)])
 
@@ -287,7 +288,13 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
     )
     running: dict[str, float] = {}
     saved = logged = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=recipe.steps, completed=trainer.step)
         for batch in loader:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sam_backend.learning.scenes.shapes import blob, cloud, curve, fill, stroke
 from sam_backend.learning.scenes.textures import Map, any_texture, colourise, fractal_noise, speckle
 
-Image = NDArray[np.float32]
+Image = Map
 Mask = NDArray[np.bool_]
 Drawn = tuple[Image, list[Mask]]
 
@@ -40,7 +40,7 @@ def _generous(rng: Generator, mask: Mask) -> Mask:
     if not reach:
         return mask
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
 
 
 def scratches(rng: Generator, image: Image) -> Drawn:
@@ -72,9 +72,9 @@ def scratches(rng: Generator, image: Image) -> Drawn:
 
 
 def crack(rng: Generator, image: Image) -> Drawn:
-    """A jagged dark line that branches."""
+    """Draw a jagged dark line that branches."""
     size = len(image)
-    line = np.zeros((size, size), np.float32)
+    line: Map = np.zeros((size, size), np.float32)
     starts = [(_anywhere(rng, size), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.2) * size, rng.uniform(1.0, 4.5))]
     jagged = rng.uniform(0.15, 0.6)
     while starts:
@@ -133,7 +133,7 @@ def patch(rng: Generator, image: Image) -> Drawn:
     size = len(image)
     centre = float(np.clip(image.mean() + _shift(rng, image, 1, 4), 0.05, 0.95))
     other = colourise(rng, any_texture(rng, size), True, centre)
-    together = np.zeros((size, size), np.float32)
+    together: Map = np.zeros((size, size), np.float32)
     for _ in range(int(rng.integers(1, 6))):
         radius = size * rng.uniform(0.04, 0.3)
         shape = cloud if rng.random() < 0.7 else blob
@@ -154,7 +154,7 @@ def inclusion(rng: Generator, image: Image) -> Drawn:
     for _ in range(int(rng.integers(1, 5))):
         centre = _anywhere(rng, size)
         length, spread = size * rng.uniform(0.06, 0.5), size * rng.uniform(0.006, 0.04)
-        specks = np.zeros((size, size), np.float32)
+        specks: Map = np.zeros((size, size), np.float32)
         for _ in range(int(rng.integers(6, 40))):
             across = np.array([-along[1], along[0]]) * rng.normal(0, spread)
             spot = centre + along * rng.normal(0, length / 3.5) + across
@@ -172,7 +172,7 @@ def inclusion(rng: Generator, image: Image) -> Drawn:
 
 
 def dent(rng: Generator, image: Image) -> Drawn:
-    """A bump or hollow that shows only by its shading: bright on one flank, dark on the other."""
+    """Draw a bump or hollow that shows only by its shading: bright on one flank, dark on the other."""
     size = len(image)
     radius = size * rng.uniform(0.04, 0.25)
     area = blob(rng, size, _anywhere(rng, size), radius)
@@ -185,7 +185,7 @@ def dent(rng: Generator, image: Image) -> Drawn:
 
 
 def broken_edge(rng: Generator, image: Image) -> Drawn:
-    """A bite out of the side of the part, through which the background shows."""
+    """Draw a bite out of the side of the part, through which the background shows."""
     size = len(image)
     side, along = int(rng.integers(4)), rng.uniform(0.1, 0.9) * size
     centre = np.array([(along, 0.0), (along, size), (0.0, along), (size, along)][side])
@@ -196,7 +196,7 @@ def broken_edge(rng: Generator, image: Image) -> Drawn:
 
 
 def band(rng: Generator, image: Image) -> Drawn:
-    """A wide faint band or large soft region of uneven brightness."""
+    """Draw a wide faint band or large soft region of uneven brightness."""
     size = len(image)
     centre = _anywhere(rng, size)
     if rng.random() < 0.5:

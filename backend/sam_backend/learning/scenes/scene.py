@@ -41,11 +41,11 @@ def make_scene(seed: int) -> Scene:
         for _ in range(int(rng.integers(1, 4))):
             image, drawn = any_defect(rng, image)
             masks = _settle(masks, []) + drawn
-    image = _finish(rng, image, grey)
-    kept = [mask for whole in masks for mask in _pieces(rng, whole) if _can_be_seen(image, mask)]
+    photograph = _finish(rng, image, grey)
+    kept = [mask for whole in masks for mask in _pieces(rng, whole) if _can_be_seen(photograph, mask)]
     if not kept:
         return make_scene(seed + 1_000_000_007)
-    return Scene(image, np.stack(kept))
+    return Scene(photograph, np.stack(kept))
 
 
 def _layered(rng: Generator, image: Image, grey: bool, count: int) -> tuple[Image, list[Mask]]:
@@ -120,14 +120,14 @@ def _finish(rng: Generator, image: Image, grey: bool) -> NDArray[np.uint8]:
         image = image + rng.uniform(0, 0.12) * fractal_noise(rng, SIZE, 1.5, 2)[..., None]
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2))
-    noise = rng.standard_normal(image.shape[:2] + (1 if grey else 3,)).astype(np.float32)
+    noise = rng.standard_normal((*image.shape[:2], 1 if grey else 3)).astype(np.float32)
     image = image + noise * rng.choice([0.005, rng.uniform(0, 0.05)])
     if grey:
         image = np.repeat(image.mean(2, keepdims=True), 3, 2)
     out = np.clip(image * 255, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
-        out = cv2.imdecode(cv2.imencode(".jpg", out, quality)[1], cv2.IMREAD_COLOR)
+        out = np.asarray(cv2.imdecode(cv2.imencode(".jpg", out, quality)[1], cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(out)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Map = NDArray[np.float32]
+Map = NDArray[np.floating[Any]]
 
 
 def standardise(values: Map) -> Map:
     """Return `values` with mean 0 and standard deviation 1."""
-    return ((values - values.mean()) / (values.std() + 1e-6)).astype(np.float32)
+    return np.asarray((values - values.mean()) / (values.std() + 1e-6), np.float32)
 
 
 def grid(size: int) -> tuple[Map, Map]:
@@ -74,7 +75,9 @@ def weave(rng: Generator, size: int) -> Map:
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     wobble = fractal_noise(rng, size, 1.2, 3) * rng.uniform(0, 0.02)
     frequency = rng.uniform(10, 60, 2)
-    threads = np.sin((u + wobble) * frequency[0] * np.pi) + rng.uniform(0, 1) * np.sin((v + wobble) * frequency[1] * np.pi)
+    threads = np.sin((u + wobble) * frequency[0] * np.pi) + rng.uniform(0, 1) * np.sin(
+        (v + wobble) * frequency[1] * np.pi
+    )
     return standardise(threads.astype(np.float32) + rng.uniform(0, 0.8) * speckle(rng, size))
 
 
@@ -117,7 +120,7 @@ def any_texture(rng: Generator, size: int) -> Map:
     return texture
 
 
-def colourise(rng: Generator, texture: Map, grey: bool, centre: float | None = None) -> NDArray[np.float32]:
+def colourise(rng: Generator, texture: Map, grey: bool, centre: float | None = None) -> Map:
     """Turn a standardised texture into RGB (size, size, 3) float32 of about 0 to 1.
 
     `centre` is the mean brightness; None draws it. A grey scene gets no hue.

@@ -1,4 +1,4 @@
-"""The PyTorch form of `nano`, accepted by `segment_anything.SamPredictor`; training and export use it, serving does not.
+"""The PyTorch form of `nano`, accepted by `segment_anything.SamPredictor`; for training and export, not for serving.
 
 The image encoder is EfficientNet-Lite0 with a feature pyramid. Its output packs three maps into the channels of one
 embedding at stride 8, so that SAM's own interfaces carry them: 96 channels at stride 8, 24 at stride 4 and 12 at
@@ -148,7 +148,7 @@ class ImageEncoder(nn.Module):
         return torch.cat([base, fine, finest], 1)
 
 
-class MapPromptEncoder(PromptEncoder):  # type: ignore[misc]
+class MapPromptEncoder(PromptEncoder):
     """SAM's prompt encoder, whose dense prompt also holds maps of the clicks and of the box."""
 
     _SIGMAS = (0.7, 2.5, 8.0)  # in cells of the embedding: where exactly, about where, in which region
@@ -187,8 +187,7 @@ class MapPromptEncoder(PromptEncoder):  # type: ignore[misc]
         channels = []
         for label in (1, 0):
             chosen = (labels == label)[..., None, None]
-            for sigma in self._SIGMAS:
-                channels.append((torch.exp(-distance / (2 * sigma**2)) * chosen).amax(1))
+            channels += [(torch.exp(-distance / (2 * sigma**2)) * chosen).amax(1) for sigma in self._SIGMAS]
         first = (cells * (labels == 2)[..., None]).sum(1)
         last = (cells * (labels == 3)[..., None]).sum(1)
         has_box = (labels == 2).any(1).float()[:, None, None]
@@ -216,7 +215,7 @@ def _as_points(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tu
     return torch.cat([coords, corners], 1), torch.cat([labels, corner_labels], 1)
 
 
-class FineMaskDecoder(MaskDecoder):  # type: ignore[misc]
+class FineMaskDecoder(MaskDecoder):
     """SAM's mask decoder that unpacks the finer maps, and predicts the IoU from tokens and the mask itself."""
 
     def __init__(self) -> None:
