@@ -1,1 +1,1 @@
-"""The demo: a real Label Studio and our backend, started, connected and filled with images; nothing the service needs."""
+"""The demo: a real Label Studio and our backend, started and connected; nothing the service needs."""

@@ -1,6 +1,6 @@
 """The few calls of Label Studio's API that the demo makes.
 
-`label_studio_sdk` has no file upload and drops the answer of an interactive request, which are the two that matter here.
+`label_studio_sdk` has no file upload and drops the answer of an interactive request: the two that matter here.
 """
 
 from collections.abc import Sequence

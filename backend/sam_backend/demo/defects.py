@@ -15,21 +15,21 @@ _SUBPIXEL = 4  # bits of a pixel's fraction that OpenCV draws with
 
 def scratch(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, BoolArray]:
     """Return the surface with one long bent scratch, bright on one side and dark on the other, and its mask."""
-    height, width = surface.shape[:2]
+    height, width = _size(surface)
     along = np.linspace(0, 1, 80)[:, None]
     start, end = rng.uniform((0.12, 0.2), (0.25, 0.8)), rng.uniform((0.75, 0.2), (0.88, 0.8))
     bend = rng.uniform(-0.12, 0.12) * np.sin(np.pi * along)
     path = (start + along * (end - start) + np.hstack([np.zeros_like(bend), bend])) * (width, height)
     thickness = 4 + 3 * np.sin(np.pi * along[:, 0]) ** 0.5
     groove = _polyline((height, width), path, thickness)
-    lit = _polyline((height, width), path + (0.0, 2.0), thickness / 2)
+    lit = _polyline((height, width), path + np.array([0.0, 2.0]), thickness / 2)
     drawn = surface + groove[..., None] * np.float32(-55) + lit[..., None] * np.float32(120)
     return np.asarray(drawn, np.float32), groove > 0.5
 
 
 def crack(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, BoolArray]:
     """Return the surface with a jagged dark crack that forks once, and its mask."""
-    height, width = surface.shape[:2]
+    height, width = _size(surface)
     trunk = _walk(rng, np.array([rng.uniform(0.3, 0.7) * width, 0.08 * height]), np.pi / 2, int(0.84 * height / 6))
     fork = len(trunk) // 2
     branch = _walk(rng, trunk[fork], np.pi / 2 + rng.choice([-0.9, 0.9]), len(trunk) // 3)
@@ -43,7 +43,7 @@ def crack(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, Bo
 
 def pit(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, BoolArray]:
     """Return the surface with one hole, shaded inside and lit along its far edge, and its mask."""
-    inside = _blob(surface.shape[:2], rng, radius=rng.uniform(0.05, 0.09), softness=1.2, roughness=0.25)
+    inside = _blob(_size(surface), rng, radius=rng.uniform(0.05, 0.09), softness=1.2, roughness=0.25)
     shifted = np.roll(inside, (-4, -4), (0, 1))
     rim = np.clip(inside - shifted, 0, 1)
     drawn = surface * (1 - 0.62 * inside[..., None]) + 60 * rim[..., None]
@@ -52,20 +52,25 @@ def pit(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, Bool
 
 def stain(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, BoolArray]:
     """Return the surface with a dried spill, darker towards its edge, the texture showing through, and its mask."""
-    spill = _blob(surface.shape[:2], rng, radius=rng.uniform(0.13, 0.2), softness=2.0, roughness=0.45)
+    spill = _blob(_size(surface), rng, radius=rng.uniform(0.13, 0.2), softness=2.0, roughness=0.45)
     edge = np.clip(spill - cv2.GaussianBlur(spill, (0, 0), 12), 0, 1)
     strength = (0.26 * spill + 0.3 * edge)[..., None]
     tint = np.asarray((0.75, 0.95, 1.35), np.float32)  # takes more of the blue: rust, oil
     return np.asarray(surface * (1 - strength * tint), np.float32), spill > 0.5
 
 
-def _polyline(size: tuple[int, int], path: NDArray[np.float64], thickness: NDArray[np.float64]) -> FloatImage:
+def _size(surface: FloatImage) -> tuple[int, int]:
+    height, width = surface.shape[:2]
+    return height, width
+
+
+def _polyline(size: tuple[int, int], path: NDArray[np.float64], thickness: NDArray[np.floating]) -> FloatImage:
     """Draw a path of changing thickness, 0 to 1, its edges anti-aliased."""
     canvas = np.zeros(size, np.uint8)
     points = np.round(path * 2**_SUBPIXEL).astype(int).tolist()
     for start, end, wide in zip(points, points[1:], thickness.tolist(), strict=False):
         cv2.line(canvas, start, end, 255, max(1, round(wide)), cv2.LINE_AA, _SUBPIXEL)
-    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.7), np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.7) / np.float32(255), np.float32)
 
 
 def _walk(rng: np.random.Generator, start: NDArray[np.float64], heading: float, steps: int) -> NDArray[np.float64]:

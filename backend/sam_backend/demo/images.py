@@ -46,6 +46,12 @@ class DemoImage:
     label: str
     mask: BoolArray
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        height, width = self.mask.shape
+        return height, width
+
 
 def make_images() -> Iterator[DemoImage]:
     """Make the dozen; the same ones every time."""

@@ -1,4 +1,4 @@
-"""A Label Studio of the demo's own: SQLite, data and log-in under the demo's folder, reachable from this machine only."""
+"""A Label Studio of the demo's own: SQLite, its data and log-in in the demo's folder, open to this machine only."""
 
 import json
 import os
@@ -40,7 +40,9 @@ def load_credentials(home: Path) -> Credentials:
         try:
             return Credentials(**json.loads(file.read_text()))
         except (ValueError, TypeError):
-            raise DemoError(f"{file} should hold the demo's log-in and does not; delete {home} to begin anew.") from None
+            raise DemoError(
+                f"{file} should hold the demo's log-in and does not; delete {home} to begin anew."
+            ) from None
     credentials = Credentials(USER, secrets.token_urlsafe(9), secrets.token_hex(20))
     home.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".tmp")

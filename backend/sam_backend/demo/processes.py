@@ -88,7 +88,8 @@ def _await_ready(
     while not is_ready():
         if process.poll() is not None:
             raise DemoError(
-                f"{name} stopped while it was starting (exit code {process.returncode}): {_last_line(log)} (all of it: {log})"
+                f"{name} stopped while it was starting (exit code {process.returncode}): {_last_line(log)} "
+                f"The whole log is {log}"
             )
         if time.monotonic() > deadline:
             raise DemoError(f"{name} did not answer within {patience:.0f} seconds; its log is {log}")
@@ -97,7 +98,7 @@ def _await_ready(
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "It said nothing.")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

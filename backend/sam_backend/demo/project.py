@@ -88,18 +88,15 @@ def import_images(api: LabelStudioApi, project: int, source: Source, progress: P
     return [tasks[digest] for digest in dict.fromkeys(digests.values())]
 
 
-def pre_annotate(api: LabelStudioApi, project: int, tasks: Sequence[Task], progress: Progress) -> None:
+def pre_annotate(api: LabelStudioApi, project: int, tasks: Sequence[Task], progress: Progress) -> list[Task]:
     """Have the connected backend propose masks for tasks; Label Studio skips those it has asked about already.
 
-    Raises
-    ------
-    DemoError
-        If a task got no prediction.
+    Returns
+    -------
+    The tasks that got no prediction, not even an empty one.
     """
     for done in range(0, len(tasks), _PREDICTION_BATCH):
         progress("Pre-annotating", done, len(tasks))
         api.retrieve_predictions(project, [task.id for task in tasks[done : done + _PREDICTION_BATCH]])
-    wanted = {task.id for task in tasks}
-    without = [task.name for task in api.tasks(project) if task.id in wanted and not task.predictions]
-    if without:
-        raise DemoError(f"The backend made no pre-annotation for {', '.join(without)}; logs/backend.log says why.")
+    predicted = {task.id for task in api.tasks(project) if task.predictions}
+    return [task for task in tasks if task.id not in predicted]
