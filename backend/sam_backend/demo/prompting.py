@@ -1,0 +1,127 @@
+"""Prompts sent through Label Studio as its labeling page sends them, and what came back, measured."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sam_backend.demo.api import LabelStudioApi, Task
+from sam_backend.demo.errors import DemoError
+from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.segmenters.protocol import BoolArray
+
+Region = dict[str, Any]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The answer to one prompt.
+
+    Attributes
+    ----------
+    mask : (H, W) bool.
+    predicted_iou : the model's own estimate, 0 to 1.
+    milliseconds : from the request to Label Studio until its answer.
+    """
+
+    mask: BoolArray
+    predicted_iou: float
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Prompter:
+    """Draws smart regions on the image of one task.
+
+    Attributes
+    ----------
+    size : (height, width) of the image in pixels.
+    label : the class that is chosen while drawing.
+    """
+
+    api: LabelStudioApi
+    backend: int
+    task: Task
+    size: tuple[int, int]
+    label: str
+
+    def click(self, *points: tuple[Point, bool]) -> Measured:
+        """Send key points, each ((x, y) in pixels, positive), the oldest first."""
+        return self._send([self._key_point(*point) for point in points])
+
+    def box(self, left: float, top: float, right: float, bottom: float) -> Measured:
+        """Send a rectangle, in pixels."""
+        height, width = self.size
+        value = {
+            "x": 100 * left / width,
+            "y": 100 * top / height,
+            "width": 100 * (right - left) / width,
+            "height": 100 * (bottom - top) / height,
+            "rotation": 0,
+            "rectanglelabels": [self.label],
+        }
+        return self._send([self._region("box", "rectanglelabels", value)])
+
+    def _key_point(self, point: Point, positive: bool) -> Region:
+        height, width = self.size
+        value = {
+            "x": 100 * point[0] / width,
+            "y": 100 * point[1] / height,
+            "width": 0.3,
+            "labels": [self.label],
+            "keypointlabels": [self.label],
+        }
+        return self._region("click", "keypointlabels", value) | {"is_positive": positive}
+
+    def _region(self, control: str, kind: str, value: Region) -> Region:
+        return {
+            "id": f"{control}{time.monotonic_ns()}",
+            "from_name": control,
+            "to_name": "image",
+            "type": kind,
+            "origin": "manual",
+            "original_width": self.size[1],
+            "original_height": self.size[0],
+            "image_rotation": 0,
+            "value": value,
+        }
+
+    def _send(self, drawn: list[Region]) -> Measured:
+        start = time.perf_counter()
+        answer = self.api.prompt(self.backend, self.task.id, drawn)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        if len(answer.regions) != 1:
+            raise DemoError(f"One region was expected for a prompt on {self.task.name}; got {len(answer.regions)}.")
+        (region,) = answer.regions
+        value = region["value"]
+        if region["from_name"] != "mask" or value.get("brushlabels") != [self.label]:
+            raise DemoError(
+                f"A region of the control mask with the label {self.label} was expected on {self.task.name}; "
+                f"got {region['from_name']} with {value.get('brushlabels')}."
+            )
+        mask = decode_rle(value["rle"], self.size)
+        if not mask.any():
+            raise DemoError(f"The mask for a prompt on {self.task.name} is empty.")
+        return Measured(mask, float(answer.score or 0), milliseconds)
+
+
+def deepest_point(mask: BoolArray) -> Point:
+    """Return the pixel (x, y) of a mask that is farthest from its edge: where a person clicks."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(np.argmax(depth)), mask.shape)
+    return float(column), float(row)
+
+
+def correction(mask: BoolArray, truth: BoolArray) -> tuple[Point, bool]:
+    """Return the click that corrects the larger error: positive where `mask` misses, negative where it is too much."""
+    missing, surplus = truth & ~mask, mask & ~truth
+    positive = bool(missing.sum() >= surplus.sum())
+    return deepest_point(missing if positive else surplus), positive
+
+
+def iou(mask: BoolArray, truth: BoolArray) -> float:
+    """Return the intersection over the union of two masks."""
+    return float((mask & truth).sum() / max((mask | truth).sum(), 1))
