@@ -58,6 +58,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         model.start()
         yield
+        predictor.stop()
         cache.close()
 
     app = FastAPI(

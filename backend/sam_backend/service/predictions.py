@@ -56,6 +56,7 @@ class Predictor:
         self._metrics = metrics
         self._budget = budget
         self._memo = LogitsMemo()
+        self._stopping = threading.Event()
         self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def predict(self, body: PredictBody, trace: Trace) -> Results:
@@ -70,6 +71,10 @@ class Predictor:
         if body.drawn is not None:
             return [self._answer_drawn(body, config, trace)]
         return self._pre_annotate(body, config, trace)
+
+    def stop(self) -> None:
+        """Let batches under way end early, so that the process can."""
+        self._stopping.set()
 
     def _answer_drawn(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> dict[str, Any]:
         drawn = read_drawn(body.drawn, config)
@@ -90,8 +95,8 @@ class Predictor:
 
     def _pre_annotate(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> Results:
         deadline = time.monotonic() + self._budget
-        trace.task, trace.prompt = _numbered(body.tasks), "none"
-        segmenter = _InTime(self._segmenter(), deadline)
+        trace.task, trace.prompt = _numbered(body.tasks), "everything"
+        segmenter = _InTime(self._segmenter(), deadline, self._stopping)
         results: Results = []
         for task in body.tasks:
             try:
@@ -106,7 +111,7 @@ class Predictor:
                 results.append(prediction([], 0.0, segmenter.version))
         if late := body.tasks[len(results) :]:
             logger.warning(
-                "%d of %d tasks were not reached within %g s and get no prediction: %s. Retrieve predictions again.",
+                "%d of %d tasks were not reached in time (%g s) and get no prediction: %s. Retrieve predictions again.",
                 len(late),
                 len(body.tasks),
                 self._budget,
@@ -153,11 +158,12 @@ class Predictor:
 
 
 class _InTime:
-    """A segmenter that raises TimeoutError rather than begin anything after a deadline."""
+    """A segmenter that raises TimeoutError rather than begin anything after a deadline or while the process ends."""
 
-    def __init__(self, segmenter: Segmenter, deadline: float) -> None:
+    def __init__(self, segmenter: Segmenter, deadline: float, stopping: threading.Event) -> None:
         self._segmenter = segmenter
         self._deadline = deadline
+        self._stopping = stopping
         self.name = segmenter.name
         self.version = segmenter.version
 
@@ -172,7 +178,7 @@ class _InTime:
         return self._segmenter.decode(embedding, prompts, multimask=multimask)
 
     def _check(self) -> None:
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self._deadline or self._stopping.is_set():
             raise TimeoutError
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import Annotated
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
@@ -24,12 +25,16 @@ from sam_backend.service.tracing import trace_of
 
 logger = logging.getLogger(__name__)
 
+_PREDICTIONS_AT_ONCE = 64
+"""Threads of their own: however many wait for images or for the model, `/setup` finds one of the other threads free."""
+
 JsonBody = Annotated[bytes, Depends(read_body)]
 
 
 def make_router(model: BackgroundModel, predictor: Predictor, servers: ServerRegistry, metrics: Metrics) -> APIRouter:
     """Return the routes of one application."""
     router = APIRouter()
+    predicting = CapacityLimiter(_PREDICTIONS_AT_ONCE)
 
     @router.get("/")
     @router.get("/health")
@@ -54,9 +59,11 @@ def make_router(model: BackgroundModel, predictor: Predictor, servers: ServerReg
     @router.post("/predict")
     async def predict(request: Request, body: JsonBody) -> Response:
         trace = trace_of(request)
-        return await run_in_threadpool(
-            lambda: answer({"results": predictor.predict(parse_body(body, PredictBody), trace)})
-        )
+
+        def work() -> Response:
+            return answer({"results": predictor.predict(parse_body(body, PredictBody), trace)})
+
+        return await to_thread.run_sync(work, limiter=predicting)
 
     @router.post("/webhook")
     async def webhook(body: JsonBody) -> Response:

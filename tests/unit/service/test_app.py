@@ -59,6 +59,23 @@ def test_health_and_setup_do_not_wait_for_the_model_and_predict_does(make_client
     assert client.post("/setup", json=SETUP).json() == {"model_version": "threshold-1"}
 
 
+def test_setup_is_answered_however_many_predictions_wait(make_client, label_studio):
+    label_studio.routes["/x.png"] = label_studio.hang
+    client = make_client(image_timeout=60)
+    bodies = [interactive(click(25, 15), image=f"{label_studio.url}/x.png?{number}") for number in range(50)]
+    waiting = [threading.Thread(target=client.post, args=("/predict",), kwargs={"json": body}) for body in bodies]
+    for thread in waiting:
+        thread.start()
+    while len(label_studio.requests) < len(bodies):
+        threading.Event().wait(0.01)
+    answer = client.post("/setup", json=SETUP | {"hostname": label_studio.url})
+    assert all(thread.is_alive() for thread in waiting)
+    label_studio.released.set()
+    for thread in waiting:
+        thread.join(30)
+    assert answer.json() == {"model_version": "threshold-1"}
+
+
 def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, monkeypatch):
     def load(_name):
         raise WeightsError("The checkpoint is missing; put it there.")

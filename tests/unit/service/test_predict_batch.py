@@ -2,10 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from label_studio_requests import batch, data_url, defect_image, png, task
 from sam_backend.service import predictions
+from sam_backend.service.app import create_app
 from sam_backend.service.predictions import MAX_PROPOSALS
+from threshold_segmenter import ThresholdSegmenter
 
 
 def predict(client, body):
@@ -68,3 +71,9 @@ def test_without_anything_drawn_it_is_a_batch(client, context):
     body = batch(task(number=1), task(number=2))
     body["params"]["context"] = context
     assert len(predict(client, body)) == 2
+
+
+def test_a_batch_ends_early_when_the_service_stops(make_settings):
+    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as client:
+        assert predict(client, batch(task()))[0]["result"]
+    assert predict(client, batch(task(number=1), task(number=2))) == [[], []]
