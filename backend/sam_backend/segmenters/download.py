@@ -71,7 +71,7 @@ def _fetch(url: str, part: Path, size: int) -> None:
                     furthest, pauses = _length(part), iter(PAUSES)
                 pause = next(pauses, None)
                 if offline or pause is None:
-                    raise _RefusalError(str(error) or type(error).__name__) from error
+                    raise _RefusalError(str(error).rstrip(".") or type(error).__name__) from error
                 log.warning("The download of %s broke off (%s); going on at byte %d", url, error, _length(part))
                 time.sleep(pause)
 
