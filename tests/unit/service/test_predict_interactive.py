@@ -81,8 +81,9 @@ def test_an_image_is_encoded_once_a_model_version(make_client, segmenter):
 @pytest.mark.parametrize(
     "drawn", [(), (click(25, 15, positive=False),)], ids=["nothing drawn", "a negative click alone"]
 )
-def test_nothing_to_say_is_a_prediction_without_regions(client, drawn):
+def test_nothing_to_say_is_a_prediction_without_regions(client, segmenter, drawn):
     result = predict(client, interactive(*drawn))
+    assert segmenter.asked == []
     assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
 
 
