@@ -1,32 +1,31 @@
 """The demo from end to end: install, start, connect, fill; then stay for a person, or prompt once and check."""
 
 import fcntl
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import httpx
 from rich.console import Console
 from rich.panel import Panel
 from rich.status import Status
 
 from sam_backend.demo.api import LabelStudioApi, Task
+from sam_backend.demo.backend import backend
 from sam_backend.demo.environment import InstallError, install
 from sam_backend.demo.errors import DemoError
-from sam_backend.demo.images import LABELS, make_images, write_images
+from sam_backend.demo.images import LABELS, DemoImage, make_images, write_images
 from sam_backend.demo.label_studio import Credentials, label_studio
 from sam_backend.demo.once import as_table, prompt_once
-from sam_backend.demo.processes import free_port, running
+from sam_backend.demo.processes import free_port
 from sam_backend.demo.project import (
     BACKEND_TITLE,
+    Progress,
     Source,
     import_images,
     open_project,
@@ -36,9 +35,10 @@ from sam_backend.demo.project import (
 from sam_backend.segmenters.registry import model_info
 from sam_backend.segmenters.weights import obtain_checkpoint
 
-# Tasks that are pre-annotated before the annotator may begin; Label Studio asks for others when they are opened.
+# Tasks that are pre-annotated; Label Studio asks for others when they are opened.
 _PRE_ANNOTATED = 24
-_MODEL_PATIENCE = 300.0
+# Tasks that are pre-annotated before the annotator is told where to begin.
+_BEFORE_WELCOME = 2
 
 
 @dataclass(frozen=True)
@@ -80,40 +80,59 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
             port, backend_port = _ports(demo, console)
             status.update("Starting Label Studio; the first time takes about a minute")
             credentials = servers.enter_context(label_studio(executable, home=home, port=port))
-            url = f"http://localhost:{port}"
-            console.print(f"[green]✓[/] Label Studio runs on {url}")
+            console.print(f"[green]✓[/] Label Studio runs on http://localhost:{port}")
             status.update(f"Starting the backend with model {demo.model}")
-            backend = servers.enter_context(_backend(demo.model, home, backend_port, keep_embeddings=not once))
-            backend_url = f"http://127.0.0.1:{backend_port}"
-            console.print(f"[green]✓[/] The backend runs on {backend_url} with model {demo.model}")
+            process = servers.enter_context(backend(demo.model, home=home, port=backend_port, keep_embeddings=not once))
+            console.print(f"[green]✓[/] The backend runs on http://localhost:{backend_port} with model {demo.model}")
             api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token))
             project = open_project(api, source)
-
-            def progress(what: str, done: int, count: int) -> None:
-                status.update(f"{what}: {done} of {count}")
-
-            tasks = import_images(api, project, source, progress)
-            connection = api.connect_backend(project, backend_url, BACKEND_TITLE)
+            tasks = import_images(api, project, source, _progress(status))
+            connection = api.connect_backend(project, f"http://127.0.0.1:{backend_port}", BACKEND_TITLE)
+            ready = _Ready(api, project, connection, tasks, home)
             console.print(f"[green]✓[/] Project {source.title} holds {len(tasks)} images and asks the backend")
-            # With `once`, the first image stays unseen by the backend, so that its first click is one.
-            missing = pre_annotate(api, project, tasks[1 if once else 0 : _PRE_ANNOTATED], progress)
-            if once:
-                status.update("Prompting")
-                own = next(make_images()) if demo.images is None else None
-                rows = prompt_once(api, connection, tasks[0], image=own, file=source.files[0])
-                missing += pre_annotate(api, project, tasks[:1], progress)
-            console.print(f"[green]✓[/] {min(len(tasks), _PRE_ANNOTATED) - len(missing)} tasks are pre-annotated")
+            if not once:
+                _pre_annotate(ready, tasks[:_BEFORE_WELCOME], status)
         if once:
-            console.print(as_table(rows, model=demo.model))
-        if missing:
-            names = ", ".join(task.name for task in missing)
-            unserved = f"No pre-annotation came for {names}; {home / 'logs' / 'backend.log'} says why."
-            if once:
-                raise DemoError(unserved)
-            console.print(f"[yellow]{unserved}[/]")
-        if not once:
-            console.print(_welcome(url, project, tasks[0], source.labels, credentials))
-            _stay(backend, home)
+            own = next(make_images()) if demo.images is None else None
+            _prompt(ready, console, image=own, file=source.files[0], model=demo.model)
+        else:
+            console.print(_welcome(f"http://localhost:{port}/projects/{project}", tasks[0], source, credentials))
+            with suppress(KeyboardInterrupt):
+                with console.status("") as status:
+                    _pre_annotate(ready, tasks[_BEFORE_WELCOME:_PRE_ANNOTATED], status)
+                _stay(process, home)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A Label Studio with a project, its images and a connected backend."""
+
+    api: LabelStudioApi
+    project: int
+    connection: int
+    tasks: list[Task]
+    home: Path
+
+
+def _prompt(ready: _Ready, console: Console, *, image: DemoImage | None, file: Path, model: str) -> None:
+    with console.status("") as status:
+        # The first image stays unseen by the backend until it is prompted, so that its first click is one.
+        _pre_annotate(ready, ready.tasks[1:_PRE_ANNOTATED], status)
+        status.update("Prompting")
+        rows = prompt_once(ready.api, ready.connection, ready.tasks[0], image=image, file=file)
+        _pre_annotate(ready, ready.tasks[:1], status)
+    console.print(f"[green]✓[/] {min(len(ready.tasks), _PRE_ANNOTATED)} tasks are pre-annotated")
+    console.print(as_table(rows, model=model))
+
+
+def _pre_annotate(ready: _Ready, tasks: list[Task], status: Status) -> None:
+    if missing := pre_annotate(ready.api, ready.project, tasks, _progress(status)):
+        names = ", ".join(task.name for task in missing)
+        raise DemoError(f"No pre-annotation came for {names}; {ready.home / 'logs' / 'backend.log'} says why.")
+
+
+def _progress(status: Status) -> Progress:
+    return lambda what, done, count: status.update(f"{what}: {done} of {count}")
 
 
 def _own_images(home: Path) -> Source:
@@ -139,58 +158,28 @@ def _ports(demo: Demo, console: Console) -> tuple[int, int]:
     return port, backend_port
 
 
-@contextmanager
-def _backend(model: str, home: Path, port: int, *, keep_embeddings: bool) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the backend until the block ends; it yields once the model is loaded."""
-    # A user's settings for a server of his own must not reach the demo's.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAM_INSPECT_")}
-    kept = {name: os.environ[name] for name in ("SAM_INSPECT_WEIGHTS", "SAM_INSPECT_CACHE") if name in os.environ}
-    own = {"SAM_INSPECT_HOME": str(home / "backend")}
-    if not keep_embeddings:
-        own["SAM_INSPECT_EMBEDDING_DISK_MB"] = "0"
-    with running(
-        "The backend",
-        [sys.executable, "-m", "sam_backend", "serve", "--model", model, "--host", "127.0.0.1", "--port", str(port)],
-        environment={**inherited, **kept, **own, "NO_PROXY": "*"},
-        log=home / "logs" / "backend.log",
-        is_ready=lambda: _has_loaded(f"http://127.0.0.1:{port}/health", model),
-        patience=_MODEL_PATIENCE,
-    ) as process:
-        yield process
-
-
-def _has_loaded(url: str, model: str) -> bool:
-    """Whether the backend gives its model's version, which it knows once the model is loaded."""
-    try:
-        answer = httpx.get(url, timeout=2, trust_env=False)
-    except httpx.HTTPError:
-        return False
-    return answer.is_success and answer.json().get("model_version") != model
-
-
-def _welcome(url: str, project: int, task: Task, labels: tuple[str, ...], credentials: Credentials) -> Panel:
+def _welcome(url: str, task: Task, source: Source, credentials: Credentials) -> Panel:
     return Panel(
-        f"Open     [link]{url}/projects/{project}/data?task={task.id}[/link]\n"
+        f"Open     [link]{url}/data?task={task.id}[/link]\n"
         f"Log in   {credentials.user}   {credentials.password}\n\n"
         "1. Switch on Auto-Annotation, below the image.\n"
         "2. In the toolbar beside the image, pick the last tool: the smart key point.\n"
-        f"3. Press 1 for the label {labels[0]}, and click the defect: its mask appears.\n"
+        f"3. Press 1 for the label {source.labels[0]}, and click the defect: its mask appears.\n"
         "4. Not quite? Press 1 again and click what is missing, or Alt+click what is too much.\n"
         "5. Accept with the green tick, and submit.\n\n"
-        "For a box, choose the smart rectangle in the same place. Ctrl-C ends the demo; everything is kept.",
+        "Grey masks are what the model proposes unasked: select one and press the key of its\n"
+        "label under Mask, or delete it with Backspace. Ctrl+click clicks through them.\n"
+        "For a box, choose the smart rectangle beside the smart key point.\n\n"
+        "Ctrl-C ends the demo; everything is kept.",
         title="SAM Inspect",
         expand=False,
     )
 
 
-def _stay(backend: subprocess.Popen[bytes], home: Path) -> None:
-    """Return on Ctrl-C."""
-    try:
-        while backend.poll() is None:
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return
-    raise DemoError(f"The backend stopped (exit code {backend.returncode}); its log is {home / 'logs' / 'backend.log'}")
+def _stay(process: subprocess.Popen[bytes], home: Path) -> None:
+    while process.poll() is None:
+        time.sleep(0.5)
+    raise DemoError(f"The backend stopped (exit code {process.returncode}); its log is {home / 'logs' / 'backend.log'}")
 
 
 @contextmanager

@@ -56,16 +56,21 @@ def labeling_config(labels: Sequence[str]) -> str:
         f"<Label value={quoteattr(label)} background={quoteattr(_COLOURS[n % len(_COLOURS)])}/>"
         for n, label in enumerate(labels)
     )
+    tags = (
+        (
+            "Click",
+            f'<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>',
+        ),
+        (
+            "Box",
+            f'<RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>',
+        ),
+        ("Mask", f'<BrushLabels name="mask" toName="image">{choices}</BrushLabels>'),
+    )
+    side_by_side = "".join(f'  <View><Header size="5" value="{name}"/>{tag}</View>\n' for name, tag in tags)
     return (
-        "<View>\n"
-        '  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n'
-        '  <Header size="5" value="Click"/>\n'
-        f'  <KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>\n'
-        '  <Header size="5" value="Box"/>\n'
-        f'  <RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>\n'
-        '  <Header size="5" value="Mask"/>\n'
-        f'  <BrushLabels name="mask" toName="image">{choices}</BrushLabels>\n'
-        "</View>\n"
+        '<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n'
+        f'  <View style="display: flex; flex-wrap: wrap; gap: 0 2em">\n{side_by_side}  </View>\n</View>\n'
     )
 
 
