@@ -139,7 +139,9 @@ class TestCommand:
         command = [sys.executable, "-m", "sam_backend", "serve", "--host", "127.0.0.1", *options]
         return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
-    def test_it_serves_until_a_signal_and_ends_well(self, environment):
+    @contextmanager
+    def running(self, environment):
+        """Serve grabcut; yield its address, and the lines of its log once it has ended."""
         process = self.serve(environment, "--model", "grabcut", "--port", "0")
         lines = []
         reading = threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")), daemon=True)
@@ -147,11 +149,34 @@ class TestCommand:
         try:
             url = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+", "".join(lines)))[0]
             wait_for(lambda: "is ready" in "".join(lines))
-            assert requests.get(f"{url}/health", timeout=PATIENCE).json()["model_version"].startswith("grabcut")
+            yield url, process, lines
         finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            reading.join(PATIENCE)
+
+    def test_it_serves_until_a_signal_and_ends_without_a_traceback(self, environment):
+        with self.running(environment) as (url, process, lines):
+            assert requests.get(f"{url}/health", timeout=PATIENCE).json()["model_version"].startswith("grabcut")
+        assert process.returncode in (0, -signal.SIGTERM)
+        assert "Traceback" not in "".join(lines)
+
+    def test_a_batch_under_way_is_answered_when_a_signal_comes(self, environment):
+        answers = []
+        body = batch(*(task(data_url(png(defect_image() + number)), number) for number in range(200)))
+
+        def retrieve():
+            answers.append(requests.post(f"{url}/predict", json=body, timeout=PATIENCE).json())
+
+        with self.running(environment) as (url, process, lines):
+            asking = threading.Thread(target=retrieve)
+            asking.start()
+            # The counter would stay at 0.0 if nothing had been decoded.
+            wait_for(lambda: "decode_seconds_count 0.0" not in requests.get(f"{url}/metrics", timeout=PATIENCE).text)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
-        reading.join(PATIENCE)
+            asking.join(PATIENCE)
+        assert len(answers[0]["results"]) == 200
+        assert answers[0]["results"][-1] == []
         assert "Traceback" not in "".join(lines)
 
     @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def create_app(
         # The contract is Label Studio's; pages that describe it would stand outside the authentication.
         openapi_url=None,
     )
+    # Called at a signal by the server, which otherwise first waits for the requests under way.
+    app.state.stop = predictor.stop
     app.include_router(make_router(model, predictor, servers, metrics))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)

@@ -34,6 +34,9 @@ BUDGET = 80.0
 MAX_PROPOSALS = 20
 """Regions in a pre-annotation: an annotator has to look at each."""
 
+_PROMPTS_AT_ONCE = 16
+"""Prompts of a batch that are decoded before a click of an annotator has its turn."""
+
 Results = list[Any]
 
 
@@ -174,8 +177,11 @@ class _InTime:
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        self._check()
-        return self._segmenter.decode(embedding, prompts, multimask=multimask)
+        answers: list[Candidates] = []
+        for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+            self._check()
+            answers += self._segmenter.decode(embedding, prompts[start : start + _PROMPTS_AT_ONCE], multimask=multimask)
+        return answers
 
     def _check(self) -> None:
         if time.monotonic() > self._deadline or self._stopping.is_set():

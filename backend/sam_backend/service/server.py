@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 from urllib.parse import unquote
 
@@ -58,13 +60,25 @@ def serve(model: str, settings: Settings, *, host: str, port: int, log_level: st
     config = uvicorn.Config(
         app, http=SentenceProtocol, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, app.state.stop)
     shown_host = f"[{host}]" if ":" in host else host
     logger.info("Listening on http://%s:%d with model %s", shown_host, listening.getsockname()[1], model)
     with listening:
         server.run(sockets=[listening])
     if failures:
         raise failures[0]
+
+
+class _Server(uvicorn.Server):
+    """A server that lets long requests end as soon as a signal comes."""
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stop()
+        super().handle_exit(sig, frame)
 
 
 class SentenceProtocol(H11Protocol):
