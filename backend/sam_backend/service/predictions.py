@@ -50,14 +50,12 @@ class Predictor:
         servers: ServerRegistry,
         cache: EmbeddingCache,
         metrics: Metrics,
-        budget: float = BUDGET,
     ) -> None:
         self._model = model
         self._images = images
         self._servers = servers
         self._cache = cache
         self._metrics = metrics
-        self._budget = budget
         self._memo = LogitsMemo()
         self._stopping = threading.Event()
         self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -97,12 +95,14 @@ class Predictor:
         return prediction(regions, score, segmenter.version)
 
     def _pre_annotate(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> Results:
-        deadline = time.monotonic() + self._budget
+        deadline = time.monotonic() + BUDGET
         trace.task, trace.prompt = _numbered(body.tasks), "everything"
         segmenter = _InTime(self._segmenter(), deadline, self._stopping)
         results: Results = []
         for task in body.tasks:
             try:
+                # Images that do not come take time as well.
+                segmenter.check()
                 results.append(self._propose(segmenter, body, task, config))
             except TimeoutError:
                 break
@@ -117,7 +117,7 @@ class Predictor:
                 "%d of %d tasks were not reached in time (%g s) and get no prediction: %s. Retrieve predictions again.",
                 len(late),
                 len(body.tasks),
-                self._budget,
+                BUDGET,
                 _numbered(late),
             )
             # No prediction, unlike an empty one, lets Label Studio ask for these tasks again.
@@ -134,7 +134,7 @@ class Predictor:
         return prediction(regions, _mean_score(proposals), segmenter.version)
 
     def _segmenter(self) -> Segmenter:
-        return MeasuredSegmenter(self._model.get(self._budget), self._metrics, self._slots)
+        return MeasuredSegmenter(self._model.get(BUDGET), self._metrics, self._slots)
 
     def _embedding(
         self, segmenter: Segmenter, url: str, project: str | int | None, task: TaskBody, trace: Trace
@@ -171,7 +171,7 @@ class _InTime:
         self.version = segmenter.version
 
     def encode(self, image: ImageArray) -> Embedding:
-        self._check()
+        self.check()
         return self._segmenter.encode(image)
 
     def decode(
@@ -179,11 +179,11 @@ class _InTime:
     ) -> list[Candidates]:
         answers: list[Candidates] = []
         for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
-            self._check()
+            self.check()
             answers += self._segmenter.decode(embedding, prompts[start : start + _PROMPTS_AT_ONCE], multimask=multimask)
         return answers
 
-    def _check(self) -> None:
+    def check(self) -> None:
         if time.monotonic() > self._deadline or self._stopping.is_set():
             raise TimeoutError
 
