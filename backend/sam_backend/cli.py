@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import MissingExtraError, SamInspectError
 from sam_backend.settings import settings
 
 app = typer.Typer(
@@ -132,6 +132,35 @@ def download(
         Console().print(f"{model} needs no download.", highlight=False)
     else:
         Console().print(str(obtain_checkpoint(checkpoint)), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command(rich_help_panel="Models")
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log, the weights and the ONNX files.")] = Path(
+        ".train/nano"
+    ),
+    scenes: Annotated[Path, typer.Option(help="Folder of training scenes, made where they are missing.")] = Path(
+        ".train/scenes"
+    ),
+    scene_count: Annotated[int, typer.Option(min=1, help="How many scenes to make and learn from.")] = 5000,
+    steps: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 3200,
+    seed: Annotated[int, typer.Option(help="The same seed, scenes and steps give the same weights.")] = 0,
+) -> None:
+    """Train the embedded model from scratch on scenes that it makes itself.
+
+    The defaults are what the shipped model was trained with; they take a good
+    hour on one core. Interrupted and started again, it goes on where it was.
+    It needs the torch extra: pip install 'sam-inspect[torch]'.
+
+    Example: sam-inspect train --out .train/nano
+    """
+    from sam_backend.segmenters.registry import TORCH_EXTRA
+
+    try:
+        from sam_backend.learning.trainer import Recipe, train_and_export
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
+    train_and_export(Recipe(steps=steps, scenes=scene_count, seed=seed), scenes, out)
 
 
 def main() -> None:

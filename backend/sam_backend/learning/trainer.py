@@ -19,8 +19,9 @@ from torch import Tensor
 
 from sam_backend.errors import SamInspectError
 from sam_backend.learning.augmentation import view
+from sam_backend.learning.export import export_nano
 from sam_backend.learning.losses import answer_loss, true_iou
-from sam_backend.learning.scenes.store import load_scene
+from sam_backend.learning.scenes.store import build_scenes, load_scene
 from sam_backend.learning.simulated_prompts import correcting_click, first_click, jittered_box
 from sam_backend.segmenters.nano.architecture import build_nano
 
@@ -60,6 +61,8 @@ class Recipe:
     clip: float = 4.0
     average: float = 0.998
     most_corrections: int = 3
+    threads: int = 1
+    """One thread gives the same weights on any number of cores; sums of several come in another order."""
 
     def stage(self, step: int) -> Stage:
         """Return the stage that `step` belongs to."""
@@ -117,6 +120,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         torch.manual_seed(recipe.seed)
+        torch.set_num_threads(recipe.threads)
         self.recipe, self.out = recipe, out
         self.model = build_nano()
         self.model.image_encoder.backbone.load_imagenet()
@@ -204,6 +208,12 @@ class Trainer:
         masks, predicted = model.mask_decoder.predict_masks(embedding, position, sparse, dense)
         return masks, predicted
 
+    def log(self, running: dict[str, float]) -> None:
+        """Add a line of running means to `log.jsonl`."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps({"step": self.step, "seconds": round(self.seconds), **running}) + "\n")
+
     def save(self) -> None:
         """Write a checkpoint, whole or not at all."""
         self.out.mkdir(parents=True, exist_ok=True)
@@ -268,21 +278,21 @@ def _chosen(logits: Tensor, predicted: Tensor, ambiguous: bool) -> Tensor:
     return logits[torch.arange(len(logits)), best]
 
 
-def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) -> Path:
-    """Train `nano` by `recipe` and return the path of the finished weights `out/nano.pt`.
+def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) -> dict[str, Tensor]:
+    """Train `nano` by `recipe` and return its averaged weights.
 
     Parameters
     ----------
     recipe : what decides the weights.
     scenes : folder of scenes, filled where it is not.
-    out : folder for the checkpoint, the weights and `log.jsonl`.
+    out : folder for the checkpoint, from which an interrupted training goes on, and `log.jsonl`.
     save_every : seconds between checkpoints.
     """
+    build_scenes(scenes, recipe.scenes)
     trainer = Trainer(recipe, out)
     console = Console()
     if trainer.resume():
         console.print(f"Going on at step {trainer.step} of {recipe.steps}.")
-    out.mkdir(parents=True, exist_ok=True)
     loader = torch.utils.data.DataLoader(
         SceneBatches(recipe, scenes, trainer.step), batch_size=None, num_workers=1, prefetch_factor=8
     )
@@ -307,15 +317,17 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
             bar.update(task, completed=trainer.step, description=f"{recipe.stage(trainer.step).size} px {described}")
             if now - logged > 15:
                 logged = now
-                line = {"step": trainer.step, "seconds": round(trainer.seconds), **running}
-                with (out / "log.jsonl").open("a") as log:
-                    log.write(json.dumps(line) + "\n")
+                trainer.log(running)
             if now - saved > save_every:
                 saved = now
                 trainer.save()
     trainer.save()
-    weights = out / "nano.pt"
-    part = weights.with_suffix(".part")
-    torch.save(trainer.averaged.state_dict(), part)
-    part.replace(weights)
-    return weights
+    averaged: dict[str, Tensor] = trainer.averaged.state_dict()
+    return averaged
+
+
+def train_and_export(recipe: Recipe, scenes: Path, out: Path) -> tuple[Path, Path]:
+    """Train and write `encoder.onnx` and `decoder.onnx` into `out`; return their paths."""
+    paths = export_nano(train(recipe, scenes, out), out)
+    Console().print(f"Wrote {paths[0]} and {paths[1]}.", highlight=False)
+    return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -47,7 +48,8 @@ def build_scenes(folder: Path, count: int, jobs: int | None = None) -> None:
     missing = [seed for seed in range(count) if not scene_path(folder, seed).exists()]
     if not missing:
         return
-    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+    # Forked workers would inherit OpenCV's threads in whatever state they are in, and wait for them forever.
+    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         made = pool.map(save_scene, [folder] * len(missing), missing, chunksize=16)
         for _ in track(made, total=len(missing), description=f"Making {len(missing)} scenes"):
             pass

@@ -1,0 +1,79 @@
+"""The trainer: what it optimises, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sam_backend.errors import SamInspectError
+
+torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+
+from sam_backend.learning import losses  # noqa: E402 - needs torch
+from sam_backend.learning.scenes.store import build_scenes  # noqa: E402
+from sam_backend.learning.trainer import Recipe, Trainer, make_batch  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    build_scenes(folder, 4, jobs=1)
+    return folder
+
+
+def target() -> object:
+    coverage = torch.zeros(1, 32, 32)
+    coverage[:, 8:20, 10:24] = 1
+    return coverage
+
+
+def test_the_right_mask_costs_next_to_nothing_and_the_wrong_one_a_lot() -> None:
+    right = (target() * 2 - 1) * 20
+    assert float(losses.mask_loss(right, target())) < 0.01
+    assert float(losses.mask_loss(-right, target())) > 2
+
+
+def test_only_the_best_of_the_three_masks_learns_what_a_lone_click_meant() -> None:
+    logits = torch.zeros(1, 4, 32, 32)
+    logits[:, 2] = (target() * 2 - 1) * 5
+    logits.requires_grad_()
+    predicted = losses.true_iou(logits.detach(), target()[:, None].expand_as(logits))
+    losses.answer_loss(logits, predicted, target(), ambiguous=True).backward()
+    touched = logits.grad.abs().sum((0, 2, 3)) > 0
+    assert touched.tolist() == [True, False, True, False]
+
+
+def test_true_iou_counts_pixels() -> None:
+    shifted = torch.roll(target(), 7, dims=2) * 2 - 1
+    assert float(losses.true_iou(shifted, target())) == pytest.approx(7 / 21)
+
+
+def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
+    recipe = Recipe(steps=4, scenes=4)
+    first, again, other = (make_batch(recipe, scenes, step) for step in (0, 0, 1))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.targets, again.targets)
+    assert not torch.equal(first.targets[:1], other.targets[:1])
+
+
+def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path, tmp_path: Path) -> None:
+    recipe = Recipe(steps=4, scenes=4)
+    batches = [make_batch(recipe, scenes, step) for step in range(2)]
+    straight = Trainer(recipe, tmp_path / "straight")
+    straight.take_step(batches[0])
+    straight.save()
+    straight.take_step(batches[1])
+
+    resumed = Trainer(recipe, tmp_path / "straight")
+    assert resumed.resume()
+    assert resumed.step == 1
+    resumed.take_step(batches[1])
+    for one, other in zip(straight.averaged.parameters(), resumed.averaged.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    Trainer(Recipe(steps=4), tmp_path).save()
+    with pytest.raises(SamInspectError, match="another recipe"):
+        Trainer(Recipe(steps=5), tmp_path).resume()

@@ -1,0 +1,140 @@
+"""The embedded model: its ONNX form is its PyTorch form, and what ships works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters import Embedding, Prompt
+from sam_backend.segmenters.nano import segmenter as nano
+from sam_backend.segmenters.nano.segmenter import NanoSegmenter
+from sam_evaluation.metrics import iou
+
+POINTS = np.array([[60.0, 50.0], [120.0, 90.0]])
+LABELS = np.array([1, 0])
+BOX = np.array([20.0, 30.0, 150.0, 120.0])
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> NanoSegmenter:
+    return NanoSegmenter()
+
+
+@pytest.fixture(scope="module")
+def disk(shipped: NanoSegmenter) -> tuple[Embedding, np.ndarray]:
+    """A dark disk on grey, encoded, and its mask."""
+    image = np.full((300, 400, 3), 170, np.uint8)
+    cv2.circle(image, (150, 120), 40, (60, 60, 60), -1, cv2.LINE_AA)
+    return shipped.encode(image), image[..., 0] < 115
+
+
+@pytest.fixture(scope="module")
+def both_forms(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, NanoSegmenter]:
+    torch = pytest.importorskip("torch")
+    from segment_anything import SamPredictor
+
+    from sam_backend.learning.export import export_nano
+    from sam_backend.segmenters.nano.architecture import build_nano
+
+    torch.manual_seed(0)
+    model = build_nano().eval()
+    folder = tmp_path_factory.mktemp("nano")
+    export_nano(model.state_dict(), folder)
+    return SamPredictor(model), NanoSegmenter(folder)
+
+
+@pytest.mark.parametrize(("height", "width"), [(200, 200), (160, 400), (520, 250)])
+def test_the_official_predictor_gives_the_same_masks_scores_and_logits(both_forms, height: int, width: int) -> None:
+    predictor, segmenter = both_forms
+    image = noise(height, width)
+    predictor.set_image(image)
+    embedding = segmenter.encode(image)
+    earlier = segmenter.decode(embedding, [Prompt(POINTS[:1], LABELS[:1])], multimask=False)[0].logits[0]
+    cases = [
+        (Prompt(POINTS[:1], LABELS[:1]), {"point_coords": POINTS[:1], "point_labels": LABELS[:1]}, True),
+        (Prompt(POINTS, LABELS), {"point_coords": POINTS, "point_labels": LABELS}, False),
+        (Prompt(box=BOX), {"box": BOX}, False),
+        (Prompt(POINTS, LABELS, BOX), {"point_coords": POINTS, "point_labels": LABELS, "box": BOX}, False),
+        (
+            Prompt(POINTS, LABELS, logits=earlier),
+            {"point_coords": POINTS, "point_labels": LABELS, "mask_input": earlier[None]},
+            False,
+        ),
+    ]
+    answers = segmenter.decode(embedding, [prompt for prompt, _, _ in cases])
+    for answer, (_, arguments, multimask) in zip(answers, cases, strict=True):
+        masks, scores, logits = predictor.predict(**arguments, multimask_output=multimask)
+        np.testing.assert_allclose(answer.logits, logits, atol=1e-4)
+        np.testing.assert_allclose(answer.predicted_iou, scores, atol=1e-4)
+        # A pixel whose logit is zero to float precision may fall on either side.
+        assert (answer.masks != masks).mean() < 1e-4
+
+
+def test_a_lone_click_gets_three_masks_and_anything_clearer_one(shipped: NanoSegmenter, disk) -> None:
+    embedding, _ = disk
+    click, box, asked = Prompt(POINTS[:1], LABELS[:1]), Prompt(box=BOX), Prompt(POINTS, LABELS)
+    assert [len(answer.masks) for answer in shipped.decode(embedding, [click, box, asked])] == [3, 1, 1]
+    assert len(shipped.decode(embedding, [box], multimask=True)[0].masks) == 3
+
+
+def test_prompts_decoded_together_are_answered_as_if_alone(shipped: NanoSegmenter, disk) -> None:
+    embedding, _ = disk
+    prompts = [Prompt(np.array([[x, 120.0]]), np.array([1])) for x in np.linspace(20, 380, nano._BATCH + 3)]
+    prompts.insert(4, Prompt(box=BOX))
+    for prompt, together in zip(prompts, shipped.decode(embedding, prompts), strict=True):
+        alone = shipped.decode(embedding, [prompt])[0]
+        np.testing.assert_allclose(together.logits, alone.logits, atol=1e-3)
+
+
+def test_the_shipped_model_finds_a_plain_disk_by_click_and_by_box(shipped: NanoSegmenter, disk) -> None:
+    embedding, truth = disk
+    click, box = shipped.decode(
+        embedding,
+        [Prompt(np.array([[150.0, 120.0]]), np.array([1])), Prompt(box=np.array([110.0, 80.0, 191.0, 161.0]))],
+    )
+    assert iou(click.masks[click.best], truth) > 0.8
+    assert iou(box.masks[0], truth) > 0.8
+
+
+def test_the_shipped_files_stay_within_thirty_megabytes() -> None:
+    folder = Path(nano.__file__).parent
+    assert sum(path.stat().st_size for path in folder.glob("*.onnx")) <= 30e6
+
+
+def test_the_version_changes_with_the_weights(both_forms, shipped: NanoSegmenter) -> None:
+    assert shipped.version.startswith("nano-")
+    assert shipped.version != both_forms[1].version
+
+
+def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"encoder\.onnx"):
+        NanoSegmenter(tmp_path)
+
+
+def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
+    for name in ("encoder.onnx", "decoder.onnx"):
+        (tmp_path / name).write_bytes(b"not a model")
+    with pytest.raises(WeightsError, match=r"encoder\.onnx is no ONNX model"):
+        NanoSegmenter(tmp_path)
+
+
+@pytest.mark.skipif("SAM_INSPECT_DATA" not in os.environ, reason="SAM_INSPECT_DATA, the folder of images, is not set")
+def test_on_real_steel_it_beats_the_rivals_that_need_no_model() -> None:
+    from benchmarks.nano_quality import FELZENSZWALB_SCALES, measure
+
+    scores = measure(Path(os.environ["SAM_INSPECT_DATA"]), None, limit=60)
+    mean = {name: float(np.mean(values)) for name, values in scores.items()}
+    assert mean["box: nano"] > mean["box: filled box"] + 0.03
+    rival = max(mean[f"click: Felzenszwalb, scale {scale}"] for scale in FELZENSZWALB_SCALES)
+    assert mean["click: nano, highest predicted IoU"] > rival + 0.03
