@@ -44,6 +44,10 @@ def serve(
     ] = "nano",
     host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 keeps other machines out.")] = "0.0.0.0",  # noqa: S104 - Label Studio usually runs in another container or on another machine
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9090,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Where the weights are: the official .pth for sam:*, a folder that `train` filled for nano."),
+    ] = None,
     log_level: Annotated[
         LogLevel, typer.Option(help="From debug, where health checks have lines too, to error.")
     ] = LogLevel.INFO,
@@ -68,7 +72,7 @@ def serve(
     """
     from sam_backend.service.server import serve as serve_until_stopped
 
-    serve_until_stopped(model, settings(), host=host, port=port, log_level=log_level)
+    serve_until_stopped(model, settings(), host=host, port=port, log_level=log_level, checkpoint=checkpoint)
 
 
 @app.command(rich_help_panel="Label Studio")
@@ -153,6 +157,7 @@ def train(
     It needs the torch extra: pip install 'sam-inspect[torch]'.
 
     Example: sam-inspect train --out .train/nano
+             sam-inspect serve --model nano --checkpoint .train/nano
     """
     from sam_backend.segmenters.registry import TORCH_EXTRA
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
-from sam_backend.errors import MissingExtraError, UnknownModelError
+from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
 from sam_backend.segmenters.protocol import Segmenter
 from sam_backend.segmenters.weights import CHECKPOINTS, Checkpoint, find_checkpoint, obtain_checkpoint
 
@@ -51,7 +51,9 @@ def _load_nano(_name: str, checkpoint: Path | None) -> Segmenter:
     return NanoSegmenter(checkpoint)
 
 
-def _load_grabcut(_name: str, _checkpoint: Path | None) -> Segmenter:
+def _load_grabcut(name: str, checkpoint: Path | None) -> Segmenter:
+    if checkpoint:
+        raise WeightsError(f"{name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
     from sam_backend.segmenters.grabcut import GrabCutSegmenter
 
     return GrabCutSegmenter()

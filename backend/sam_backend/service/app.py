@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
@@ -27,7 +28,10 @@ from sam_backend.settings import Settings
 
 
 def create_app(
-    segmenter: str | Segmenter, settings: Settings, on_failure: Callable[[BaseException], None] | None = None
+    segmenter: str | Segmenter,
+    settings: Settings,
+    on_failure: Callable[[BaseException], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> FastAPI:
     """Make the application that speaks Label Studio's ML-backend contract.
 
@@ -36,6 +40,7 @@ def create_app(
     segmenter : a model's name, loaded in the background from the application's start on; or one that is there.
     settings : where things are kept, passwords, limits.
     on_failure : told the error when the model cannot be loaded; the application itself goes on and answers with it.
+    checkpoint : where the weights of a model given by name are, as in `load_segmenter`.
 
     Raises
     ------
@@ -43,7 +48,7 @@ def create_app(
         If the settings contradict each other.
     """
     metrics = Metrics()
-    model = _background(segmenter, on_failure)
+    model = _background(segmenter, checkpoint, on_failure)
     key = settings.label_studio_api_key
     servers = ServerRegistry(
         settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None
@@ -77,10 +82,12 @@ def create_app(
     return app
 
 
-def _background(segmenter: str | Segmenter, on_failure: Callable[[BaseException], None] | None) -> BackgroundModel:
+def _background(
+    segmenter: str | Segmenter, checkpoint: Path | None, on_failure: Callable[[BaseException], None] | None
+) -> BackgroundModel:
     if isinstance(segmenter, str):
         name = segmenter
-        return BackgroundModel(name, lambda: load_segmenter(name), on_failure)
+        return BackgroundModel(name, lambda: load_segmenter(name, checkpoint), on_failure)
     ready = segmenter
     return BackgroundModel(ready.name, lambda: ready, on_failure)
 

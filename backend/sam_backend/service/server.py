@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import unquote
@@ -32,7 +33,9 @@ class AddressError(SamInspectError):
     """The service cannot listen where it was told to."""
 
 
-def serve(model: str, settings: Settings, *, host: str, port: int, log_level: str) -> None:
+def serve(
+    model: str, settings: Settings, *, host: str, port: int, log_level: str, checkpoint: Path | None = None
+) -> None:
     """Serve until a signal ends it.
 
     Parameters
@@ -41,6 +44,7 @@ def serve(model: str, settings: Settings, *, host: str, port: int, log_level: st
     settings : of the application.
     host, port : where to listen; port 0 takes a free one.
     log_level : `debug`, `info`, `warning` or `error`.
+    checkpoint : where the model's weights are, as in `load_segmenter`.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def serve(model: str, settings: Settings, *, host: str, port: int, log_level: st
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(model, settings, on_failure=give_up)
+    app = create_app(model, settings, on_failure=give_up, checkpoint=checkpoint)
     listening = _listen(host, port)
     config = uvicorn.Config(
         app, http=SentenceProtocol, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE

@@ -56,6 +56,11 @@ def test_a_model_without_weights_is_loaded():
     assert load_segmenter("grabcut").name == "grabcut"
 
 
+def test_a_checkpoint_for_a_model_without_weights_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="grabcut has no weights"):
+        load_segmenter("grabcut", tmp_path)
+
+
 def test_a_checkpoint_given_for_a_model_is_looked_for_there_alone(tmp_path):
     with pytest.raises(WeightsError, match=r"There is no file .*mine\.pth"):
         load_segmenter("sam:vit_b", tmp_path / "mine.pth")
