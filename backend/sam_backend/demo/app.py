@@ -75,7 +75,7 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
     home = demo.home.expanduser().absolute()
     with _ended_by_signals(), _alone(home), ExitStack() as servers:
         with console.status("Looking for Label Studio") as status:
-            source = source or _own_images(home)
+            source = source or own_images(home)
             executable = _install(home, status)
             port, backend_port = _ports(demo, console)
             status.update("Starting Label Studio; the first time takes about a minute")
@@ -96,8 +96,8 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
             own = next(make_images()) if demo.images is None else None
             _prompt(ready, console, image=own, file=source.files[0], model=demo.model)
         else:
-            console.print(_welcome(f"http://localhost:{port}/projects/{project}", tasks[0], source, credentials))
             with suppress(KeyboardInterrupt):
+                console.print(_welcome(f"http://localhost:{port}/projects/{project}", tasks[0], source, credentials))
                 with console.status("") as status:
                     _pre_annotate(ready, tasks[_BEFORE_WELCOME:_PRE_ANNOTATED], status)
                 _stay(process, home)
@@ -135,7 +135,8 @@ def _progress(status: Status) -> Progress:
     return lambda what, done, count: status.update(f"{what}: {done} of {count}")
 
 
-def _own_images(home: Path) -> Source:
+def own_images(home: Path) -> Source:
+    """Return the product's own images, written under `home` the first time."""
     files = write_images(home / "images")
     return Source("SAM Inspect", "Images that SAM Inspect makes itself", LABELS, tuple(files))
 

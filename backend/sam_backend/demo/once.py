@@ -86,8 +86,8 @@ def as_table(rows: Sequence[Row], *, model: str) -> Table:
     """Lay the rows out for the terminal."""
     table = Table(title=f"Prompts through Label Studio, model {model}", title_justify="left")
     for name in ("image", "prompt"):
-        table.add_column(name)
-    for name in ("mask area, px", "predicted IoU", "IoU with the defect", "ms"):
+        table.add_column(name, no_wrap=True)
+    for name in ("area, px", "predicted IoU", "true IoU", "ms"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(

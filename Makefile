@@ -1,0 +1,86 @@
+# make demo            a Label Studio with images, connected to SAM Inspect; IMAGES=folder takes your own images
+# make test            everything: linters, types, imports, unit, contract and end-to-end tests
+# make help            the other targets
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+HOME_OF_DEMO := .demo
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LABEL_STUDIO := $(HOME_OF_DEMO)/label-studio-venv/installed
+
+# $(call apt,package): installs it with apt-get, as root or through sudo; says what is missing where neither will do.
+apt = { \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	if ! command -v apt-get >/dev/null || { [ -n "$$root" ] && ! command -v sudo >/dev/null; }; then \
+		echo "Please install $(1) ($$root apt-get install $(1) on Debian), then run make again." >&2; exit 1; \
+	fi; \
+	echo "Installing the system package $(1)"; \
+	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
+}
+
+.PHONY: help demo test setup lint format bench clean system-python system-chromium
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/base ## Run Label Studio with SAM Inspect connected; IMAGES=folder takes your own images
+	@$(BIN)/sam-inspect demo --home $(HOME_OF_DEMO) $(if $(IMAGES),--images "$(IMAGES)")
+
+test: setup ## Set up and check everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+setup: system-python system-chromium ## Install everything that the tests need
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO)
+
+lint: $(VENV)/dev ## Check style, types and imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev ## Rewrite the code in the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev ## Measure the first and the next clicks over HTTP
+	$(BIN)/python tests/benchmarks/click.py
+
+clean: ## Remove what was installed and built; keeps what you annotated in the demo
+	rm -rf $(VENV) $(HOME_OF_DEMO)/label-studio-venv build dist test-artifacts
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+
+$(VENV)/base: pyproject.toml | system-python
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "Installing SAM Inspect into $(VENV); the first time takes about a minute"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | system-python
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "Installing SAM Inspect with PyTorch and the tools of development into $(VENV); the first time takes some minutes"
+	@$(PIP) --editable '.[torch,dev]'
+	@touch $@ $(VENV)/base
+
+$(LABEL_STUDIO): backend/sam_backend/demo/environment.py | system-python
+	@echo "Installing Label Studio into $(@D); the first time takes some minutes"
+	@$(PYTHON) backend/sam_backend/demo/environment.py $(HOME_OF_DEMO) >/dev/null
+	@touch $@
+
+system-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call apt,python3-venv)
+
+# The browser tests are skipped without it, so a machine that cannot have it is no reason to stop.
+system-chromium:
+	@command -v chromium >/dev/null || ( $(call apt,chromium) ) || echo "Going on without Chromium" >&2

@@ -1,0 +1,134 @@
+"""Label Studio's labeling page, driven as an annotator drives it, in pixels of the image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from sam_backend.labelstudio.rle import decode_rle
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt as the page sent it, and the region that came back."""
+
+    drawn: list[dict[str, Any]]
+    region: dict[str, Any]
+    size: tuple[int, int]
+
+    @property
+    def mask(self):
+        return decode_rle(self.region["value"]["rle"], self.size)
+
+
+class LabelingPage:
+    """One browser tab; `size` is the (height, width) of the image that is open."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page = page
+        self._url = url
+        self.size = (0, 0)
+
+    def log_in(self, user: str, password: str) -> None:
+        self._page.goto(f"{self._url}/user/login/", wait_until="domcontentloaded")
+        self._page.fill("input[name=email]", user)
+        self._page.fill("input[name=password]", password)
+        self._page.click("button[type=submit]")
+        self._page.wait_for_url(lambda url: "/user/login" not in url, wait_until="domcontentloaded")
+
+    def open_task(self, project: int, task: int, size: tuple[int, int]) -> None:
+        self.size = size
+        self._page.goto(f"{self._url}/projects/{project}/data?task={task}", wait_until="domcontentloaded")
+        self._page.wait_for_function(
+            """width => {
+                const image = window.Htx?.annotationStore?.selected?.objects?.[0];
+                return image?.naturalWidth === width && image.stageWidth > 0;
+            }""",
+            arg=size[1],
+        )
+        if not self._page.get_by_text("Auto-Accept Suggestions").is_visible():
+            self._page.get_by_text("Auto-Annotation", exact=True).click()
+        expect(self._page.get_by_text("Auto-Accept Suggestions")).to_be_visible()
+
+    def choose_smart_tool(self, name: str) -> None:
+        """Choose `key-point-tool` or `rectangle-tool`."""
+        self._page.locator(".lsf-toolbar__group").last.hover()
+        self._page.locator(f".lsf-toolbar__smart [aria-label={name}]").click()
+
+    def click(self, point: tuple[float, float], *, label: str, positive: bool = True) -> Asked:
+        # Ctrl clicks through masks that are there already; Alt makes the click a negative one.
+        held = ["Control"] if positive else ["Control", "Alt"]
+
+        def draw() -> None:
+            self._page.mouse.click(*self._at(*point))
+
+        return self._ask(draw, "click", label, held)
+
+    def drag(self, box: tuple[float, float, float, float], *, label: str) -> Asked:
+        def draw() -> None:
+            self._page.mouse.move(*self._at(box[0], box[1]))
+            self._page.mouse.down()
+            self._page.mouse.move(*self._at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), steps=3)
+            self._page.mouse.move(*self._at(box[2], box[3]), steps=3)
+            self._page.mouse.up()
+
+        return self._ask(draw, "box", label, ["Control"])
+
+    def screenshot(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        self._page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+    def accept(self) -> None:
+        button = self._page.get_by_test_id("bottombar-accept-suggestions-button")
+        button.click()
+        expect(button).to_be_hidden()
+
+    def submit(self) -> None:
+        with self._page.expect_response(
+            lambda answer: answer.request.method == "POST" and "/annotations" in answer.url
+        ) as sent:
+            self._page.get_by_role("button", name="Submit").click()
+        assert sent.value.ok, sent.value.text()
+
+    def _ask(self, draw, control: str, label: str, held: list[str]) -> Asked:
+        self._select_label(control, label)
+        for key in held:
+            self._page.keyboard.down(key)
+        with self._page.expect_response(lambda answer: "interactive-annotating" in answer.url) as answered:
+            draw()
+        for key in held:
+            self._page.keyboard.up(key)
+        body = answered.value.json()
+        assert not body.get("errors"), body["errors"]
+        (region,) = body["data"]["result"]
+        # The region is on the page, as a suggestion with buttons to accept and reject it.
+        self._page.wait_for_function(
+            "id => [...Htx.annotationStore.selected.suggestions.values()].some(region => region.cleanId === id)",
+            arg=region["id"],
+        )
+        expect(self._page.get_by_test_id("bottombar-accept-suggestions-button")).to_be_visible()
+        return Asked(answered.value.request.post_data_json["context"]["result"], region, self.size)
+
+    def _select_label(self, control: str, label: str) -> None:
+        """Press the label's key: after every prompt Label Studio lets go of the label."""
+        key = self._page.evaluate(
+            "([control, label]) => Htx.annotationStore.selected.names.get(control).findLabel(label).hotkey",
+            [control, label],
+        )
+        self._page.keyboard.press(key)
+        self._page.wait_for_function(
+            "control => Htx.annotationStore.selected.names.get(control).isSelected", arg=control
+        )
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        canvas = self._page.locator(".konvajs-content canvas").first.bounding_box()
+        assert canvas is not None
+        # The canvas is as wide as the page allows; the image lies in its upper left corner.
+        shown = self._page.evaluate(
+            "() => { const image = Htx.annotationStore.selected.objects[0]; return [image.stageWidth, image.stageHeight]; }"
+        )
+        height, width = self.size
+        return canvas["x"] + x / width * shown[0], canvas["y"] + y / height * shown[1]

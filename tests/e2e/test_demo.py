@@ -1,0 +1,50 @@
+import socket
+
+import pytest
+from label_studio_sdk import LabelStudio
+
+from sam_backend.demo.images import make_images
+
+
+def test_once_prompts_through_label_studio_and_prints_what_came_back(demo_once):
+    assert demo_once.returncode == 0, demo_once.stdout + demo_once.stderr
+    assert "12 tasks are pre-annotated" in demo_once.stdout
+    rows = [line.split("│")[1:-1] for line in demo_once.stdout.splitlines() if line.startswith("│")]
+    prompts = {row[1].strip(): [float(cell.replace(",", "")) for cell in row[2:]] for row in rows}
+    assert list(prompts) == ["first click", "next click", "box"]
+    for area, predicted_iou, overlap, milliseconds in prompts.values():
+        assert area > 0
+        assert 0 <= predicted_iou <= 1
+        assert overlap >= 0.4
+        assert milliseconds > 0
+
+
+def test_a_busy_port_gets_a_line_and_another_port(demo_interrupted):
+    port = demo_interrupted.ports[0]
+    assert f"Port {port - 1} is busy; Label Studio takes {port}." in demo_interrupted.output
+    assert f"http://localhost:{port}/projects/" in demo_interrupted.output
+
+
+def test_ctrl_c_ends_the_demo_and_both_servers(demo_interrupted):
+    assert demo_interrupted.code == 0, demo_interrupted.output
+    for port in demo_interrupted.ports:
+        with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+            probe.connect(("127.0.0.1", port))
+
+
+def test_a_later_run_reuses_project_and_images_and_moves_the_connection(stack):
+    client = LabelStudio(base_url=stack.url, api_key=stack.credentials.token)
+    assert [project.id for project in client.projects.list()] == [stack.project]
+    assert [task.data["name"] for task in client.tasks.list(project=stack.project)] == [
+        image.name for image in make_images()
+    ]
+    (connection,) = client.ml.list(project=stack.project)
+    assert (connection.url, connection.is_interactive, connection.state) == (stack.backend_url, True, "CO")
+    assert [webhook.url for webhook in client.webhooks.list(project=stack.project)] == [f"{stack.backend_url}/webhook"]
+
+
+def test_every_task_is_pre_annotated_by_the_model_that_runs(stack):
+    client = LabelStudio(base_url=stack.url, api_key=stack.credentials.token)
+    (connection,) = client.ml.list(project=stack.project)
+    for task in client.tasks.list(project=stack.project, fields="all"):
+        assert [prediction.model_version for prediction in task.predictions] == [connection.model_version]
