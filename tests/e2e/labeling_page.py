@@ -128,7 +128,7 @@ class LabelingPage:
         assert canvas is not None
         # The canvas is as wide as the page allows; the image lies in its upper left corner.
         shown = self._page.evaluate(
-            "() => { const image = Htx.annotationStore.selected.objects[0]; return [image.stageWidth, image.stageHeight]; }"
+            "(({stageWidth, stageHeight}) => [stageWidth, stageHeight])(Htx.annotationStore.selected.objects[0])"
         )
         height, width = self.size
         return canvas["x"] + x / width * shown[0], canvas["y"] + y / height * shown[1]

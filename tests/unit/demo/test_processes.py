@@ -1,0 +1,77 @@
+import os
+import socket
+import sys
+import textwrap
+
+import pytest
+
+from sam_backend.demo.errors import DemoError
+from sam_backend.demo.processes import free_port, running
+
+# Starts a child of its own, writes both ids, and then sleeps as servers do.
+FAMILY = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+with open(sys.argv[1] + ".part", "w") as file:
+    file.write(f"{os.getpid()} {child.pid}")
+os.rename(sys.argv[1] + ".part", sys.argv[1])
+time.sleep(600)
+"""
+
+
+def start(code, log, *arguments, is_ready=lambda: False, patience=60):
+    return running(
+        "The server",
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        environment=os.environ,
+        log=log,
+        is_ready=is_ready,
+        patience=patience,
+    )
+
+
+def test_a_busy_port_is_passed_over():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        assert free_port(port) > port
+    assert free_port(port) == port
+    assert free_port(port, taken=[port]) > port
+
+
+def test_a_server_ends_with_all_that_it_started(tmp_path):
+    ids = tmp_path / "ids"
+    with start(FAMILY, tmp_path / "log", str(ids), is_ready=ids.exists):
+        family = [int(number) for number in ids.read_text().split()]
+        assert all(is_running(number) for number in family)
+    assert not any(is_running(number) for number in family)
+
+
+def is_running(number):
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_server_that_ends_early_is_told_with_its_last_line(tmp_path):
+    code = "print('one'); print('The disk is full.'); raise SystemExit(3)"
+    told = pytest.raises(DemoError, match=r"The server stopped .*\(exit code 3\): The disk is full\. .*log")
+    with told, start(code, tmp_path / "log"):
+        pass
+
+
+def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path):
+    ids = tmp_path / "ids"
+
+    def is_ready():
+        while not ids.exists():
+            os.sched_yield()
+        return False
+
+    told = pytest.raises(DemoError, match="did not answer within 0 seconds")
+    with told, start(FAMILY, tmp_path / "log", str(ids), is_ready=is_ready, patience=0):
+        pass
+    assert not any(is_running(int(number)) for number in ids.read_text().split())
