@@ -54,6 +54,7 @@ def propose_masks(
     stability_threshold: float = 0.85,
     nms_iou: float = 0.7,
     max_area_fraction: float = 0.9,
+    limit: int | None = None,
     batch: int = 64,
 ) -> list[Proposal]:
     """Segment everything in an image, as Segment Anything's automatic mode does (Kirillov et al., 2023, section D).
@@ -66,6 +67,7 @@ def propose_masks(
     stability_threshold : candidates below this stability are dropped.
     nms_iou : of two masks with at least this IoU the one of lower predicted IoU is dropped.
     max_area_fraction : masks over more of the image than this are background and dropped.
+    limit : at most this many proposals, the best; None for all.
     batch : prompts decoded at once, at most; fewer on large images.
 
     Returns
@@ -88,7 +90,7 @@ def propose_masks(
                 found += _inside_box(candidates.masks[index], iou, stable)
     found = [each for each in found if each.area <= max_area_fraction * height * width]
     found.sort(key=lambda each: (-each.predicted_iou, -each.stability))
-    return [_whole(each, embedding.size) for each in _suppress(found, nms_iou)]
+    return [_whole(each, embedding.size) for each in _suppress(found, nms_iou, limit)]
 
 
 def _stability(logits: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -116,8 +118,8 @@ def _inside_box(mask: BoolArray, predicted_iou: float, stability: float) -> list
     return [_Found(predicted_iou, stability, int(part.sum()), box, part)]
 
 
-def _suppress(found: list[_Found], nms_iou: float) -> list[_Found]:
-    """Keep, best first, each mask that has an IoU below `nms_iou` with every better one that was kept.
+def _suppress(found: list[_Found], nms_iou: float, limit: int | None) -> list[_Found]:
+    """Keep, best first, up to `limit` masks that have an IoU below `nms_iou` with every better one that was kept.
 
     An IoU cannot exceed the ratio of the areas nor that of the boxes' overlap to the larger area: these bounds, for all
     pairs at once, leave few masks to compare pixel by pixel.
@@ -128,6 +130,8 @@ def _suppress(found: list[_Found], nms_iou: float) -> list[_Found]:
     areas = np.array([each.area for each in found])
     kept: list[int] = []
     for index in range(len(found)):
+        if len(kept) == limit:
+            break
         low = np.maximum(boxes[kept, :2], boxes[index, :2])
         high = np.minimum(boxes[kept, 2:], boxes[index, 2:])
         overlap = np.clip(high - low, 0, None).prod(1)

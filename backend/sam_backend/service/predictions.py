@@ -129,7 +129,7 @@ class Predictor:
     ) -> dict[str, Any]:
         target = config.target()
         _, embedding = self._embedding(segmenter, target.image.source(task.data), body.project, task, Trace())
-        proposals = propose_masks(segmenter, embedding)[:MAX_PROPOSALS]
+        proposals = propose_masks(segmenter, embedding, limit=MAX_PROPOSALS)
         regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
         return prediction(regions, _mean_score(proposals), segmenter.version)
 

@@ -83,6 +83,13 @@ def test_stability_is_the_iou_of_the_masks_at_both_thresholds(embedding):
     assert OBJECTS[1] not in kept
 
 
+def test_a_limit_keeps_the_best(embedding):
+    every = propose_masks(FlatSegmenter(), embedding, points_per_side=8)
+    best = propose_masks(FlatSegmenter(), embedding, points_per_side=8, limit=1)
+    assert len(every) > 1
+    assert boxes(best) == boxes(every)[:1]
+
+
 def test_nothing_sure_is_nothing_proposed(embedding):
     assert propose_masks(FlatSegmenter(), embedding, pred_iou_threshold=1.1) == []
 
