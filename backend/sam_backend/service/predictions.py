@@ -129,7 +129,16 @@ class Predictor:
     ) -> dict[str, Any]:
         target = config.target()
         _, embedding = self._embedding(segmenter, target.image.source(task.data), body.project, task, Trace())
-        proposals = propose_masks(segmenter, embedding, limit=MAX_PROPOSALS)
+        # A mask that is right more often than not is worth a look; of two that overlap much an annotator wants one.
+        proposals = propose_masks(
+            segmenter,
+            embedding,
+            points_per_side=12,
+            pred_iou_threshold=0.5,
+            stability_threshold=0.4,
+            nms_iou=0.3,
+            limit=MAX_PROPOSALS,
+        )
         regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
         return prediction(regions, _mean_score(proposals), segmenter.version)
 
