@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.errors import BadRequestError
 from sam_backend.segmenters.protocol import (
     NEGATIVE,
     POSITIVE,
@@ -24,6 +23,7 @@ from sam_backend.segmenters.protocol import (
     FloatArray,
     ImageArray,
     Prompt,
+    require_geometry,
 )
 
 LOGITS_SIDE = 256
@@ -81,6 +81,7 @@ class GrabCutSegmenter:
         BadRequestError
             If a prompt has nothing but a text.
         """
+        require_geometry(prompts, self.name)
         image = np.asarray(embedding.arrays["image"], np.uint8)
         return [_answer(image, prompt, prompt.is_ambiguous if multimask is None else multimask) for prompt in prompts]
 
@@ -90,8 +91,6 @@ def _answer(image: ImageArray, prompt: Prompt, multimask: bool) -> Candidates:
     prior = None
     if prompt.logits is not None:
         prior = cv2.resize(prompt.logits, size[::-1], interpolation=cv2.INTER_LINEAR) > 0
-    elif not len(prompt.points) and prompt.box is None:
-        raise BadRequestError("grabcut finds what points or a box show it; got a text alone: choose another model.")
     count = 3 if multimask else 1
     views = _views(size, prompt, prior, count)
     answers = [_cut(image, view, prompt, prior) for view in views] or [(np.zeros(size, bool), 0.0)] * count

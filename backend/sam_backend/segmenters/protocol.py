@@ -75,6 +75,21 @@ class Prompt:
         return len(self.points) == 1 and self.box is None and self.logits is None
 
 
+def require_geometry(prompts: Sequence[Prompt], name: str, logits_size: tuple[int, int] | None = None) -> None:
+    """Check that every prompt shows something to a segmenter that cannot read, with logits of `logits_size` (h, w).
+
+    Raises
+    ------
+    BadRequestError
+        If a prompt has nothing but a text, or logits of another size.
+    """
+    for prompt in prompts:
+        if prompt.logits is not None and logits_size and prompt.logits.shape != logits_size:
+            raise BadRequestError(f"{name} takes logits of shape {logits_size}; got {prompt.logits.shape}.")
+        if not len(prompt.points) and prompt.box is None and prompt.logits is None:
+            raise BadRequestError(f"{name} finds what points or a box show it; got a text alone.")
+
+
 @dataclass(frozen=True, eq=False)
 class Embedding:
     """An encoded image: plain arrays, so that any cache can hold it and any process can decode it.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
 
-from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.segmenters.protocol import Candidates, Embedding, ImageArray, Prompt
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.protocol import Candidates, Embedding, ImageArray, Prompt, require_geometry
 from sam_backend.segmenters.weights import CHECKPOINTS
 
 _BATCH_BYTES = 1 << 29
@@ -87,10 +87,11 @@ class SamSegmenter:
         BadRequestError
             If a prompt has nothing but a text, or its logits are not of this model's size.
         """
+        require_geometry(prompts, self.name, tuple(self._model.prompt_encoder.mask_input_size))
         groups: dict[_Shape, list[int]] = {}
         for index, prompt in enumerate(prompts):
             several = prompt.is_ambiguous if multimask is None else multimask
-            groups.setdefault((*self._shape(prompt), several), []).append(index)
+            groups.setdefault((*_shape(prompt), several), []).append(index)
         predictor = self._predictor(embedding)
         answers: dict[int, Candidates] = {}
         for (*_, several), indices in groups.items():
@@ -98,14 +99,6 @@ class SamSegmenter:
             for chunk in (indices[start : start + step] for start in range(0, len(indices), step)):
                 answers |= zip(chunk, _predict(predictor, [prompts[i] for i in chunk], several), strict=True)
         return [answers[index] for index in range(len(prompts))]
-
-    def _shape(self, prompt: Prompt) -> tuple[int, bool, bool]:
-        expected = tuple(self._model.prompt_encoder.mask_input_size)
-        if prompt.logits is not None and prompt.logits.shape != expected:
-            raise BadRequestError(f"{self.name} takes logits of shape {expected}; got {prompt.logits.shape}.")
-        if not len(prompt.points) and prompt.box is None and prompt.logits is None:
-            raise BadRequestError(f"{self.name} finds what points or a box show it; got a text alone.")
-        return len(prompt.points), prompt.box is not None, prompt.logits is not None
 
     def _predictor(self, embedding: Embedding) -> SamPredictor:
         """Return a predictor in the state that `set_image` would have left it in."""
@@ -120,6 +113,10 @@ class SamSegmenter:
         """Return how many prompts to decode in one pass: each mask is enlarged to the encoder's square first."""
         pixels: int = self._model.image_encoder.img_size**2 + size[0] * size[1]
         return max(_BATCH_BYTES // (4 * pixels * (3 if several else 1)), 1)
+
+
+def _shape(prompt: Prompt) -> tuple[int, bool, bool]:
+    return len(prompt.points), prompt.box is not None, prompt.logits is not None
 
 
 def _predict(predictor: SamPredictor, prompts: list[Prompt], several: bool) -> list[Candidates]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sam_backend.errors import WeightsError
+from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.nano import segmenter as nano
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
@@ -95,6 +95,18 @@ def test_prompts_decoded_together_are_answered_as_if_alone(shipped: NanoSegmente
     for prompt, together in zip(prompts, shipped.decode(embedding, prompts), strict=True):
         alone = shipped.decode(embedding, [prompt])[0]
         np.testing.assert_allclose(together.logits, alone.logits, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        (Prompt(text="scratch"), "got a text alone"),
+        (Prompt(box=BOX, logits=np.zeros((64, 64), np.float32)), r"takes logits of shape \(256, 256\); got \(64, 64\)"),
+    ],
+)
+def test_what_it_cannot_take_is_told(shipped: NanoSegmenter, disk, prompt: Prompt, sentence: str) -> None:
+    with pytest.raises(BadRequestError, match=sentence):
+        shipped.decode(disk[0], [prompt])
 
 
 def test_the_shipped_model_finds_a_plain_disk_by_click_and_by_box(shipped: NanoSegmenter, disk) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.errors import WeightsError
-from sam_backend.segmenters.protocol import Candidates, Embedding, FloatArray, ImageArray, Prompt
+from sam_backend.segmenters.protocol import Candidates, Embedding, FloatArray, ImageArray, Prompt, require_geometry
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256
@@ -71,7 +71,14 @@ class NanoSegmenter:
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        """Answer each prompt; see `Segmenter.decode`."""
+        """Answer each prompt; see `Segmenter.decode`.
+
+        Raises
+        ------
+        BadRequestError
+            If a prompt has nothing but a text, or its logits are not 256 x 256.
+        """
+        require_geometry(prompts, self.name, (LOGITS_SIZE, LOGITS_SIZE))
         answers: list[Candidates | None] = [None] * len(prompts)
         # A padding point would change an answer, so only prompts of one form are decoded together.
         groups: dict[tuple[int, bool], list[int]] = {}
