@@ -55,17 +55,23 @@ class LabelingPage:
 
     def choose_smart_tool(self, name: str) -> None:
         """Choose `key-point-tool` or `rectangle-tool`."""
-        self._page.locator(".lsf-toolbar__group").last.hover()
-        self._page.locator(f".lsf-toolbar__smart [aria-label={name}]").click()
+        group = self._page.locator(".lsf-toolbar__group").last
+        group.hover()
+        # Of several smart tools one chooses from a list that folds out; a single one is the group itself.
+        several = group.locator(".lsf-toolbar__smart").count()
+        tool = group.locator(f".lsf-toolbar__smart [aria-label={name}]") if several else group.get_by_role("button")
+        tool.click()
 
-    def click(self, point: tuple[float, float], *, label: str, positive: bool = True) -> Asked:
+    def click(
+        self, point: tuple[float, float], *, label: str, positive: bool = True, labels_of: str = "click"
+    ) -> Asked:
         # Ctrl clicks through masks that are there already; Alt makes the click a negative one.
         held = ["Control"] if positive else ["Control", "Alt"]
 
         def draw() -> None:
             self._page.mouse.click(*self._at(*point))
 
-        return self._ask(draw, "click", label, held)
+        return self._ask(draw, labels_of, label, held)
 
     def drag(self, box: tuple[float, float, float, float], *, label: str) -> Asked:
         def draw() -> None:
@@ -103,7 +109,9 @@ class LabelingPage:
             self._page.keyboard.up(key)
         body = answered.value.json()
         assert not body.get("errors"), body["errors"]
-        (region,) = body["data"]["result"]
+        region = body["data"]["result"][0]
+        # A bare shape and its label come as two results of one region.
+        assert {result["id"] for result in body["data"]["result"]} == {region["id"]}
         # The region is on the page, as a suggestion with buttons to accept and reject it.
         self._page.wait_for_function(
             "id => [...Htx.annotationStore.selected.suggestions.values()].some(region => region.cleanId === id)",

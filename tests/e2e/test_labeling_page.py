@@ -7,7 +7,7 @@ import pytest
 from label_studio_sdk import LabelStudio
 
 from sam_backend.demo.images import make_images
-from sam_backend.demo.project import Source, import_images
+from sam_backend.demo.project import Source, import_images, open_project
 from sam_backend.demo.prompting import deepest_point, iou
 from sam_backend.labelstudio.rle import decode_rle
 
@@ -82,17 +82,79 @@ def test_a_smart_rectangle_annotates_a_defect(stack, labeling, images):
     assert iou(mask, image.mask) > LEAST_IOU
 
 
+LABELS = '<Label value="Stain"/><Label value="Pit"/>'
+LABELED_CLICK = f'<KeyPointLabels name="click" toName="image" smart="true">{LABELS}</KeyPointLabels>'
+BARE_CLICK = (
+    f'<Labels name="labels" toName="image">{LABELS}</Labels><KeyPoint name="click" toName="image" smart="true"/>'
+)
+
+
+@pytest.mark.parametrize(
+    ("tags", "labels_of", "types"),
+    [
+        (
+            LABELED_CLICK + f'<BitmaskLabels name="mask" toName="image">{LABELS}</BitmaskLabels>',
+            "click",
+            ["bitmasklabels"],
+        ),
+        (
+            LABELED_CLICK + f'<PolygonLabels name="mask" toName="image">{LABELS}</PolygonLabels>',
+            "click",
+            ["polygonlabels"],
+        ),
+        (
+            LABELED_CLICK + f'<EllipseLabels name="mask" toName="image">{LABELS}</EllipseLabels>',
+            "click",
+            ["ellipselabels"],
+        ),
+        (
+            LABELED_CLICK + f'<RectangleLabels name="mask" toName="image">{LABELS}</RectangleLabels>',
+            "click",
+            ["rectanglelabels"],
+        ),
+        (BARE_CLICK + '<Brush name="mask" toName="image"/>', "labels", ["brush", "labels"]),
+        (BARE_CLICK + '<Polygon name="mask" toName="image"/>', "labels", ["labels", "polygon"]),
+    ],
+    ids=["bitmask", "polygon", "ellipse", "rectangle", "bare-brush", "bare-polygon"],
+)
+def test_every_kind_of_mask_is_shown_accepted_and_submitted(stack, labeling, images, tags, labels_of, types):
+    image = images["tile-pit.jpg"]
+    config = f'<View><Image name="image" value="$image"/>{tags}</View>'
+    client = LabelStudio(base_url=stack.url, api_key=stack.credentials.token)
+    # Without pre-annotations: Ctrl does not click through a bitmask as it does through a brush's mask.
+    project = client.projects.create(title="One kind", label_config=config, show_collab_predictions=False).id
+    stack.api.create_tasks(project, [{"image": stack.task(image.name).image, "name": image.name}])
+    (task,) = stack.api.tasks(project)
+    stack.api.connect_backend(project, stack.backend_url, "SAM Inspect")
+    labeling.open_task(project, task.id, image.size)
+    labeling.choose_smart_tool("key-point-tool")
+
+    asked = labeling.click(deepest_point(image.mask), label="Pit", labels_of=labels_of)
+    labeling.screenshot("-".join(types))
+    labeling.accept()
+    labeling.submit()
+
+    (annotation,) = client.annotations.list(task.id)
+    kept = [result for result in annotation.result if result["id"] == asked.region["id"]]
+    assert sorted(result["type"] for result in kept) == types
+    assert {result["from_name"] for result in kept} <= {"mask", "labels"}
+    assert ["Pit"] in [result["value"].get(result["type"]) for result in kept]
+
+
 def test_a_box_annotates_the_defect_of_a_real_magnetic_tile(stack, labeling):
     folder = os.environ.get("SAM_INSPECT_DATA")
     if not folder:
         pytest.skip("SAM_INSPECT_DATA names no folder with magnetic_tile")
     file = sorted((Path(folder) / "magnetic_tile" / "MT_Blowhole" / "Imgs").glob("*.jpg"))[0]
     truth = cv2.imread(str(file.with_suffix(".png")), cv2.IMREAD_GRAYSCALE) > 127
-    (task,) = import_images(stack.api, stack.project, Source("", "", (), (file,)), lambda *_: None)
-    labeling.open_task(stack.project, task.id, truth.shape)
+    source = Source("Magnetic tile", "A real image", ("Blowhole",), (file,))
+    project = open_project(stack.api, source)
+    (task,) = import_images(stack.api, project, source, lambda *_: None)
+    stack.api.connect_backend(project, stack.backend_url, "SAM Inspect")
+    labeling.open_task(project, task.id, truth.shape)
     labeling.choose_smart_tool("rectangle-tool")
 
-    asked = labeling.drag(around(truth), label="Pit")
+    asked = labeling.drag(around(truth), label="Blowhole")
     labeling.screenshot("magnetic-tile")
 
     labeling.accept()

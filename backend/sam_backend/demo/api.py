@@ -143,5 +143,14 @@ class LabelStudioApi:
                 "delete the demo's folder to begin anew."
             )
         if not response.is_success:
-            raise DemoError(f"Label Studio answered {method} {path} with {response.status_code}: {response.text[:500]}")
+            raise DemoError(f"Label Studio answered {method} {path} with {response.status_code}: {_reason(response)}")
         return response.json()
+
+
+def _reason(response: httpx.Response) -> str:
+    """Return what Label Studio says of an error, as far as it says anything."""
+    try:
+        answer = response.json()
+        return str(answer.get("validation_errors") or answer["detail"])
+    except (ValueError, KeyError, AttributeError):
+        return response.text[:300] or response.reason_phrase
