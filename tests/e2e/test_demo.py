@@ -1,9 +1,13 @@
 import socket
 
+import numpy as np
 import pytest
 from label_studio_sdk import LabelStudio
+from PIL import ExifTags, Image
 
 from sam_backend.demo.images import make_images
+from sam_backend.demo.once import prompt_once
+from sam_backend.demo.project import BACKEND_TITLE, import_images, open_project, user_images
 
 
 def test_once_prompts_through_label_studio_and_prints_what_came_back(demo_once):
@@ -48,3 +52,19 @@ def test_every_task_is_pre_annotated_by_the_model_that_runs(stack):
     (connection,) = client.ml.list(project=stack.project)
     for task in client.tasks.list(project=stack.project, fields="all"):
         assert [prediction.model_version for prediction in task.predictions] == [connection.model_version]
+
+
+def test_a_users_image_lying_on_its_side_is_prompted_as_it_is_shown(stack, tmp_path):
+    pixels = np.full((120, 200, 3), 90, np.uint8)
+    pixels[40:80, 60:140] = 220
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.fromarray(pixels).save(tmp_path / "part.jpg", exif=turned)
+
+    source = user_images(tmp_path)
+    project = open_project(stack.api, source)
+    (task,) = import_images(stack.api, project, source, lambda *_: None)
+    connection = stack.api.connect_backend(project, stack.backend_url, BACKEND_TITLE)
+    rows = prompt_once(stack.api, connection, task, image=None, file=source.files[0])
+    assert [row.prompt for row in rows] == ["first click", "next click", "box"]
+    assert {row.answer.mask.shape for row in rows} == {(200, 120)}
