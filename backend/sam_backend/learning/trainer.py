@@ -31,13 +31,14 @@ MIN_PIXELS = 8
 
 @dataclass(frozen=True)
 class Stage:
-    """A share of the steps with one image size: `images` a step, `prompts` an image, backbone frozen or not."""
+    """A share of the steps with one image size: `images` a step, `prompts` an image, `click_share` of them clicks."""
 
     share: float
     size: int
     images: int
     prompts: int
     train_backbone: bool
+    click_share: float = 0.5
 
 
 STAGES = (
@@ -47,12 +48,17 @@ STAGES = (
     Stage(0.18, 512, 2, 5, train_backbone=True),
 )
 
+POLISH = Stage(1.0, 512, 2, 6, train_backbone=True, click_share=0.75)
+"""What comes after the steps: a second, short cosine at the size of serving, on what is hardest, the lone click."""
+
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, together with the scenes and the versions of the libraries."""
 
     steps: int = 3200
+    polish: int = 400
+    polish_rate: float = 0.15
     scenes: int = 5000
     seed: int = 0
     learning_rate: float = 1.2e-3
@@ -64,6 +70,18 @@ class Recipe:
     threads: int = 1
     """One thread gives the same weights on any number of cores; sums of several come in another order."""
 
+    @property
+    def total(self) -> int:
+        """All steps, those of the polish included."""
+        return self.steps + self.polish
+
+    def rate(self, highest: float, step: int) -> float:
+        """Return the learning rate at `step`: warm-up and cosine from `highest`, then a smaller cosine to polish."""
+        if step >= self.steps:
+            return highest * self.polish_rate * 0.5 * (1 + math.cos(math.pi * (step - self.steps) / self.polish))
+        warm = min(1.0, (step + 1) / self.warm_up)
+        return highest * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step / self.steps))))
+
     def stage(self, step: int) -> Stage:
         """Return the stage that `step` belongs to."""
         done = 0.0
@@ -71,7 +89,7 @@ class Recipe:
             done += stage.share
             if step < round(done * self.steps):
                 return stage
-        return STAGES[-1]
+        return POLISH
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +110,7 @@ class SceneBatches(torch.utils.data.IterableDataset[Batch]):
         """Yield the batches from `start` on; several workers take turns."""
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        for step in range(self.start + worker, self.recipe.steps, workers):
+        for step in range(self.start + worker, self.recipe.total, workers):
             yield make_batch(self.recipe, self.folder, step)
 
 
@@ -140,10 +158,8 @@ class Trainer:
     def take_step(self, batch: Batch) -> dict[str, float]:
         """Learn from one batch and return what to show of it."""
         recipe, stage = self.recipe, self.recipe.stage(self.step)
-        progress = self.step / recipe.steps
-        warm = min(1.0, (self.step + 1) / recipe.warm_up)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["rate"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = recipe.rate(group["rate"], self.step)
         self.model.image_encoder.backbone.requires_grad_(stage.train_backbone)
         rng = np.random.default_rng([recipe.seed, self.step, 1])
         with torch.autocast("cpu", torch.bfloat16):
@@ -172,7 +188,7 @@ class Trainer:
         targets = batch.targets
         masks = (targets >= 0.5).numpy()
 
-        click = rng.random() < 0.5
+        click = rng.random() < stage.click_share
         boxes, points = None, _Points(len(masks))
         if click:
             points.add([(first_click(rng, mask), 1) for mask in masks])
@@ -292,7 +308,7 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
     trainer = Trainer(recipe, out)
     console = Console()
     if trainer.resume():
-        console.print(f"Going on at step {trainer.step} of {recipe.steps}.")
+        console.print(f"Going on at step {trainer.step} of {recipe.total}.")
     loader = torch.utils.data.DataLoader(
         SceneBatches(recipe, scenes, trainer.step), batch_size=None, num_workers=1, prefetch_factor=8
     )
@@ -306,7 +322,7 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=recipe.steps, completed=trainer.step)
+        task = bar.add_task("training", total=recipe.total, completed=trainer.step)
         for batch in loader:
             started = time.monotonic()
             for name, value in trainer.take_step(batch).items():
