@@ -18,7 +18,7 @@ LABEL_STUDIO := $(HOME_OF_DEMO)/label-studio-venv/installed
 apt = { \
 	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 	if ! command -v apt-get >/dev/null || { [ -n "$$root" ] && ! command -v sudo >/dev/null; }; then \
-		echo "Please install $(1) ($$root apt-get install $(1) on Debian), then run make again." >&2; exit 1; \
+		echo "Please install $(1) (on Debian: apt-get install $(1), as root), then run make again." >&2; exit 1; \
 	fi; \
 	echo "Installing the system package $(1)"; \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
