@@ -21,6 +21,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.learning.augmentation import view
 from sam_backend.learning.export import export_nano
 from sam_backend.learning.losses import answer_loss, true_iou
+from sam_backend.learning.scenes.scene import SURFACES
 from sam_backend.learning.scenes.store import build_scenes, load_scene
 from sam_backend.learning.simulated_prompts import correcting_click, first_click, jittered_box
 from sam_backend.segmenters.nano.architecture import build_nano
@@ -31,7 +32,10 @@ MIN_PIXELS = 8
 
 @dataclass(frozen=True)
 class Stage:
-    """A share of the steps with one image size: `images` a step, `prompts` an image, `click_share` of them clicks."""
+    """A share of the steps with one image size: `images` a step, `prompts` an image.
+
+    `click_share` of the prompts are clicks, the rest boxes; `surface_share` of the images surfaces with fine defects.
+    """
 
     share: float
     size: int
@@ -39,6 +43,7 @@ class Stage:
     prompts: int
     train_backbone: bool
     click_share: float = 0.5
+    surface_share: float = 0.0
 
 
 STAGES = (
@@ -48,8 +53,8 @@ STAGES = (
     Stage(0.18, 512, 2, 5, train_backbone=True),
 )
 
-POLISH = Stage(1.0, 512, 2, 6, train_backbone=True, click_share=0.75)
-"""What comes after the steps: a second, short cosine at the size of serving, on what is hardest, the lone click."""
+POLISH = Stage(1.0, 512, 2, 6, train_backbone=True, click_share=0.65, surface_share=0.6)
+"""What comes after the steps: a second, short cosine at the size of serving, on what is hardest."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Recipe:
 
     steps: int = 3200
     polish: int = 400
-    polish_rate: float = 0.15
+    polish_rate: float = 0.25
+    surfaces: int = 1000
     scenes: int = 5000
     seed: int = 0
     learning_rate: float = 1.2e-3
@@ -121,7 +127,9 @@ def make_batch(recipe: Recipe, folder: Path, step: int) -> Batch:
     images: list[Tensor] = []
     targets: list[Tensor] = []
     while len(images) < stage.images:
-        scene = load_scene(folder, int(rng.integers(recipe.scenes)))
+        surface = stage.surface_share and rng.random() < stage.surface_share
+        number = SURFACES + rng.integers(recipe.surfaces) if surface else rng.integers(recipe.scenes)
+        scene = load_scene(folder, int(number))
         image, coverage = view(rng, scene, stage.size)
         areas = (coverage >= 0.5).sum((1, 2))
         usable = np.flatnonzero((areas >= MIN_PIXELS) & (areas < 0.9 * coverage[0].size))
@@ -304,7 +312,7 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
     out : folder for the checkpoint, from which an interrupted training goes on, and `log.jsonl`.
     save_every : seconds between checkpoints.
     """
-    build_scenes(scenes, recipe.scenes)
+    build_scenes(scenes, [*range(recipe.scenes), *range(SURFACES, SURFACES + recipe.surfaces)])
     trainer = Trainer(recipe, out)
     console = Console()
     if trainer.resume():

@@ -20,7 +20,7 @@ def answer(values: Any, status: int = 200) -> Response:
 def answer_error(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
     """Answer with a sentence, as `{"error": …}` and, percent-encoded, in a header for the server.
 
-    Label Studio never looks into the body of an error: it shows the annotator the reason phrase of the status line.
+    Label Studio never looks into the body of an error: of the answer it passes on the reason phrase of the status line.
     The server moves the header's text there.
     """
     line = quote(" ".join(sentence.split())[:_LONGEST_REASON], safe=" ")

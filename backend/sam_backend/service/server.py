@@ -86,7 +86,7 @@ class _Server(uvicorn.Server):
 
 
 class SentenceProtocol(H11Protocol):
-    """HTTP whose status line gives an error's own sentence as the reason: it is all that Label Studio shows of it."""
+    """HTTP whose status line gives an error's own sentence as the reason: all that Label Studio passes on."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

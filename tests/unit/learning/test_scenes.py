@@ -8,7 +8,7 @@ import numpy as np
 
 from sam_backend.learning.augmentation import PADDING, view
 from sam_backend.learning.scenes import Scene, make_scene
-from sam_backend.learning.scenes.scene import MIN_AREA, SIZE
+from sam_backend.learning.scenes.scene import MIN_AREA, SIZE, SURFACES
 from sam_backend.learning.scenes.store import build_scenes, load_scene, scene_path
 
 
@@ -29,11 +29,18 @@ def test_every_mask_of_a_scene_is_large_enough_to_click_and_not_the_whole_image(
         assert areas.max() < 0.95 * SIZE * SIZE
 
 
+def test_scenes_from_the_number_of_surfaces_on_are_made_too() -> None:
+    scene = make_scene(SURFACES)
+    assert scene.image.shape == (SIZE, SIZE, 3)
+    assert len(scene.masks) > 0
+    assert scene.masks.mean() < 0.5
+
+
 def test_scenes_on_disk_are_the_scenes_and_only_missing_ones_are_made(tmp_path: Path) -> None:
-    build_scenes(tmp_path, 2, jobs=1)
+    build_scenes(tmp_path, range(2), jobs=1)
     first = scene_path(tmp_path, 0)
     written = first.stat().st_mtime_ns
-    build_scenes(tmp_path, 3, jobs=1)
+    build_scenes(tmp_path, range(3), jobs=1)
     assert first.stat().st_mtime_ns == written
     assert sorted(path.name for path in tmp_path.rglob("*.npz")) == ["0000000.npz", "0000001.npz", "0000002.npz"]
     stored, made = load_scene(tmp_path, 2), make_scene(2)

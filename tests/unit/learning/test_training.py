@@ -18,7 +18,7 @@ from sam_backend.learning.trainer import Recipe, Trainer, make_batch  # noqa: E4
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    build_scenes(folder, 4, jobs=1)
+    build_scenes(folder, range(4), jobs=1)
     return folder
 
 
@@ -50,7 +50,7 @@ def test_true_iou_counts_pixels() -> None:
 
 
 def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
-    recipe = Recipe(steps=4, polish=1, scenes=4)
+    recipe = Recipe(steps=4, polish=1, scenes=4, surfaces=1)
     first, again, other = (make_batch(recipe, scenes, step) for step in (0, 0, 1))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.targets, again.targets)
@@ -58,7 +58,7 @@ def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
 
 
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path, tmp_path: Path) -> None:
-    recipe = Recipe(steps=4, polish=1, scenes=4)
+    recipe = Recipe(steps=4, polish=1, scenes=4, surfaces=1)
     batches = [make_batch(recipe, scenes, step) for step in range(2)]
     straight = Trainer(recipe, tmp_path / "straight")
     straight.take_step(batches[0])

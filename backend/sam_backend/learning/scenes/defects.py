@@ -207,6 +207,32 @@ def band(rng: Generator, image: Image) -> Drawn:
     return _add(image, soft, _shift(rng, image, 0.8, 2.5)), [soft > 0.5]
 
 
+def streaks(rng: Generator, image: Image) -> Drawn:
+    """Draw one to eight tapering, soft-edged streaks along one direction: rolling, flow and grinding marks."""
+    size = len(image)
+    masks = []
+    heading = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
+    typical = rng.choice([rng.uniform(2, 6), rng.uniform(5, 20)])
+    for _ in range(int(rng.integers(1, 9))):
+        length = size * rng.choice([rng.uniform(0.04, 0.2), rng.uniform(0.2, 0.6), rng.uniform(0.6, 1.5)])
+        width = min(typical * rng.uniform(0.6, 1.6), length / 2)
+        along = np.linspace(-1, 1, 48)
+        taper = (1 - along**2) ** rng.choice([0.1, 0.5, rng.uniform(0.5, 1.5)])
+        rough = np.convolve(rng.normal(0, rng.uniform(0, 0.8), 52), np.ones(5) / 5, "valid")
+        half = 0.5 * width * taper * np.clip(1 + rough, 0.3, 2)
+        drift = np.cumsum(rng.normal(0, 0.03, 48)) * width
+        turn = heading + rng.normal(0, 0.04)
+        ahead, aside = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+        spine = _anywhere(rng, size) + along[:, None] * ahead * length / 2 + drift[:, None] * aside
+        outline = np.concatenate([spine + half[:, None] * aside, (spine - half[:, None] * aside)[::-1]])
+        area = fill(size, outline)
+        soft = cv2.GaussianBlur(area, (0, 0), 0.4 + width * rng.uniform(0.02, 0.2))
+        uneven = np.clip(1 + rng.uniform(0, 0.5) * fractal_noise(rng, size, 0.8, 8), 0.3, 2)
+        image = _add(image, soft, uneven * _shift(rng, image, 1, 5))
+        masks.append(soft > 0.4)
+    return image, masks
+
+
 DEFECTS: tuple[Callable[[Generator, Image], Drawn], ...] = (
     scratches,
     scratches,
@@ -222,6 +248,15 @@ DEFECTS: tuple[Callable[[Generator, Image], Drawn], ...] = (
     broken_edge,
     band,
 )
+
+
+FINE_DEFECTS = (streaks, streaks, streaks, scratches, scratches, inclusion, inclusion, pits, crack, patch, stain)
+"""What surfaces mostly have: thin, small or soft."""
+
+
+def any_fine_defect(rng: Generator, image: Image) -> Drawn:
+    """Draw a random kind of thin, small or soft defect onto `image` (size, size, 3)."""
+    return FINE_DEFECTS[rng.integers(len(FINE_DEFECTS))](rng, image)
 
 
 def any_defect(rng: Generator, image: Image) -> Drawn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -43,9 +44,9 @@ def load_scene(folder: Path, seed: int) -> Scene:
     return Scene(np.asarray(image, np.uint8), masks)
 
 
-def build_scenes(folder: Path, count: int, jobs: int | None = None) -> None:
-    """Make scenes 0 to `count` - 1 in `folder` with a progress bar; goes on where an earlier call stopped."""
-    missing = [seed for seed in range(count) if not scene_path(folder, seed).exists()]
+def build_scenes(folder: Path, seeds: Iterable[int], jobs: int | None = None) -> None:
+    """Make the scenes `seeds` in `folder` with a progress bar; goes on where an earlier call stopped."""
+    missing = [seed for seed in seeds if not scene_path(folder, seed).exists()]
     if not missing:
         return
     # Forked workers would inherit OpenCV's threads in whatever state they are in, and wait for them forever.
