@@ -62,8 +62,9 @@ class Recipe:
     """Everything that decides the weights, together with the scenes and the versions of the libraries."""
 
     steps: int = 3200
-    polish: int = 400
+    polish: int = 600
     polish_rate: float = 0.25
+    polish_average: float = 0.99
     surfaces: int = 1000
     scenes: int = 5000
     seed: int = 0
@@ -183,7 +184,8 @@ class Trainer:
         return shown
 
     def _average(self) -> None:
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        longest = self.recipe.average if self.step < self.recipe.steps else self.recipe.polish_average
+        keep = min(longest, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for old, new in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
                 old.lerp_(new, 1 - keep)

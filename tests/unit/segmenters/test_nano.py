@@ -142,11 +142,8 @@ def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("SAM_INSPECT_DATA" not in os.environ, reason="SAM_INSPECT_DATA, the folder of images, is not set")
-def test_on_real_steel_it_beats_the_rivals_that_need_no_model() -> None:
-    from benchmarks.nano_quality import FELZENSZWALB_SCALES, measure
+def test_on_real_steel_a_box_beats_the_filled_box() -> None:
+    from benchmarks.nano_quality import measure
 
     scores = measure(Path(os.environ["SAM_INSPECT_DATA"]), None, limit=60)
-    mean = {name: float(np.mean(values)) for name, values in scores.items()}
-    assert mean["box: nano"] > mean["box: filled box"] + 0.03
-    rival = max(mean[f"click: Felzenszwalb, scale {scale}"] for scale in FELZENSZWALB_SCALES)
-    assert mean["click: nano, highest predicted IoU"] > rival + 0.03
+    assert np.mean(scores["box: nano"]) > np.mean(scores["box: filled box"]) + 0.05

@@ -140,8 +140,7 @@ def patch(rng: Generator, image: Image) -> Drawn:
         area = shape(rng, size, _anywhere(rng, size), radius)
         together = np.maximum(together, area)
     alpha = cv2.GaussianBlur(together, (0, 0), rng.uniform(0.4, 3)) * rng.uniform(0.6, 1)
-    count, labels = cv2.connectedComponents((together > 0.5).astype(np.uint8))
-    masks = [labels == index for index in range(1, min(count, 12))]
+    masks = _components(together > 0.5)[:11]
     return np.asarray(image + alpha[..., None] * (other - image), np.float32), masks
 
 
@@ -169,6 +168,34 @@ def inclusion(rng: Generator, image: Image) -> Drawn:
         closed = cv2.morphologyEx(specks, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
         masks.append(_generous(rng, closed > 0.5))
     return image, masks
+
+
+def specks(rng: Generator, image: Image) -> Drawn:
+    """Draw three to thirty small blots in rows along one direction, each outlined by itself unless they touch."""
+    size = len(image)
+    heading = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
+    ahead, aside = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+    typical = size * rng.uniform(0.005, 0.03)
+    stretch = rng.uniform(1, 6)
+    ring = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    drawn: Map = np.zeros((size, size), np.float32)
+    rows = [_anywhere(rng, size) for _ in range(int(rng.integers(1, 4)))]
+    for _ in range(int(rng.integers(3, 31))):
+        row = rows[rng.integers(len(rows))]
+        spot = row + ahead * rng.normal(0, 0.25 * size) + aside * rng.normal(0, 0.02 * size)
+        radius = max(1.5, typical * rng.uniform(0.4, 1.6))
+        wobble = np.clip(1 + rng.normal(0, 0.15, len(ring)), 0.5, 1.5)
+        outline = np.stack([np.cos(ring) * radius * stretch * rng.uniform(0.5, 1.5), np.sin(ring) * radius], 1)
+        drawn = np.maximum(drawn, fill(size, spot + outline * wobble[:, None] @ np.stack([ahead, aside])))
+    soft = cv2.GaussianBlur(drawn, (0, 0), 0.4 + typical * rng.uniform(0.03, 0.25))
+    uneven = np.clip(1 + rng.uniform(0, 0.6) * fractal_noise(rng, size, 0.8, 12), 0.3, 2)
+    masks = _components(soft > 0.45)
+    return _add(image, soft, uneven * _shift(rng, image, 1, 5)), masks
+
+
+def _components(mask: Mask) -> list[Mask]:
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    return [labels == index for index in range(1, count)]
 
 
 def dent(rng: Generator, image: Image) -> Drawn:
@@ -250,7 +277,7 @@ DEFECTS: tuple[Callable[[Generator, Image], Drawn], ...] = (
 )
 
 
-FINE_DEFECTS = (streaks, streaks, streaks, scratches, scratches, inclusion, inclusion, pits, crack, patch, stain)
+FINE_DEFECTS = (streaks, streaks, streaks, scratches, specks, specks, specks, pits, crack, patch, stain)
 """What surfaces mostly have: thin, small or soft."""
 
 
