@@ -4,14 +4,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sam_backend.errors import SamInspectError
 
 
 class Settings(BaseSettings):
     """Settings of the service and the command line; every field is read from `SAM_INSPECT_<FIELD>`."""
 
-    model_config = SettingsConfigDict(env_prefix="SAM_INSPECT_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SAM_INSPECT_", env_ignore_empty=True, extra="ignore")
 
     weights: Path | None = Field(None, description="Folder in which official checkpoints are looked for first.")
     home: Path = Field(
@@ -24,7 +26,7 @@ class Settings(BaseSettings):
     basic_auth_pass: SecretStr | None = Field(None, description="Password that Label Studio must give.")
     label_studio_url: str | None = Field(None, description="Label Studio, for projects that never called /setup.")
     label_studio_api_key: SecretStr | None = Field(
-        None, description="Legacy token or personal access token; wins over the one that /setup brought."
+        None, description="Token of that Label Studio, legacy or personal; wins over the one of /setup."
     )
     image_timeout: float = Field(10.0, gt=0, description="Seconds that an image's server has to answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Images larger than this are refused.")
@@ -35,4 +37,9 @@ class Settings(BaseSettings):
 @lru_cache
 def settings() -> Settings:
     """Return the settings of this process, read once from the environment."""
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = f"SAM_INSPECT_{'_'.join(str(part) for part in wrong['loc'])}".upper()
+        raise SamInspectError(f"{name} is {wrong['input']!r}: {wrong['msg']}; set it right, or leave it out.") from None

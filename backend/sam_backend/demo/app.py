@@ -99,7 +99,9 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
             with suppress(KeyboardInterrupt):
                 console.print(_welcome(f"http://localhost:{port}/projects/{project}", tasks[0], source, credentials))
                 with console.status("") as status:
-                    _pre_annotate(ready, tasks[_BEFORE_WELCOME:_PRE_ANNOTATED], status)
+                    rest = tasks[_BEFORE_WELCOME:_PRE_ANNOTATED]
+                    if late := pre_annotate(api, project, rest, _progress(status)):
+                        console.print(f"[yellow]No pre-annotation came for {', '.join(task.name for task in late)}.[/]")
                 _stay(process, home)
 
 

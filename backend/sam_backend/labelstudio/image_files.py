@@ -17,6 +17,7 @@ WINDOW = (0.5, 99.5)
 """Percentiles of the values of a deep image that become 0 and 255."""
 
 _WINDOW_SAMPLES = 2_000_000
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
 _BITS_PER_SAMPLE = 258
 """Tag of a TIFF file."""
 
@@ -43,7 +44,7 @@ def decode_image(file: bytes, name: str, *, max_pixels: int) -> ImageArray:
         If it is no image, a truncated one, or too large.
     """
     try:
-        image = Image.open(io.BytesIO(file))
+        image = Image.open(io.BytesIO(file), formats=_FORMATS)
     except (OSError, ValueError, SyntaxError):
         raise BadRequestError(f"{name} is not an image that can be read; put a PNG, JPEG or TIFF there.") from None
     width, height = image.size

@@ -191,7 +191,7 @@ def _refusal(url: str, response: requests.Response | None) -> str:
         403: "it may not be read with the token that this service has",
         404: "it is not there",
     }.get(status, "its server has a problem")
-    where = _split(response.url).netloc if response is not None else "its server"
+    where = _split(response.url).netloc.rpartition("@")[2] if response is not None else "its server"
     return f"The image {shown(url)} could not be fetched: {where} answered {status}, {hint}."
 
 

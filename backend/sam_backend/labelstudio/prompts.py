@@ -145,7 +145,10 @@ def read_drawn(context_result: Sequence[Mapping[str, Any]] | None, config: Label
         return None
     target = config.target(last.get("to_name"))
     target.output(label)
-    return Drawn(target, tuple(clicks), box, label, last.get("item_index"), _size(last))
+    item_index = last.get("item_index")
+    if item_index is not None and not isinstance(item_index, int):
+        raise BadRequestError(f"item_index should be the number of an image in the task's list; got {item_index!r}.")
+    return Drawn(target, tuple(clicks), box, label, item_index, _size(last))
 
 
 def _label(value: Mapping[str, Any], kind: str) -> str | None:

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
+from filelock import FileLock
 
-from sam_backend.errors import ImageServerError
+from sam_backend.errors import ImageServerError, SamInspectError
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +49,19 @@ class ServerRegistry:
     folder : keeps the file `servers.json`, readable by its owner alone, since it holds tokens.
     url : the Label Studio for projects that never called `/setup`, and in place of a hostname on `localhost`, which a
         Label Studio that does not know its own address gives.
-    api_key : wins over the token that `/setup` brought; with `url`, only on that server.
+    api_key : wins over the token that `/setup` brought, on the server `url` and nowhere else.
+
+    Raises
+    ------
+    SamInspectError
+        If there is a key without the server that it is for.
     """
 
     def __init__(self, folder: Path, *, url: str | None = None, api_key: str | None = None) -> None:
+        if api_key and not url:
+            raise SamInspectError(
+                "SAM_INSPECT_LABEL_STUDIO_API_KEY needs SAM_INSPECT_LABEL_STUDIO_URL as well, the server it is for; set both."
+            )
         self._path = folder / _FILE
         self._url = _address(url) if url else None
         self._api_key = api_key
@@ -76,8 +86,12 @@ class ServerRegistry:
         with self._lock:
             if self._servers.get(project_uid) == server:
                 return
-            self._servers = self._read() | self._servers | {project_uid: server}
-            self._write()
+            self._servers = self._servers | {project_uid: server}
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._path.with_suffix(".lock")):
+                # What other processes have written since is newer than what this one has read.
+                self._servers = self._servers | self._read() | {project_uid: server}
+                self._write()
 
     def find(self, project_uid: str) -> Server | None:
         """Return the server of a project, the settings applied, or None when nothing is known of it."""
@@ -87,7 +101,7 @@ class ServerRegistry:
             if self._url is None:
                 return None
             known = Server(self._url, known.token if known else "")
-        if self._api_key and self._url in (None, known.hostname):
+        if self._api_key and self._url == known.hostname:
             return Server(known.hostname, self._api_key)
         return known
 

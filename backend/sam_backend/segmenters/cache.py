@@ -57,10 +57,6 @@ class EmbeddingCache:
         """Make a cache with limits in MiB, as the settings give them."""
         return cls(memory_mb * _MEBIBYTE, folder, disk_mb * _MEBIBYTE)
 
-    def get_or_encode(self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]) -> Embedding:
-        """Return the embedding of `key`; see `fetch`."""
-        return self.fetch(key, segmenter, load_image)[0]
-
     def fetch(self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]) -> tuple[Embedding, Source]:
         """Return the embedding of `key` and where it came from.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 from collections.abc import Callable
 
@@ -46,7 +45,7 @@ def make_authenticate(settings: Settings) -> Callable[[Request], None]:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         try:
             given = base64.b64decode(credentials.strip(), validate=True) if scheme.lower() == "basic" else b""
-        except binascii.Error:
+        except ValueError:
             given = b""
         if not hmac.compare_digest(given, expected):
             raise UnauthorizedError(

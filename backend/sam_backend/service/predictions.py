@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.prompts import Drawn, read_drawn
@@ -95,6 +95,7 @@ class Predictor:
         return prediction(regions, score, segmenter.version)
 
     def _pre_annotate(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> Results:
+        # No prediction, unlike an empty one, lets Label Studio ask for a task again.
         deadline = time.monotonic() + BUDGET
         trace.task, trace.prompt = _numbered(body.tasks), "everything"
         segmenter = _InTime(self._segmenter(), deadline, self._stopping)
@@ -106,12 +107,15 @@ class Predictor:
                 results.append(self._propose(segmenter, body, task, config))
             except TimeoutError:
                 break
+            except BadRequestError as error:
+                logger.warning("Task %s gets an empty prediction: %s", task.id, error)
+                results.append(prediction([], 0.0, segmenter.version))
             except SamInspectError as error:
                 logger.warning("Task %s gets no prediction: %s", task.id, error)
-                results.append(prediction([], 0.0, segmenter.version))
+                results.append([])
             except Exception:
                 logger.exception("Task %s gets no prediction", task.id)
-                results.append(prediction([], 0.0, segmenter.version))
+                results.append([])
         if late := body.tasks[len(results) :]:
             logger.warning(
                 "%d of %d tasks were not reached in time (%g s) and get no prediction: %s. Retrieve predictions again.",
@@ -120,7 +124,6 @@ class Predictor:
                 BUDGET,
                 _numbered(late),
             )
-            # No prediction, unlike an empty one, lets Label Studio ask for these tasks again.
             results.extend([] for _ in late)
         return results
 
@@ -180,7 +183,7 @@ class _InTime:
         self.version = segmenter.version
 
     def encode(self, image: ImageArray) -> Embedding:
-        self.check()
+        # Without a check: a click may wait for this very image.
         return self._segmenter.encode(image)
 
     def decode(

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sam_backend.service.answers import answer_error
@@ -70,6 +70,9 @@ class TracingMiddleware:
 
         try:
             await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            status = 499
+            trace.error = "The caller hung up."
         except Exception:
             logger.exception("%s %s failed%s", scope["method"], scope["path"], trace)
             if not status:

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from loopback import send, serving
-from sam_backend.errors import ImageServerError
+from sam_backend.errors import ImageServerError, SamInspectError
 from sam_backend.labelstudio.servers import AccessTokens, Server, ServerRegistry
 from tokens import LEGACY, make_jwt
 
@@ -82,8 +82,8 @@ def test_the_settings_key_wins_but_is_not_given_to_another_server(tmp_path):
     registry.remember("2.2", THERE, "other")
     assert registry.find("1.1") == Server(HERE, "key")
     assert registry.find("2.2") == Server(THERE, "other")
-    without_address = ServerRegistry(tmp_path, api_key="key")
-    assert without_address.find("2.2") == Server(THERE, "key")
+    with pytest.raises(SamInspectError, match="needs SAM_INSPECT_LABEL_STUDIO_URL as well"):
+        ServerRegistry(tmp_path, api_key="key")
 
 
 def test_a_server_does_not_show_its_token():

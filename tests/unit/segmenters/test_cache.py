@@ -31,7 +31,7 @@ def test_a_second_request_is_answered_from_memory(tmp_path):
 
 def test_after_a_restart_the_embedding_comes_from_disk_unchanged(tmp_path):
     before = EmbeddingCache(2**20, tmp_path, DISK)
-    expected = before.get_or_encode("a", ThresholdSegmenter(), image)
+    expected = before.fetch("a", ThresholdSegmenter(), image)[0]
     before.close()
     embedding, source = EmbeddingCache(2**20, tmp_path, DISK).fetch("a", ThresholdSegmenter(), unwanted)
     assert source is Source.DISK
@@ -44,14 +44,14 @@ def test_after_a_restart_the_embedding_comes_from_disk_unchanged(tmp_path):
 def test_memory_is_limited_in_bytes_and_the_least_recently_used_goes_first():
     cache, segmenter = EmbeddingCache(2 * NBYTES), ThresholdSegmenter()
     for key in ("a", "b", "a", "c"):
-        cache.get_or_encode(key, segmenter, image)
+        cache.fetch(key, segmenter, image)
     assert cache.fetch("a", segmenter, image)[1] is Source.MEMORY
     assert cache.fetch("b", segmenter, image)[1] is Source.ENCODER
 
 
 def test_an_embedding_larger_than_memory_is_answered_and_kept_on_disk(tmp_path):
     cache, segmenter = EmbeddingCache(NBYTES - 1, tmp_path, DISK), ThresholdSegmenter()
-    cache.get_or_encode("a", segmenter, image)
+    cache.fetch("a", segmenter, image)
     assert cache.fetch("a", segmenter, unwanted)[1] is Source.DISK
 
 
@@ -59,7 +59,7 @@ def test_the_disk_is_limited_in_bytes(tmp_path):
     cache, segmenter = EmbeddingCache(1, tmp_path, 2**17), ThresholdSegmenter()
     large = np.zeros((100, 100, 3), np.uint8)
     for key in range(30):
-        cache.get_or_encode(str(key), segmenter, lambda: large)
+        cache.fetch(str(key), segmenter, lambda: large)
     assert cache.fetch("29", segmenter, unwanted)[1] is Source.DISK
     assert cache.fetch("0", segmenter, lambda: large)[1] is Source.ENCODER
 
@@ -75,7 +75,7 @@ def test_many_who_ask_at_once_share_one_encoding():
         return IMAGE
 
     def ask():
-        answers.append(cache.get_or_encode("a", segmenter, slow_image))
+        answers.append(cache.fetch("a", segmenter, slow_image)[0])
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     threads[0].start()
@@ -98,7 +98,7 @@ def test_an_image_that_cannot_be_had_is_asked_for_again_next_time():
 
     for _ in range(2):
         with pytest.raises(FileNotFoundError, match="no such image"):
-            cache.get_or_encode("a", segmenter, missing)
+            cache.fetch("a", segmenter, missing)
     assert cache.fetch("a", segmenter, image)[1] is Source.ENCODER
 
 
@@ -115,7 +115,7 @@ def test_a_folder_that_cannot_be_used_costs_the_disk_layer_only(tmp_path, caplog
     file = tmp_path / "file"
     file.write_text("not a folder")
     cache, segmenter = EmbeddingCache(2**20, file, DISK), ThresholdSegmenter()
-    cache.get_or_encode("a", segmenter, image)
+    cache.fetch("a", segmenter, image)
     assert cache.fetch("a", segmenter, unwanted)[1] is Source.MEMORY
     assert "in memory only" in caplog.text
 
@@ -128,5 +128,5 @@ def test_a_database_that_is_broken_costs_the_disk_layer_only(tmp_path, caplog):
 
 
 def test_a_disk_limit_of_zero_keeps_nothing_on_disk(tmp_path):
-    EmbeddingCache.of_megabytes(1, tmp_path / "embeddings", 0).get_or_encode("a", ThresholdSegmenter(), image)
+    EmbeddingCache.of_megabytes(1, tmp_path / "embeddings", 0).fetch("a", ThresholdSegmenter(), image)
     assert list(tmp_path.iterdir()) == []

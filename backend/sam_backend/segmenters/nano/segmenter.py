@@ -60,7 +60,7 @@ class NanoSegmenter:
         """Encode an image, uint8 RGB (H, W, 3); its long side is resized to 512 pixels, the rest padded."""
         height, width = image.shape[:2]
         scale = IMAGE_SIZE / max(height, width)
-        rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
+        rows, columns = (max(1, int(side * scale + 0.5)) for side in (height, width))
         resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
         canvas = np.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), _PADDING, np.uint8)
         canvas[0, :rows, :columns] = np.asarray(resized)
