@@ -60,7 +60,8 @@ class ServerRegistry:
     def __init__(self, folder: Path, *, url: str | None = None, api_key: str | None = None) -> None:
         if api_key and not url:
             raise SamInspectError(
-                "SAM_INSPECT_LABEL_STUDIO_API_KEY needs SAM_INSPECT_LABEL_STUDIO_URL as well, the server it is for; set both."
+                "SAM_INSPECT_LABEL_STUDIO_API_KEY needs SAM_INSPECT_LABEL_STUDIO_URL as well, the server it is for; "
+                "set both."
             )
         self._path = folder / _FILE
         self._url = _address(url) if url else None

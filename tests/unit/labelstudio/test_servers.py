@@ -42,10 +42,11 @@ def test_two_processes_keep_what_the_other_remembered(tmp_path):
     assert ServerRegistry(tmp_path).find("1.1") == Server(HERE, "a")
 
 
-def test_the_file_of_tokens_is_its_owners_alone_and_nothing_else_is_left(tmp_path):
+def test_the_file_of_tokens_is_its_owners_alone_and_nothing_but_its_lock_is_left(tmp_path):
     ServerRegistry(tmp_path / "new" / "folder").remember("1.1", HERE, LEGACY)
-    (file,) = (tmp_path / "new" / "folder").iterdir()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    files = {file.name: file for file in (tmp_path / "new" / "folder").iterdir()}
+    assert set(files) <= {"servers.json", "servers.lock"}
+    assert stat.S_IMODE(files["servers.json"].stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
