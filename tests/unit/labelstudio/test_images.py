@@ -144,7 +144,7 @@ def test_nothing_but_the_known_kinds_of_address_is_followed(label_studio, images
 def test_a_refusal_is_the_image_servers_and_names_the_status(elsewhere, images, status):
     elsewhere.routes["/x.png"] = status
     with pytest.raises(ImageServerError, match=f"answered {status}") as caught:
-        images.fetch(f"{elsewhere.url}/x.png?signature=secret", None, None)
+        images.fetch(f"{elsewhere.url.replace('//', '//user:secret@')}/x.png?signature=secret", None, None)
     assert caught.value.status == 502
     assert "secret" not in str(caught.value)
 

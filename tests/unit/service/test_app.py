@@ -220,7 +220,9 @@ class TestPassword:
         credentials = base64.b64encode("label:stüdio:1".encode()).decode()
         assert client.get("/health", headers={"Authorization": f"Basic {credentials}"}).status_code == 200
 
-    @pytest.mark.parametrize("header", ["Basic bGFiZWw6d3Jvbmc=", "Basic ???", "Bearer label:stüdio:1", "Basic", ""])
+    @pytest.mark.parametrize(
+        "header", ["Basic bGFiZWw6d3Jvbmc=", "Basic ???", "Basic é", "Bearer label:stüdio:1", "Basic", ""]
+    )
     def test_anything_else_is_refused_and_not_even_parsed(self, client, header):
         response = client.post("/setup", content=b"{", headers={"Authorization": header.encode()})
         assert response.status_code == 401
