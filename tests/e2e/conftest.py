@@ -131,7 +131,7 @@ def stack(home, demo_interrupted) -> Stack:
     port, backend_port = free_port(18180), free_port(19190)
     url, backend_url = f"http://localhost:{port}", f"http://127.0.0.1:{backend_port}"
     with ExitStack() as servers:
-        credentials = servers.enter_context(label_studio(executable(home), home=home, port=port))
+        _, credentials = servers.enter_context(label_studio(executable(home), home=home, port=port))
         servers.enter_context(backend(MODEL, home=home, port=backend_port))
         api = servers.enter_context(LabelStudioApi(url, credentials.token))
         source = own_images(home)

@@ -2,8 +2,6 @@
 
 import fcntl
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from sam_backend.demo.errors import DemoError
 from sam_backend.demo.images import LABELS, DemoImage, make_images, write_images
 from sam_backend.demo.label_studio import Credentials, label_studio
 from sam_backend.demo.once import as_table, prompt_once
-from sam_backend.demo.processes import free_port
+from sam_backend.demo.processes import free_port, stay
 from sam_backend.demo.project import (
     BACKEND_TITLE,
     Progress,
@@ -79,10 +77,10 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
             executable = _install(home, status)
             port, backend_port = _ports(demo, console)
             status.update("Starting Label Studio; the first time takes about a minute")
-            credentials = servers.enter_context(label_studio(executable, home=home, port=port))
+            page, credentials = servers.enter_context(label_studio(executable, home=home, port=port))
             console.print(f"[green]✓[/] Label Studio runs on http://localhost:{port}")
             status.update(f"Starting the backend with model {demo.model}")
-            process = servers.enter_context(backend(demo.model, home=home, port=backend_port, keep_embeddings=not once))
+            model = servers.enter_context(backend(demo.model, home=home, port=backend_port, keep_embeddings=not once))
             console.print(f"[green]✓[/] The backend runs on http://localhost:{backend_port} with model {demo.model}")
             api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token))
             project = open_project(api, source)
@@ -102,7 +100,7 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
                     rest = tasks[_BEFORE_WELCOME:_PRE_ANNOTATED]
                     if late := pre_annotate(api, project, rest, _progress(status)):
                         console.print(f"[yellow]No pre-annotation came for {', '.join(task.name for task in late)}.[/]")
-                _stay(process, home)
+                stay({"Label Studio": page, "The backend": model}, home / "logs")
 
 
 @dataclass(frozen=True)
@@ -177,12 +175,6 @@ def _welcome(url: str, task: Task, source: Source, credentials: Credentials) -> 
         title="SAM Inspect",
         expand=False,
     )
-
-
-def _stay(process: subprocess.Popen[bytes], home: Path) -> None:
-    while process.poll() is None:
-        time.sleep(0.5)
-    raise DemoError(f"The backend stopped (exit code {process.returncode}); its log is {home / 'logs' / 'backend.log'}")
 
 
 @contextmanager

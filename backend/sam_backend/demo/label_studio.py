@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -75,7 +76,7 @@ def environment(data: Path, credentials: Credentials) -> dict[str, str]:
 
 
 @contextmanager
-def label_studio(executable: Path, *, home: Path, port: int) -> Iterator[Credentials]:
+def label_studio(executable: Path, *, home: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Credentials]]:
     """Run Label Studio on `port` of this machine with its data under `home`, until the block ends."""
     credentials = load_credentials(home)
     data = home / "label-studio"
@@ -86,8 +87,8 @@ def label_studio(executable: Path, *, home: Path, port: int) -> Iterator[Credent
         log=home / "logs" / "label-studio.log",
         is_ready=lambda: _answers(f"http://127.0.0.1:{port}/health"),
         patience=_PATIENCE,
-    ):
-        yield credentials
+    ) as process:
+        yield process, credentials
 
 
 def _answers(url: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from sam_backend.demo.errors import DemoError
 
@@ -79,6 +80,21 @@ def running(
         yield process
     finally:
         _stop(process)
+
+
+def stay(servers: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> NoReturn:
+    """Wait until one of several servers ends by itself.
+
+    Raises
+    ------
+    DemoError
+        Then; it names the server and the folder of the logs.
+    """
+    while True:
+        for name, process in servers.items():
+            if process.poll() is not None:
+                raise DemoError(f"{name} stopped (exit code {process.returncode}); the logs are in {logs}")
+        time.sleep(0.5)
 
 
 def _await_ready(

@@ -35,7 +35,8 @@ class TaskImages:
 
     Parameters
     ----------
-    timeout : seconds until the whole file must have come.
+    timeout : seconds until the whole file must have come; a server that falls silent in the middle may take as long
+        again.
     max_pixels : an image with more pixels than this is refused before it is decoded.
     """
 

@@ -33,12 +33,18 @@ class Server:
 
     Attributes
     ----------
-    hostname : its address, `http(s)://host[:port][/path]` without a slash at the end.
+    hostname : its address, `http(s)://[user:password@]host[:port][/path]` without a slash at the end.
     token : legacy token or personal access token; never shown by `repr`. Empty when none is known.
     """
 
     hostname: str
     token: str = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The address fit for a message: without a user and password."""
+        scheme, _, rest = self.hostname.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 class ServerRegistry:
@@ -185,19 +191,19 @@ class AccessTokens:
             )
         except httpx.HTTPError as error:
             raise ImageServerError(
-                f"Label Studio at {server.hostname} could not be asked to renew a personal access token: "
+                f"Label Studio at {server.shown} could not be asked to renew a personal access token: "
                 f"{type(error).__name__} within {self._timeout:g} s."
             ) from None
         if answer.status_code != httpx.codes.OK:
             raise ImageServerError(
-                f"Label Studio at {server.hostname} answered {answer.status_code} to the personal access token; make "
+                f"Label Studio at {server.shown} answered {answer.status_code} to the personal access token; make "
                 "a new one there and give it to this service as SAM_INSPECT_LABEL_STUDIO_API_KEY."
             )
         try:
             return str(answer.json()["access"])
         except (ValueError, KeyError, TypeError):
             raise ImageServerError(
-                f"{server.hostname} does not answer /api/token/refresh as Label Studio does; check its address."
+                f"{server.shown} does not answer /api/token/refresh as Label Studio does; check its address."
             ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as distributed
+import torch.multiprocessing as multiprocessing
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -32,62 +35,54 @@ MIN_PIXELS = 8
 
 @dataclass(frozen=True)
 class Stage:
-    """A share of the steps with one image size: `images` a step, `prompts` an image.
-
-    `click_share` of the prompts are clicks, the rest boxes; `surface_share` of the images surfaces with fine defects.
-    """
+    """A share of the steps with one image size: `images` a step and replica, `prompts` an image."""
 
     share: float
     size: int
     images: int
     prompts: int
     train_backbone: bool
-    click_share: float = 0.5
-    surface_share: float = 0.0
 
 
 STAGES = (
-    Stage(0.18, 192, 8, 5, train_backbone=False),
-    Stage(0.42, 256, 6, 5, train_backbone=True),
-    Stage(0.22, 384, 3, 5, train_backbone=True),
-    Stage(0.18, 512, 2, 5, train_backbone=True),
+    Stage(0.12, 192, 8, 5, train_backbone=False),
+    Stage(0.56, 256, 6, 5, train_backbone=True),
+    Stage(0.20, 384, 3, 5, train_backbone=True),
+    Stage(0.12, 512, 2, 5, train_backbone=True),
 )
-
-POLISH = Stage(1.0, 512, 2, 6, train_backbone=True, click_share=0.65, surface_share=0.6)
-"""What comes after the steps: a second, short cosine at the size of serving, on what is hardest."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, together with the scenes and the versions of the libraries."""
 
-    steps: int = 3200
-    polish: int = 600
-    polish_rate: float = 0.25
-    polish_average: float = 0.99
-    surfaces: int = 1000
+    steps: int = 4300
     scenes: int = 5000
+    surfaces: int = 4000
     seed: int = 0
     learning_rate: float = 1.2e-3
     backbone_rate: float = 1.5e-4
     warm_up: int = 100
     clip: float = 4.0
     average: float = 0.998
+    click_share: float = 0.6
+    """Share of the prompts that are lone clicks; the rest are boxes."""
+    surface_share: float = 0.55
+    """Share of the images that are surfaces with defects alone; the rest are mixed scenes."""
     most_corrections: int = 3
-    threads: int = 1
-    """One thread gives the same weights on any number of cores; sums of several come in another order."""
-
-    @property
-    def total(self) -> int:
-        """All steps, those of the polish included."""
-        return self.steps + self.polish
+    replicas: int = 2
+    """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
+    several threads in one process do not give."""
 
     def rate(self, highest: float, step: int) -> float:
-        """Return the learning rate at `step`: warm-up and cosine from `highest`, then a smaller cosine to polish."""
-        if step >= self.steps:
-            return highest * self.polish_rate * 0.5 * (1 + math.cos(math.pi * (step - self.steps) / self.polish))
+        """Return the learning rate at `step`: warm-up to `highest`, then a cosine."""
         warm = min(1.0, (step + 1) / self.warm_up)
-        return highest * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step / self.steps))))
+        return highest * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+    def corrections(self, step: int) -> int:
+        """Return how many correcting clicks `step` has, every other time none; all replicas alike, so none waits."""
+        rng = np.random.default_rng([self.seed, step])
+        return int(rng.integers(1, self.most_corrections + 1)) if rng.random() < 0.5 else 0
 
     def stage(self, step: int) -> Stage:
         """Return the stage that `step` belongs to."""
@@ -96,7 +91,7 @@ class Recipe:
             done += stage.share
             if step < round(done * self.steps):
                 return stage
-        return POLISH
+        return STAGES[-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,27 +103,30 @@ class Batch:
 
 
 class SceneBatches(torch.utils.data.IterableDataset[Batch]):
-    """Batch number n is a pure function of (seed, n), so that a resumed training sees what it would have seen."""
+    """Batch number n of a replica is a pure function of (seed, n, replica): a resumed training sees what it would have.
 
-    def __init__(self, recipe: Recipe, folder: Path, start: int) -> None:
-        self.recipe, self.folder, self.start = recipe, folder, start
+    `start` is the first step, `replica` the rank of the process.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, start: int, replica: int) -> None:
+        self.recipe, self.folder, self.start, self.replica = recipe, folder, start, replica
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches from `start` on; several workers take turns."""
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        for step in range(self.start + worker, self.recipe.total, workers):
-            yield make_batch(self.recipe, self.folder, step)
+        for step in range(self.start + worker, self.recipe.steps, workers):
+            yield make_batch(self.recipe, self.folder, step, self.replica)
 
 
-def make_batch(recipe: Recipe, folder: Path, step: int) -> Batch:
-    """Return the batch of one step."""
+def make_batch(recipe: Recipe, folder: Path, step: int, replica: int = 0) -> Batch:
+    """Return the batch of one step and replica."""
     stage = recipe.stage(step)
-    rng = np.random.default_rng([recipe.seed, step])
+    rng = np.random.default_rng([recipe.seed, step, replica])
     images: list[Tensor] = []
     targets: list[Tensor] = []
     while len(images) < stage.images:
-        surface = stage.surface_share and rng.random() < stage.surface_share
+        surface = rng.random() < recipe.surface_share
         number = SURFACES + rng.integers(recipe.surfaces) if surface else rng.integers(recipe.scenes)
         scene = load_scene(folder, int(number))
         image, coverage = view(rng, scene, stage.size)
@@ -143,12 +141,15 @@ def make_batch(recipe: Recipe, folder: Path, step: int) -> Batch:
 
 
 class Trainer:
-    """Holds the model, its running average and the optimiser, and knows how to take, save and resume a step."""
+    """Holds the model, its running average and the optimiser, and knows how to take, save and resume a step.
 
-    def __init__(self, recipe: Recipe, out: Path) -> None:
+    With several replicas each process has a trainer of its own, and `torch.distributed` joins their gradients.
+    """
+
+    def __init__(self, recipe: Recipe, out: Path, replica: int = 0) -> None:
         torch.manual_seed(recipe.seed)
-        torch.set_num_threads(recipe.threads)
-        self.recipe, self.out = recipe, out
+        torch.set_num_threads(1)
+        self.recipe, self.out, self.replica = recipe, out, replica
         self.model = build_nano()
         self.model.image_encoder.backbone.load_imagenet()
         self.model = self.model.to(memory_format=torch.channels_last)
@@ -170,35 +171,45 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate(group["rate"], self.step)
         self.model.image_encoder.backbone.requires_grad_(stage.train_backbone)
-        rng = np.random.default_rng([recipe.seed, self.step, 1])
+        rng = np.random.default_rng([recipe.seed, self.step, self.replica, 1])
         with torch.autocast("cpu", torch.bfloat16):
-            loss, shown = self._loss(batch, rng, stage)
+            loss, shown = self._loss(batch, rng, stage.size)
         if not torch.isfinite(loss):
             raise SamInspectError(f"The loss became {loss.item()} at step {self.step}; the last checkpoint is kept.")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if distributed.is_initialized():
+            self._join_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         self.optimiser.step()
         self._average()
         self.step += 1
         return shown
 
+    def _join_gradients(self) -> None:
+        """Replace each gradient by its mean over the replicas; a prompt that one of them did not use counts as zero."""
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        joined = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in learning])
+        distributed.all_reduce(joined)
+        joined /= distributed.get_world_size()
+        for parameter, part in zip(learning, joined.split([p.numel() for p in learning]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
     def _average(self) -> None:
-        longest = self.recipe.average if self.step < self.recipe.steps else self.recipe.polish_average
-        keep = min(longest, (1 + self.step) / (10 + self.step))
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for old, new in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
                 old.lerp_(new, 1 - keep)
 
-    def _loss(self, batch: Batch, rng: np.random.Generator, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+    def _loss(self, batch: Batch, rng: np.random.Generator, size: int) -> tuple[Tensor, dict[str, float]]:
         model = self.model
-        model.prompt_encoder.resize(stage.size)
+        model.prompt_encoder.resize(size)
         pixels = (batch.images.float() - model.pixel_mean) / model.pixel_std
         embedding = model.image_encoder(pixels.to(memory_format=torch.channels_last))
         targets = batch.targets
         masks = (targets >= 0.5).numpy()
 
-        click = rng.random() < stage.click_share
+        click = rng.random() < self.recipe.click_share
         boxes, points = None, _Points(len(masks))
         if click:
             points.add([(first_click(rng, mask), 1) for mask in masks])
@@ -209,9 +220,10 @@ class Trainer:
         first = _chosen(logits, predicted, click)
         shown = {("click" if click else "box"): float(true_iou(first, targets).mean())}
 
-        if rng.random() < 0.5:
+        corrections = self.recipe.corrections(self.step)
+        if corrections:
             chosen = first.detach()
-            for _ in range(int(rng.integers(1, self.recipe.most_corrections + 1)) - 1):
+            for _ in range(corrections - 1):
                 points.add_corrections(rng, masks, chosen)
                 with torch.no_grad():
                     logits, predicted = self._decode(embedding.detach(), points, boxes, chosen)
@@ -316,11 +328,24 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
     """
     build_scenes(scenes, [*range(recipe.scenes), *range(SURFACES, SURFACES + recipe.surfaces)])
     trainer = Trainer(recipe, out)
-    console = Console()
     if trainer.resume():
-        console.print(f"Going on at step {trainer.step} of {recipe.total}.")
+        Console().print(f"Going on at step {trainer.step} of {recipe.steps}.")
+    if trainer.step < recipe.steps:
+        with tempfile.TemporaryDirectory() as meeting:
+            arguments = (recipe, scenes, out, save_every, Path(meeting) / "replicas")
+            multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
+        trainer.resume()
+    averaged: dict[str, Tensor] = trainer.averaged.state_dict()
+    return averaged
+
+
+def _replica(replica: int, recipe: Recipe, scenes: Path, out: Path, save_every: float, meeting: Path) -> None:
+    """Train as one of several processes; the first shows, logs and saves."""
+    distributed.init_process_group("gloo", f"file://{meeting}", rank=replica, world_size=recipe.replicas)
+    trainer = Trainer(recipe, out, replica)
+    trainer.resume()
     loader = torch.utils.data.DataLoader(
-        SceneBatches(recipe, scenes, trainer.step), batch_size=None, num_workers=1, prefetch_factor=8
+        SceneBatches(recipe, scenes, trainer.step, replica), batch_size=None, num_workers=1, prefetch_factor=8
     )
     running: dict[str, float] = {}
     saved = logged = time.monotonic()
@@ -331,25 +356,25 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=recipe.total, completed=trainer.step)
+    with Progress(*columns, disable=replica > 0) as bar:
+        task = bar.add_task("training", total=recipe.steps, completed=trainer.step)
         for batch in loader:
             started = time.monotonic()
             for name, value in trainer.take_step(batch).items():
                 running[name] = 0.98 * running.get(name, value) + 0.02 * value
             now = time.monotonic()
             trainer.seconds += now - started
+            if replica:
+                continue
             described = " ".join(f"{name} {value:.3f}" for name, value in sorted(running.items()))
             bar.update(task, completed=trainer.step, description=f"{recipe.stage(trainer.step).size} px {described}")
             if now - logged > 15:
                 logged = now
                 trainer.log(running)
-            if now - saved > save_every:
+            if now - saved > save_every or trainer.step == recipe.steps:
                 saved = now
                 trainer.save()
-    trainer.save()
-    averaged: dict[str, Tensor] = trainer.averaged.state_dict()
-    return averaged
+    distributed.destroy_process_group()
 
 
 def train_and_export(recipe: Recipe, scenes: Path, out: Path) -> tuple[Path, Path]:

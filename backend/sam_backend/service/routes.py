@@ -47,8 +47,8 @@ def make_router(model: BackgroundModel, predictor: Predictor, servers: ServerReg
         if asked.project is not None and asked.hostname:
             if urlsplit(asked.hostname).scheme not in ("http", "https"):
                 raise BadRequestError(
-                    f"The hostname must start with http:// or https://; got {asked.hostname!r}. Set LABEL_STUDIO_HOST "
-                    "where Label Studio runs."
+                    "The hostname of Label Studio must start with http:// or https:// and does not; set "
+                    "LABEL_STUDIO_HOST where Label Studio runs."
                 )
             try:
                 await run_in_threadpool(servers.remember, str(asked.project), asked.hostname, asked.access_token or "")

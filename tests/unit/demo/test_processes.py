@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sam_backend.demo.errors import DemoError
-from sam_backend.demo.processes import free_port, running
+from sam_backend.demo.processes import free_port, running, stay
 
 # Starts a child of its own, writes both ids, and then sleeps as servers do.
 FAMILY = """
@@ -72,6 +72,15 @@ def test_a_server_that_ends_early_is_told_with_its_last_line(tmp_path):
     told = pytest.raises(DemoError, match=r"The server stopped .*\(exit code 3\): The disk is full\. .*log")
     with told, start(code, tmp_path / "log"):
         pass
+
+
+def test_staying_ends_when_any_server_does(tmp_path):
+    with (
+        start("import time; time.sleep(600)", tmp_path / "one", is_ready=lambda: True) as one,
+        start("raise SystemExit(4)", tmp_path / "two", is_ready=lambda: True) as two,
+        pytest.raises(DemoError, match=r"The other stopped \(exit code 4\)"),
+    ):
+        stay({"The one": one, "The other": two}, tmp_path)
 
 
 def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path):

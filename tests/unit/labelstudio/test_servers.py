@@ -126,5 +126,6 @@ def test_a_personal_access_token_that_is_not_taken_is_told_without_it(label_stud
     label_studio.routes["/api/token/refresh/"] = label_studio.hang if answer == "hang" else answer
     personal = make_jwt("refresh")
     with pytest.raises(ImageServerError, match=label_studio.url) as caught:
-        AccessTokens(0.2).of(Server(label_studio.url, personal))
+        AccessTokens(0.2).of(Server(label_studio.url.replace("://", "://user:secret@"), personal))
     assert personal not in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from sam_backend.learning import losses  # noqa: E402 - needs torch
 from sam_backend.learning.scenes.store import build_scenes  # noqa: E402
-from sam_backend.learning.trainer import Recipe, Trainer, make_batch  # noqa: E402
+from sam_backend.learning.trainer import Recipe, Trainer, make_batch, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_true_iou_counts_pixels() -> None:
 
 
 def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
-    recipe = Recipe(steps=4, polish=1, scenes=4, surfaces=1)
+    recipe = Recipe(steps=4, scenes=4, surfaces=1, replicas=1)
     first, again, other = (make_batch(recipe, scenes, step) for step in (0, 0, 1))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.targets, again.targets)
@@ -58,7 +58,7 @@ def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
 
 
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path, tmp_path: Path) -> None:
-    recipe = Recipe(steps=4, polish=1, scenes=4, surfaces=1)
+    recipe = Recipe(steps=4, scenes=4, surfaces=1, replicas=1)
     batches = [make_batch(recipe, scenes, step) for step in range(2)]
     straight = Trainer(recipe, tmp_path / "straight")
     straight.take_step(batches[0])
@@ -71,6 +71,16 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path
     resumed.take_step(batches[1])
     for one, other in zip(straight.averaged.parameters(), resumed.averaged.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_two_replicas_learn_from_both_batches_and_end_alike_each_time(scenes: Path, tmp_path: Path) -> None:
+    def trained(name: str, replicas: int) -> object:
+        weights = train(Recipe(steps=1, scenes=4, surfaces=1, replicas=replicas), scenes, tmp_path / name)
+        return weights["mask_decoder.mask_tokens.weight"]
+
+    both = trained("both", 2)
+    assert torch.equal(both, trained("again", 2))
+    assert not torch.equal(both, trained("alone", 1))
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:

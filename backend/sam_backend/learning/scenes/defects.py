@@ -235,13 +235,15 @@ def band(rng: Generator, image: Image) -> Drawn:
 
 
 def streaks(rng: Generator, image: Image) -> Drawn:
-    """Draw one to eight tapering, soft-edged streaks along one direction: rolling, flow and grinding marks."""
+    """Draw one to eight tapering streaks along one direction, hair-thin or wide, short or across the whole image."""
     size = len(image)
     masks = []
     heading = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
-    typical = rng.choice([rng.uniform(2, 6), rng.uniform(5, 20)])
+    typical = rng.choice([rng.uniform(2, 6), rng.uniform(5, 20), rng.uniform(5, 20), rng.uniform(15, 50)])
+    glare = rng.choice([1.0, 1.0, rng.uniform(1, 4)])
     for _ in range(int(rng.integers(1, 9))):
-        length = size * rng.choice([rng.uniform(0.04, 0.2), rng.uniform(0.2, 0.6), rng.uniform(0.6, 1.5)])
+        reaches = [rng.uniform(0.04, 0.2), rng.uniform(0.2, 0.6), rng.uniform(0.6, 1.5), rng.uniform(2, 3)]
+        length = size * rng.choice(reaches)
         width = min(typical * rng.uniform(0.6, 1.6), length / 2)
         along = np.linspace(-1, 1, 48)
         taper = (1 - along**2) ** rng.choice([0.1, 0.5, rng.uniform(0.5, 1.5)])
@@ -255,9 +257,30 @@ def streaks(rng: Generator, image: Image) -> Drawn:
         area = fill(size, outline)
         soft = cv2.GaussianBlur(area, (0, 0), 0.4 + width * rng.uniform(0.02, 0.2))
         uneven = np.clip(1 + rng.uniform(0, 0.5) * fractal_noise(rng, size, 0.8, 8), 0.3, 2)
-        image = _add(image, soft, uneven * _shift(rng, image, 1, 5))
+        image = np.clip(_add(image, soft, uneven * glare * _shift(rng, image, 1, 5)), 0, 1)
         masks.append(soft > 0.4)
-    return image, masks
+    return image, masks if rng.random() < 0.3 else _components(np.any(masks, 0))
+
+
+def blotches(rng: Generator, image: Image) -> Drawn:
+    """Draw one to six large ragged regions, each grown from a chain of blobs, grainy inside, often with a halo."""
+    size = len(image)
+    field: Map = np.full((size, size), -1.0, np.float32)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    typical = size * rng.uniform(0.04, 0.14)
+    for _ in range(int(rng.integers(1, 7))):
+        spot, heading = _anywhere(rng, size), rng.uniform(0, 2 * np.pi)
+        for _ in range(int(rng.integers(1, 6))):
+            radius = typical * rng.uniform(0.5, 1.4)
+            field = np.maximum(field, 1 - np.hypot(x - spot[0], y - spot[1]) / radius)
+            heading += rng.normal(0, 0.6)
+            spot = spot + radius * rng.uniform(0.6, 1.5) * np.array([np.cos(heading), np.sin(heading)])
+    ragged = rng.uniform(0.1, 0.4) * fractal_noise(rng, size, rng.uniform(0.8, 1.5), int(rng.integers(6, 24)))
+    soft = np.clip(0.5 + rng.uniform(2, 12) * (field + ragged), 0, 1)
+    inside = soft if rng.random() < 0.5 else np.maximum(soft, 0.4 * np.clip(1 + 0.7 * field, 0, 1))
+    grain = np.clip(1 + rng.uniform(0, 0.3) * speckle(rng, size) + 0.2 * fractal_noise(rng, size, 1, 8), 0.2, 2)
+    changed = np.clip(_add(image, inside, grain * rng.uniform(1, 3) * _shift(rng, image, 1, 4)), 0, 1)
+    return np.asarray(changed, np.float32), _components(soft > 0.5)
 
 
 DEFECTS: tuple[Callable[[Generator, Image], Drawn], ...] = (
@@ -277,13 +300,28 @@ DEFECTS: tuple[Callable[[Generator, Image], Drawn], ...] = (
 )
 
 
-FINE_DEFECTS = (streaks, streaks, streaks, scratches, specks, specks, specks, pits, crack, patch, stain)
-"""What surfaces mostly have: thin, small or soft."""
+SURFACE_DEFECTS = (
+    streaks,
+    streaks,
+    streaks,
+    streaks,
+    scratches,
+    specks,
+    specks,
+    specks,
+    pits,
+    crack,
+    blotches,
+    blotches,
+    patch,
+    stain,
+)
+"""What surfaces mostly have: marks of the process, and specks and blotches in numbers."""
 
 
-def any_fine_defect(rng: Generator, image: Image) -> Drawn:
-    """Draw a random kind of thin, small or soft defect onto `image` (size, size, 3)."""
-    return FINE_DEFECTS[rng.integers(len(FINE_DEFECTS))](rng, image)
+def any_surface_defect(rng: Generator, image: Image) -> Drawn:
+    """Draw a random kind of defect that rolled, ground or cast surfaces mostly have onto `image` (size, size, 3)."""
+    return SURFACE_DEFECTS[rng.integers(len(SURFACE_DEFECTS))](rng, image)
 
 
 def any_defect(rng: Generator, image: Image) -> Drawn:

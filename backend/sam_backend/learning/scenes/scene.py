@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sam_backend.learning.scenes.defects import Image, Mask, any_defect, any_fine_defect
+from sam_backend.learning.scenes.defects import Image, Mask, any_defect, any_surface_defect
 from sam_backend.learning.scenes.shapes import any_shape
 from sam_backend.learning.scenes.textures import any_texture, brushed, colourise, fractal_noise, grid, smooth, speckle
 
@@ -19,7 +19,7 @@ MIN_AREA = 40
 
 
 SURFACES = 1_000_000
-"""Scenes from this number on are surfaces with fine defects alone, mostly grey."""
+"""Scenes from this number on are surfaces with defects alone, mostly grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Scene:
 def make_scene(seed: int) -> Scene:
     """Return scene number `seed`: half layered objects with parts, half surfaces with defects, a few of both.
 
-    From number `SURFACES` on, only surfaces with fine defects.
+    From number `SURFACES` on, only surfaces with defects.
     """
     rng = np.random.default_rng([seed, 20_261])
     if SURFACES <= seed < 2 * SURFACES:
@@ -61,11 +61,13 @@ def _surface(rng: Generator, seed: int) -> Scene:
     grey = rng.random() < 0.8
     texture = (brushed, fractal_noise, speckle, smooth)[rng.integers(4)] if rng.random() < 0.8 else any_texture
     image = colourise(rng, texture(rng, SIZE), grey)
+    if rng.random() < 0.5:
+        image = image + rng.uniform(0.3, 0.9) * (image.mean((0, 1)) - image)
     if rng.random() < 0.4:
         image = image + rng.uniform(0.02, 0.1) * brushed(rng, SIZE)[..., None]
     masks: list[Mask] = []
     for _ in range(int(rng.integers(1, 4))):
-        image, drawn = any_fine_defect(rng, image)
+        image, drawn = any_surface_defect(rng, image)
         masks += drawn
     photograph = _finish(rng, image, grey)
     kept = [mask for whole in masks for mask in _pieces(rng, whole) if _can_be_seen(photograph, mask)]
