@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_backend.segmenters.pieces import clicked_pieces
 from sam_backend.segmenters.protocol import (
     NEGATIVE,
     POSITIVE,
@@ -149,11 +150,13 @@ def _cut(image: ImageArray, view: _View, prompt: Prompt, prior: BoolArray | None
     left, top, right, bottom = view.crop
     scale = min(1.0, _CROP_SIDE / max(right - left, bottom - top))
     crop = cv2.resize(image[top:bottom, left:right], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    trimap = _trimap(view, prompt, prior, crop.shape[:2])
+    last = np.array(crop.shape[1::-1]) - 1
+    clicks = np.clip(((prompt.points - (left, top)) * scale).astype(int), 0, last)
+    trimap = _trimap(view, prompt, clicks, prior, crop.shape[:2])
     window = np.isin(trimap, (cv2.GC_PR_FGD, cv2.GC_PR_BGD, cv2.GC_FGD))
     mask, posterior = _solve(crop, trimap)
     if prompt.box is None:
-        mask = _clicked_parts(mask, trimap == cv2.GC_FGD)
+        mask = clicked_pieces(mask, clicks[prompt.labels == POSITIVE])
     elif mask.sum() < _LEAST_KEPT * window.sum():
         mask = window
     expected = posterior[mask].sum() / max(mask.sum() + posterior[window & ~mask].sum(), 1)
@@ -163,14 +166,15 @@ def _cut(image: ImageArray, view: _View, prompt: Prompt, prior: BoolArray | None
     return whole, float(expected)
 
 
-def _trimap(view: _View, prompt: Prompt, prior: BoolArray | None, shape: tuple[int, int]) -> ImageArray:
-    """Say of each pixel of the crop, scaled to `shape`, what GrabCut may assume of it."""
+def _trimap(
+    view: _View, prompt: Prompt, clicks: NDArray[np.int64], prior: BoolArray | None, shape: tuple[int, int]
+) -> ImageArray:
+    """Say of each pixel of the crop, scaled to `shape` as `clicks` are, what GrabCut may assume of it."""
     origin = view.crop[:2]
     scale = np.array(shape[::-1]) / (view.crop[2:] - origin)
     near, far = (((corner - origin) * scale).round().astype(int) for corner in (view.window[:2], view.window[2:]))
     inside = np.zeros(shape, bool)
     inside[near[1] : max(far[1], near[1] + 1), near[0] : max(far[0], near[0] + 1)] = True
-    clicks = np.clip(((prompt.points - origin) * scale).astype(int), 0, np.array(shape[::-1]) - 1)
 
     likely = inside.copy()
     if prior is not None:
@@ -227,13 +231,6 @@ def _log_density(crop: ImageArray, mixture: NDArray[np.float64]) -> FloatArray:
     terms = np.log(weights) - 0.5 * (np.linalg.slogdet(covariances)[1] + squared)
     density: FloatArray = np.logaddexp.reduce(terms, axis=2).astype(np.float32)
     return density
-
-
-def _clicked_parts(mask: BoolArray, clicked: BoolArray) -> BoolArray:
-    """Keep the connected parts of a mask that hold a click; all of them if none does."""
-    _, parts = cv2.connectedComponents(mask.astype(np.uint8))
-    wanted = np.unique(parts[mask & clicked])
-    return np.isin(parts, wanted) if len(wanted) else mask
 
 
 def _logits(mask: BoolArray) -> FloatArray:

@@ -13,6 +13,7 @@ from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.nano import segmenter as nano
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
+from sam_backend.segmenters.pieces import clicked_pieces
 from sam_evaluation.metrics import iou
 
 POINTS = np.array([[60.0, 50.0], [120.0, 90.0]])
@@ -73,10 +74,12 @@ def test_the_official_predictor_gives_the_same_masks_scores_and_logits(both_form
         ),
     ]
     answers = segmenter.decode(embedding, [prompt for prompt, _, _ in cases])
-    for answer, (_, arguments, multimask) in zip(answers, cases, strict=True):
+    for answer, (prompt, arguments, multimask) in zip(answers, cases, strict=True):
         masks, scores, logits = predictor.predict(**arguments, multimask_output=multimask)
         np.testing.assert_allclose(answer.logits, logits, atol=1e-4)
         np.testing.assert_allclose(answer.predicted_iou, scores, atol=1e-4)
+        if prompt.box is None:
+            masks = np.stack([clicked_pieces(mask, POINTS[:1]) for mask in masks])
         # A pixel whose logit is zero to float precision may fall on either side.
         assert (answer.masks != masks).mean() < 1e-4
 
@@ -142,8 +145,10 @@ def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("SAM_INSPECT_DATA" not in os.environ, reason="SAM_INSPECT_DATA, the folder of images, is not set")
-def test_on_real_steel_a_box_beats_the_filled_box() -> None:
+def test_on_real_steel_it_beats_the_filled_box_and_the_region_under_a_click() -> None:
     from benchmarks.nano_quality import measure
 
     scores = measure(Path(os.environ["SAM_INSPECT_DATA"]), None, limit=60)
     assert np.mean(scores["box: nano"]) > np.mean(scores["box: filled box"]) + 0.05
+    rivals = [np.mean(values) for name, values in scores.items() if "Felzenszwalb" in name]
+    assert np.mean(scores["click: nano, highest predicted IoU"]) > max(rivals) + 0.05

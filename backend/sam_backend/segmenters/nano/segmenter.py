@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.errors import WeightsError
-from sam_backend.segmenters.protocol import Candidates, Embedding, FloatArray, ImageArray, Prompt, require_geometry
+from sam_backend.segmenters.pieces import clicked_pieces
+from sam_backend.segmenters.protocol import (
+    POSITIVE,
+    Candidates,
+    Embedding,
+    FloatArray,
+    ImageArray,
+    Prompt,
+    require_geometry,
+)
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256
@@ -73,6 +82,9 @@ class NanoSegmenter:
     ) -> list[Candidates]:
         """Answer each prompt; see `Segmenter.decode`.
 
+        Masks for clicks without a box keep only the connected pieces that were clicked; their logits and predicted IoU
+        are of the whole answer.
+
         Raises
         ------
         BadRequestError
@@ -91,7 +103,7 @@ class NanoSegmenter:
                 for row, index in enumerate(batch):
                     several = prompts[index].is_ambiguous if multimask is None else multimask
                     chosen = slice(1, 4) if several else slice(0, 1)
-                    answers[index] = _candidates(embedding, logits[row, chosen], predicted[row, chosen])
+                    answers[index] = _candidates(embedding, prompts[index], logits[row, chosen], predicted[row, chosen])
         return [answer for answer in answers if answer is not None]
 
     def _run(self, embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, FloatArray]:
@@ -127,7 +139,7 @@ def _labelled_points(prompt: Prompt) -> tuple[FloatArray, NDArray[np.int64]]:
     return np.concatenate([prompt.points, end]).astype(np.float32), labels
 
 
-def _candidates(embedding: Embedding, logits: FloatArray, predicted: FloatArray) -> Candidates:
+def _candidates(embedding: Embedding, prompt: Prompt, logits: FloatArray, predicted: FloatArray) -> Candidates:
     """Resize logits (K, 256, 256) to the original image the way `SamPredictor` does, and threshold them at 0."""
     height, width = embedding.size
     rows, columns = embedding.arrays["input_size"].tolist()
@@ -136,6 +148,8 @@ def _candidates(embedding: Embedding, logits: FloatArray, predicted: FloatArray)
         padded = cv2.resize(low, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
         original = cv2.resize(padded[:rows, :columns], (width, height), interpolation=cv2.INTER_LINEAR)
         np.greater(original, 0, out=masks[index])
+        if prompt.box is None:
+            masks[index] = clicked_pieces(masks[index], prompt.points[prompt.labels == POSITIVE])
     return Candidates(masks, np.asarray(predicted, np.float32), np.asarray(logits, np.float32))
 
 
