@@ -1,12 +1,14 @@
-"""Overlap of two masks."""
+"""Overlap and size of two masks."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
+
+from sam_evaluation.metrics.masks import as_pair
 
 
-def iou(pred: NDArray[np.bool_], gt: NDArray[np.bool_]) -> float:
+def iou(pred: ArrayLike, gt: ArrayLike) -> float:
     """Return the intersection over union of two masks, from 0 to 1 (Jaccard index).
 
     Parameters
@@ -25,14 +27,59 @@ def iou(pred: NDArray[np.bool_], gt: NDArray[np.bool_]) -> float:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> iou(np.array([[1, 1, 0]], bool), np.array([[0, 1, 1]], bool))
+    >>> iou([[1, 1, 0]], [[0, 1, 1]])
     0.3333333333333333
     """
-    pred, gt = np.asarray(pred, bool), np.asarray(gt, bool)
-    if pred.shape != gt.shape:
-        raise ValueError(f"Masks to compare need one shape; got {pred.shape} and {gt.shape}.")
-    union = int(np.count_nonzero(pred | gt))
-    if union == 0:
-        return 1.0
-    return int(np.count_nonzero(pred & gt)) / union
+    first, second = as_pair(pred, gt)
+    union = int(np.count_nonzero(first | second))
+    return int(np.count_nonzero(first & second)) / union if union else 1.0
+
+
+def dice(pred: ArrayLike, gt: ArrayLike) -> float:
+    """Return the Dice coefficient of two masks, from 0 to 1: twice the intersection over the sum of the areas.
+
+    It is the F1 score of the pixels, and 2 IoU / (1 + IoU); 1.0 where both masks are empty.
+
+    Parameters
+    ----------
+    pred, gt : bool (H, W).
+
+    Raises
+    ------
+    ValueError
+        If the masks differ in shape.
+
+    Examples
+    --------
+    >>> dice([[1, 1, 0]], [[0, 1, 1]])
+    0.5
+    """
+    first, second = as_pair(pred, gt)
+    total = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
+    return 2 * int(np.count_nonzero(first & second)) / total if total else 1.0
+
+
+def area_error(pred: ArrayLike, gt: ArrayLike) -> float:
+    """Return how much larger the predicted area is than the true one, as a share of the true one.
+
+    From -1 (nothing predicted) upwards; 0.0 where both masks are empty, infinity where only the true one is.
+
+    Parameters
+    ----------
+    pred, gt : bool (H, W).
+
+    Raises
+    ------
+    ValueError
+        If the masks differ in shape.
+
+    Examples
+    --------
+    >>> area_error([[1, 1, 1]], [[0, 1, 1]])
+    0.5
+    """
+    first, second = as_pair(pred, gt)
+    predicted, true = int(np.count_nonzero(first)), int(np.count_nonzero(second))
+    if not true:
+        return float("inf") if predicted else 0.0
+    return predicted / true - 1

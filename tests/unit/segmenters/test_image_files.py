@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sam_backend.errors import BadRequestError
-from sam_backend.labelstudio.image_files import decode_image
+from sam_backend.segmenters.image_files import decode_image
 
 GREY = np.arange(60, dtype=np.uint8).reshape(6, 10) * 4
 

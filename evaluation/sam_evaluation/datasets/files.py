@@ -1,0 +1,87 @@
+"""Files of a data set, read with errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam_backend.errors import SamInspectError
+from sam_backend.segmenters.image_files import decode_image
+from sam_evaluation.datasets.sample import Mask
+from sam_evaluation.errors import BrokenSampleError, EvaluationError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_MAX_PIXELS = 2**28
+
+
+def image_files(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the image files in `folder` that match a glob `pattern`, sorted; none if it does not exist."""
+    return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def require_some(names: Iterable[str], folder: Path, layout: str) -> list[str]:
+    """Return sorted names.
+
+    Raises
+    ------
+    EvaluationError
+        If there are none, with the layout that was expected.
+    """
+    found = sorted(names)
+    if not found:
+        raise EvaluationError(f"{folder} holds no images of this format. Expected: {layout}")
+    return found
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image as uint8 RGB (H, W, 3), turned by EXIF.
+
+    Raises
+    ------
+    BrokenSampleError
+        If it is missing or cannot be read.
+    """
+    try:
+        return decode_image(path.read_bytes(), str(path), max_pixels=_MAX_PIXELS)
+    except OSError as error:
+        raise BrokenSampleError(f"{path} cannot be read: {error.strerror}.") from None
+    except SamInspectError as error:
+        raise BrokenSampleError(str(error)) from None
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Return a label map (H, W) as its values stand in the file: of a palette the indices, of colours the grey level.
+
+    Raises
+    ------
+    BrokenSampleError
+        If it is missing or cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("1", "L", "P", "I", "I;16"):
+                image = image.convert("L")
+            return np.asarray(image).astype(np.int64)
+    except FileNotFoundError:
+        raise BrokenSampleError(f"The mask {path} is missing.") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise BrokenSampleError(f"The mask {path} cannot be read ({error}).") from None
+
+
+def require_size(image: NDArray[np.uint8], mask: NDArray[np.generic] | Mask, path: Path) -> None:
+    """Check that a mask is as large as its image.
+
+    Raises
+    ------
+    BrokenSampleError
+        If not.
+    """
+    if image.shape[:2] != mask.shape[:2]:
+        height, width = image.shape[:2]
+        raise BrokenSampleError(
+            f"The mask {path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {width} x {height}; both must agree."
+        )

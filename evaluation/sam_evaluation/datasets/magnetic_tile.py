@@ -1,0 +1,43 @@
+"""Magnetic tile surface defects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Sample
+
+
+@dataclass(frozen=True)
+class MagneticTile:
+    """One folder a defect, `MT_<defect>/Imgs/`, with a JPEG and a mask of the same name; above 127 is defect."""
+
+    folder: Path
+    rule: ObjectRule = ObjectRule()
+
+    card = Card(
+        name="magnetic_tile",
+        title="Magnetic tile surface defects",
+        layout="MT_<defect>/Imgs/*.jpg, each with a mask *.png of the same name; MT_Free holds tiles without a defect.",
+        licence="free to use with citation",
+        source="https://github.com/abin24/Magnetic-tile-defect-datasets.",
+        citation="Huang et al., Surface defect saliency of magnetic tile, The Visual Computer 36, 2020",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return `MT_<defect>/Imgs/<file>.jpg` of all images."""
+        found = (str(path.relative_to(self.folder)) for path in image_files(self.folder, "MT_*/Imgs/*.jpg"))
+        return require_some(found, self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects."""
+        path = self.folder / name
+        image, mask = read_image(path), path.with_suffix(".png")
+        labels = read_labels(mask)
+        require_size(image, labels, mask)
+        label = path.parts[-3].removeprefix("MT_")
+        return Sample(name, image, tuple(objects_of_mask(labels > 127, label, self.rule)))

@@ -1,0 +1,45 @@
+"""NEU-Seg: defects of hot-rolled steel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.objects import ObjectRule, objects_of_labels
+from sam_evaluation.datasets.sample import Card, Sample
+
+_CLASSES = {1: "inclusion", 2: "patches", 3: "scratches"}
+
+
+@dataclass(frozen=True)
+class NeuSeg:
+    """Images of 200 x 200 pixels with label maps; `split` is `test` or `training`."""
+
+    folder: Path
+    rule: ObjectRule = ObjectRule()
+    split: str = "test"
+
+    card = Card(
+        name="neu_seg",
+        title="NEU-Seg, defects of hot-rolled steel",
+        layout="images/<split>/*.jpg and annotations/<split>/*.png with 0 background, 1 inclusion, 2 patches, 3 scratches.",
+        licence="research use",
+        source="https://github.com/DHW-Master/NEU_Seg",
+        citation="Dong et al., PGA-Net, IEEE Transactions on Industrial Informatics 16, 2020",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return the files' names of the split."""
+        found = (path.name for path in image_files(self.folder / "images" / self.split))
+        return require_some(found, self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects."""
+        image = read_image(self.folder / "images" / self.split / name)
+        mask = (self.folder / "annotations" / self.split / name).with_suffix(".png")
+        labels = read_labels(mask)
+        require_size(image, labels, mask)
+        return Sample(name, image, objects_of_labels(labels, _CLASSES, self.rule))

@@ -1,0 +1,60 @@
+"""Semantic masks -> objects, by connected components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_evaluation.datasets.sample import Mask, Object
+from sam_evaluation.errors import BrokenSampleError
+
+
+@dataclass(frozen=True)
+class ObjectRule:
+    """How a semantic mask becomes objects; said in every table.
+
+    Attributes
+    ----------
+    connectivity : 8 or 4 neighbours join pixels into one component; 0 keeps all pixels of a class as one object.
+    min_area : smaller components, in pixels, are left out.
+    """
+
+    connectivity: int = 8
+    min_area: int = 20
+
+    def __str__(self) -> str:
+        parts = "classes whole" if not self.connectivity else f"components of {self.connectivity} neighbours"
+        return f"{parts}, at least {self.min_area} px"
+
+
+def objects_of_mask(mask: Mask, label: str, rule: ObjectRule, annotator: int = 0) -> Iterator[Object]:
+    """Yield the objects of one class in the order of their topmost pixels; `mask` is bool (H, W)."""
+    if not rule.connectivity:
+        if mask.sum() >= max(rule.min_area, 1):
+            yield Object(mask, label, annotator)
+        return
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=rule.connectivity)
+    for index in range(1, count):
+        if stats[index, cv2.CC_STAT_AREA] >= rule.min_area:
+            yield Object(parts == index, label, annotator)
+
+
+def objects_of_labels(labels: NDArray[np.integer], classes: Mapping[int, str], rule: ObjectRule) -> tuple[Object, ...]:
+    """Return the objects of a label map (H, W), whose value 0 is background.
+
+    Raises
+    ------
+    BrokenSampleError
+        If it holds a value that `classes` does not name.
+    """
+    found: list[Object] = []
+    for value in np.unique(labels[labels > 0]).tolist():
+        if value not in classes:
+            known = ", ".join(f"{number} {name}" for number, name in classes.items())
+            raise BrokenSampleError(f"The mask holds the label {value}; known are {known}.")
+        found += objects_of_mask(labels == value, classes[value], rule)
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""What every data set yields: an image and its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Object:
+    """One thing to be segmented.
+
+    Attributes
+    ----------
+    mask : bool (H, W), not empty.
+    label : its class.
+    annotator : who outlined it, where several people outlined the same image; else 0.
+    """
+
+    mask: Mask
+    label: str
+    annotator: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image with all its objects.
+
+    Attributes
+    ----------
+    name : unique in its data set: mostly the image's path in it.
+    image : uint8 RGB (H, W, 3), turned by EXIF.
+    objects : may be empty: an image without any defect.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    objects: tuple[Object, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be known of a data set to use it and to cite it.
+
+    Attributes
+    ----------
+    name : of its format, as `--data name:folder` takes it.
+    title, source, licence, citation : shown in every report.
+    layout : which files a folder must hold, in one or two sentences.
+    domain : "industrial" or "natural", or "any" for mere file formats.
+    """
+
+    name: str
+    title: str
+    layout: str
+    licence: str
+    source: str = ""
+    citation: str = ""
+    domain: str = "any"
+
+
+class Dataset(Protocol):
+    """Images with objects on disk; nothing is read before it is asked for.
+
+    Attributes
+    ----------
+    card : what it is.
+    """
+
+    card: Card
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all samples, sorted; always the same for the same folder.
+
+        Raises
+        ------
+        EvaluationError
+            If the folder is not laid out as `card.layout` says.
+        """
+
+    def load(self, name: str) -> Sample:
+        """Read one sample.
+
+        Raises
+        ------
+        BrokenSampleError
+            If its image or annotation is missing, cannot be read, or does not fit the other.
+        """
