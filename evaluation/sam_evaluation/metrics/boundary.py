@@ -63,7 +63,9 @@ def boundary_fs(pred: ArrayLike, gt: ArrayLike, tolerances: Iterable[float]) -> 
     if box is None:
         return [1.0] * len(reaches)
     # The outline of DAVIS runs along the upper left of a mask: one row and column more belong to the box.
-    rows, columns = (slice(max(side.start - 1, 0), min(side.stop + 1, end)) for side, end in zip(box, shape, strict=True))
+    rows, columns = (
+        slice(max(side.start - 1, 0), min(side.stop + 1, end)) for side, end in zip(box, shape, strict=True)
+    )
     outlines = [outline(mask, rows, columns) for mask in (first, second)]
     counts = [int(np.count_nonzero(each)) for each in outlines]
     if not all(counts):

@@ -1,0 +1,91 @@
+"""Models that are none: what a prompt gives without any learning, behind the same protocol as SAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import felzenszwalb
+
+from sam_backend.errors import BadRequestError
+from sam_backend.segmenters import Candidates, Embedding, Prompt
+
+SCALES = (100, 400)
+"""Of Felzenszwalb's segmentation: the larger, the larger its regions."""
+
+
+class FilledBox:
+    """The box itself, filled: what any model must beat."""
+
+    name = "boxfill"
+    version = "boxfill-1"
+    prompts = frozenset({"box"})
+
+    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+        """Keep nothing of the image uint8 RGB (H, W, 3) but its size."""
+        return Embedding({}, (image.shape[0], image.shape[1]))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Fill each box.
+
+        Raises
+        ------
+        BadRequestError
+            If a prompt has none.
+        """
+        answers = []
+        for prompt in prompts:
+            if prompt.box is None:
+                raise BadRequestError("boxfill answers boxes; got a prompt without one.")
+            mask = np.zeros((1, *embedding.size), bool)
+            x0, y0, x1, y1 = np.rint(prompt.box).astype(int)
+            mask[0, max(y0, 0) : y1, max(x0, 0) : x1] = True
+            answers.append(_certain(mask))
+        return answers
+
+
+class Felzenszwalb:
+    """The region under a click of Felzenszwalb's graph-based segmentation (IJCV 2004), at two scales."""
+
+    name = "felzenszwalb"
+    version = "felzenszwalb-1"
+    prompts = frozenset({"points"})
+
+    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+        """Segment the image uint8 RGB (H, W, 3) at each scale."""
+        maps = [felzenszwalb(image, scale=scale, sigma=0.8, min_size=20) for scale in SCALES]
+        return Embedding({"segments": np.stack(maps)}, (image.shape[0], image.shape[1]))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Return the regions under each prompt's positive points, one mask a scale, without those under negative ones.
+
+        Raises
+        ------
+        BadRequestError
+            If a prompt has no point.
+        """
+        segments = embedding.arrays["segments"]
+        limit = np.array(embedding.size[::-1]) - 1
+        answers = []
+        for prompt in prompts:
+            if not len(prompt.points):
+                raise BadRequestError("felzenszwalb answers clicks; got a prompt without one.")
+            columns, rows = np.clip(prompt.points.astype(int), 0, limit).T
+            under = segments[:, rows, columns]
+            wanted, unwanted = under[:, prompt.labels == 1], under[:, prompt.labels == 0]
+            masks = np.stack(
+                [np.isin(each, np.setdiff1d(w, u)) for each, w, u in zip(segments, wanted, unwanted, strict=True)]
+            )
+            answers.append(_certain(masks))
+        return answers
+
+
+def _certain(masks: NDArray[np.bool_]) -> Candidates:
+    """Return masks (K, H, W) as an answer: no estimate of the IoU (one half each), nothing to feed back but the mask."""
+    logits = np.where(masks, np.float32(1), np.float32(-1))
+    return Candidates(masks, np.full(len(masks), 0.5, np.float32), logits)
