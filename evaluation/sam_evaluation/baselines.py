@@ -86,6 +86,6 @@ class Felzenszwalb:
 
 
 def _certain(masks: NDArray[np.bool_]) -> Candidates:
-    """Return masks (K, H, W) as an answer: no estimate of the IoU (one half each), nothing to feed back but the mask."""
+    """Return masks (K, H, W) as an answer, without an estimate of the IoU: one half each."""
     logits = np.where(masks, np.float32(1), np.float32(-1))
     return Candidates(masks, np.full(len(masks), 0.5, np.float32), logits)

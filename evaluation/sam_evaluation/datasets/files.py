@@ -63,9 +63,8 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ("1", "L", "P", "I", "I;16"):
-                image = image.convert("L")
-            return np.asarray(image).astype(np.int64)
+            has_values = image.mode in ("1", "L", "P", "I", "I;16")
+            return np.asarray(image if has_values else image.convert("L")).astype(np.int64)
     except FileNotFoundError:
         raise BrokenSampleError(f"The mask {path} is missing.") from None
     except (OSError, ValueError, SyntaxError) as error:
@@ -83,5 +82,6 @@ def require_size(image: NDArray[np.uint8], mask: NDArray[np.generic] | Mask, pat
     if image.shape[:2] != mask.shape[:2]:
         height, width = image.shape[:2]
         raise BrokenSampleError(
-            f"The mask {path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {width} x {height}; both must agree."
+            f"The mask {path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {width} x {height}; "
+            "both must agree."
         )

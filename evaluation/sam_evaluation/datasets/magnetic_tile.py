@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
-from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample import Card, Sample
 
 
@@ -16,7 +16,7 @@ class MagneticTile:
     """One folder a defect, `MT_<defect>/Imgs/`, with a JPEG and a mask of the same name; above 127 is defect."""
 
     folder: Path
-    rule: ObjectRule = ObjectRule()
+    rule: ObjectRule = DEFAULT_RULE
 
     card = Card(
         name="magnetic_tile",

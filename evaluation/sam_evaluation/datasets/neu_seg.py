@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
-from sam_evaluation.datasets.objects import ObjectRule, objects_of_labels
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.sample import Card, Sample
 
 _CLASSES = {1: "inclusion", 2: "patches", 3: "scratches"}
@@ -18,7 +18,7 @@ class NeuSeg:
     """Images of 200 x 200 pixels with label maps; `split` is `test` or `training`."""
 
     folder: Path
-    rule: ObjectRule = ObjectRule()
+    rule: ObjectRule = DEFAULT_RULE
     split: str = "test"
 
     card = Card(

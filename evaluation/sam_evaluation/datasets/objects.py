@@ -31,6 +31,9 @@ class ObjectRule:
         return f"{parts}, at least {self.min_area} px"
 
 
+DEFAULT_RULE = ObjectRule()
+
+
 def objects_of_mask(mask: Mask, label: str, rule: ObjectRule, annotator: int = 0) -> Iterator[Object]:
     """Yield the objects of one class in the order of their topmost pixels; `mask` is bool (H, W)."""
     if not rule.connectivity:

@@ -47,7 +47,7 @@ class Matching:
 
 
 def match(ious: Floats, threshold: float = 0.5) -> Matching:
-    """Pair predictions with objects one to one, as many as reach `threshold`, and of those with the greatest sum of IoU.
+    """Pair predictions with objects one to one: as many as reach `threshold`, then with the greatest sum of IoU.
 
     Parameters
     ----------

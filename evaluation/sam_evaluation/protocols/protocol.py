@@ -9,6 +9,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_evaluation.datasets.sample import Mask, Object
@@ -38,16 +39,15 @@ class Answer:
 
 
 class Protocol(Interface):
-    """A simulated annotator.
+    """A simulated annotator."""
 
-    Attributes
-    ----------
-    name : as a user writes it.
-    needs : kind of prompt: "box", "points" or "text".
-    """
+    @property
+    def name(self) -> str:
+        """As a user writes it."""
 
-    name: str
-    needs: str
+    @property
+    def needs(self) -> str:
+        """Kind of prompt: "box", "points" or "text"."""
 
     def run(
         self, segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], rng: Generator
@@ -83,6 +83,7 @@ class Corrected:
 
     @property
     def name(self) -> str:
+        """`clicks:N`."""
         return f"clicks:{self.count}"
 
     def run(
@@ -91,7 +92,7 @@ class Corrected:
         """Yield an answer an object and click; fewer clicks where a mask became perfect."""
         for some in _batches(objects):
             made = {index: [(clicks.centre(objects[index].mask), 1)] for index in some}
-            logits: dict[int, np.ndarray] = {}
+            logits: dict[int, NDArray[np.float32]] = {}
             for click in range(1, self.count + 1):
                 prompts = [_points(made[index], logits.get(index)) for index in some]
                 answers = segmenter.decode(embedding, prompts) if prompts else []
@@ -108,7 +109,7 @@ class Corrected:
                 some = following
 
 
-def _points(made: list[tuple[clicks.Point, int]], logits: np.ndarray | None) -> Prompt:
+def _points(made: list[tuple[clicks.Point, int]], logits: NDArray[np.float32] | None) -> Prompt:
     points = np.array([point for point, _ in made], np.float32)
     return Prompt(points, np.array([label for _, label in made]), logits=logits)
 
