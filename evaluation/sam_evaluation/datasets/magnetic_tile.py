@@ -21,7 +21,7 @@ class MagneticTile:
     card = Card(
         name="magnetic_tile",
         title="Magnetic tile surface defects",
-        layout="MT_<defect>/Imgs/*.jpg, each with a mask *.png of the same name; MT_Free holds tiles without a defect.",
+        layout="MT_<defect>/Imgs/*.jpg, each with a mask *.png of the same name; none in MT_Free.",
         licence="free to use with citation",
         source="https://github.com/abin24/Magnetic-tile-defect-datasets.",
         citation="Huang et al., Surface defect saliency of magnetic tile, The Visual Computer 36, 2020",
@@ -37,7 +37,9 @@ class MagneticTile:
         """Read an image and its defects."""
         path = self.folder / name
         image, mask = read_image(path), path.with_suffix(".png")
+        label = path.parts[-3].removeprefix("MT_")
+        if label == "Free" and not mask.exists():
+            return Sample(name, image)
         labels = read_labels(mask)
         require_size(image, labels, mask)
-        label = path.parts[-3].removeprefix("MT_")
         return Sample(name, image, tuple(objects_of_mask(labels > 127, label, self.rule)))

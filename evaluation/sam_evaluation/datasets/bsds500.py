@@ -1,0 +1,59 @@
+"""BSDS500: natural images, each divided into regions by several people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sam_evaluation.datasets.files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.matlab import read_segmentations
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Object, Sample
+
+
+@dataclass(frozen=True)
+class Bsds500:
+    """Every region of every annotator is an object, the background too.
+
+    `split` is `test`, `val` or `train`; it is not asked for where the images lie in `images/` itself.
+    """
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+    split: str = "test"
+
+    card = Card(
+        name="bsds500",
+        title="BSDS500, Berkeley segmentation data set",
+        layout=(
+            "images/*.jpg, each with groundTruth/*.mat; or images/<split>/*.jpg and groundTruth/<split>/*.mat with "
+            "split test, val or train."
+        ),
+        licence="research use",
+        source="https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html",
+        citation="Arbelaez et al., Contour detection and hierarchical image segmentation, IEEE PAMI 33, 2011",
+        domain="natural",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the files in `images/` or in its `split`."""
+        found = (path.name for path in image_files(self._inside("images")))
+        return require_some(found, self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and the regions of all annotators, numbered from 0."""
+        image = read_image(self._inside("images") / name)
+        truth = (self._inside("groundTruth") / name).with_suffix(".mat")
+        objects: list[Object] = []
+        for annotator, labels in enumerate(read_segmentations(truth)):
+            require_size(image, labels, truth)
+            for value in np.unique(labels):
+                objects += objects_of_mask(labels == value, "region", self.rule, annotator)
+        return Sample(name, image, tuple(objects))
+
+    def _inside(self, content: str) -> Path:
+        split = self.folder / content / self.split
+        return split if split.is_dir() else split.parent

@@ -1,0 +1,55 @@
+"""DAGM 2007: made-up defects on made-up textures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Sample
+from sam_evaluation.errors import BrokenSampleError
+
+
+@dataclass(frozen=True)
+class Dagm:
+    """Ten textures with a kind of defect each, the label; `split` is `Test` or `Train`.
+
+    The masks are coarse ellipses around the defects: they tell where a defect is, not its outline.
+    """
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+    split: str = "Test"
+
+    card = Card(
+        name="dagm",
+        title="DAGM 2007, weakly supervised learning for industrial optical inspection",
+        layout=(
+            "ClassN/<split>/NNNN.PNG, of defects each with ClassN/<split>/Label/NNNN_label.PNG; "
+            "split is Test or Train. Masks are coarse ellipses."
+        ),
+        licence="see https://hci.iwr.uni-heidelberg.de/node/3616",
+        source="https://hci.iwr.uni-heidelberg.de/node/3616",
+        citation="Wieler and Hahn, Weakly supervised learning for industrial optical inspection, DAGM 2007",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return `ClassN/<split>/NNNN.PNG` of the split."""
+        files = image_files(self.folder, f"Class*/{self.split}/*")
+        return require_some((path.relative_to(self.folder).as_posix() for path in files), self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects; it has none if it has no mask."""
+        path = self.folder / name
+        image, masks = read_image(path), path.parent / "Label"
+        if not masks.is_dir():
+            raise BrokenSampleError(f"The folder {masks} is missing; without it good images cannot be told.")
+        mask = masks / f"{path.stem}_label{path.suffix}"
+        if not mask.exists():
+            return Sample(name, image)
+        labels = read_labels(mask)
+        require_size(image, labels, mask)
+        return Sample(name, image, tuple(objects_of_mask(labels > 0, path.parents[1].name, self.rule)))

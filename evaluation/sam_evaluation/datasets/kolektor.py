@@ -1,0 +1,76 @@
+"""KolektorSDD and KolektorSDD2: defects of electrical commutators and of other production items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Sample
+
+
+@dataclass(frozen=True)
+class KolektorSdd:
+    """Eight images of each of 50 commutators; a black mask says that there is no defect."""
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+
+    card = Card(
+        name="kolektor_sdd",
+        title="KolektorSDD",
+        layout="kosNN/PartN.jpg, each with a mask kosNN/PartN_label.bmp.",
+        licence="see https://www.vicos.si/resources/kolektorsdd/",
+        source="https://www.vicos.si/resources/kolektorsdd/",
+        citation="Tabernik et al., Segmentation-based deep-learning approach for surface-defect detection, "
+        "Journal of Intelligent Manufacturing 31, 2020",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return `kosNN/PartN.jpg` of all images."""
+        found = (path.relative_to(self.folder).as_posix() for path in image_files(self.folder, "kos*/Part*.jpg"))
+        return require_some(found, self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects."""
+        path = self.folder / name
+        return _load(name, path, path.with_name(f"{path.stem}_label.bmp"), self.rule)
+
+
+@dataclass(frozen=True)
+class KolektorSdd2:
+    """Images of `split`, `test` or `train`; a black mask says that there is no defect."""
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+    split: str = "test"
+
+    card = Card(
+        name="kolektor_sdd2",
+        title="KolektorSDD2",
+        layout="<split>/NNNNN.png, each with a mask <split>/NNNNN_GT.png; split is test or train.",
+        licence="CC BY-NC-SA 4.0",
+        source="https://www.vicos.si/resources/kolektorsdd2/",
+        citation="Božič et al., Mixed supervision for surface-defect detection, Computers in Industry 129, 2021",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return `<split>/NNNNN.png` of the split."""
+        # Only numbers are images: masks and stray copies lie in the same folder.
+        files = (path for path in image_files(self.folder / self.split, "*.png") if path.stem.isdecimal())
+        return require_some((f"{self.split}/{path.name}" for path in files), self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects."""
+        path = self.folder / name
+        return _load(name, path, path.with_name(f"{path.stem}_GT.png"), self.rule)
+
+
+def _load(name: str, path: Path, mask: Path, rule: ObjectRule) -> Sample:
+    image, labels = read_image(path), read_labels(mask)
+    require_size(image, labels, mask)
+    return Sample(name, image, tuple(objects_of_mask(labels > 0, "defect", rule)))

@@ -1,0 +1,48 @@
+"""MVTec AD: defects of objects and textures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_evaluation.datasets.categories import names_by_category, root_of_categories
+from sam_evaluation.datasets.files import read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Sample
+
+
+@dataclass(frozen=True)
+class MvtecAd:
+    """The test images of all categories, or of one category; the label is the type of the defect."""
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+
+    card = Card(
+        name="mvtec_ad",
+        title="MVTec AD",
+        layout=(
+            "<category>/test/<defect>/NNN.png, each with <category>/ground_truth/<defect>/NNN_mask.png; "
+            "test/good has no masks. A folder of one category will do."
+        ),
+        licence="CC BY-NC-SA 4.0",
+        source="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+        citation="Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 129, 2021",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return `<category>/test/<defect>/<file>` of all images."""
+        return require_some(names_by_category(self.folder, "test", "*/*"), self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects."""
+        path = root_of_categories(self.folder, "test") / name
+        image, defect = read_image(path), path.parent.name
+        if defect == "good":
+            return Sample(name, image)
+        mask = path.parents[2] / "ground_truth" / defect / f"{path.stem}_mask.png"
+        labels = read_labels(mask)
+        require_size(image, labels, mask)
+        return Sample(name, image, tuple(objects_of_mask(labels > 0, defect, self.rule)))

@@ -1,0 +1,104 @@
+"""Severstal: defects of flat sheet steel."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from sam_evaluation.datasets.files import image_files, read_image, require_some
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Mask, Object, Sample
+from sam_evaluation.errors import BrokenSampleError, EvaluationError
+
+
+@dataclass(frozen=True)
+class Severstal:
+    """The training images of the competition; an image without a row in `train.csv` has no defect."""
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+
+    card = Card(
+        name="severstal",
+        title="Severstal: Steel Defect Detection",
+        layout=(
+            "train_images/*.jpg and train.csv with the columns ImageId,ClassId,EncodedPixels or "
+            "ImageId_ClassId,EncodedPixels."
+        ),
+        licence="see the rules of the competition",
+        source="https://www.kaggle.com/competitions/severstal-steel-defect-detection",
+        citation="Severstal: Steel Defect Detection, Kaggle, 2019",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the files in `train_images/`."""
+        found = (path.name for path in image_files(self.folder / "train_images"))
+        names = require_some(found, self.folder, self.card.layout)
+        if not self._runs:
+            raise EvaluationError(f"{self.folder / 'train.csv'} lists no defect. Expected: {self.card.layout}")
+        return names
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its defects."""
+        image = read_image(self.folder / "train_images" / name)
+        objects: list[Object] = []
+        for label, runs in self._runs.get(name, ()):
+            try:
+                mask = mask_of_runs(runs, image.shape[0], image.shape[1])
+            except ValueError as error:
+                raise BrokenSampleError(f"The runs of {name}, {label}, in train.csv: {error}.") from None
+            objects += objects_of_mask(mask, label, self.rule)
+        return Sample(name, image, tuple(objects))
+
+    @cached_property
+    def _runs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        path = self.folder / "train.csv"
+        found: dict[str, list[tuple[str, str]]] = {}
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                for image, number, runs in _rows(csv.DictReader(file)):
+                    if runs:
+                        found.setdefault(image, []).append((f"class {number}", runs))
+        except FileNotFoundError:
+            raise EvaluationError(f"{path} is missing. Expected: {self.card.layout}") from None
+        except (OSError, ValueError, csv.Error) as error:
+            raise EvaluationError(f"{path} cannot be read ({error}).") from None
+        except KeyError as column:
+            raise EvaluationError(f"{path} has no column {column}. Expected: {self.card.layout}") from None
+        return {image: sorted(rows) for image, rows in found.items()}
+
+
+def _rows(table: csv.DictReader[str]) -> Iterator[tuple[str, str, str]]:
+    joined = "ImageId_ClassId" in (table.fieldnames or ())
+    for row in table:
+        if joined:
+            image, _, number = row["ImageId_ClassId"].rpartition("_")
+        else:
+            image, number = row["ImageId"], row["ClassId"]
+        # A row cut short has no value at all in its last columns.
+        yield image, number, (row["EncodedPixels"] or "").strip()
+
+
+def mask_of_runs(runs: str, height: int, width: int) -> Mask:
+    """Return the mask (H, W) of `start length start length ...`, counted from 1 down the columns.
+
+    Raises
+    ------
+    ValueError
+        If it is not made of pairs of whole numbers, or leaves the image.
+    """
+    words = runs.split()
+    if len(words) % 2 or not all(word.isdecimal() for word in words):
+        raise ValueError(f"expected pairs of whole numbers, found {runs[:40]!r}")
+    columns = np.zeros(height * width, bool)
+    for start, length in zip(map(int, words[::2]), map(int, words[1::2]), strict=True):
+        if start < 1 or start - 1 + length > columns.size:
+            raise ValueError(f"the run {start} {length} leaves the {width} x {height} pixels of the image")
+        columns[start - 1 : start - 1 + length] = True
+    return np.ascontiguousarray(columns.reshape(width, height).T)

@@ -1,0 +1,74 @@
+"""VisA: anomalies of boards, capsules, candles and food."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_evaluation.datasets.categories import names_by_category, root_of_categories
+from sam_evaluation.datasets.files import read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample import Card, Sample
+from sam_evaluation.errors import EvaluationError
+
+_IMAGES = "Data/Images"
+
+
+@dataclass(frozen=True)
+class Visa:
+    """All categories, or one category, as they come in the archive.
+
+    Where `split_csv/1cls.csv` is there, the images of its `split`, `test` or `train`, are taken; else all.
+    """
+
+    folder: Path
+    rule: ObjectRule = DEFAULT_RULE
+    split: str = "test"
+
+    card = Card(
+        name="visa",
+        title="VisA, visual anomalies",
+        layout=(
+            "<category>/Data/Images/{Anomaly,Normal}/*.JPG, <category>/Data/Masks/Anomaly/*.png of the same names, "
+            "and split_csv/1cls.csv if there. A folder of one category will do."
+        ),
+        licence="CC BY 4.0",
+        source="https://github.com/amazon-science/spot-diff",
+        citation="Zou et al., SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection, ECCV 2022",
+        domain="industrial",
+    )
+
+    def names(self) -> Sequence[str]:
+        """Return `<category>/Data/Images/<Anomaly or Normal>/<file>` of all images."""
+        found = names_by_category(self.folder, _IMAGES, "*/*")
+        table = root_of_categories(self.folder, _IMAGES) / "split_csv" / "1cls.csv"
+        if found and table.exists():
+            chosen = _images_of_split(table, self.split)
+            found = [name for name in found if name in chosen]
+        return require_some(found, self.folder, self.card.layout)
+
+    def load(self, name: str) -> Sample:
+        """Read an image and its anomalies."""
+        path = root_of_categories(self.folder, _IMAGES) / name
+        image = read_image(path)
+        if path.parent.name == "Normal":
+            return Sample(name, image)
+        mask = path.parents[2] / "Masks" / path.parent.name / f"{path.stem}.png"
+        labels = read_labels(mask)
+        require_size(image, labels, mask)
+        return Sample(name, image, tuple(objects_of_mask(labels > 0, "anomaly", self.rule)))
+
+
+def _images_of_split(path: Path, split: str) -> set[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            chosen = {row["image"] for row in csv.DictReader(file) if row["split"] == split}
+    except (OSError, ValueError, csv.Error) as error:
+        raise EvaluationError(f"{path} cannot be read ({error}).") from None
+    except KeyError as column:
+        raise EvaluationError(f"{path} has no column {column}; expected are object,split,label,image,mask.") from None
+    if not chosen:
+        raise EvaluationError(f"{path} lists no image of the split {split!r}; it was expected to be test or train.")
+    return chosen

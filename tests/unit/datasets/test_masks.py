@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mask_files import FIRST, SECOND, block, painted, save, surface
+from sam_evaluation.datasets.masks import MaskFolder
+from sam_evaluation.errors import BrokenSampleError, EvaluationError
+
+
+def folder_of(root: Path, **masks: np.ndarray) -> MaskFolder:
+    for seed, (stem, mask) in enumerate(masks.items()):
+        save(root / "images" / f"{stem}.png", surface(seed))
+        save(root / "masks" / f"{stem}.png", mask)
+    return MaskFolder(root)
+
+
+def labels_of(data: MaskFolder, name: str) -> list[str]:
+    return [found.label for found in data.load(name).objects]
+
+
+def test_binary_masks_give_one_object_a_component(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, b=painted(255, 255), a=painted())
+    assert data.names() == ["a.png", "b.png"]
+    sample = data.load("b.png")
+    np.testing.assert_array_equal(sample.image, surface(0))
+    assert [found.label for found in sample.objects] == ["object", "object"]
+    np.testing.assert_array_equal(sample.objects[0].mask, block(FIRST))
+    np.testing.assert_array_equal(sample.objects[1].mask, block(SECOND))
+
+
+def test_a_black_mask_says_that_there_is_nothing(tmp_path: Path) -> None:
+    assert folder_of(tmp_path, a=painted()).load("a.png").objects == ()
+
+
+def test_grey_levels_are_classes(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(3, 7))
+    assert labels_of(data, "a.png") == ["class 3", "class 7"]
+
+
+def test_what_is_a_class_is_decided_by_all_masks(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255), b=painted(0, 7))
+    assert labels_of(data, "a.png") == ["class 255"]
+
+
+def test_a_broken_mask_does_not_keep_the_others_from_being_read(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255), b=painted(3))
+    (tmp_path / "masks/a.png").write_bytes(b"not an image")
+    assert labels_of(data, "b.png") == ["class 3"]
+    with pytest.raises(BrokenSampleError, match=r"a\.png cannot be read"):
+        data.load("a.png")
+
+
+def test_classes_txt_names_the_values(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(3, 255))
+    (tmp_path / "classes.txt").write_text("3 deep scratch\n\n255 dent\n")
+    assert labels_of(data, "a.png") == ["deep scratch", "dent"]
+
+
+def test_a_value_that_classes_txt_does_not_name_is_told(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(3, 4))
+    (tmp_path / "classes.txt").write_text("3 scratch")
+    with pytest.raises(BrokenSampleError, match="label 4; known are 3 scratch"):
+        data.load("a.png")
+
+
+@pytest.mark.parametrize("text", ["3 scratch\nfour dent", "3 scratch\n4"])
+def test_a_line_of_classes_txt_that_is_no_class_is_told(tmp_path: Path, text: str) -> None:
+    data = folder_of(tmp_path, a=painted(3))
+    (tmp_path / "classes.txt").write_text(text)
+    with pytest.raises(EvaluationError, match=r"classes\.txt, line 2: expected `<value> <name>`"):
+        data.names()
+
+
+def test_a_mask_may_be_of_another_file_type_than_its_image(tmp_path: Path) -> None:
+    save(tmp_path / "images/a.JPG", surface())
+    save(tmp_path / "masks/a.bmp", painted(255))
+    assert labels_of(MaskFolder(tmp_path), "a.JPG") == ["object"]
+
+
+def test_a_missing_mask_is_told(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255))
+    save(tmp_path / "images/b.png", surface())
+    with pytest.raises(BrokenSampleError, match=r"One mask b\.\* was expected .* there is none"):
+        data.load("b.png")
+
+
+def test_two_masks_of_one_image_are_told(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255))
+    save(tmp_path / "masks/a.bmp", painted(255))
+    with pytest.raises(BrokenSampleError, match=r"there are 2: a\.bmp, a\.png"):
+        data.load("a.png")
+
+
+def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255))
+    (tmp_path / "masks/a.png").unlink()
+    save(tmp_path / "masks/a.jpg", painted(255))
+    with pytest.raises(BrokenSampleError, match="save masks as PNG"):
+        data.load("a.png")
+
+
+def test_a_mask_of_another_size_is_told(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255)[:-1])
+    with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
+        data.load("a.png")
+
+
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_a_folder_without_images_or_masks_names_the_layout(tmp_path: Path, part: str) -> None:
+    data = folder_of(tmp_path, a=painted(255))
+    (tmp_path / part / "a.png").unlink()
+    with pytest.raises(EvaluationError, match=r"Expected: images/\* and masks/\*"):
+        data.names()
