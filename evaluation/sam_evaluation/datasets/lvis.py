@@ -1,0 +1,35 @@
+"""LVIS: COCO's images with a thousand classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sam_evaluation.datasets.coco import Coco, ImageEntry
+from sam_evaluation.datasets.sample import Card
+
+
+@dataclass(frozen=True)
+class Lvis(Coco):
+    """COCO's format, whose images are named by where COCO keeps them; `folder` may be the annotation file itself.
+
+    Which classes were not outlined exhaustively in an image is ignored: objects are measured that were outlined.
+    """
+
+    card = Card(
+        name="lvis",
+        title="LVIS, instances of a large vocabulary",
+        layout="annotations/*.json or *.json (one, or give the file itself); images as train2017/*.jpg and "
+        "val2017/*.jpg in the folder or in its images/.",
+        licence="see https://www.lvisdataset.org",
+        source="https://www.lvisdataset.org",
+        citation="Gupta, Dollár and Girshick, LVIS: a dataset for large vocabulary instance segmentation, CVPR 2019",
+        domain="natural",
+    )
+
+    @staticmethod
+    def image_name(entry: ImageEntry) -> str:
+        """Return `<folder>/<file>` of `coco_url`, or else `file_name`."""
+        if entry.coco_url:
+            return "/".join(urlsplit(entry.coco_url).path.split("/")[-2:]).lstrip("/")
+        return entry.file_name
