@@ -24,7 +24,7 @@ class NeuSeg:
     card = Card(
         name="neu_seg",
         title="NEU-Seg, defects of hot-rolled steel",
-        layout="images/<split>/*.jpg and annotations/<split>/*.png with 0 background, 1 inclusion, 2 patches, 3 scratches.",
+        layout="images/<split>/*.jpg, annotations/<split>/*.png: 0 background, 1 inclusion, 2 patches, 3 scratches.",
         licence="research use",
         source="https://github.com/DHW-Master/NEU_Seg",
         citation="Dong et al., PGA-Net, IEEE Transactions on Industrial Informatics 16, 2020",

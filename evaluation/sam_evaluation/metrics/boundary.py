@@ -42,7 +42,8 @@ def boundary_f(pred: ArrayLike, gt: ArrayLike, tolerance: float = DAVIS_TOLERANC
 
     References
     ----------
-    Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016, section 4.1.
+    Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016, section
+    4.1.
 
     Examples
     --------

@@ -43,7 +43,7 @@ def reliability(predicted: ArrayLike, true: ArrayLike, bins: int = 10) -> Reliab
         raise ValueError(f"Predicted and true IoU need one length (N,); got {first.shape} and {second.shape}.")
     if np.isnan(first).any() or np.isnan(second).any():
         raise ValueError("Predicted and true IoU must be numbers; got NaN. Leave out what was not measured.")
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.linspace(0, 1, bins + 1, dtype=np.float64)
     which = np.clip((first * bins).astype(int), 0, bins - 1)
     count = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):

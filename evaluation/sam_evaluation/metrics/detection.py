@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
 Floats = NDArray[np.float64]
-COCO_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+COCO_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 
 
 def pairwise_iou(pred: NDArray[np.bool_], gt: NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,159 @@
+"""Objects and answers -> rows: every metric of one mask against one object, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters.automatic import propose_masks
+from sam_evaluation import metrics
+from sam_evaluation.datasets.sample import Mask, Object
+from sam_evaluation.protocols.protocol import EVERYTHING, Protocol
+
+Row = dict[str, Any]
+
+TOLERANCES = (1, 2, 3, 5)
+"""Pixels at which boundary F is measured beside the DAVIS tolerance."""
+
+RECALLS = (0.1, 0.5, 0.75)
+"""IoU from which an object counts as found without a prompt."""
+
+LIMITS = (10, 100, 1000)
+"""Proposals an image that average recall takes in."""
+
+THIN = 4.0
+"""Times its width that an object must be long for its length and width to be measured."""
+
+_GRID = 16
+_PRED_IOU, _STABILITY, _NMS = 0.5, 0.4, 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """An object with what is measured of it once.
+
+    Attributes
+    ----------
+    index : in its sample.
+    thin : its (length, width) in pixels if it is at least `THIN` times as long as wide, else None.
+    """
+
+    index: int
+    object: Object
+    thin: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, index: int, thing: Object) -> Target:
+        """Measure an object."""
+        length, width = metrics.length(thing.mask), metrics.width(thing.mask)
+        return cls(index, thing, (length, width) if length >= THIN * width else None)
+
+    def row(self) -> Row:
+        """Return what every row about it begins with."""
+        height, width = self.object.mask.shape
+        return {
+            "object": self.index,
+            "annotator": self.object.annotator,
+            "label": self.object.label,
+            "height": height,
+            "width": width,
+            "area": int(np.count_nonzero(self.object.mask)),
+        }
+
+
+def measure(pred: Mask, target: Target) -> Row:
+    """Return every metric of a mask bool (H, W) against an object; lengths in pixels, NaN where one has no value."""
+    gt = target.object.mask
+    davis, *pixels = metrics.boundary_fs(pred, gt, [0.008, *TOLERANCES])
+    row: Row = {
+        "iou": metrics.iou(pred, gt),
+        "dice": metrics.dice(pred, gt),
+        "boundary_f": davis,
+        **{f"boundary_f_{reach}px": value for reach, value in zip(TOLERANCES, pixels, strict=True)},
+        "boundary_iou": metrics.boundary_iou(pred, gt),
+        "hd95": metrics.hd95(pred, gt),
+        "assd": metrics.assd(pred, gt),
+        "area_error": metrics.area_error(pred, gt),
+        "length_error": float("nan"),
+        "width_error": float("nan"),
+    }
+    if target.thin:
+        length, width = target.thin
+        row["length_error"] = metrics.length(pred) / length - 1
+        row["width_error"] = metrics.width(pred) / width - 1
+    return row
+
+
+def prompted_rows(
+    protocol: Protocol, segmenter: Segmenter, embedding: Embedding, targets: Sequence[Target], rng: Generator
+) -> Iterator[Row]:
+    """Yield a row an object and click."""
+    for answer in protocol.run(segmenter, embedding, [target.object for target in targets], rng):
+        target = targets[answer.object]
+        masks, chosen = answer.candidates.masks, answer.chosen
+        measured = measure(masks[chosen], target)
+        others = [metrics.iou(mask, target.object.mask) for index, mask in enumerate(masks) if index != chosen]
+        yield {
+            **target.row(),
+            "protocol": protocol.name,
+            "click": answer.click,
+            **measured,
+            "iou_oracle": max([measured["iou"], *others]),
+            "predicted_iou": float(answer.candidates.predicted_iou[chosen]),
+        }
+
+
+def everything_rows(segmenter: Segmenter, embedding: Embedding, targets: Sequence[Target]) -> tuple[list[Row], Row]:
+    """Return a row an object and the row of the image, from masks that nobody prompted for.
+
+    An object's mask is that of the proposal it is paired with (one to one, IoU of `RECALLS[0]` at least), else empty;
+    `iou_oracle` is that of the best proposal, paired or not.
+    """
+    proposals = propose_masks(
+        segmenter,
+        embedding,
+        points_per_side=_GRID,
+        pred_iou_threshold=_PRED_IOU,
+        stability_threshold=_STABILITY,
+        nms_iou=_NMS,
+        limit=max(LIMITS),
+    )
+    none = np.zeros((0, *embedding.size), bool)
+    found = np.stack([proposal.mask for proposal in proposals]) if proposals else none
+    truth = np.stack([target.object.mask for target in targets]) if targets else none
+    scores = np.array([proposal.predicted_iou for proposal in proposals])
+    ious = metrics.pairwise_iou(found, truth)
+    rows = []
+    pairs = metrics.match(ious, RECALLS[0])
+    partner = dict(zip(pairs.gt.tolist(), pairs.pred.tolist(), strict=True))
+    empty = np.zeros(embedding.size, bool)
+    for index, target in enumerate(targets):
+        mine = partner.get(index)
+        rows.append(
+            {
+                **target.row(),
+                "protocol": EVERYTHING,
+                "click": 0,
+                **measure(empty if mine is None else found[mine], target),
+                "iou_oracle": float(ious[:, index].max()) if len(proposals) else 0.0,
+                "predicted_iou": float("nan") if mine is None else float(scores[mine]),
+            }
+        )
+    return rows, _image_row(found, truth, ious, scores)
+
+
+def _image_row(found: NDArray[np.bool_], truth: NDArray[np.bool_], ious: metrics.Floats, scores: metrics.Floats) -> Row:
+    row: Row = {"objects": len(truth), "proposals": len(found)}
+    for threshold in RECALLS:
+        row[f"matched_{threshold:g}"] = len(metrics.match(ious, threshold).pred)
+    for limit in LIMITS:
+        row[f"average_recall_{limit}"] = metrics.average_recall([ious], [scores], limit)
+    covered = found.any(0) if len(found) else np.zeros(truth.shape[1:], bool)
+    row["region_overlap"] = metrics.region_overlap(covered, truth.any(0)) if len(truth) else float("nan")
+    return row
