@@ -154,6 +154,5 @@ def _image_row(found: NDArray[np.bool_], truth: NDArray[np.bool_], ious: metrics
         row[f"matched_{threshold:g}"] = len(metrics.match(ious, threshold).pred)
     for limit in LIMITS:
         row[f"average_recall_{limit}"] = metrics.average_recall([ious], [scores], limit)
-    covered = found.any(0) if len(found) else np.zeros(truth.shape[1:], bool)
-    row["region_overlap"] = metrics.region_overlap(covered, truth.any(0)) if len(truth) else float("nan")
+    row["region_overlap"] = metrics.region_overlap(np.any(found, 0), np.any(truth, 0))
     return row

@@ -19,8 +19,8 @@ from label_studio_sdk._extensions.label_studio_tools.core.utils.io import (
 from requests.adapters import HTTPAdapter
 
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.segmenters.image_files import decode_image
 from sam_backend.labelstudio.servers import AccessTokens, Server
+from sam_backend.segmenters.image_files import decode_image
 from sam_backend.segmenters.protocol import ImageArray
 
 _MAX_BYTES = 2**30

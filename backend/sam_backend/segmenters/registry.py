@@ -41,17 +41,17 @@ class ModelInfo:
 class _Entry:
     description: str
     licence: str
-    load: Callable[[str, Path | None], Segmenter]
+    load: Callable[[str, Path | None, int], Segmenter]
     packages: tuple[str, ...] = ()
 
 
-def _load_nano(_name: str, checkpoint: Path | None) -> Segmenter:
+def _load_nano(_name: str, checkpoint: Path | None, threads: int) -> Segmenter:
     from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 
-    return NanoSegmenter(checkpoint)
+    return NanoSegmenter(checkpoint, threads)
 
 
-def _load_grabcut(name: str, checkpoint: Path | None) -> Segmenter:
+def _load_grabcut(name: str, checkpoint: Path | None, _threads: int) -> Segmenter:
     if checkpoint:
         raise WeightsError(f"{name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
     from sam_backend.segmenters.grabcut import GrabCutSegmenter
@@ -59,12 +59,17 @@ def _load_grabcut(name: str, checkpoint: Path | None) -> Segmenter:
     return GrabCutSegmenter()
 
 
-def _load_sam(name: str, checkpoint: Path | None) -> Segmenter:
+def _load_sam(name: str, checkpoint: Path | None, threads: int) -> Segmenter:
     path = obtain_checkpoint(CHECKPOINTS[name], checkpoint)
     # After the weights, for torch takes seconds to import, and missing weights should be told at once.
     from sam_backend.segmenters.sam import SamSegmenter
 
-    return SamSegmenter.from_checkpoint(name, path)
+    segmenter = SamSegmenter.from_checkpoint(name, path)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    return segmenter
 
 
 _TORCH = ("torch", "torchvision", "segment_anything")
@@ -96,7 +101,7 @@ def model_info(name: str) -> ModelInfo:
     return _describe(name, _entry(name))
 
 
-def load_segmenter(name: str, checkpoint: Path | None = None) -> Segmenter:
+def load_segmenter(name: str, checkpoint: Path | None = None, *, threads: int = 0) -> Segmenter:
     """Load a model, downloading its checkpoint where that is needed and possible.
 
     Parameters
@@ -104,6 +109,7 @@ def load_segmenter(name: str, checkpoint: Path | None = None) -> Segmenter:
     name : one of the names of `known_models`.
     checkpoint : where its weights are, instead of the places that are looked in by default: a `.pth` for `sam:*`,
         a folder for `nano`; `grabcut` has none.
+    threads : that it computes with, for several processes side by side; 0 for as many as there are cores.
 
     Raises
     ------
@@ -117,7 +123,7 @@ def load_segmenter(name: str, checkpoint: Path | None = None) -> Segmenter:
     entry = _entry(name)
     if missing := _missing(entry):
         raise MissingExtraError(f"{name} needs {' and '.join(missing)}, not installed here; run {TORCH_EXTRA}")
-    return entry.load(name, checkpoint)
+    return entry.load(name, checkpoint, threads)
 
 
 def _entry(name: str) -> _Entry:

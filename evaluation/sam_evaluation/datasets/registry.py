@@ -1,0 +1,127 @@
+"""Names of data sets -> data sets; the only list of the formats there are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sam_evaluation.datasets.bsds500 import Bsds500
+from sam_evaluation.datasets.coco import Coco
+from sam_evaluation.datasets.crackforest import CrackForest
+from sam_evaluation.datasets.dagm import Dagm
+from sam_evaluation.datasets.kolektor import KolektorSdd, KolektorSdd2
+from sam_evaluation.datasets.label_studio import LabelStudio
+from sam_evaluation.datasets.labelme import Labelme
+from sam_evaluation.datasets.lvis import Lvis
+from sam_evaluation.datasets.magnetic_tile import MagneticTile
+from sam_evaluation.datasets.masks import MaskFolder
+from sam_evaluation.datasets.mvtec_ad import MvtecAd
+from sam_evaluation.datasets.mvtec_loco import MvtecLoco
+from sam_evaluation.datasets.neu_seg import NeuSeg
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
+from sam_evaluation.datasets.sample import Card, Dataset
+from sam_evaluation.datasets.severstal import Severstal
+from sam_evaluation.datasets.visa import Visa
+from sam_evaluation.datasets.voc import Voc
+from sam_evaluation.datasets.yolo import Yolo
+from sam_evaluation.errors import EvaluationError
+
+_FORMATS: dict[str, Any] = {
+    each.card.name: each
+    for each in (
+        MaskFolder,
+        MvtecAd,
+        MvtecLoco,
+        Visa,
+        KolektorSdd,
+        KolektorSdd2,
+        MagneticTile,
+        NeuSeg,
+        Severstal,
+        Dagm,
+        CrackForest,
+        Bsds500,
+        Coco,
+        Lvis,
+        Labelme,
+        Voc,
+        Yolo,
+        LabelStudio,
+    )
+}
+
+
+def known_datasets() -> tuple[Card, ...]:
+    """Return the cards of all formats."""
+    return tuple(each.card for each in _FORMATS.values())
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set as a user names it: `format:folder` or `format:folder@split`.
+
+    Attributes
+    ----------
+    format : one of the names of `known_datasets`.
+    folder : where it lies; for some formats a file.
+    split : of the formats that have several; None for the format's own default.
+    """
+
+    format: str
+    folder: Path
+    split: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> DatasetSpec:
+        """Read `format:folder[@split]`.
+
+        Raises
+        ------
+        EvaluationError
+            If the format is unknown or the folder does not exist.
+        """
+        name, colon, where = text.partition(":")
+        if name not in _FORMATS:
+            nearest = get_close_matches(name, _FORMATS, n=1, cutoff=0.4)
+            hint = f"; did you mean {nearest[0]}?" if nearest else "."
+            raise EvaluationError(f"There is no data set format {name!r}; known are {', '.join(_FORMATS)}{hint}")
+        if not colon or not where:
+            raise EvaluationError(f"A data set is format:folder, such as {name}:./images; got {text!r}.")
+        folder, at, split = where.rpartition("@")
+        if not at or Path(where).exists():
+            folder, split = where, ""
+        if not Path(folder).exists():
+            raise EvaluationError(
+                f"The data set's folder {folder} does not exist; expected {_FORMATS[name].card.layout}"
+            )
+        return cls(name, Path(folder), split or None)
+
+    def open(self, rule: ObjectRule = DEFAULT_RULE) -> Dataset:
+        """Return the data set.
+
+        Raises
+        ------
+        EvaluationError
+            If a split is named and the format has none.
+        """
+        made = _FORMATS[self.format]
+        if self.split is None:
+            return made(self.folder, rule)  # type: ignore[no-any-return]
+        if "split" not in made.__dataclass_fields__:
+            raise EvaluationError(f"{self.format} has no splits; leave @{self.split} out.")
+        return made(self.folder, rule, split=self.split)  # type: ignore[no-any-return]
+
+
+def fingerprint(folder: Path, names: list[str]) -> str:
+    """Return eight hex digits that change when samples come, go, or their files change in size.
+
+    Reading every byte of a large data set would take longer than evaluating it.
+    """
+    digest = hashlib.sha256()
+    for name in names:
+        path = folder / name
+        digest.update(f"{name}\0{path.stat().st_size if path.is_file() else ''}\n".encode())
+    return digest.hexdigest()[:8]

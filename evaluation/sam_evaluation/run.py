@@ -1,0 +1,326 @@
+"""Runs an evaluation: models on samples by protocols, in parallel, with parts on disk to go on from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from sam_backend.errors import SamInspectError
+from sam_backend.segmenters import Segmenter
+from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
+from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
+from sam_evaluation.datasets.sample import Dataset
+from sam_evaluation.errors import EvaluationError
+from sam_evaluation.measures import RECALLS, Row, Target, everything_rows, prompted_rows
+from sam_evaluation.models import answers, check_model, load_model
+from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
+
+FORMAT = 1
+"""Of the files of a run; raised when older ones can no longer be read."""
+
+_CHUNK = 4
+_COUNTS = ("object", "annotator", "height", "width", "area", "click", "objects", "proposals")
+_LIBRARIES = ("sam-inspect", "numpy", "scipy", "scikit-image", "opencv-python-headless", "onnxruntime", "torch")
+
+Progress = Callable[[int, int, str], None]
+"""Called with samples done, samples in all, and what is being evaluated."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the numbers, beside models and data.
+
+    Attributes
+    ----------
+    protocols : as a user lists them.
+    seed : of the protocols that draw at random.
+    limit : about this many samples of each data set, evenly spread; None for all.
+    rule : how masks become objects.
+    """
+
+    protocols: str = "box,click,clicks:5,everything"
+    seed: int = 0
+    limit: int | None = None
+    rule: ObjectRule = DEFAULT_RULE
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What an evaluation gave.
+
+    Attributes
+    ----------
+    objects : a row an object, protocol and click; columns as in the reference of `objects.parquet`.
+    images : a row an image, for `everything`.
+    broken : a row a sample that could not be used, with its reason.
+    about : everything needed to repeat it.
+    """
+
+    objects: pd.DataFrame
+    images: pd.DataFrame
+    broken: pd.DataFrame
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Some samples of one data set for one model."""
+
+    model: str
+    checkpoint: Path | None
+    dataset: DatasetSpec
+    names: tuple[str, ...]
+    settings: Settings
+    threads: int
+    part: Path
+
+
+def evaluate(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    *,
+    out: Path,
+    settings: Settings = Settings(),
+    checkpoint: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = lambda done, total, what: None,
+) -> Run:
+    """Evaluate models on data sets, and write `objects.parquet`, `images.parquet`, `broken.csv` and `run.json`.
+
+    Called again with the same arguments, it goes on where it was interrupted.
+
+    Parameters
+    ----------
+    models : names of models or baselines.
+    datasets : `format:folder` or `format:folder@split`.
+    out : folder of the run.
+    settings : what else decides the numbers.
+    checkpoint : weights of the model, where there is one model.
+    jobs : processes.
+    progress : told after every few samples.
+
+    Raises
+    ------
+    SamInspectError
+        If a model or a data set cannot be used at all. Single samples that cannot are in `broken`.
+    """
+    if checkpoint and len(models) != 1:
+        raise EvaluationError(f"A checkpoint belongs to one model; got {len(models)} models. Evaluate them one by one.")
+    for model in models:
+        check_model(model)
+    parse_protocols(settings.protocols)
+    about, plan = _plan(models, [DatasetSpec.parse(text) for text in datasets], out, settings, checkpoint, jobs)
+    out.mkdir(parents=True, exist_ok=True)
+    total = sum(len(job.names) for job in plan)
+    done = sum(len(job.names) for job in plan if job.part.exists())
+    waiting = [job for job in plan if not job.part.exists()]
+    progress(done, total, "")
+    for job in _work(waiting, jobs):
+        done += len(job.names)
+        progress(done, total, f"{job.model} on {job.dataset.format}")
+    run = _gather(plan, about)
+    _write(run, out)
+    return run
+
+
+def _plan(
+    models: Sequence[str],
+    specs: Sequence[DatasetSpec],
+    out: Path,
+    settings: Settings,
+    checkpoint: Path | None,
+    jobs: int,
+) -> tuple[dict[str, Any], list[_Job]]:
+    plan: list[_Job] = []
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "settings": {**asdict(settings), "rule": asdict(settings.rule)},
+        "models": {},
+        "datasets": {},
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+    threads = max((os.cpu_count() or 1) // jobs, 1)
+    names_of = {}
+    for spec in specs:
+        dataset = spec.open(settings.rule)
+        names = list(dataset.names())
+        step = 1 if settings.limit is None else max(1, -(-len(names) // settings.limit))
+        names_of[spec] = names[::step]
+        label = _label(spec, specs)
+        card = dataset.card
+        about["datasets"][label] = {
+            "format": spec.format,
+            "folder": str(spec.folder),
+            "split": spec.split,
+            "title": card.title,
+            "licence": card.licence,
+            "source": card.source,
+            "citation": card.citation,
+            "domain": card.domain,
+            "samples": len(names_of[spec]),
+            "of": len(names),
+            "fingerprint": fingerprint(spec.folder, names),
+        }
+    for model in models:
+        loaded = load_model(model, checkpoint)
+        about["models"][model] = {"version": loaded.version, "checkpoint": str(checkpoint) if checkpoint else None}
+        for spec in specs:
+            label = _label(spec, specs)
+            identity = json.dumps(
+                [about[key] for key in ("format", "settings")] + [about["datasets"][label]["fingerprint"]]
+            )
+            key = hashlib.sha256(f"{loaded.version}\n{label}\n{spec}\n{identity}".encode()).hexdigest()[:16]
+            for start in range(0, len(names_of[spec]), _CHUNK):
+                part = out / "parts" / key / f"{start:06d}.parquet"
+                some = tuple(names_of[spec][start : start + _CHUNK])
+                plan.append(_Job(model, checkpoint, spec, some, settings, threads, part))
+    return about, plan
+
+
+def _label(spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> str:
+    """Return what a data set is called in the tables: its format, with its folder where two share one."""
+    alone = sum(other.format == spec.format for other in specs) == 1
+    return spec.format if alone else f"{spec.format}:{spec.folder.name}" + (f"@{spec.split}" if spec.split else "")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _work(waiting: Sequence[_Job], jobs: int) -> Iterator[_Job]:
+    if jobs == 1:
+        for job in waiting:
+            yield _do(job)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(_do, job) for job in waiting]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@lru_cache(maxsize=1)
+def _model(name: str, checkpoint: Path | None, threads: int) -> Segmenter:
+    cv2.setNumThreads(threads)
+    return load_model(name, checkpoint, threads=threads)
+
+
+@lru_cache(maxsize=4)
+def _dataset(spec: DatasetSpec, rule: ObjectRule) -> Dataset:
+    return spec.open(rule)
+
+
+def _do(job: _Job) -> _Job:
+    """Evaluate the samples of a job and write its part, whole or not at all."""
+    model = _model(job.model, job.checkpoint, job.threads)
+    dataset = _dataset(job.dataset, job.settings.rule)
+    rows = [row for name in job.names for row in _rows(model, dataset, name, job.settings)]
+    job.part.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = job.part.with_suffix(f".{os.getpid()}")
+    pd.DataFrame(rows).to_parquet(unfinished)
+    unfinished.replace(job.part)
+    return job
+
+
+def _rows(model: Segmenter, dataset: Dataset, name: str, settings: Settings) -> Iterator[Row]:
+    """Yield the rows of one sample: of its objects, of the image, or the reason why there are none."""
+    try:
+        sample = dataset.load(name)
+    except SamInspectError as error:
+        yield {"kind": "broken", "sample": name, "reason": str(error)}
+        return
+    embedding = model.encode(sample.image)
+    targets = [Target.of(index, thing) for index, thing in enumerate(sample.objects)]
+    for protocol in parse_protocols(settings.protocols):
+        needs = EVERYTHING if protocol is None else protocol.needs
+        if not answers(model, needs):
+            continue
+        if protocol is None:
+            of_objects, of_image = everything_rows(model, embedding, targets)
+            yield {"kind": "image", "sample": name, **of_image}
+        else:
+            # A sample's draws depend on the seed and its name alone: not on the other samples, models or jobs.
+            digest = hashlib.sha256(f"{protocol.name}\n{name}".encode()).digest()
+            rng = np.random.default_rng([settings.seed, *digest[:8]])
+            of_objects = list(prompted_rows(protocol, model, embedding, targets, rng))
+        yield from ({"kind": "object", "sample": name, **row} for row in of_objects)
+
+
+def _gather(plan: Sequence[_Job], about: dict[str, Any]) -> Run:
+    kinds: dict[str, list[pd.DataFrame]] = {"object": [], "image": [], "broken": []}
+    specs = list(dict.fromkeys(job.dataset for job in plan))
+    for job in plan:
+        part = pd.read_parquet(job.part)
+        part.insert(0, "dataset", _label(job.dataset, specs))
+        part.insert(0, "version", about["models"][job.model]["version"])
+        part.insert(0, "model", job.model)
+        for kind, rows in part.groupby("kind") if len(part) else ():
+            kinds[str(kind)].append(rows.drop(columns="kind").dropna(axis=1, how="all"))
+    tables = {kind: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for kind, parts in kinds.items()}
+    # One file of rows of three kinds has gaps, and gaps have made floats of whole numbers.
+    whole = dict.fromkeys((*_COUNTS, *(f"matched_{threshold:g}" for threshold in RECALLS)), "int64")
+    for kind, table in tables.items():
+        tables[kind] = table.astype({name: whole[name] for name in whole if name in table})
+    return Run(tables["object"], tables["image"], tables["broken"], about)
+
+
+def _write(run: Run, out: Path) -> None:
+    """Write the tables of a run, each whole or not at all; `run.json` last, so that it stands for a whole run."""
+    for name, table in (("objects", run.objects), ("images", run.images)):
+        unfinished = out / f"{name}.unfinished"
+        table.to_parquet(unfinished)
+        unfinished.replace(out / f"{name}.parquet")
+    unfinished = out / "broken.unfinished"
+    run.broken.to_csv(unfinished, index=False)
+    unfinished.replace(out / "broken.csv")
+    unfinished = out / "run.unfinished"
+    unfinished.write_text(json.dumps(run.about, indent=1))
+    unfinished.replace(out / "run.json")
+
+
+def load_run(folder: Path) -> Run:
+    """Read the run in a folder.
+
+    Raises
+    ------
+    EvaluationError
+        If there is none, it is unfinished, or another version of the package wrote it in another format.
+    """
+    try:
+        about = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        raise EvaluationError(f"{folder} holds no finished run: run.json is missing. Make one with evaluate.") from None
+    except ValueError:
+        raise EvaluationError(f"{folder / 'run.json'} is not readable; evaluate again into another folder.") from None
+    if about.get("format") != FORMAT:
+        raise EvaluationError(
+            f"{folder} was written in format {about.get('format')}, this version reads {FORMAT}; evaluate again."
+        )
+    broken = folder / "broken.csv"
+    return Run(
+        pd.read_parquet(folder / "objects.parquet"),
+        pd.read_parquet(folder / "images.parquet"),
+        pd.read_csv(broken) if broken.stat().st_size > 1 else pd.DataFrame(),
+        about,
+    )

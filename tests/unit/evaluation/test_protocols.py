@@ -1,0 +1,106 @@
+"""Simulated annotators: where they click, what they draw, and how they go on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sam_backend.segmenters import Candidates, Embedding
+from sam_evaluation.datasets.sample import Object
+from sam_evaluation.errors import EvaluationError
+from sam_evaluation.protocols import clicks
+from sam_evaluation.protocols.protocol import parse_protocols
+
+
+def square(size: int = 40, low: int = 10, high: int = 21) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[low:high, low:high] = True
+    return mask
+
+
+def test_the_centre_is_the_deepest_pixel_and_the_edge_of_the_image_is_outside() -> None:
+    assert clicks.centre(square()) == (15, 15)
+    assert clicks.centre(square(low=0, high=11)) == (5, 5)
+
+
+def test_a_correction_is_in_the_deepest_error_and_says_what_is_wrong() -> None:
+    truth, mask = square(), square()
+    mask[10:14, 10:21] = False
+    assert clicks.correction(mask, truth, []) == ((11, 11), 1)
+    mask[25:40, 0:15] = True
+    assert clicks.correction(mask, truth, []) == ((7, 32), 0)
+
+
+def test_nothing_is_corrected_twice_or_without_need() -> None:
+    truth = square()
+    assert clicks.correction(truth, truth, []) is None
+    almost = truth.copy()
+    almost[10, 10] = False
+    assert clicks.correction(almost, truth, []) == ((10, 10), 1)
+    assert clicks.correction(almost, truth, [(10, 10)]) is None
+
+
+def test_random_clicks_are_on_the_object_and_spread_clicks_are_deeper() -> None:
+    rng, mask = np.random.default_rng(0), square()
+    anywhere = np.array([clicks.anywhere(rng, mask) for _ in range(300)])
+    spread = np.array([clicks.around_centre(rng, mask) for _ in range(300)])
+    for points in (anywhere, spread):
+        assert mask[points[:, 1], points[:, 0]].all()
+        assert len(np.unique(points, axis=0)) > 10
+    assert np.abs(spread - 15).mean() < 0.6 * np.abs(anywhere - 15).mean()
+
+
+def test_a_jittered_box_moves_as_sam_was_trained_and_stays_in_the_image() -> None:
+    rng, mask = np.random.default_rng(0), square(size=200, low=50, high=150)
+    boxes = np.array([clicks.jittered_box(rng, mask) for _ in range(400)])
+    assert np.abs(boxes - [50, 50, 150, 150]).max() <= 20
+    assert boxes.std(0) == pytest.approx([9.6] * 4, rel=0.15)
+    at_the_edge = np.array([clicks.jittered_box(rng, square(low=0, high=40)) for _ in range(50)])
+    assert at_the_edge.min() >= 0
+    assert at_the_edge.max() <= 40
+
+
+class Half:
+    """Answers with the left half of the image, then with what it was told to add; remembers its prompts."""
+
+    name = version = "half"
+
+    def __init__(self) -> None:
+        self.prompts: list[object] = []
+
+    def encode(self, image: np.ndarray) -> Embedding:
+        return Embedding({}, image.shape[:2])
+
+    def decode(self, embedding, prompts, *, multimask=None):
+        self.prompts += prompts
+        return [self._answer(embedding.size, prompt) for prompt in prompts]
+
+    def _answer(self, size, prompt) -> Candidates:
+        masks = np.zeros((3 if prompt.is_ambiguous else 1, *size), bool)
+        masks[:, :, : 10 + 5 * len(prompt.points)] = True
+        logits = np.full((len(masks), 4, 4), len(prompt.points), np.float32)
+        return Candidates(masks, np.linspace(0.9, 0.1, len(masks), dtype=np.float32), logits)
+
+
+def test_corrected_clicks_feed_the_logits_back_and_stop_when_the_mask_is_perfect() -> None:
+    model, mask = Half(), np.zeros((30, 40), bool)
+    mask[:, :25] = True
+    [protocol] = parse_protocols("clicks:8")
+    embedding = Embedding({}, mask.shape)
+    answers = list(protocol.run(model, embedding, [Object(mask, "a"), Object(~mask, "b")], np.random.default_rng(0)))
+    assert [answer.click for answer in answers if answer.object == 0] == [1, 2, 3]
+    assert [answer.click for answer in answers if answer.object == 1] == list(range(1, 9))
+    first, _, second, *_ = model.prompts
+    assert first.logits is None
+    assert second.logits is not None
+    assert (second.logits == 1).all()
+    assert len(second.points) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("bix", "did you mean box"), ("clicks:0", "1 to 20"), ("clicks:x", "1 to 20"), (",", "at least")],
+)
+def test_an_unknown_protocol_is_told_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(EvaluationError, match=sentence):
+        parse_protocols(text)

@@ -1,0 +1,108 @@
+"""An evaluation from images on disk to rows on disk, with the baselines as models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sam_backend.errors import SamInspectError
+from sam_evaluation import run as runs
+from sam_evaluation.errors import EvaluationError
+from sam_evaluation.run import Settings, evaluate, load_run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    folder = tmp_path / "data"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index in range(6):
+        mask = np.zeros((40, 60), np.uint8)
+        mask[5:15, 5 + index : 20 + index] = 255
+        mask[25:35, 30:50] = 255 * (index > 0)
+        Image.fromarray(60 + mask // 2).save(folder / "images" / f"{index}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{index}.png")
+    return f"masks:{folder}"
+
+
+def test_rows_say_what_was_asked_and_what_came(data: str, tmp_path: Path) -> None:
+    run = evaluate(["boxfill", "felzenszwalb"], [data], out=tmp_path / "run", settings=Settings("box,click"))
+    assert run.objects.groupby(["model", "protocol"]).size().to_dict() == {
+        ("boxfill", "box"): 11,
+        ("felzenszwalb", "click"): 11,
+    }
+    filled = run.objects[run.objects["model"] == "boxfill"]
+    assert (filled[["iou", "dice", "boundary_f", "iou_oracle"]] == 1).all(None)
+    assert (filled["hd95"] == 0).all()
+    assert run.objects["area"].isin([150, 200]).all()
+    again = load_run(tmp_path / "run")
+    pd.testing.assert_frame_equal(again.objects, run.objects)
+    assert again.about["datasets"]["masks"]["samples"] == 6
+    assert again.about["models"]["boxfill"]["version"] == "boxfill-1"
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings("box:jitter")
+    straight = evaluate(["boxfill"], [data], out=tmp_path / "straight", settings=settings)
+    calls: list[object] = []
+    work = runs._do
+
+    def failing(job: object) -> object:
+        calls.append(job)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return work(job)
+
+    monkeypatch.setattr(runs, "_do", failing)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(["boxfill"], [data], out=tmp_path / "run", settings=settings)
+    with pytest.raises(EvaluationError, match="no finished run"):
+        load_run(tmp_path / "run")
+    resumed = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=settings)
+    assert len(calls) == 3  # one done, one interrupted, and that one again
+    pd.testing.assert_frame_equal(resumed.objects, straight.objects)
+
+
+def test_two_jobs_give_the_rows_of_one(data: str, tmp_path: Path) -> None:
+    one, two = (
+        evaluate(["felzenszwalb"], [data], out=tmp_path / str(jobs), settings=Settings("click:random"), jobs=jobs)
+        for jobs in (1, 2)
+    )
+    pd.testing.assert_frame_equal(one.objects, two.objects)
+
+
+def test_a_broken_sample_is_listed_and_the_rest_goes_on(data: str, tmp_path: Path) -> None:
+    (Path(data.partition(":")[2]) / "images" / "3.png").write_bytes(b"no image")
+    run = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box"))
+    assert len(run.objects) == 9
+    assert len(run.broken) == 1
+    assert "not an image" in run.broken["reason"].iloc[0]
+    assert len(load_run(tmp_path / "run").broken) == 1
+
+
+def test_a_limit_takes_samples_from_the_whole_set(data: str, tmp_path: Path) -> None:
+    run = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box", limit=2))
+    assert run.objects["sample"].nunique() == 2
+    assert run.objects["sample"].iloc[-1] > "3"
+
+
+@pytest.mark.parametrize(
+    ("model", "where", "sentence"),
+    [
+        ("boxfil", "", "did you mean boxfill"),
+        ("boxfill", "maks:x", "did you mean masks"),
+        ("boxfill", "masks:/nowhere", "does not exist"),
+    ],
+)
+def test_what_cannot_be_run_is_told_before_anything_is_written(
+    data: str, tmp_path: Path, model: str, where: str, sentence: str
+) -> None:
+    with pytest.raises(SamInspectError, match=sentence):
+        evaluate([model], [where or data], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
