@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
+
+from sam_evaluation.metrics.masks import as_pair
 
 Floats = NDArray[np.float64]
 COCO_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10, dtype=np.float64)
@@ -110,7 +112,7 @@ def average_recall(
     return float((found / objects).mean())
 
 
-def region_overlap(pred: NDArray[np.bool_], gt: NDArray[np.bool_]) -> float:
+def region_overlap(pred: ArrayLike, gt: ArrayLike) -> float:
     """Return the region overlap of all that was predicted: mean over defects of the share of their pixels covered.
 
     Parameters
@@ -127,6 +129,7 @@ def region_overlap(pred: NDArray[np.bool_], gt: NDArray[np.bool_]) -> float:
     ----------
     Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021: the per-region overlap (PRO) at one threshold.
     """
+    pred, gt = as_pair(pred, gt)
     count, labels = cv2.connectedComponents(gt.astype(np.uint8), connectivity=8)
     if count == 1:
         return float("nan")
