@@ -1,0 +1,189 @@
+"""Bounds that a model must keep to be let through, such as `iou.box>=0.7, noc90.clicks<=8, fp.everything<=2`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sam_evaluation import metrics
+from sam_evaluation.bounds import Bound
+from sam_evaluation.errors import EvaluationError
+from sam_evaluation.measures import LIMITS, RECALLS
+from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
+from sam_evaluation.rows import METRICS, RUN, clicks_of, image_rows, judged, last_clicks, object_rows, unknown
+from sam_evaluation.tables import DETECTED, NOC, clicks_needed, image_ratios
+
+CLICKS = "clicks"
+"""Stands for the one `clicks:N` there is."""
+
+_NOC = {f"noc{threshold * 100:.0f}": threshold for threshold in NOC}
+_RECALL = {f"recall{threshold:g}": threshold for threshold in RECALLS}
+_IMAGES = {
+    "precision": f"precision_{DETECTED:g}",
+    "f1": f"f1_{DETECTED:g}",
+    "fp": f"false_positives_{DETECTED:g}",
+    **{f"ar{limit}": f"average_recall_{limit}" for limit in LIMITS},
+    "pro": "region_overlap",
+}
+_ECE = "ece"
+_EVERYTHING = (*_RECALL, *_IMAGES)
+_SHARES = {*(name for name, metric in METRICS.items() if metric.bounded), *_RECALL, *_IMAGES, _ECE} - {"fp"}
+
+KNOWN = (*METRICS, _ECE, *_NOC, *_EVERYTHING)
+"""What can be bound."""
+
+_CONDITION = re.compile(r"\s*([^<>=\s]+)\s*((?:>=|<=|>|<).*)")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A bound of one metric by one protocol.
+
+    Attributes
+    ----------
+    metric : one of `KNOWN`.
+    protocol : by name; "clicks" for the one `clicks:N` there is.
+    bound : that it must keep.
+    """
+
+    metric: str
+    protocol: str
+    bound: Bound
+
+    @property
+    def name(self) -> str:
+        """As a user writes it."""
+        return f"{self.metric}.{self.protocol}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a condition.
+
+    Attributes
+    ----------
+    name : `metric.protocol`.
+    measured : NaN where no object had a value.
+    bound : that it had to keep.
+    met : False for NaN.
+    """
+
+    name: str
+    measured: float
+    bound: Bound
+    met: bool
+
+
+def parse_gate(text: str) -> list[Condition]:
+    """Read conditions, `metric.protocol` with a comparator and a number each, separated by commas.
+
+    Metrics are the columns of `rows.METRICS` (means over objects after the last click; signed errors by their
+    magnitude), `ece` (expected calibration error); by `clicks:N` also `noc80`, `noc85`, `noc90`; by `everything` also
+    `recall0.1`, `recall0.5`, `recall0.75`, `precision`, `f1`, `fp` (false positives an image), `ar10`, `ar100`,
+    `ar1000`, `pro`, as `tables.detection` defines them.
+
+    Raises
+    ------
+    EvaluationError
+        If a condition is written otherwise, or its metric or protocol is unknown or do not belong together.
+
+    Examples
+    --------
+    >>> [(each.name, str(each.bound)) for each in parse_gate("iou.box>=0.7, recall0.5.everything>=0.9")]
+    [('iou.box', '>= 0.7'), ('recall0.5.everything', '>= 0.9')]
+    """
+    found = [_parse(part) for part in text.split(",") if part.strip()]
+    if not found:
+        raise EvaluationError("A gate needs at least one condition, such as iou.box>=0.7.")
+    return found
+
+
+def _parse(text: str) -> Condition:
+    found = _CONDITION.fullmatch(text)
+    metric, dot, protocol = found[1].rpartition(".") if found else ("", "", "")
+    if found is None or not dot:
+        raise EvaluationError(f"A condition is metric.protocol>=number, such as iou.box>=0.7; got {text.strip()!r}.")
+    if metric not in KNOWN:
+        raise unknown("metric", metric, KNOWN)
+    if protocol != CLICKS:
+        parse_protocols(protocol)
+    if metric in _NOC and protocol != CLICKS and clicks_of(protocol) is None:
+        raise EvaluationError(f"{metric} is measured by clicks:N; got {metric}.{protocol}. Write {metric}.clicks.")
+    if metric in _EVERYTHING and protocol != EVERYTHING:
+        raise EvaluationError(
+            f"{metric} is measured by everything; got {metric}.{protocol}. Write {metric}.everything."
+        )
+    return Condition(metric, protocol, Bound.parse(found[2], f"{metric}.{protocol}", share=metric in _SHARES))
+
+
+def evaluate_gate(
+    conditions: Sequence[Condition], rows: pd.DataFrame, images: pd.DataFrame | None = None
+) -> list[Result]:
+    """Measure each condition over all objects of all data sets in the rows together.
+
+    To let no data set hide behind another, evaluate each by itself.
+
+    Parameters
+    ----------
+    conditions : from `parse_gate`.
+    rows : of objects, of one model and version.
+    images : rows of images; `precision`, `f1`, `fp`, `ar*` and `pro` need them.
+
+    Raises
+    ------
+    EvaluationError
+        If a protocol was not run, `clicks` could be several, rows are of several models, or `images` are needed.
+    """
+    found = object_rows(rows)
+    runs = [" ".join(map(str, run)) for run in found[list(RUN)].drop_duplicates().itertuples(index=False)]
+    if len(runs) != 1:
+        raise EvaluationError(f"A gate judges one model; got rows of {', '.join(runs) or 'none'}. Keep those of one.")
+    last = last_clicks(found)
+    results = []
+    for condition in conditions:
+        protocol = _protocol(condition, last["protocol"].unique().tolist(), images)
+        if condition.metric in _IMAGES:
+            measured = _of_images(condition, images)
+        elif condition.metric in _NOC:
+            needed = clicks_needed(found[found["protocol"] == protocol], _NOC[condition.metric])
+            measured = float(needed["clicks"].mean())
+        else:
+            measured = _of_objects(condition.metric, last[last["protocol"] == protocol])
+        results.append(Result(condition.name, measured, condition.bound, bool(condition.bound.holds(measured))))
+    return results
+
+
+def _protocol(condition: Condition, run: list[str], images: pd.DataFrame | None) -> str:
+    if condition.protocol == CLICKS:
+        clicked = [name for name in run if clicks_of(name) is not None]
+        if len(clicked) > 1:
+            raise EvaluationError(f"{condition.name} could be any of {', '.join(clicked)}; name the one that is meant.")
+        if clicked:
+            return clicked[0]
+    # Images without any object leave rows of images alone.
+    elif condition.protocol in run or (condition.metric in _IMAGES and images is not None and len(images)):
+        return condition.protocol
+    raise EvaluationError(
+        f"{condition.name} needs the protocol {condition.protocol}; the rows have {', '.join(run)}. Evaluate with it."
+    )
+
+
+def _of_objects(metric: str, rows: pd.DataFrame) -> float:
+    if metric in _RECALL:
+        return float((rows["iou"] >= _RECALL[metric]).mean())
+    if metric == _ECE:
+        predicted = rows[rows["predicted_iou"].notna()]
+        return metrics.expected_calibration_error(predicted["predicted_iou"], predicted["iou"])
+    return float(pd.Series(judged(rows, METRICS[metric])).mean())
+
+
+def _of_images(condition: Condition, images: pd.DataFrame | None) -> float:
+    if images is None or images.empty:
+        raise EvaluationError(f"{condition.name} needs the rows of images; give images.parquet beside objects.parquet.")
+    names, sums, counts = image_ratios(image_rows(images))
+    column = names.index(_IMAGES[condition.metric])
+    total = float(counts[:, column].sum())
+    return float(sums[:, column].sum()) / total if total else float("nan")

@@ -1,0 +1,291 @@
+"""Rows of objects and images -> tables; every number with a 95 % interval and how many objects and images it is from.
+
+All tables but `calibration` share the columns `model`, `version`, `dataset`; `value` and its interval, `low` to `high`,
+by the cluster bootstrap over images (`sam_evaluation.statistics`); `objects` and `images`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sam_evaluation import metrics, statistics
+from sam_evaluation.measures import LIMITS, RECALLS, TOLERANCES
+from sam_evaluation.metrics import Floats
+from sam_evaluation.protocols.protocol import EVERYTHING
+from sam_evaluation.rows import CELL, OBJECT, RUN, clicks_in, clicks_of, image_rows, last_clicks, object_rows, unknown
+from sam_evaluation.statistics import Estimate
+
+SIZES = ("under 10² px", "10² to 32² px", "32² to 96² px", "96² px and over")
+"""Bins of an object's area; the lower end belongs to a bin."""
+
+_SIZE_ENDS = (10**2, 32**2, 96**2)
+
+SHARES = (0.5, 0.75, 0.9)
+"""IoU from which `summary` counts objects."""
+
+NOC = (0.80, 0.85, 0.90)
+"""IoU that `noc` waits for."""
+
+DETECTED = RECALLS[1]
+"""IoU from which a proposal is no false positive."""
+
+_MEANS = (
+    "iou",
+    "dice",
+    "boundary_f",
+    *(f"boundary_f_{reach}px" for reach in TOLERANCES),
+    "boundary_iou",
+    "hd95",
+    "assd",
+    "iou_oracle",
+)
+_VALUES = ("value", "low", "high", "objects", "images")
+_SUMMARY = (*CELL, "by", "group", "metric", *_VALUES)
+_NOC = (*RUN, "dataset", "protocol", "iou", *_VALUES, "cap", "never")
+_CURVE = (*CELL, *_VALUES)
+_DETECTION = (*RUN, "dataset", "by", "group", "metric", *_VALUES)
+_ERRORS = (*CELL, "ece", "objects")
+_RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "objects")
+
+
+def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0) -> pd.DataFrame:
+    """Return the means of every model, data set and protocol, over all objects and over groups of them.
+
+    Of `clicks:N` both the first and the last click are there.
+
+    Parameters
+    ----------
+    rows : of objects.
+    by : columns to group by beside "size" (`SIZES`) and "size quartile" (of the data set's own objects).
+    seed : of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, version, dataset, protocol, click, by ("all", "label", "size", "size quartile"), group, metric,
+        value, low, high, objects, images. The metrics: means of iou, dice, boundary_f, boundary_f_*px, boundary_iou,
+        hd95, assd and iou_oracle; ambiguity_cost, how much IoU was lost by choosing another than the best candidate;
+        iou_at_least_0.5, _0.75 and _0.9, shares of objects.
+
+    Raises
+    ------
+    EvaluationError
+        If a column is missing, or an object is there twice.
+    """
+    found = _with_sizes(object_rows(rows))
+    kinds = tuple(dict.fromkeys((*by, "size", "size quartile")))
+    for kind in kinds:
+        if kind not in found:
+            raise unknown("column to group by", kind, found.columns)
+    last = last_clicks(found)
+    many = clicks_in(last["protocol"]) > 1
+    first = found[(found["click"] == 1) & found["protocol"].isin(last.loc[many, "protocol"])]
+    table = []
+    for cell, frame in pd.concat([first, last]).groupby(list(CELL)):
+        values, images = _measured(frame), frame["sample"].to_numpy()
+        for kind, group, places in _groups(frame, kinds):
+            estimates = statistics.means(values.iloc[places], images[places], seed)
+            table += [
+                (*cell, kind, group, metric, *_five(estimate))
+                for metric, estimate in zip(values.columns, estimates, strict=True)
+            ]
+    return pd.DataFrame(table, columns=list(_SUMMARY))
+
+
+def noc(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Return NoC, the mean number of clicks until IoU 0.80, 0.85 and 0.90 is reached, of every `clicks:N`.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, version, dataset, protocol, iou, value, low, high, objects, images, cap (N: what an object that
+        never gets there counts as), never (share of these objects). Errors are those of `summary`.
+
+    References
+    ----------
+    Sofiiuk et al., Reviving iterative training with mask guidance for interactive segmentation, ICIP 2022, section 4.
+    """
+    table = []
+    for threshold in NOC:
+        needed = clicks_needed(object_rows(rows), threshold)
+        for cell, frame in needed.groupby([*RUN, "dataset", "protocol"]):
+            estimate = statistics.mean(frame["clicks"], frame["sample"], seed)
+            table.append((*cell, threshold, *_five(estimate), clicks_of(cell[-1]), float(frame["never"].mean())))
+    return _sorted(pd.DataFrame(table, columns=list(_NOC)), len(RUN) + 3)
+
+
+def clicks_needed(rows: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Return a row an object and protocol `clicks:N`: after how many `clicks` its IoU first reached a threshold.
+
+    Where it `never` did, `clicks` is N.
+    """
+    clicked = rows[clicks_in(rows["protocol"]).notna()]
+    keys = [*RUN, *OBJECT, "protocol"]
+    objects = clicked[keys].drop_duplicates(ignore_index=True)
+    first = clicked[clicked["iou"] >= threshold].groupby(keys)["click"].min().rename("clicks").reset_index()
+    found = objects.merge(first, on=keys, how="left")
+    never = found["clicks"].isna()
+    return found.assign(clicks=found["clicks"].fillna(clicks_in(found["protocol"])).astype("int64"), never=never)
+
+
+def clicks_curve(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Return the mean IoU after each click of every `clicks:N`, over the same objects at each click.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, version, dataset, protocol, click, value, low, high, objects, images. An object that no click
+        could better any more keeps its last IoU. Errors are those of `summary`.
+    """
+    found = object_rows(rows)
+    table = []
+    clicked = found[clicks_in(found["protocol"]).notna()]
+    for cell, frame in clicked.groupby([*RUN, "dataset", "protocol"]):
+        clicks = range(1, (clicks_of(cell[-1]) or 0) + 1)
+        each = frame.pivot(index=["sample", "object", "annotator"], columns="click", values="iou")
+        each = each.reindex(columns=clicks).ffill(axis=1)
+        estimates = statistics.means(each, each.index.get_level_values("sample"), seed)
+        table += [(*cell, click, *_five(estimate)) for click, estimate in zip(clicks, estimates, strict=True)]
+    return pd.DataFrame(table, columns=list(_CURVE))
+
+
+def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Return how well objects are found without a prompt.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, version, dataset, by ("all", "label", "size"), group, metric, value, low, high, objects, images.
+        Metrics of objects, overall and in groups, from the pairs that were made at IoU 0.1: recall_0.1, recall_0.5,
+        recall_0.75. Metrics of images, overall: precision_0.5 and f1_0.5, of all images together, from the pairs made
+        at that IoU (so that F1 may belong to a slightly higher recall than recall_0.5); false_positives_0.5, an image;
+        false_positives_without_objects, the same on images without any object; average_recall_10, _100, _1000 and
+        region_overlap, means over images that weigh as many as they hold objects. `objects` and `images` count those
+        that the number is from. Errors are those of `summary`.
+    """
+    found = _with_sizes(object_rows(rows))
+    found = found[found["protocol"] == EVERYTHING]
+    recalls = [f"recall_{threshold:g}" for threshold in RECALLS]
+    table: list[tuple[Any, ...]] = []
+    for cell, frame in found.groupby([*RUN, "dataset"]):
+        values, samples = frame["iou"].to_numpy()[:, None] >= np.array(RECALLS), frame["sample"].to_numpy()
+        for kind, group, places in _groups(frame, ("label", "size")):
+            estimates = statistics.means(values[places], samples[places], seed)
+            table += [
+                (*cell, kind, group, metric, *_five(estimate))
+                for metric, estimate in zip(recalls, estimates, strict=True)
+            ]
+    for cell, frame in image_rows(images).groupby([*RUN, "dataset"]):
+        names, sums, counts = image_ratios(frame)
+        objects = frame["objects"].to_numpy()
+        for column, (metric, estimate) in enumerate(zip(names, statistics.ratios(sums, counts, seed), strict=True)):
+            held = int(objects[counts[:, column] > 0].sum())
+            table.append(
+                (*cell, "all", "all", metric, estimate.value, estimate.low, estimate.high, held, estimate.images)
+            )
+    kinds = {"all": 0, "label": 1, "size": 2}
+    return _sorted(pd.DataFrame(table, columns=list(_DETECTION)), len(RUN) + 2, kinds)
+
+
+def image_ratios(images: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
+    """Return the names of `detection`'s metrics of images, and what to sum for them and to divide by, (I, K) each."""
+    objects, proposals = images["objects"].to_numpy(np.float64), images["proposals"].to_numpy(np.float64)
+    matched = images[f"matched_{DETECTED:g}"].to_numpy(np.float64)
+    ones, empty = np.ones(len(images)), (objects == 0).astype(np.float64)
+    columns = {
+        f"precision_{DETECTED:g}": (matched, proposals),
+        f"f1_{DETECTED:g}": (2 * matched, proposals + objects),
+        f"false_positives_{DETECTED:g}": (proposals - matched, ones),
+        "false_positives_without_objects": (proposals * empty, empty),
+    }
+    for name in (*(f"average_recall_{limit}" for limit in LIMITS), "region_overlap"):
+        value = images[name].to_numpy(np.float64)
+        known = ~np.isnan(value)
+        columns[name] = np.where(known, value, 0) * objects, known * objects
+    sums, counts = (np.column_stack(each) for each in zip(*columns.values(), strict=True))
+    return list(columns), sums, counts
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How far the predicted IoU can be trusted, over objects for which one was predicted, after their last click.
+
+    Of `everything` these are the objects that were found.
+
+    Attributes
+    ----------
+    errors : columns model, version, dataset, protocol, click, ece (expected calibration error), objects.
+    reliability : columns model, version, dataset, protocol, click, bin_low, bin_high, predicted, true (means of IoU),
+        objects; a row for each bin that holds any.
+    """
+
+    errors: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+def calibration(rows: pd.DataFrame, *, bins: int = 10) -> Calibration:
+    """Return the expected calibration error and the reliability curve of every model, data set and protocol.
+
+    Errors are those of `summary`.
+    """
+    last = last_clicks(object_rows(rows))
+    errors, curves = [], []
+    for cell, frame in last[last["predicted_iou"].notna()].groupby(list(CELL)):
+        predicted, true = frame["predicted_iou"], frame["iou"]
+        errors.append((*cell, metrics.expected_calibration_error(predicted, true, bins), len(frame)))
+        curve = metrics.reliability(predicted, true, bins)
+        bounds = zip(curve.edges[:-1], curve.edges[1:], curve.predicted, curve.true, curve.count, strict=True)
+        curves += [(*cell, *bound) for bound in bounds if bound[-1]]
+    return Calibration(pd.DataFrame(errors, columns=list(_ERRORS)), pd.DataFrame(curves, columns=list(_RELIABILITY)))
+
+
+def _measured(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what `summary` takes the means of, (N, K)."""
+    table = rows[list(_MEANS)].assign(ambiguity_cost=rows["iou_oracle"] - rows["iou"])
+    return table.assign(**{f"iou_at_least_{share:g}": (rows["iou"] >= share).astype(float) for share in SHARES})
+
+
+def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns "size" and "size quartile"."""
+    area = rows["area"].to_numpy()
+    bins = np.searchsorted(_SIZE_ENDS, area, side="right")
+    quartiles = pd.Series("", rows.index, dtype=object)
+    for _, frame in rows.groupby("dataset"):
+        # Each object once, however often it was clicked: the bins are the same for all models and protocols.
+        areas = frame.drop_duplicates(list(OBJECT))["area"].to_numpy()
+        ends = np.floor(np.quantile(areas, [0.25, 0.5, 0.75])).astype(int)
+        names = np.array(
+            [
+                f"Q1 (up to {ends[0]} px)",
+                f"Q2 ({ends[0] + 1} to {ends[1]} px)",
+                f"Q3 ({ends[1] + 1} to {ends[2]} px)",
+                f"Q4 (over {ends[2]} px)",
+            ],
+            object,
+        )
+        quartiles[frame.index] = names[np.searchsorted(ends, frame["area"], side="left")]
+    return rows.assign(**{"size": pd.Categorical.from_codes(bins, SIZES, ordered=True), "size quartile": quartiles})
+
+
+def _groups(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, str, NDArray[np.intp]]]:
+    """Yield column, group and the places of its rows, all rows first."""
+    yield "all", "all", np.arange(len(rows))
+    for column in by:
+        for group, places in rows.groupby(column, observed=True, dropna=False).indices.items():
+            yield column, str(group), places
+
+
+def _sorted(table: pd.DataFrame, columns: int, kinds: dict[str, int] | None = None) -> pd.DataFrame:
+    """Sort by the first columns, those that are kinds in their order, and leave what is equal as it came."""
+    order = None if kinds is None else (lambda column: column.map(kinds) if column.name == "by" else column)
+    return table.sort_values(list(table.columns[:columns]), key=order, kind="stable", ignore_index=True)
+
+
+def _five(estimate: Estimate) -> tuple[Any, ...]:
+    return tuple(asdict(estimate).values())
