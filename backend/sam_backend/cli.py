@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sam_backend.errors import MissingExtraError, SamInspectError
 from sam_backend.settings import settings
+from sam_evaluation import commands
 
 app = typer.Typer(
     name="sam-inspect",
@@ -168,6 +169,10 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
     train_and_export(Recipe(steps=steps, scenes=scene_count, seed=seed), scenes, out)
+
+
+for command in (commands.evaluate, commands.compare, commands.gate):
+    app.command(rich_help_panel=commands.PANEL)(command)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ def human_agreement(dataset: Dataset, names: list[str] | None = None) -> pd.Data
     Returns
     -------
     DataFrame
-        Columns sample, annotator, object, area, iou, boundary_f, boundary_iou. Samples that cannot be read are left out.
+        Columns sample, annotator, object, area, iou, boundary_f, boundary_iou; without samples that cannot be read.
     """
     rows = []
     for name in dataset.names() if names is None else names:
