@@ -58,7 +58,8 @@ def clicked(*curves: list[float], count: int, **same: Any) -> pd.DataFrame:
 
 def images(*rows: dict[str, Any], **same: Any) -> pd.DataFrame:
     """Return a row an image, with nothing in it and nothing found."""
-    nothing = dict.fromkeys(("objects", "proposals", "matched_0.1", "matched_0.5", "matched_0.75"), 0)
+    counts = ("objects", "proposals", "matched_0.1", "matched_0.5", "matched_0.75", "pixels_both", "pixels_either")
+    nothing = dict.fromkeys(counts, 0)
     values = dict.fromkeys(
         ("average_recall_10", "average_recall_100", "average_recall_1000", "region_overlap"), float("nan")
     )

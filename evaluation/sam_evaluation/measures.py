@@ -15,6 +15,7 @@ from sam_backend.segmenters.automatic import propose_masks
 from sam_evaluation import metrics
 from sam_evaluation.datasets.sample import Mask, Object
 from sam_evaluation.protocols.protocol import EVERYTHING, Protocol
+from sam_evaluation.rle import encode_mask
 
 Row = dict[str, Any]
 
@@ -106,15 +107,28 @@ def prompted_rows(
             **measured,
             "iou_oracle": max([measured["iou"], *others]),
             "predicted_iou": float(answer.candidates.predicted_iou[chosen]),
+            "rle": encode_mask(masks[chosen]),
         }
 
 
-def everything_rows(segmenter: Segmenter, embedding: Embedding, targets: Sequence[Target]) -> tuple[list[Row], Row]:
-    """Return a row an object and the row of the image, from masks that nobody prompted for.
+@dataclass(frozen=True, eq=False)
+class Proposed:
+    """Masks that nobody prompted for.
 
-    An object's mask is that of the proposal it is paired with (one to one, IoU of `RECALLS[0]` at least), else empty;
-    `iou_oracle` is that of the best proposal, paired or not.
+    Attributes
+    ----------
+    masks : bool (P, H, W).
+    scores : (P,) the better, the surer.
+    predicted_iou : (P,) NaN where none was predicted.
     """
+
+    masks: NDArray[np.bool_]
+    scores: metrics.Floats
+    predicted_iou: metrics.Floats
+
+
+def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
+    """Return what a segmenter proposes for a grid of clicks."""
     proposals = propose_masks(
         segmenter,
         embedding,
@@ -125,27 +139,39 @@ def everything_rows(segmenter: Segmenter, embedding: Embedding, targets: Sequenc
         limit=max(LIMITS),
     )
     none = np.zeros((0, *embedding.size), bool)
-    found = np.stack([proposal.mask for proposal in proposals]) if proposals else none
-    truth = np.stack([target.object.mask for target in targets]) if targets else none
+    masks = np.stack([proposal.mask for proposal in proposals]) if proposals else none
     scores = np.array([proposal.predicted_iou for proposal in proposals])
+    return Proposed(masks, scores, scores)
+
+
+def everything_rows(proposed: Proposed, targets: Sequence[Target]) -> tuple[list[Row], Row]:
+    """Return a row an object and the row of the image, from masks that nobody prompted for.
+
+    An object's mask is that of the proposal it is paired with (one to one, IoU of `RECALLS[0]` at least), else empty;
+    `iou_oracle` is that of the best proposal, paired or not.
+    """
+    found = proposed.masks
+    empty = np.zeros(found.shape[1:], bool)
+    truth = np.stack([target.object.mask for target in targets]) if targets else np.zeros((0, *empty.shape), bool)
     ious = metrics.pairwise_iou(found, truth)
     rows = []
     pairs = metrics.match(ious, RECALLS[0])
     partner = dict(zip(pairs.gt.tolist(), pairs.pred.tolist(), strict=True))
-    empty = np.zeros(embedding.size, bool)
     for index, target in enumerate(targets):
         mine = partner.get(index)
+        mask = empty if mine is None else found[mine]
         rows.append(
             {
                 **target.row(),
                 "protocol": EVERYTHING,
                 "click": 0,
-                **measure(empty if mine is None else found[mine], target),
-                "iou_oracle": float(ious[:, index].max()) if len(proposals) else 0.0,
-                "predicted_iou": float("nan") if mine is None else float(scores[mine]),
+                **measure(mask, target),
+                "iou_oracle": float(ious[:, index].max()) if len(found) else 0.0,
+                "predicted_iou": float("nan") if mine is None else float(proposed.predicted_iou[mine]),
+                "rle": encode_mask(mask),
             }
         )
-    return rows, _image_row(found, truth, ious, scores)
+    return rows, _image_row(found, truth, ious, proposed.scores)
 
 
 def _image_row(found: NDArray[np.bool_], truth: NDArray[np.bool_], ious: metrics.Floats, scores: metrics.Floats) -> Row:
@@ -154,5 +180,8 @@ def _image_row(found: NDArray[np.bool_], truth: NDArray[np.bool_], ious: metrics
         row[f"matched_{threshold:g}"] = len(metrics.match(ious, threshold).pred)
     for limit in LIMITS:
         row[f"average_recall_{limit}"] = metrics.average_recall([ious], [scores], limit)
-    row["region_overlap"] = metrics.region_overlap(np.any(found, 0), np.any(truth, 0))
+    pixels, true = np.any(found, 0), np.any(truth, 0)
+    row["region_overlap"] = metrics.region_overlap(pixels, true)
+    row["pixels_both"] = int(np.count_nonzero(pixels & true))
+    row["pixels_either"] = int(np.count_nonzero(pixels | true))
     return row

@@ -65,7 +65,11 @@ METRICS: dict[str, Metric] = {
 _OBJECTS = (*RUN, *OBJECT, "label", "area", "protocol", "click")
 # A file of rows lacks the columns in which no row has a value.
 _OBJECTS_MAYBE = (*METRICS, "predicted_iou")
-_IMAGES = (*RUN, *IMAGE, "objects", "proposals", *(f"matched_{threshold:g}" for threshold in RECALLS))
+_IMAGES = (
+    *(*RUN, *IMAGE, "objects", "proposals"),
+    *(f"matched_{threshold:g}" for threshold in RECALLS),
+    *("pixels_both", "pixels_either"),
+)
 _IMAGES_MAYBE = (*(f"average_recall_{limit}" for limit in LIMITS), "region_overlap")
 
 

@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
@@ -25,15 +25,19 @@ from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.datasets.sample import Dataset
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.measures import RECALLS, Row, Target, everything_rows, prompted_rows
+from sam_evaluation.measures import RECALLS, Proposed, Row, Target, everything_rows, prompted_rows, propose
 from sam_evaluation.models import answers, check_model, load_model
+from sam_evaluation.predictions import Predictions
 from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
 
-FORMAT = 1
+FORMAT = 2
 """Of the files of a run; raised when older ones can no longer be read."""
 
 _CHUNK = 4
-_COUNTS = ("object", "annotator", "height", "width", "area", "click", "objects", "proposals")
+_COUNTS = (
+    *("object", "annotator", "height", "width", "area", "click"),
+    *("objects", "proposals", "pixels_both", "pixels_either"),
+)
 _LIBRARIES = ("sam-inspect", "numpy", "scipy", "scikit-image", "opencv-python-headless", "onnxruntime", "torch")
 
 Progress = Callable[[int, int, str], None]
@@ -78,10 +82,11 @@ class Run:
 
 @dataclass(frozen=True)
 class _Job:
-    """Some samples of one data set for one model."""
+    """Some samples of one data set for one model: one that answers, or one whose predictions lie in a folder."""
 
     model: str
     checkpoint: Path | None
+    predictions: Predictions | None
     dataset: DatasetSpec
     names: tuple[str, ...]
     settings: Settings
@@ -94,6 +99,7 @@ def evaluate(
     datasets: Sequence[str],
     *,
     out: Path,
+    predictions: Sequence[Predictions] = (),
     settings: Settings = Settings(),
     checkpoint: Path | None = None,
     jobs: int = 1,
@@ -108,6 +114,8 @@ def evaluate(
     models : names of models or baselines.
     datasets : `format:folder` or `format:folder@split`.
     out : folder of the run.
+    predictions : of models that ran elsewhere, for `everything`; with several data sets each folder holds a folder for
+        each, called as the data set is in tables.
     settings : what else decides the numbers.
     checkpoint : weights of the model, where there is one model.
     jobs : processes.
@@ -122,8 +130,16 @@ def evaluate(
         raise EvaluationError(f"A checkpoint belongs to one model; got {len(models)} models. Evaluate them one by one.")
     for model in models:
         check_model(model)
-    parse_protocols(settings.protocols)
-    about, plan = _plan(models, [DatasetSpec.parse(text) for text in datasets], out, settings, checkpoint, jobs)
+    names = [*models, *(each.name for each in predictions)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise EvaluationError(f"{len(twice)} models are called {twice[0]}; name each once, or rename the folder.")
+    if not names:
+        raise EvaluationError("Nothing is to be evaluated; name a model, or a folder of predictions.")
+    if predictions and None not in parse_protocols(settings.protocols):
+        raise EvaluationError(f"Predictions are measured by {EVERYTHING} alone; add it to --protocol.")
+    specs = [DatasetSpec.parse(text) for text in datasets]
+    about, plan = _plan(models, predictions, specs, out, settings, checkpoint, jobs)
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(job.names) for job in plan)
     done = sum(len(job.names) for job in plan if job.part.exists())
@@ -139,6 +155,7 @@ def evaluate(
 
 def _plan(
     models: Sequence[str],
+    predictions: Sequence[Predictions],
     specs: Sequence[DatasetSpec],
     out: Path,
     settings: Settings,
@@ -160,13 +177,15 @@ def _plan(
     for spec in specs:
         dataset = spec.open(settings.rule)
         names = list(dataset.names())
+        for each in predictions:
+            _within(each, spec, specs).matched(names)
         step = 1 if settings.limit is None else max(1, -(-len(names) // settings.limit))
         names_of[spec] = names[::step]
         label = _label(spec, specs)
         card = dataset.card
         about["datasets"][label] = {
             "format": spec.format,
-            "folder": str(spec.folder),
+            "folder": str(spec.folder.resolve()),
             "split": spec.split,
             "title": card.title,
             "licence": card.licence,
@@ -180,16 +199,27 @@ def _plan(
     for model in models:
         loaded = load_model(model, checkpoint)
         about["models"][model] = {"version": loaded.version, "checkpoint": str(checkpoint) if checkpoint else None}
+    theirs = {each.name: each for each in predictions}
+    for name, each in theirs.items():
+        about["models"][name] = {
+            "version": each.version(),
+            "checkpoint": None,
+            "predictions": str(each.folder.resolve()),
+            "threshold": each.threshold,
+            "kind": str(each.kind),
+        }
+    for model, facts in about["models"].items():
         for spec in specs:
             label = _label(spec, specs)
             identity = json.dumps(
                 [about[key] for key in ("format", "settings")] + [about["datasets"][label]["fingerprint"]]
             )
-            key = hashlib.sha256(f"{loaded.version}\n{label}\n{spec}\n{identity}".encode()).hexdigest()[:16]
+            key = hashlib.sha256(f"{facts['version']}\n{label}\n{spec}\n{identity}".encode()).hexdigest()[:16]
             for start in range(0, len(names_of[spec]), _CHUNK):
                 part = out / "parts" / key / f"{start:06d}.parquet"
                 some = tuple(names_of[spec][start : start + _CHUNK])
-                plan.append(_Job(model, checkpoint, spec, some, settings, threads, part))
+                folder = _within(theirs[model], spec, specs) if model in theirs else None
+                plan.append(_Job(model, checkpoint, folder, spec, some, settings, threads, part))
     return about, plan
 
 
@@ -197,6 +227,11 @@ def _label(spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> str:
     """Return what a data set is called in the tables: its format, with its folder where two share one."""
     alone = sum(other.format == spec.format for other in specs) == 1
     return spec.format if alone else f"{spec.format}:{spec.folder.name}" + (f"@{spec.split}" if spec.split else "")
+
+
+def _within(predictions: Predictions, spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> Predictions:
+    """Return the predictions of one of the data sets: images of two may share their names."""
+    return predictions if len(specs) == 1 else replace(predictions, folder=predictions.folder / _label(spec, specs))
 
 
 def _version(name: str) -> str | None:
@@ -231,11 +266,14 @@ def _dataset(spec: DatasetSpec, rule: ObjectRule) -> Dataset:
     return spec.open(rule)
 
 
+@lru_cache(maxsize=4)
+def _matched(predictions: Predictions, spec: DatasetSpec, rule: ObjectRule) -> dict[str, list[Path]]:
+    return predictions.matched(list(_dataset(spec, rule).names()))
+
+
 def _do(job: _Job) -> _Job:
     """Evaluate the samples of a job and write its part, whole or not at all."""
-    model = _model(job.model, job.checkpoint, job.threads)
-    dataset = _dataset(job.dataset, job.settings.rule)
-    rows = [row for name in job.names for row in _rows(model, dataset, name, job.settings)]
+    rows = [row for name in job.names for row in _rows(job, name)]
     job.part.parent.mkdir(parents=True, exist_ok=True)
     unfinished = job.part.with_suffix(f".{os.getpid()}")
     pd.DataFrame(rows).to_parquet(unfinished)
@@ -243,28 +281,43 @@ def _do(job: _Job) -> _Job:
     return job
 
 
-def _rows(model: Segmenter, dataset: Dataset, name: str, settings: Settings) -> Iterator[Row]:
+def _rows(job: _Job, name: str) -> Iterator[Row]:
     """Yield the rows of one sample: of its objects, of the image, or the reason why there are none."""
+    settings, rule, predictions = job.settings, job.settings.rule, job.predictions
+    proposed = None
     try:
-        sample = dataset.load(name)
+        sample = _dataset(job.dataset, rule).load(name)
+        if predictions:
+            files = _matched(predictions, job.dataset, rule)[name]
+            height, width, _ = sample.image.shape
+            proposed = predictions.propose(files, name, (height, width), rule)
     except SamInspectError as error:
         yield {"kind": "broken", "sample": name, "reason": str(error)}
         return
-    embedding = model.encode(sample.image)
     targets = [Target.of(index, thing) for index, thing in enumerate(sample.objects)]
+    if proposed:
+        yield from _everything(name, proposed, targets)
+        return
+    model = _model(job.model, job.checkpoint, job.threads)
+    embedding = model.encode(sample.image)
     for protocol in parse_protocols(settings.protocols):
         needs = EVERYTHING if protocol is None else protocol.needs
         if not answers(model, needs):
             continue
         if protocol is None:
-            of_objects, of_image = everything_rows(model, embedding, targets)
-            yield {"kind": "image", "sample": name, **of_image}
+            yield from _everything(name, propose(model, embedding), targets)
         else:
             # A sample's draws depend on the seed and its name alone: not on the other samples, models or jobs.
             digest = hashlib.sha256(f"{protocol.name}\n{name}".encode()).digest()
             rng = np.random.default_rng([settings.seed, *digest[:8]])
-            of_objects = list(prompted_rows(protocol, model, embedding, targets, rng))
-        yield from ({"kind": "object", "sample": name, **row} for row in of_objects)
+            found = prompted_rows(protocol, model, embedding, targets, rng)
+            yield from ({"kind": "object", "sample": name, **row} for row in found)
+
+
+def _everything(name: str, proposed: Proposed, targets: Sequence[Target]) -> Iterator[Row]:
+    of_objects, of_image = everything_rows(proposed, targets)
+    yield {"kind": "image", "sample": name, **of_image}
+    yield from ({"kind": "object", "sample": name, **row} for row in of_objects)
 
 
 def _gather(plan: Sequence[_Job], about: dict[str, Any]) -> Run:

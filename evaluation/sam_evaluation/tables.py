@@ -50,8 +50,8 @@ _SUMMARY = (*CELL, "by", "group", "metric", *_VALUES)
 _NOC = (*RUN, "dataset", "protocol", "iou", *_VALUES, "cap", "never")
 _CURVE = (*CELL, *_VALUES)
 _DETECTION = (*RUN, "dataset", "by", "group", "metric", *_VALUES)
-_ERRORS = (*CELL, "ece", "objects")
-_RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "objects")
+_ERRORS = (*CELL, "ece", *_VALUES)
+_RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "low", "high", "objects")
 
 
 def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0) -> pd.DataFrame:
@@ -166,7 +166,8 @@ def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.
         recall_0.75. Metrics of images, overall: precision_0.5 and f1_0.5, of all images together, from the pairs made
         at that IoU (so that F1 may belong to a slightly higher recall than recall_0.5); false_positives_0.5, an image;
         false_positives_without_objects, the same on images without any object; average_recall_10, _100, _1000 and
-        region_overlap, means over images that weigh as many as they hold objects. `objects` and `images` count those
+        region_overlap, means over images that weigh as many as they hold objects; pixel_iou, the IoU of all pixels of
+        any proposal with all pixels of any object, over all images together. `objects` and `images` count those
         that the number is from. Errors are those of `summary`.
     """
     found = _with_sizes(object_rows(rows))
@@ -203,6 +204,7 @@ def image_ratios(images: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
         f"f1_{DETECTED:g}": (2 * matched, proposals + objects),
         f"false_positives_{DETECTED:g}": (proposals - matched, ones),
         "false_positives_without_objects": (proposals * empty, empty),
+        "pixel_iou": (images["pixels_both"].to_numpy(np.float64), images["pixels_either"].to_numpy(np.float64)),
     }
     for name in (*(f"average_recall_{limit}" for limit in LIMITS), "region_overlap"):
         value = images[name].to_numpy(np.float64)
@@ -220,28 +222,35 @@ class Calibration:
 
     Attributes
     ----------
-    errors : columns model, version, dataset, protocol, click, ece (expected calibration error), objects.
+    errors : columns model, version, dataset, protocol, click, ece (expected calibration error), value (mean of
+        predicted minus true IoU: above 0 where a model overrates its masks), low, high, objects, images.
     reliability : columns model, version, dataset, protocol, click, bin_low, bin_high, predicted, true (means of IoU),
-        objects; a row for each bin that holds any.
+        low, high (interval of true), objects; a row for each bin that holds any.
     """
 
     errors: pd.DataFrame
     reliability: pd.DataFrame
 
 
-def calibration(rows: pd.DataFrame, *, bins: int = 10) -> Calibration:
+def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> Calibration:
     """Return the expected calibration error and the reliability curve of every model, data set and protocol.
+
+    The error itself has no interval: drawn images scatter more than the images, which moves it up.
 
     Errors are those of `summary`.
     """
     last = last_clicks(object_rows(rows))
     errors, curves = [], []
     for cell, frame in last[last["predicted_iou"].notna()].groupby(list(CELL)):
-        predicted, true = frame["predicted_iou"], frame["iou"]
-        errors.append((*cell, metrics.expected_calibration_error(predicted, true, bins), len(frame)))
+        predicted, true = frame["predicted_iou"].to_numpy(np.float64), frame["iou"].to_numpy(np.float64)
+        ece = metrics.expected_calibration_error(predicted, true, bins)
+        errors.append((*cell, ece, *_five(statistics.mean(predicted - true, frame["sample"], seed))))
         curve = metrics.reliability(predicted, true, bins)
-        bounds = zip(curve.edges[:-1], curve.edges[1:], curve.predicted, curve.true, curve.count, strict=True)
-        curves += [(*cell, *bound) for bound in bounds if bound[-1]]
+        which = np.clip((predicted * bins).astype(int), 0, bins - 1)
+        each = np.where(which[:, None] == np.arange(bins), true[:, None], np.nan)
+        ends = [(estimate.low, estimate.high) for estimate in statistics.means(each, frame["sample"], seed)]
+        bounds = zip(curve.edges[:-1], curve.edges[1:], curve.predicted, curve.true, ends, curve.count, strict=True)
+        curves += [(*cell, *bound, *end, count) for *bound, end, count in bounds if count]
     return Calibration(pd.DataFrame(errors, columns=list(_ERRORS)), pd.DataFrame(curves, columns=list(_RELIABILITY)))
 
 

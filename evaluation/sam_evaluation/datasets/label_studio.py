@@ -55,23 +55,70 @@ class _Ellipse(BaseModel, frozen=True):
     rotation: FiniteFloat | None = None
 
 
-class _Annotation(BaseModel, frozen=True):
+class Annotation(BaseModel, frozen=True):
+    """What a person made of a task.
+
+    Attributes
+    ----------
+    parent_prediction : id of the prediction it was begun with.
+    prediction : a copy of a prediction that the task had when this was saved, mostly of the same; {} without.
+    completed_by : the person's id, or all about that person.
+    lead_time : seconds the page was open; None of what no page made.
+    """
+
     result: list[dict[str, Any]] | None = None
     was_cancelled: bool | None = False
     updated_at: str | None = None
     created_at: str | None = None
     id: int | None = None
+    parent_prediction: int | None = None
+    prediction: dict[str, Any] | None = None
+    completed_by: int | dict[str, Any] | None = None
+    lead_time: FiniteFloat | None = None
 
 
-class _Task(BaseModel, frozen=True):
+class Task(BaseModel, frozen=True):
+    """An image with its annotations, and its predictions, whole or as their ids."""
+
     id: int
     data: dict[str, Any]
-    annotations: list[_Annotation]
+    annotations: list[Annotation]
+    predictions: list[Any] = []
 
-    def newest(self) -> _Annotation | None:
+    def newest(self) -> Annotation | None:
         """Return the annotation changed last of those that were not cancelled (skipped)."""
         kept = [annotation for annotation in self.annotations if not annotation.was_cancelled]
         return max(kept, key=lambda one: (one.updated_at or one.created_at or "", one.id or 0), default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """An outlined region of an annotation or a prediction.
+
+    Attributes
+    ----------
+    id : the same in a prediction and in an annotation that was begun with it; "" where it has none.
+    mask : bool (H, W), maybe all False.
+    label : all its labels, joined by commas, or `UNLABELLED`.
+    """
+
+    id: str
+    mask: Mask
+    label: str
+
+
+def read_tasks(file: Path) -> list[Task]:
+    """Read an export.
+
+    Raises
+    ------
+    EvaluationError
+        If it is not Label Studio's JSON export.
+    """
+    content = read_json(file, EvaluationError)
+    if not isinstance(content, list) or any("annotations" not in task for task in content if isinstance(task, dict)):
+        raise EvaluationError(f"{file} is not a list of tasks with annotations; export it as JSON, not JSON-MIN.")
+    return checked(list[Task], content, str(file), EvaluationError)
 
 
 @dataclass(frozen=True)
@@ -118,16 +165,8 @@ class LabelStudio:
         return annotation_file(self.folder, ("*.json",), self.card.layout)
 
     @cached_property
-    def _tasks(self) -> dict[str, _Task]:
-        content = read_json(self._file, EvaluationError)
-        if not isinstance(content, list) or any(
-            "annotations" not in task for task in content if isinstance(task, dict)
-        ):
-            raise EvaluationError(
-                f"{self._file} is not a list of tasks with annotations; export it as JSON, not JSON-MIN."
-            )
-        tasks = checked(list[_Task], content, str(self._file), EvaluationError)
-        return {_name(task): task for task in tasks if task.newest() is not None}
+    def _tasks(self) -> dict[str, Task]:
+        return {_name(task): task for task in read_tasks(self._file) if task.newest() is not None}
 
     @cached_property
     def _images(self) -> dict[str, list[Path]]:
@@ -137,7 +176,7 @@ class LabelStudio:
             found.setdefault(_stored_name(path.name), []).append(path)
         return found
 
-    def _image_path(self, task: _Task) -> Path:
+    def _image_path(self, task: Task) -> Path:
         candidates = _image_references(task.data)
         if not candidates:
             raise BrokenSampleError(
@@ -211,21 +250,28 @@ def region_label(region: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _instances(result: Sequence[Mapping[str, Any]], size: tuple[int, int], what: str) -> Iterator[tuple[Mask, str]]:
+def regions(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
+    """Yield the regions of a `result` that have an area; errors as of `region_mask`."""
     # A region can have several results of one id: its shape, its label, its choices and texts.
-    regions: dict[object, list[Mapping[str, Any]]] = {}
+    by_id: dict[object, list[Mapping[str, Any]]] = {}
     for index, entry in enumerate(result):
-        regions.setdefault(entry.get("id") or index, []).append(entry)
-    for entries in regions.values():
+        by_id.setdefault(entry.get("id") or index, []).append(entry)
+    for entries in by_id.values():
         mask = next((mask for mask in map(region_mask, entries) if mask is not None), None)
-        if mask is None:
-            continue
-        if mask.shape != size:
+        if mask is not None:
+            label = next((label for label in map(region_label, entries) if label), UNLABELLED)
+            yield Region(str(entries[0].get("id") or ""), mask, label)
+
+
+def _instances(result: Sequence[Mapping[str, Any]], size: tuple[int, int], what: str) -> Iterator[tuple[Mask, str]]:
+    for region in regions(result):
+        if region.mask.shape != size:
+            height, width = region.mask.shape
             raise BrokenSampleError(
-                f"Region {entries[0].get('id', '')} was drawn on an image of {mask.shape[1]} x {mask.shape[0]} pixels, "
-                f"but that of {what} is {size[1]} x {size[0]}; put the image there that was annotated."
+                f"Region {region.id} was drawn on an image of {width} x {height} pixels, but that of {what} is "
+                f"{size[1]} x {size[0]}; put the image there that was annotated."
             )
-        yield mask, next((label for label in map(region_label, entries) if label), UNLABELLED)
+        yield region.mask, region.label
 
 
 def _brush(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
@@ -283,7 +329,7 @@ def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask
     return ellipse_mask((x, y), (radius_x, radius_y), size, drawn.rotation or 0.0)
 
 
-def _name(task: _Task) -> str:
+def _name(task: Task) -> str:
     candidates = _image_references(task.data)
     image = candidates.get("image") or next(iter(candidates.values()), PurePosixPath())
     return f"{task.id}/{image.name}" if image.name else str(task.id)

@@ -1,0 +1,236 @@
+"""What people changed of the predictions that Label Studio showed them: the saving there was, not a simulated one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from sam_evaluation import metrics, statistics
+from sam_evaluation.datasets.json_files import checked
+from sam_evaluation.datasets.label_studio import Annotation, Region, Task, read_tasks, regions
+from sam_evaluation.errors import BrokenSampleError, EvaluationError
+from sam_evaluation.measures import RECALLS
+
+OPENED = "opened with the prediction"
+UNSEEN = "in bulk or by a program"
+SCRATCH = "without the prediction"
+
+UNCHANGED, MOVED, RELABELLED, DELETED, ADDED = "unchanged", "moved", "relabelled", "deleted", "added"
+SHARES = (UNCHANGED, MOVED, RELABELLED, DELETED, ADDED)
+DISTANCES = ("iou", "dice", "boundary_f", "hd95", "assd")
+GROUPS = ("label", "model_version", "annotator", "start")
+
+_TASK = ("task", "annotator", "model_version", "start", "lead_time")
+_ROW = (*_TASK, "region", "label", "accepted_label", "matched", "outcome", *DISTANCES, "area", "accepted_area")
+_SUMMARY = ("by", "group", "metric", "value", "low", "high", "objects", "images")
+_HOW = (
+    'export the predictions, too: POST {"serialization_options": {"predictions": {"only_id": false}}} to '
+    "/api/projects/<id>/exports/ and download that export as JSON"
+)
+
+
+class _Prediction(BaseModel, frozen=True):
+    id: int | None = None
+    result: list[dict[str, Any]] | None = None
+    model_version: str | None = None
+    created_at: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Accepted:
+    """What an export says.
+
+    Attributes
+    ----------
+    regions : a row a region that was predicted, accepted, or both. Columns task, annotator, model_version, start
+        (`OPENED`, `UNSEEN` or `SCRATCH`), lead_time (seconds), region (id), label (the predicted one; of an added
+        region the accepted one), accepted_label ("" if deleted), matched ("id", "overlap", or "" of one side alone),
+        outcome, iou, dice, boundary_f, hd95, assd (pixels; NaN of one side alone), area, accepted_area (pixels).
+    tasks : a row a task that could be used, with the columns of `regions` up to lead_time.
+    broken : a row a task that could not, with its reason.
+    """
+
+    regions: pd.DataFrame
+    tasks: pd.DataFrame
+    broken: pd.DataFrame
+
+
+def read_accepted(file: Path) -> Accepted:
+    """Compare the newest annotation of each task with the prediction it was begun with.
+
+    A predicted region is the accepted one of the same id, or else the one that overlaps it, one to one with the
+    greatest sum of IoU and at least `RECALLS[0]` each. It is unchanged if all pixels and the label are the same,
+    relabelled if all pixels are, moved if any pixel differs, and deleted if there is none; what no region was
+    predicted for is added.
+
+    Of an annotation that was not begun with a prediction, the prediction with most of its regions' ids is taken, or
+    the newest.
+
+    Parameters
+    ----------
+    file : Label Studio's JSON export.
+
+    Raises
+    ------
+    EvaluationError
+        If it is none, or no task has both an annotation and a prediction that is there.
+    """
+    rows: list[dict[str, Any]] = []
+    used: list[dict[str, Any]] = []
+    broken: list[dict[str, Any]] = []
+    for task in read_tasks(file):
+        annotation = task.newest()
+        if annotation is None:
+            continue
+        try:
+            prediction, start = _begun_with(task, annotation)
+            about = dict(
+                zip(_TASK, (task.id, _person(annotation), _model(prediction), start, annotation.lead_time), strict=True)
+            )
+            found = [{**about, **row} for row in _compared(prediction.result or [], annotation.result or [])]
+        except BrokenSampleError as error:
+            broken.append({"task": task.id, "reason": str(error)})
+            continue
+        used.append(about)
+        rows += found
+    if not used:
+        reason = broken[0]["reason"] if broken else "It holds no task with an annotation that is not cancelled."
+        raise EvaluationError(f"{file} cannot tell what was accepted. {reason}")
+    return Accepted(
+        pd.DataFrame(rows, columns=list(_ROW)).astype(dict.fromkeys(("lead_time", *DISTANCES), float)),
+        pd.DataFrame(used, columns=list(_TASK)).astype({"lead_time": float}),
+        pd.DataFrame(broken, columns=["task", "reason"]),
+    )
+
+
+def summary(accepted: Accepted, *, seed: int = 0) -> pd.DataFrame:
+    """Return shares and means over all regions and by class, model version, annotator, and how annotations were begun.
+
+    Only those `OPENED` count, except in the groups of "start": of what nobody was shown, nobody accepted anything.
+
+    Returns
+    -------
+    DataFrame
+        Columns by ("all" or one of `GROUPS`), group, metric, value, low, high (95 % interval of the bootstrap over
+        images), objects (regions), images. The metrics: unchanged, moved, relabelled and deleted, shares of the
+        predicted regions, which add up to 1; added, the share of accepted regions that nobody had predicted; iou,
+        dice, boundary_f, hd95 and assd, means over the regions that were kept, changed or not; seconds, an image (whose
+        objects are images). What nothing is known of is not there.
+    """
+    rows, tasks = accepted.regions, accepted.tasks
+    predicted, kept = rows["outcome"] != ADDED, rows["outcome"] != DELETED
+    values = rows[list(DISTANCES)].copy()
+    for place, outcome in enumerate(SHARES):
+        counted = kept if outcome == ADDED else predicted
+        values.insert(place, outcome, (rows["outcome"] == outcome).where(counted).astype(float))
+    seconds = tasks[["lead_time"]].rename(columns={"lead_time": "seconds"})
+    table: list[tuple[Any, ...]] = []
+    for by in ("all", *GROUPS):
+        for names, frame in ((values, rows), (seconds, tasks)):
+            if by != "all" and by not in frame:
+                continue
+            some = frame if by == "start" else frame[frame["start"] == OPENED]
+            groups = some.groupby(by).groups if by != "all" else {"all": some.index}
+            for group, places in groups.items():
+                estimates = statistics.means(names.loc[places], frame.loc[places, "task"], seed)
+                table += [
+                    (by, str(group), metric, *asdict(estimate).values())
+                    for metric, estimate in zip(names.columns, estimates, strict=True)
+                    if estimate.objects
+                ]
+    return pd.DataFrame(table, columns=list(_SUMMARY))
+
+
+def _begun_with(task: Task, annotation: Annotation) -> tuple[_Prediction, str]:
+    """Return the prediction to compare an annotation with, and how the annotation was begun."""
+    there = [one for one in (*task.predictions, annotation.prediction) if isinstance(one, dict) and "result" in one]
+    found = [checked(_Prediction, one, f"A prediction of task {task.id}") for one in there]
+    parent = annotation.parent_prediction
+    if not found and parent is None and not task.predictions:
+        raise BrokenSampleError(f"Task {task.id} holds no prediction, so nothing of it could be accepted.")
+    ids = {region.get("id") for region in annotation.result or []} - {None}
+
+    def shared(prediction: _Prediction) -> int:
+        return len(ids & {region.get("id") for region in prediction.result or []})
+
+    chosen = next((one for one in found if parent is not None and one.id == parent), None)
+    if chosen is None:
+        chosen = max(found, key=lambda one: (shared(one), one.created_at or ""), default=None)
+        if chosen is None or (parent is not None and not shared(chosen)):
+            raise BrokenSampleError(f"Task {task.id} holds the prediction it was begun with by its id only; {_HOW}.")
+    if parent is None and not shared(chosen):
+        return chosen, SCRATCH
+    # What was opened in the page has a time; Label Studio's own action on many tasks leaves none.
+    return chosen, UNSEEN if annotation.lead_time is None else OPENED
+
+
+def _model(prediction: _Prediction) -> str:
+    return prediction.model_version or "unknown"
+
+
+def _person(annotation: Annotation) -> str:
+    person = annotation.completed_by
+    if isinstance(person, dict):
+        return str(person.get("email") or person.get("id") or "unknown")
+    return "unknown" if person is None else str(person)
+
+
+def _compared(predicted: Sequence[dict[str, Any]], accepted: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a row a region of a prediction's and an annotation's `result`."""
+    mine, theirs = ([region for region in regions(result) if region.mask.any()] for result in (predicted, accepted))
+    sizes = {region.mask.shape for region in (*mine, *theirs)}
+    if len(sizes) > 1:
+        came = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
+        raise BrokenSampleError(f"Its regions were drawn on images of {came} pixels; all must be of one size.")
+    pairs = _paired(mine, theirs)
+    partners = {index: (partner, how) for index, partner, how in pairs}
+    for index, region in enumerate(mine):
+        partner, how = partners.get(index, (None, ""))
+        yield _row(region, None if partner is None else theirs[partner], how)
+    taken = {partner for _, partner, _ in pairs}
+    yield from (_row(None, region, "") for index, region in enumerate(theirs) if index not in taken)
+
+
+def _paired(mine: Sequence[Region], theirs: Sequence[Region]) -> list[tuple[int, int, str]]:
+    """Return pairs of indices, and how each was found."""
+    places = {region.id: index for index, region in enumerate(theirs) if region.id}
+    pairs = [(index, places[region.id], "id") for index, region in enumerate(mine) if region.id in places]
+    free = [
+        [index for index in range(len(side)) if index not in {pair[which] for pair in pairs}]
+        for which, side in enumerate((mine, theirs))
+    ]
+    if all(free):
+        masks = [
+            np.stack([side[index].mask for index in some]) for side, some in zip((mine, theirs), free, strict=True)
+        ]
+        found = metrics.match(metrics.pairwise_iou(*masks), RECALLS[0])
+        pairs += [
+            (free[0][a], free[1][b], "overlap") for a, b in zip(found.pred.tolist(), found.gt.tolist(), strict=True)
+        ]
+    return pairs
+
+
+def _row(predicted: Region | None, accepted: Region | None, how: str) -> dict[str, Any]:
+    either = predicted or accepted
+    assert either is not None
+    row: dict[str, Any] = {
+        "region": either.id,
+        "label": either.label,
+        "accepted_label": accepted.label if accepted else "",
+        "matched": how,
+        "outcome": ADDED if accepted else DELETED,
+        "area": int(np.count_nonzero(predicted.mask)) if predicted else 0,
+        "accepted_area": int(np.count_nonzero(accepted.mask)) if accepted else 0,
+        **dict.fromkeys(DISTANCES, float("nan")),
+    }
+    if predicted and accepted:
+        row.update({name: getattr(metrics, name)(predicted.mask, accepted.mask) for name in DISTANCES})
+        same = UNCHANGED if predicted.label == accepted.label else RELABELLED
+        row["outcome"] = same if np.array_equal(predicted.mask, accepted.mask) else MOVED
+    return row
