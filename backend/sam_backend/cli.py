@@ -171,7 +171,7 @@ def train(
     train_and_export(Recipe(steps=steps, scenes=scene_count, seed=seed), scenes, out)
 
 
-for command in (commands.evaluate, commands.compare, commands.gate):
+for command in (commands.evaluate, commands.report, commands.compare, commands.gate):
     app.command(rich_help_panel=commands.PANEL)(command)
 
 

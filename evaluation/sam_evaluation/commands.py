@@ -1,4 +1,4 @@
-"""The commands `evaluate`, `compare` and `gate`: they translate options and print tables; the work is elsewhere."""
+"""The commands `evaluate`, `report`, `compare` and `gate`: they only translate; the work is elsewhere."""
 
 from __future__ import annotations
 
@@ -8,25 +8,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sam_evaluation.requirements import Requirements
+    from sam_evaluation.run import Run
 
 PANEL = "Evaluation"
 
 
 def evaluate(
-    model: Annotated[
-        list[str],
-        typer.Option(help="A model, or a baseline: boxfill, felzenszwalb, grabcut. May be given several times."),
-    ],
-    data: Annotated[
-        list[str],
-        typer.Option(help="A data set as format:folder, or format:folder@split. May be given several times."),
-    ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model, or a baseline: boxfill, felzenszwalb, grabcut. May be given several times."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="A data set as format:folder, or format:folder@split. May be given several times."),
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of masks or probability maps of any model, named as the images; several times."),
+    ] = None,
+    predictions_are: Annotated[
+        str, typer.Option(help="What whole numbers in these files are: auto (masks only), labels, probabilities.")
+    ] = "auto",
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability from which a pixel is in a mask.")] = 0.5,
+    label_studio_export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Label Studio's JSON export with predictions: measures what people changed of them. Only --out and "
+            "--seed go with it."
+        ),
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -37,6 +56,9 @@ def evaluate(
     jobs: Annotated[int, typer.Option(min=1, help="Processes; the cores are shared among them.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images of each data set.")] = None,
     seed: Annotated[int, typer.Option(help="Of the protocols that draw at random.")] = 0,
+    requirements: Annotated[
+        Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
+    ] = None,
     min_area: Annotated[int, typer.Option(min=1, help="Smaller objects, in pixels, are left out.")] = 20,
     connectivity: Annotated[
         int, typer.Option(help="8 or 4 neighbours join pixels of a mask into one object; 0 keeps a class whole.")
@@ -46,33 +68,48 @@ def evaluate(
 
     A simulated annotator shows each object to the model: by its box, by a
     click in its centre, by corrected clicks, or not at all (everything).
-    Each answer is measured against the object's mask; the rows go to
-    objects.parquet in the folder of the run.
+    Each answer is measured against the object's mask. The folder of the run
+    gets report.html, report.md, summary.csv, figures, and objects.parquet with
+    a row an object.
 
     Example: sam-inspect evaluate --model nano --model boxfill
              --data magnetic_tile:./magnetic_tile --out runs/tile
+
+    What others made is judged, too: the predictions of any model in a folder,
+    or what people changed of the predictions in Label Studio.
+
+    Example: sam-inspect evaluate --predictions ./unet
+             --data magnetic_tile:./magnetic_tile --out runs/unet
+    Example: sam-inspect evaluate --label-studio-export export.json
+             --out runs/accepted
     """
-    from sam_evaluation.datasets.objects import ObjectRule
     from sam_evaluation.errors import EvaluationError
+
+    if label_studio_export:
+        if model or data or predictions:
+            raise EvaluationError("--label-studio-export brings predictions along; give only --out and --seed with it.")
+        _accepted(label_studio_export, out, seed)
+        return
+    if not data:
+        raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
+    from sam_evaluation.datasets.objects import ObjectRule
+    from sam_evaluation.predictions import Kind, Predictions
     from sam_evaluation.run import Settings
     from sam_evaluation.run import evaluate as run
-    from sam_evaluation.tables import summary
 
     if connectivity not in (0, 4, 8):
         raise EvaluationError(f"--connectivity is 8, 4 or 0; got {connectivity}.")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    if predictions_are not in tuple(Kind):
+        raise EvaluationError(f"--predictions-are is {', '.join(Kind)}; got {predictions_are!r}.")
+    theirs = [Predictions(folder, threshold, Kind(predictions_are)) for folder in predictions or []]
+    needed = _read(requirements)
+    with _bar() as bar:
         task = bar.add_task("Opening", total=None)
         result = run(
-            model,
+            model or [],
             data,
             out=out,
+            predictions=theirs,
             settings=Settings(protocol, seed, limit, ObjectRule(connectivity, min_area)),
             checkpoint=checkpoint,
             jobs=jobs,
@@ -80,25 +117,86 @@ def evaluate(
                 task, completed=done, total=total, description=what or "images"
             ),
         )
+    _report(result, out, needed)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    requirements: Annotated[
+        Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
+    ] = None,
+) -> None:
+    """Make the report of a run again, without running any model.
+
+    Example: sam-inspect report runs/tile --requirements line.toml
+    """
+    from sam_evaluation.run import load_run
+
+    _report(load_run(run), run, _read(requirements))
+
+
+def _read(requirements: Path | None) -> Requirements | None:
+    from sam_evaluation.requirements import read_requirements
+
+    return read_requirements(requirements) if requirements else None
+
+
+def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
+    """Write the report of a run, and print what is most important of it."""
+    from sam_evaluation.report.people import people
+    from sam_evaluation.report.write import write_report
+    from sam_evaluation.tables import summary
+
+    with _bar() as bar:
+        task = bar.add_task("Report", total=None)
+
+        def progress(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"Report: {what}")
+
+        human = people(run, out, progress)
+        page = write_report(run, out, requirements=requirements, human=human, progress=progress)
     console = Console()
-    console.print(_means(summary(result.objects, by=())))
-    if len(result.broken):
-        console.print(f"{len(result.broken)} images could not be used:")
-        for row in result.broken.to_dict("records"):
-            console.print(f"  {row['sample']}: {row['reason']}", highlight=False, markup=False)
-    console.print(f"The rows are in {out / 'objects.parquet'}", highlight=False)
+    if len(run.objects):
+        console.print(_means(summary(run.objects, by=())))
+    if len(run.broken):
+        broken = run.broken.drop_duplicates(["dataset", "sample"])
+        console.print(f"{len(broken)} images could not be used:")
+        for row in broken.to_dict("records"):
+            console.print(f"  {row['sample']}: {row['reason']}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"The report is {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _accepted(export: Path, out: Path, seed: int) -> None:
+    from sam_evaluation.accepted import read_accepted
+    from sam_evaluation.report.accepted import write_accepted
+    from sam_evaluation.report.numbers import count
+
+    accepted = read_accepted(export)
+    console = Console()
+    for sentence in write_accepted(accepted, export, out, seed=seed).lead:
+        console.print(sentence, highlight=False, markup=False)
+    if len(accepted.broken):
+        console.print(f"{count(len(accepted.broken), 'task')} could not be used:", highlight=False)
+        for row in accepted.broken.to_dict("records"):
+            console.print(f"  {row['reason']}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"The report is {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _bar() -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
 
 
 def _means(means: pd.DataFrame) -> Table:
     """Return a line a model, data set and protocol, over all objects."""
-    metrics = ("iou", "iou_oracle", "boundary_f")
-    cells = ["model", "dataset", "protocol", "click"]
-    table = Table(*cells, *metrics, "objects")
-    chosen = means[(means["by"] == "all") & means["metric"].isin(metrics)]
-    for names, rows in chosen.groupby(cells, sort=False):
+    from sam_evaluation.report.numbers import estimate, number
+
+    table = Table("model", "data set", "protocol", "click", "objects", Column("IoU", no_wrap=True), "boundary F")
+    chosen = means[(means["by"] == "all") & means["metric"].isin(["iou", "boundary_f"])]
+    for names, rows in chosen.groupby(["model", "dataset", "protocol", "click"], sort=False):
         of = {row["metric"]: row for row in rows.to_dict("records")}
-        values = (f"{of[name]['value']:.3f} ({of[name]['low']:.3f} to {of[name]['high']:.3f})" for name in metrics)
-        table.add_row(*(str(name) for name in names), *values, str(of["iou"]["objects"]))
+        values = (str(of["iou"]["objects"]), estimate(of["iou"]), number(of["boundary_f"]["value"]))
+        table.add_row(*(escape(str(name)) for name in (*names, *values)))
     return table
 
 

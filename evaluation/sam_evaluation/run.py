@@ -225,8 +225,11 @@ def _plan(
 
 def _label(spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> str:
     """Return what a data set is called in the tables: its format, with its folder where two share one."""
-    alone = sum(other.format == spec.format for other in specs) == 1
-    return spec.format if alone else f"{spec.format}:{spec.folder.name}" + (f"@{spec.split}" if spec.split else "")
+    same = [other for other in specs if other.format == spec.format]
+    if len(same) == 1:
+        return spec.format
+    alone = sum((other.folder.name, other.split) == (spec.folder.name, spec.split) for other in same) == 1
+    return f"{spec.format}:{spec.folder.name if alone else spec.folder}" + (f"@{spec.split}" if spec.split else "")
 
 
 def _within(predictions: Predictions, spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> Predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,13 @@ def test_a_broken_sample_is_listed_and_the_rest_goes_on(data: str, tmp_path: Pat
     assert len(run.broken) == 1
     assert "not an image" in run.broken["reason"].iloc[0]
     assert len(load_run(tmp_path / "run").broken) == 1
+
+
+def test_data_sets_in_folders_of_one_name_are_told_apart(data: str, tmp_path: Path) -> None:
+    folder = Path(data.partition(":")[2])
+    other = shutil.copytree(folder, tmp_path / "other" / "data")
+    run = evaluate(["boxfill"], [data, f"masks:{other}"], out=tmp_path / "run", settings=Settings("box"))
+    assert run.objects.groupby("dataset").size().to_dict() == {f"masks:{folder}": 11, f"masks:{other}": 11}
 
 
 def test_a_limit_takes_samples_from_the_whole_set(data: str, tmp_path: Path) -> None:

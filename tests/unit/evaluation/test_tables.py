@@ -262,6 +262,12 @@ class TestCalibration:
         assert curve["true"].tolist() == pytest.approx([0.5, 0.7])
         assert curve["objects"].tolist() == [1, 2]
 
+    def test_overrating_and_the_curve_have_intervals_over_images(self) -> None:
+        rows = objects({"predicted_iou": 0.75, "iou": 0.45}, {"predicted_iou": 0.75, "iou": 0.65})
+        found = calibration(rows)
+        assert found.errors[["value", "low", "high"]].iloc[0].tolist() == pytest.approx([0.2, 0.1, 0.3])
+        assert found.reliability[["true", "low", "high"]].iloc[0].tolist() == pytest.approx([0.55, 0.45, 0.65])
+
     def test_objects_without_a_prediction_are_left_out(self) -> None:
         rows = objects({"predicted_iou": 0.9, "iou": 0.9}, {"predicted_iou": np.nan, "iou": 0.0}, protocol="everything")
         assert calibration(rows).errors[["ece", "objects"]].iloc[0].tolist() == pytest.approx([0, 1])

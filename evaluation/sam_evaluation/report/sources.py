@@ -1,0 +1,31 @@
+"""The data sets that a run was made on, opened again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sam_evaluation.datasets.objects import ObjectRule
+from sam_evaluation.datasets.registry import DatasetSpec
+from sam_evaluation.datasets.sample import Dataset
+from sam_evaluation.errors import EvaluationError
+
+
+def object_rule(about: dict[str, Any]) -> ObjectRule:
+    """Return the rule by which masks became the objects of a run; `about` is what `run.json` holds."""
+    return ObjectRule(**about["settings"]["rule"])
+
+
+def open_dataset(about: dict[str, Any], name: str) -> Dataset:
+    """Return a data set of a run by its name in the tables.
+
+    Raises
+    ------
+    EvaluationError
+        If it is no longer where it was.
+    """
+    card = about["datasets"][name]
+    folder = Path(card["folder"])
+    if not folder.exists():
+        raise EvaluationError(f"The images of {name} are no longer in {folder}; put them back and run report again.")
+    return DatasetSpec(card["format"], folder, card["split"]).open(object_rule(about))

@@ -1,0 +1,105 @@
+"""Writes the report of a run: `summary.csv`, `report.html`, `report.md`, and `figures/`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from sam_evaluation.protocols.protocol import EVERYTHING
+from sam_evaluation.report.figures import charts
+from sam_evaluation.report.findings import Findings
+from sam_evaluation.report.gallery import Gallery, gallery
+from sam_evaluation.report.page import Content, Drawn, render, slug
+from sam_evaluation.report.sheets import sheets
+from sam_evaluation.report.sources import object_rule
+from sam_evaluation.report.words import words
+from sam_evaluation.requirements import Requirements
+from sam_evaluation.run import Progress, Run
+
+
+def write_report(
+    run: Run,
+    out: Path,
+    *,
+    requirements: Requirements | None = None,
+    human: pd.DataFrame | None = None,
+    progress: Progress = lambda done, total, what: None,
+) -> Path:
+    """Write the report of a run; an older one in the folder is replaced.
+
+    Parameters
+    ----------
+    run : any, empty ones included; the images of its gallery are read from its data sets.
+    out : folder, mostly that of the run.
+    requirements : of a line; without, there is no table about them.
+    human : as `sam_evaluation.report.people` returns it; without, there is no table about people.
+    progress : told before each part.
+
+    Returns
+    -------
+    Path
+        Of `report.html`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    steps = 2 + 2 * len(run.about["datasets"])
+    progress(0, steps, "tables")
+    found = Findings.of(run, requirements=requirements, human=human)
+    figures: list[Drawn] = []
+    galleries: list[Gallery] = []
+    for place, dataset in enumerate(found.datasets, start=1):
+        progress(2 * place - 1, steps, f"figures of {dataset}")
+        stem = f"{place}-{slug(dataset)}"
+        figures += [Drawn(dataset, chart, f"{stem}-{chart.kind}.png", chart.png()) for chart in charts(found, dataset)]
+        progress(2 * place, steps, f"cases of {dataset}")
+        cases = gallery(found, dataset, stem)
+        galleries += [cases] if cases else []
+    progress(steps - 1, steps, "pages")
+    content = Content(found, words(found), list(sheets(found)), figures, galleries)
+    _figures(content, out / "figures")
+    write_text(out / "summary.csv", summary(found).to_csv(index=False))
+    write_text(out / "report.md", render(content, "report.md.j2"))
+    write_text(out / "report.html", render(content, "report.html.j2"))
+    progress(steps, steps, "report")
+    return out / "report.html"
+
+
+def summary(found: Findings) -> pd.DataFrame:
+    """Return every mean of the report in one long table, each row with all that it was made with."""
+    about = found.about
+    noc = found.noc.assign(metric=[f"noc_{iou:.2f}" for iou in found.noc["iou"]], click=found.noc["cap"])
+    never = noc.assign(
+        metric=[f"never_{iou:.2f}" for iou in found.noc["iou"]], value=noc["never"], low=float("nan"), high=float("nan")
+    )
+    detected = found.detection.assign(protocol=EVERYTHING, click=0)
+    parts = [found.summary, noc.assign(by="all", group="all"), never.assign(by="all", group="all"), detected]
+    columns = list(found.summary.columns)
+    table = pd.concat([part[columns] for part in parts if len(part)] or [found.summary], ignore_index=True)
+    prints = table["dataset"].map({name: card["fingerprint"] for name, card in about["datasets"].items()})
+    table.insert(columns.index("dataset") + 1, "dataset_hash", prints)
+    return table.assign(seed=about["settings"]["seed"], object_rule=str(object_rule(about)))
+
+
+def _figures(content: Content, folder: Path) -> None:
+    """Write all pictures to a new folder, which then takes the place of the old one."""
+    fresh, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{kind}") for kind in ("unfinished", "old"))
+    fresh.mkdir()
+    for figure in content.figures:
+        (fresh / figure.file).write_bytes(figure.png)
+    for cases in content.galleries:
+        for case in cases.cases:
+            Image.fromarray(case.strip()).save(fresh / case.file)
+    if folder.exists():
+        folder.replace(old)
+    fresh.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
