@@ -141,6 +141,9 @@ def _sentences(found: Findings, dataset: str, model: str) -> Iterator[str]:
         if protocol != EVERYTHING:
             yield _quality(found, dataset, model, protocol)
     for row in _where(found.noc, dataset=dataset, model=model, iou=_WAITED):
+        if row["never"] == 1:
+            yield f"Within {row['cap']} clicks, no object reaches IoU {_WAITED:.2f}."
+            continue
         others = f", where the others count as {row['cap']}" if row["never"] else ""
         yield (
             f"Within {row['cap']} clicks, {number(1 - row['never'], PERCENT)} of the objects reach IoU {_WAITED:.2f}: "

@@ -47,6 +47,7 @@ def test_clicks_tell_who_never_gets_there() -> None:
     text = told(Findings.of(run_of(rows)))
     assert "Within 2 clicks, 50 % of the objects reach IoU 0.85: 1.8 [" in text
     assert "where the others count as 2" in text
+    assert "Within 2 clicks, no object reaches IoU 0.85." in told(Findings.of(run_of(clicked([0.2, 0.3], count=2))))
 
 
 def test_detection_tells_recall_and_false_positives() -> None:
