@@ -206,9 +206,7 @@ def _paired(mine: Sequence[Region], theirs: Sequence[Region]) -> list[tuple[int,
         for which, side in enumerate((mine, theirs))
     ]
     if all(free):
-        masks = [
-            np.stack([side[index].mask for index in some]) for side, some in zip((mine, theirs), free, strict=True)
-        ]
+        masks = [[side[index].mask for index in some] for side, some in zip((mine, theirs), free, strict=True)]
         found = metrics.match(metrics.pairwise_iou(*masks), RECALLS[0])
         pairs += [
             (free[0][a], free[1][b], "overlap") for a, b in zip(found.pred.tolist(), found.gt.tolist(), strict=True)

@@ -121,7 +121,7 @@ def evaluate(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")],
     requirements: Annotated[
         Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
     ] = None,

@@ -46,11 +46,11 @@ def _pairs(sample: Sample) -> Iterator[dict[str, object]]:
         return
     annotators = sorted(people)
     for annotator, other in zip(annotators, annotators[1:] + annotators[:1], strict=True):
-        theirs = np.stack([thing.mask for _, thing in people[other]])
-        mine = np.stack([thing.mask for _, thing in people[annotator]])
-        best = metrics.pairwise_iou(mine, theirs).argmax(1)
+        theirs = [thing for _, thing in people[other]]
+        mine = [thing for _, thing in people[annotator]]
+        best = metrics.pairwise_iou(*([thing.mask for thing in side] for side in (mine, theirs))).argmax(1)
         for (index, thing), partner in zip(people[annotator], best, strict=True):
-            mask = theirs[partner]
+            mask = theirs[partner].mask
             yield {
                 "sample": sample.name,
                 "annotator": annotator,

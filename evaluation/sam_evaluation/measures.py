@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.automatic import propose_masks
 from sam_evaluation import metrics
-from sam_evaluation.datasets.sample import Mask, Object
+from sam_evaluation.datasets.sample import Cropped, Mask, Object
 from sam_evaluation.protocols.protocol import EVERYTHING, Protocol
 from sam_evaluation.rle import encode_mask
 
@@ -52,25 +51,29 @@ class Target:
     @classmethod
     def of(cls, index: int, thing: Object) -> Target:
         """Measure an object."""
-        length, width = metrics.length(thing.mask), metrics.width(thing.mask)
+        length = metrics.length(thing.mask)
+        width = thing.cropped.area / length
         return cls(index, thing, (length, width) if length >= THIN * width else None)
 
     def row(self) -> Row:
         """Return what every row about it begins with."""
-        height, width = self.object.mask.shape
+        height, width = self.object.cropped.size
         return {
             "object": self.index,
             "annotator": self.object.annotator,
             "label": self.object.label,
             "height": height,
             "width": width,
-            "area": int(np.count_nonzero(self.object.mask)),
+            "area": self.object.cropped.area,
         }
 
 
-def measure(pred: Mask, target: Target) -> Row:
-    """Return every metric of a mask bool (H, W) against an object; lengths in pixels, NaN where one has no value."""
-    gt = target.object.mask
+def measure(pred: Mask, gt: Mask, thin: tuple[float, float] | None = None) -> Row:
+    """Return every metric of a mask bool (H, W) against that of an object; `thin` is its target's.
+
+    Lengths are in pixels; what has no value is NaN.
+    """
+    hd95, assd = metrics.hd95_assd(pred, gt)
     davis, *pixels = metrics.boundary_fs(pred, gt, [0.008, *TOLERANCES])
     row: Row = {
         "iou": metrics.iou(pred, gt),
@@ -78,16 +81,16 @@ def measure(pred: Mask, target: Target) -> Row:
         "boundary_f": davis,
         **{f"boundary_f_{reach}px": value for reach, value in zip(TOLERANCES, pixels, strict=True)},
         "boundary_iou": metrics.boundary_iou(pred, gt),
-        "hd95": metrics.hd95(pred, gt),
-        "assd": metrics.assd(pred, gt),
+        "hd95": hd95,
+        "assd": assd,
         "area_error": metrics.area_error(pred, gt),
         "length_error": float("nan"),
         "width_error": float("nan"),
     }
-    if target.thin:
-        length, width = target.thin
-        row["length_error"] = metrics.length(pred) / length - 1
-        row["width_error"] = metrics.width(pred) / width - 1
+    if thin:
+        length = metrics.length(pred)
+        row["length_error"] = length / thin[0] - 1
+        row["width_error"] = (np.count_nonzero(pred) / length if length else 0.0) / thin[1] - 1
     return row
 
 
@@ -98,8 +101,9 @@ def prompted_rows(
     for answer in protocol.run(segmenter, embedding, [target.object for target in targets], rng):
         target = targets[answer.object]
         masks, chosen = answer.candidates.masks, answer.chosen
-        measured = measure(masks[chosen], target)
-        others = [metrics.iou(mask, target.object.mask) for index, mask in enumerate(masks) if index != chosen]
+        gt = target.object.mask
+        measured = measure(masks[chosen], gt, target.thin)
+        others = [metrics.iou(mask, gt) for index, mask in enumerate(masks) if index != chosen]
         yield {
             **target.row(),
             "protocol": protocol.name,
@@ -117,12 +121,12 @@ class Proposed:
 
     Attributes
     ----------
-    masks : bool (P, H, W).
+    masks : P of them.
     scores : (P,) the better, the surer.
     predicted_iou : (P,) NaN where none was predicted.
     """
 
-    masks: NDArray[np.bool_]
+    masks: Sequence[Cropped]
     scores: metrics.Floats
     predicted_iou: metrics.Floats
 
@@ -138,49 +142,55 @@ def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
         nms_iou=_NMS,
         limit=max(LIMITS),
     )
-    none = np.zeros((0, *embedding.size), bool)
-    masks = np.stack([proposal.mask for proposal in proposals]) if proposals else none
     scores = np.array([proposal.predicted_iou for proposal in proposals])
-    return Proposed(masks, scores, scores)
+    return Proposed([Cropped.of(proposal.mask) for proposal in proposals], scores, scores)
 
 
-def everything_rows(proposed: Proposed, targets: Sequence[Target]) -> tuple[list[Row], Row]:
+def everything_rows(proposed: Proposed, targets: Sequence[Target], size: tuple[int, int]) -> tuple[list[Row], Row]:
     """Return a row an object and the row of the image, from masks that nobody prompted for.
 
     An object's mask is that of the proposal it is paired with (one to one, IoU of `RECALLS[0]` at least), else empty;
     `iou_oracle` is that of the best proposal, paired or not.
     """
     found = proposed.masks
-    empty = np.zeros(found.shape[1:], bool)
-    truth = np.stack([target.object.mask for target in targets]) if targets else np.zeros((0, *empty.shape), bool)
-    ious = metrics.pairwise_iou(found, truth)
+    truth = [target.object.cropped for target in targets]
+    ious = metrics.pairwise_iou((each.mask for each in found), (each.mask for each in truth))
     rows = []
     pairs = metrics.match(ious, RECALLS[0])
     partner = dict(zip(pairs.gt.tolist(), pairs.pred.tolist(), strict=True))
     for index, target in enumerate(targets):
         mine = partner.get(index)
-        mask = empty if mine is None else found[mine]
+        mask = np.zeros(size, bool) if mine is None else found[mine].mask
         rows.append(
             {
                 **target.row(),
                 "protocol": EVERYTHING,
                 "click": 0,
-                **measure(mask, target),
+                **measure(mask, target.object.mask, target.thin),
                 "iou_oracle": float(ious[:, index].max()) if len(found) else 0.0,
                 "predicted_iou": float("nan") if mine is None else float(proposed.predicted_iou[mine]),
                 "rle": encode_mask(mask),
             }
         )
-    return rows, _image_row(found, truth, ious, proposed.scores)
+    return rows, _image_row(found, truth, ious, proposed.scores, size)
 
 
-def _image_row(found: NDArray[np.bool_], truth: NDArray[np.bool_], ious: metrics.Floats, scores: metrics.Floats) -> Row:
+def _image_row(
+    found: Sequence[Cropped],
+    truth: Sequence[Cropped],
+    ious: metrics.Floats,
+    scores: metrics.Floats,
+    size: tuple[int, int],
+) -> Row:
     row: Row = {"objects": len(truth), "proposals": len(found)}
     for threshold in RECALLS:
         row[f"matched_{threshold:g}"] = len(metrics.match(ious, threshold).pred)
     for limit in LIMITS:
         row[f"average_recall_{limit}"] = metrics.average_recall([ious], [scores], limit)
-    pixels, true = np.any(found, 0), np.any(truth, 0)
+    pixels, true = np.zeros(size, bool), np.zeros(size, bool)
+    for union, parts in ((pixels, found), (true, truth)):
+        for each in parts:
+            union[each.place] |= each.part
     row["region_overlap"] = metrics.region_overlap(pixels, true)
     row["pixels_both"] = int(np.count_nonzero(pixels & true))
     row["pixels_either"] = int(np.count_nonzero(pixels | true))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from sam_evaluation.datasets.files import IMAGE_SUFFIXES
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Mask
+from sam_evaluation.datasets.sample import Cropped, Mask
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measures import LIMITS, Proposed
 
@@ -117,10 +117,10 @@ class Predictions:
             raise BrokenSampleError(f"One prediction of {name} was expected in {self.folder}, {came}.")
         pixels = _pixels(files[0], size)
         found = heapq.nlargest(
-            max(LIMITS), _parts(self._layers(pixels, files[0]), rule), key=lambda part: (part[1], part[0].sum())
+            max(LIMITS), _parts(self._layers(pixels, files[0]), rule), key=lambda part: (part[1], part[0].area)
         )
-        masks = np.stack([mask for mask, _ in found]) if found else np.zeros((0, *size), bool)
-        return Proposed(masks, np.array([score for _, score in found]), np.full(len(found), np.nan))
+        scores = np.array([score for _, score in found])
+        return Proposed([part for part, _ in found], scores, np.full(len(found), np.nan))
 
     def _layers(self, pixels: NDArray[Any], file: Path) -> Iterator[tuple[Mask, NDArray[np.floating[Any]] | None]]:
         """Yield masks (H, W) to be parted, each with the probabilities it comes from, None where there are none."""
@@ -176,10 +176,11 @@ def _bare(path: PurePosixPath) -> str:
 
 def _parts(
     layers: Iterable[tuple[Mask, NDArray[np.floating[Any]] | None]], rule: ObjectRule
-) -> Iterator[tuple[Mask, float]]:
+) -> Iterator[tuple[Cropped, float]]:
     for layer, probability in layers:
-        for part in objects_of_mask(layer, "", rule):
-            yield part.mask, 1.0 if probability is None else float(probability[part.mask].mean(dtype=np.float64))
+        for part in (found.cropped for found in objects_of_mask(layer, "", rule)):
+            inside = None if probability is None else probability[part.place][part.part]
+            yield part, 1.0 if inside is None else float(inside.mean(dtype=np.float64))
 
 
 def _pixels(file: Path, size: tuple[int, int]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Segmenter
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
-from sam_evaluation.datasets.sample import Dataset
+from sam_evaluation.datasets.sample import Dataset, Sample
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measures import RECALLS, Proposed, Row, Target, everything_rows, prompted_rows, propose
 from sam_evaluation.models import answers, check_model, load_model
@@ -299,7 +299,7 @@ def _rows(job: _Job, name: str) -> Iterator[Row]:
         return
     targets = [Target.of(index, thing) for index, thing in enumerate(sample.objects)]
     if proposed:
-        yield from _everything(name, proposed, targets)
+        yield from _everything(sample, proposed, targets)
         return
     model = _model(job.model, job.checkpoint, job.threads)
     embedding = model.encode(sample.image)
@@ -308,7 +308,7 @@ def _rows(job: _Job, name: str) -> Iterator[Row]:
         if not answers(model, needs):
             continue
         if protocol is None:
-            yield from _everything(name, propose(model, embedding), targets)
+            yield from _everything(sample, propose(model, embedding), targets)
         else:
             # A sample's draws depend on the seed and its name alone: not on the other samples, models or jobs.
             digest = hashlib.sha256(f"{protocol.name}\n{name}".encode()).digest()
@@ -317,10 +317,11 @@ def _rows(job: _Job, name: str) -> Iterator[Row]:
             yield from ({"kind": "object", "sample": name, **row} for row in found)
 
 
-def _everything(name: str, proposed: Proposed, targets: Sequence[Target]) -> Iterator[Row]:
-    of_objects, of_image = everything_rows(proposed, targets)
-    yield {"kind": "image", "sample": name, **of_image}
-    yield from ({"kind": "object", "sample": name, **row} for row in of_objects)
+def _everything(sample: Sample, proposed: Proposed, targets: Sequence[Target]) -> Iterator[Row]:
+    height, width, _ = sample.image.shape
+    of_objects, of_image = everything_rows(proposed, targets, (height, width))
+    yield {"kind": "image", "sample": sample.name, **of_image}
+    yield from ({"kind": "object", "sample": sample.name, **row} for row in of_objects)
 
 
 def _gather(plan: Sequence[_Job], about: dict[str, Any]) -> Run:

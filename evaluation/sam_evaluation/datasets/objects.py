@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_evaluation.datasets.sample import Mask, Object
+from sam_evaluation.datasets.sample import Cropped, Mask, Object
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -42,8 +42,10 @@ def objects_of_mask(mask: Mask, label: str, rule: ObjectRule, annotator: int = 0
         return
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=rule.connectivity)
     for index in range(1, count):
-        if stats[index, cv2.CC_STAT_AREA] >= rule.min_area:
-            yield Object(parts == index, label, annotator)
+        x, y, width, height, area = stats[index].tolist()
+        if area >= rule.min_area:
+            part = parts[y : y + height, x : x + width] == index
+            yield Object(Cropped(part, (y, x), mask.shape), label, annotator)
 
 
 def objects_of_labels(labels: NDArray[np.integer], classes: Mapping[int, str], rule: ObjectRule) -> tuple[Object, ...]:

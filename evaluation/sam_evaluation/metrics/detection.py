@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,26 +11,30 @@ from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
-from sam_evaluation.metrics.masks import as_pair
+from sam_evaluation.metrics.masks import Mask, as_pair
 
 Floats = NDArray[np.float64]
 COCO_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 
 
-def pairwise_iou(pred: NDArray[np.bool_], gt: NDArray[np.bool_]) -> Floats:
-    """Return the IoU (P, G) of every one of masks (P, H, W) with every one of masks (G, H, W).
+def pairwise_iou(pred: Iterable[Mask], gt: Iterable[Mask]) -> Floats:
+    """Return the IoU (P, G) of every one of P masks with every one of G.
+
+    Parameters
+    ----------
+    pred, gt : bool (H, W) each; a stack (N, H, W), or anything that yields them one by one.
 
     Raises
     ------
     ValueError
         If the masks differ in height or width.
     """
-    if pred.shape[1:] != gt.shape[1:]:
-        raise ValueError(f"Masks to compare need one shape (N, H, W); got {pred.shape} and {gt.shape}.")
-    if not len(pred) or not len(gt):
-        return np.zeros((len(pred), len(gt)))
-    runs = [coco.encode(np.asfortranarray(masks.transpose(1, 2, 0).view(np.uint8))) for masks in (pred, gt)]
-    return np.asarray(coco.iou(*runs, [False] * len(gt)), np.float64).reshape(len(pred), len(gt))
+    runs = [[coco.encode(np.asfortranarray(mask).view(np.uint8)) for mask in masks] for masks in (pred, gt)]
+    sizes = {tuple(each["size"]) for side in runs for each in side}
+    if len(sizes) > 1:
+        raise ValueError(f"Masks to compare need one shape (H, W); got {', '.join(map(str, sorted(sizes)))}.")
+    shape = len(runs[0]), len(runs[1])
+    return np.asarray(coco.iou(*runs, [False] * shape[1]), np.float64).reshape(shape) if all(shape) else np.zeros(shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,10 +45,7 @@ def hd95(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> float:
     >>> hd95(np.roll(gt, 3, axis=0), gt)
     3.0
     """
-    both = _directed(*as_pair(pred, gt))
-    if isinstance(both, float):
-        return both * mm_per_pixel
-    return max(float(np.percentile(each, 95)) for each in both) * mm_per_pixel
+    return hd95_assd(pred, gt, mm_per_pixel)[0]
 
 
 def assd(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> float:
@@ -70,10 +67,16 @@ def assd(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> float:
     >>> assd([[1, 1, 1, 0]], [[1, 1, 1, 1]])
     0.14285714285714285
     """
+    return hd95_assd(pred, gt, mm_per_pixel)[1]
+
+
+def hd95_assd(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> tuple[float, float]:
+    """Return `hd95` and `assd` for the price of one."""
     both = _directed(*as_pair(pred, gt))
     if isinstance(both, float):
-        return both * mm_per_pixel
-    return float(np.concatenate(both).mean()) * mm_per_pixel
+        return both * mm_per_pixel, both * mm_per_pixel
+    farthest = max(float(np.percentile(each, 95)) for each in both)
+    return farthest * mm_per_pixel, float(np.concatenate(both).mean()) * mm_per_pixel
 
 
 def _directed(pred: Mask, gt: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]] | float:

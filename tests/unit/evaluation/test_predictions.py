@@ -58,8 +58,8 @@ def test_parts_of_masks_are_proposals_of_score_1(
 ) -> None:
     found = _proposed(_write(tmp_path / name, pixels), **how)
     # Of equal scores the larger first.
-    assert [int(mask.sum()) for mask in found.masks] == [48, 30]
-    assert found.masks[0][SECOND].all()
+    assert [part.area for part in found.masks] == [48, 30]
+    assert found.masks[0].mask[SECOND].all()
     assert found.scores.tolist() == [1, 1]
     assert np.isnan(found.predicted_iou).all()
 
@@ -82,7 +82,7 @@ def test_probabilities_become_proposals_from_the_threshold_on(
     assert _proposed(path, **how).scores == pytest.approx([SURE], abs=0.003)
     both = _proposed(path, threshold=0.2, **how)
     assert both.scores == pytest.approx([SURE, UNSURE], abs=0.003)
-    assert both.masks[0][FIRST].all()
+    assert both.masks[0].mask[FIRST].all()
 
 
 def test_parts_of_two_classes_that_touch_are_two(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_parts_of_two_classes_that_touch_are_two(tmp_path: Path) -> None:
 
 def test_parts_are_made_by_the_rule_of_the_run(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.png", painted(255, 255))
-    assert [int(mask.sum()) for mask in _proposed(path, ObjectRule(8, 40)).masks] == [48]
-    assert [int(mask.sum()) for mask in _proposed(path, ObjectRule(0, 20)).masks] == [78]
+    assert [part.area for part in _proposed(path, ObjectRule(8, 40)).masks] == [48]
+    assert [part.area for part in _proposed(path, ObjectRule(0, 20)).masks] == [78]
 
 
 @pytest.mark.parametrize(

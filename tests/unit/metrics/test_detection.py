@@ -40,7 +40,14 @@ def test_average_recall_is_that_of_pycocotools() -> None:
             run = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
             area = int(mask.sum())
             truth.append(
-                {"id": len(truth) + 1, "image_id": image, "category_id": 1, "segmentation": run, "area": area, "iscrowd": 0}
+                {
+                    "id": len(truth) + 1,
+                    "image_id": image,
+                    "category_id": 1,
+                    "segmentation": run,
+                    "area": area,
+                    "iscrowd": 0,
+                }
             )
         for mask, value in zip(pred, score, strict=True):
             run = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))

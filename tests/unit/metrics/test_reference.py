@@ -29,7 +29,9 @@ def pairs() -> Iterator[tuple[dict[str, str], np.ndarray, np.ndarray]]:
             yield row, pred, gt
 
 
-@pytest.mark.skipif(not (_REFERENCE / "mask_metrics.csv").exists(), reason="no reference values beside SAM_INSPECT_DATA")
+@pytest.mark.skipif(
+    not (_REFERENCE / "mask_metrics.csv").exists(), reason="no reference values beside SAM_INSPECT_DATA"
+)
 def test_all_pairs_have_the_values_of_the_reference_implementations() -> None:
     count = 0
     for row, pred, gt in pairs():
