@@ -53,7 +53,9 @@ def evaluate(
         ),
     ] = "box,click,clicks:5,everything",
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, where there is one model.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; the cores are shared among them.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default one a core, for sam:* one on all cores.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images of each data set.")] = None,
     seed: Annotated[int, typer.Option(help="Of the protocols that draw at random.")] = 0,
     requirements: Annotated[
@@ -93,6 +95,7 @@ def evaluate(
     if not data:
         raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
     from sam_evaluation.datasets.objects import ObjectRule
+    from sam_evaluation.models import default_jobs
     from sam_evaluation.predictions import Kind, Predictions
     from sam_evaluation.run import Settings
     from sam_evaluation.run import evaluate as run
@@ -112,7 +115,7 @@ def evaluate(
             predictions=theirs,
             settings=Settings(protocol, seed, limit, ObjectRule(connectivity, min_area)),
             checkpoint=checkpoint,
-            jobs=jobs,
+            jobs=jobs or default_jobs(model or []),
             progress=lambda done, total, what: bar.update(
                 task, completed=done, total=total, description=what or "images"
             ),

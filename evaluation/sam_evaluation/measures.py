@@ -73,17 +73,18 @@ def measure(pred: Mask, gt: Mask, thin: tuple[float, float] | None = None) -> Ro
 
     Lengths are in pixels; what has no value is NaN.
     """
-    hd95, assd = metrics.hd95_assd(pred, gt)
-    davis, *pixels = metrics.boundary_fs(pred, gt, [0.008, *TOLERANCES])
+    pair = metrics.Pair.of(pred, gt)
+    hd95, assd = metrics.hd95_assd_of(pair)
+    davis, *pixels = metrics.boundary_fs_of(pair, [0.008, *TOLERANCES])
     row: Row = {
-        "iou": metrics.iou(pred, gt),
-        "dice": metrics.dice(pred, gt),
+        "iou": metrics.iou_of(pair),
+        "dice": metrics.dice_of(pair),
         "boundary_f": davis,
         **{f"boundary_f_{reach}px": value for reach, value in zip(TOLERANCES, pixels, strict=True)},
-        "boundary_iou": metrics.boundary_iou(pred, gt),
+        "boundary_iou": metrics.boundary_iou_of(pair),
         "hd95": hd95,
         "assd": assd,
-        "area_error": metrics.area_error(pred, gt),
+        "area_error": metrics.area_error_of(pair),
         "length_error": float("nan"),
         "width_error": float("nan"),
     }

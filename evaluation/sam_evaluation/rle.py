@@ -6,6 +6,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from sam_evaluation.datasets.sample import Mask
+from sam_evaluation.metrics.masks import box_of
 
 
 def encode_mask(mask: Mask) -> str:
@@ -16,7 +17,14 @@ def encode_mask(mask: Mask) -> str:
     >>> encode_mask(np.array([[False, True], [False, True]]))
     '22'
     """
-    return str(coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode("ascii"))
+    height, width = mask.shape
+    # Runs go down the columns. Only those that hold anything are looked at: most masks are small in a large image.
+    _, columns = box_of(mask) or (slice(0, 0), slice(0, 0))
+    pixels = mask[:, columns].ravel("F").view(np.int8)
+    flips = np.flatnonzero(np.diff(pixels, prepend=0, append=0)) + columns.start * height
+    ends = np.concatenate([[0], flips[flips < mask.size], [mask.size]])
+    runs = {"size": [height, width], "counts": np.diff(ends).tolist()}
+    return str(coco.frPyObjects(runs, height, width)["counts"].decode("ascii"))
 
 
 def decode_mask(counts: str, size: tuple[int, int]) -> Mask:

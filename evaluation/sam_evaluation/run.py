@@ -26,7 +26,7 @@ from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.datasets.sample import Dataset, Sample
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measures import RECALLS, Proposed, Row, Target, everything_rows, prompted_rows, propose
-from sam_evaluation.models import answers, check_model, load_model
+from sam_evaluation.models import answers, check_model, load_model, threads_of
 from sam_evaluation.predictions import Predictions
 from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
 
@@ -118,7 +118,7 @@ def evaluate(
         each, called as the data set is in tables.
     settings : what else decides the numbers.
     checkpoint : weights of the model, where there is one model.
-    jobs : processes.
+    jobs : processes; several take an importable `__main__`.
     progress : told after every few samples.
 
     Raises
@@ -172,7 +172,6 @@ def _plan(
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
-    threads = max((os.cpu_count() or 1) // jobs, 1)
     names_of = {}
     for spec in specs:
         dataset = spec.open(settings.rule)
@@ -219,7 +218,7 @@ def _plan(
                 part = out / "parts" / key / f"{start:06d}.parquet"
                 some = tuple(names_of[spec][start : start + _CHUNK])
                 folder = _within(theirs[model], spec, specs) if model in theirs else None
-                plan.append(_Job(model, checkpoint, folder, spec, some, settings, threads, part))
+                plan.append(_Job(model, checkpoint, folder, spec, some, settings, threads_of(model, jobs), part))
     return about, plan
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam_evaluation.metrics.masks import Mask, as_pair, box_of
+from sam_evaluation.metrics.masks import Mask, Pair
 
 Words = NDArray[np.uint64]
 
@@ -57,22 +57,13 @@ def boundary_f(pred: ArrayLike, gt: ArrayLike, tolerance: float = DAVIS_TOLERANC
     >>> boundary_f(np.roll(gt, 1, axis=1), gt, tolerance=1)
     1.0
     """
-    return boundary_fs(pred, gt, [tolerance])[0]
+    return boundary_fs_of(Pair.of(pred, gt), [tolerance])[0]
 
 
-def boundary_fs(pred: ArrayLike, gt: ArrayLike, tolerances: Iterable[float]) -> list[float]:
-    """Return `boundary_f` at each of several tolerances, for little more than the price of one."""
-    first, second = as_pair(pred, gt)
-    reaches = [_reach(tolerance, first.shape) for tolerance in tolerances]
-    shape = first.shape
-    box = box_of(first, second)
-    if box is None:
-        return [1.0] * len(reaches)
-    # The outline of DAVIS runs along the upper left of a mask: one row and column more belong to the box.
-    rows, columns = (
-        slice(max(side.start - 1, 0), min(side.stop + 1, end)) for side, end in zip(box, shape, strict=True)
-    )
-    outlines = [_outline(mask, rows, columns) for mask in (first, second)]
+def boundary_fs_of(pair: Pair, tolerances: Iterable[float]) -> list[float]:
+    """Return `boundary_f` at each of several tolerances of masks that are cut already, for little more than one."""
+    reaches = [_reach(tolerance, pair.shape) for tolerance in tolerances]
+    outlines = [_outline(mask) for mask in (pair.pred, pair.gt)]
     counts = [int(np.bitwise_count(each).sum()) for each in outlines]
     if not all(counts):
         return [float(not any(counts))] * len(reaches)
@@ -84,23 +75,22 @@ def boundary_fs(pred: ArrayLike, gt: ArrayLike, tolerances: Iterable[float]) -> 
     return scores
 
 
-def _outline(mask: Mask, rows: slice, columns: slice) -> Words:
-    """Return the outline of a mask inside a part of the image: pixels that differ from the one right, below, or both.
+def _outline(mask: Mask) -> Words:
+    """Return the outline of a mask (H, W): pixels that differ from the one right, below, or both.
 
-    In the last row and column of the image only the neighbour that exists is asked, and the last pixel is never part.
+    In the last row and column only the neighbour that exists is asked, and the last pixel is never part.
 
     Returns
     -------
     Words
-        (H, W / 64, rounded up) of the part: column c is bit c % 64 of word c // 64.
+        (H, W / 64, rounded up): column c is bit c % 64 of word c // 64.
     """
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    # One row and column more, where the image has none those at its edge once more.
+    height, width = mask.shape
+    # One row and column more: those at the edge once more.
     padded = np.zeros((height + 1, -(-(width + 1) // _BITS) * _BITS), bool)
-    part = mask[rows.start : rows.stop + 1, columns.start : columns.stop + 1]
-    padded[: part.shape[0], : part.shape[1]] = part
-    padded[height, : part.shape[1]] = part[-1]
-    padded[:, width] = padded[:, part.shape[1] - 1]
+    padded[:height, :width] = mask
+    padded[height] = padded[max(height - 1, 0)]
+    padded[:, width] = padded[:, max(width - 1, 0)]
     words = np.packbits(padded, axis=1, bitorder="little").view("<u8")
     right = words >> _ONE
     right[:, :-1] |= words[:, 1:] << _LAST
@@ -178,12 +168,15 @@ def boundary_iou(pred: ArrayLike, gt: ArrayLike, ratio: float = 0.02) -> float:
     >>> boundary_iou(pred, gt)  # bands are one pixel wide: 36 pixels around both, 20 more around the hole
     0.6428571428571429
     """
-    first, second = as_pair(pred, gt)
-    width = max(round(ratio * math.hypot(*first.shape)), 1)
-    box = box_of(first, second)
-    if box is None:
+    return boundary_iou_of(Pair.of(pred, gt), ratio)
+
+
+def boundary_iou_of(pair: Pair, ratio: float = 0.02) -> float:
+    """Return `boundary_iou` of masks that are cut already."""
+    if not pair.pred.size:
         return 1.0
-    bands = [_band(mask[box], width) for mask in (first, second)]
+    width = max(round(ratio * math.hypot(*pair.shape)), 1)
+    bands = [_band(mask, width) for mask in (pair.pred, pair.gt)]
     return int(np.count_nonzero(bands[0] & bands[1])) / int(np.count_nonzero(bands[0] | bands[1]))
 
 

@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two masks of one image, cut to the box around what is set in either and one pixel more where the image goes on.
+
+    Every metric takes its masks so; who wants many metrics of the same two cuts them once.
+
+    Attributes
+    ----------
+    pred, gt : bool (h, w), of one shape.
+    shape : (H, W) of the image.
+    """
+
+    pred: Mask
+    gt: Mask
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, pred: ArrayLike, gt: ArrayLike) -> Pair:
+        """Cut two masks bool (H, W).
+
+        Raises
+        ------
+        ValueError
+            If they are no two-dimensional arrays of one shape.
+        """
+        first, second = as_pair(pred, gt)
+        height, width = first.shape
+        box = box_of(first, second)
+        if box is None:
+            return cls(first[:0, :0], second[:0, :0], (height, width))
+        place = tuple(
+            slice(max(side.start - 1, 0), min(side.stop + 1, end)) for side, end in zip(box, first.shape, strict=True)
+        )
+        return cls(first[place], second[place], (height, width))
 
 
 def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[Mask, Mask]:
@@ -24,10 +63,9 @@ def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[Mask, Mask]:
 
 def box_of(*masks: Mask) -> tuple[slice, slice] | None:
     """Return rows and columns of the smallest box around all that is set in masks of one shape; None if nothing is."""
-    found: list[tuple[int, int]] = []
-    for axis in (1, 0):
-        places = np.flatnonzero(np.logical_or.reduce([mask.any(axis) for mask in masks]))
-        if not len(places):
-            return None
-        found.append((int(places[0]), int(places[-1]) + 1))
-    return slice(*found[0]), slice(*found[1])
+    found = [cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) for mask in masks if mask.size]
+    boxes = [(y, x, y + height, x + width) for x, y, width, height in found if width]
+    if not boxes:
+        return None
+    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+    return slice(min(tops), max(bottoms)), slice(min(lefts), max(rights))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sam_evaluation.metrics.masks import as_pair
+from sam_evaluation.metrics.masks import Pair
 
 
 def iou(pred: ArrayLike, gt: ArrayLike) -> float:
@@ -30,9 +30,13 @@ def iou(pred: ArrayLike, gt: ArrayLike) -> float:
     >>> iou([[1, 1, 0]], [[0, 1, 1]])
     0.3333333333333333
     """
-    first, second = as_pair(pred, gt)
-    union = int(np.count_nonzero(first | second))
-    return int(np.count_nonzero(first & second)) / union if union else 1.0
+    return iou_of(Pair.of(pred, gt))
+
+
+def iou_of(pair: Pair) -> float:
+    """Return `iou` of masks that are cut already."""
+    union = int(np.count_nonzero(pair.pred | pair.gt))
+    return int(np.count_nonzero(pair.pred & pair.gt)) / union if union else 1.0
 
 
 def dice(pred: ArrayLike, gt: ArrayLike) -> float:
@@ -54,9 +58,13 @@ def dice(pred: ArrayLike, gt: ArrayLike) -> float:
     >>> dice([[1, 1, 0]], [[0, 1, 1]])
     0.5
     """
-    first, second = as_pair(pred, gt)
-    total = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
-    return 2 * int(np.count_nonzero(first & second)) / total if total else 1.0
+    return dice_of(Pair.of(pred, gt))
+
+
+def dice_of(pair: Pair) -> float:
+    """Return `dice` of masks that are cut already."""
+    total = int(np.count_nonzero(pair.pred)) + int(np.count_nonzero(pair.gt))
+    return 2 * int(np.count_nonzero(pair.pred & pair.gt)) / total if total else 1.0
 
 
 def area_error(pred: ArrayLike, gt: ArrayLike) -> float:
@@ -78,8 +86,12 @@ def area_error(pred: ArrayLike, gt: ArrayLike) -> float:
     >>> area_error([[1, 1, 1]], [[0, 1, 1]])
     0.5
     """
-    first, second = as_pair(pred, gt)
-    predicted, true = int(np.count_nonzero(first)), int(np.count_nonzero(second))
+    return area_error_of(Pair.of(pred, gt))
+
+
+def area_error_of(pair: Pair) -> float:
+    """Return `area_error` of masks that are cut already."""
+    predicted, true = int(np.count_nonzero(pair.pred)), int(np.count_nonzero(pair.gt))
     if not true:
         return float("inf") if predicted else 0.0
     return predicted / true - 1

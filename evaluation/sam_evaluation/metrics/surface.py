@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam_evaluation.metrics.masks import Mask, as_pair, box_of
+from sam_evaluation.metrics.masks import Mask, Pair
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
@@ -45,7 +45,7 @@ def hd95(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> float:
     >>> hd95(np.roll(gt, 3, axis=0), gt)
     3.0
     """
-    return hd95_assd(pred, gt, mm_per_pixel)[0]
+    return hd95_assd_of(Pair.of(pred, gt))[0] * mm_per_pixel
 
 
 def assd(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> float:
@@ -67,27 +67,18 @@ def assd(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> float:
     >>> assd([[1, 1, 1, 0]], [[1, 1, 1, 1]])
     0.14285714285714285
     """
-    return hd95_assd(pred, gt, mm_per_pixel)[1]
+    return hd95_assd_of(Pair.of(pred, gt))[1] * mm_per_pixel
 
 
-def hd95_assd(pred: ArrayLike, gt: ArrayLike, mm_per_pixel: float = 1.0) -> tuple[float, float]:
-    """Return `hd95` and `assd` for the price of one."""
-    both = _directed(*as_pair(pred, gt))
-    if isinstance(both, float):
-        return both * mm_per_pixel, both * mm_per_pixel
-    farthest = max(float(np.percentile(each, 95)) for each in both)
-    return farthest * mm_per_pixel, float(np.concatenate(both).mean()) * mm_per_pixel
-
-
-def _directed(pred: Mask, gt: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]] | float:
-    """Return the distances (N,) of each mask's outline to the other's; one number where a mask is empty."""
-    box = box_of(pred, gt)
-    if box is None:
-        return 0.0
-    if not (pred.any() and gt.any()):
-        return math.hypot(*pred.shape)
-    surfaces = [_surface(mask[box]) for mask in (pred, gt)]
-    return _distances(*surfaces), _distances(*surfaces[::-1])
+def hd95_assd_of(pair: Pair) -> tuple[float, float]:
+    """Return `hd95` and `assd`, in pixels, of masks that are cut already: both for the price of one."""
+    empty = [not mask.any() for mask in (pair.pred, pair.gt)]
+    if any(empty):
+        distance = 0.0 if all(empty) else math.hypot(*pair.shape)
+        return distance, distance
+    surfaces = [_surface(mask) for mask in (pair.pred, pair.gt)]
+    both = [_distances(at, to) for at, to in (surfaces, surfaces[::-1])]
+    return max(float(np.percentile(each, 95)) for each in both), float(np.concatenate(both).mean())
 
 
 def _surface(mask: Mask) -> Mask:

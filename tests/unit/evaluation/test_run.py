@@ -37,7 +37,7 @@ def test_rows_say_what_was_asked_and_what_came(data: str, tmp_path: Path) -> Non
         ("felzenszwalb", "click"): 11,
     }
     filled = run.objects[run.objects["model"] == "boxfill"]
-    assert (filled[["iou", "dice", "boundary_f", "iou_oracle"]] == 1).all(None)
+    assert (filled[["iou", "dice", "boundary_f", "iou_oracle"]] == 1).all(axis=None)
     assert (filled["hd95"] == 0).all()
     assert run.objects["area"].isin([150, 200]).all()
     again = load_run(tmp_path / "run")
