@@ -191,15 +191,18 @@ def _bar() -> Progress:
 
 
 def _means(means: pd.DataFrame) -> Table:
-    """Return a line a model, data set and protocol, over all objects."""
+    """Return a line a model, data set and protocol, over all objects after the last click."""
     from sam_evaluation.report.numbers import estimate, number
+    from sam_evaluation.rows import clicks_of
 
-    table = Table("model", "data set", "protocol", "click", "objects", Column("IoU", no_wrap=True), "boundary F")
+    columns = ("model", "data set", "protocol", Column("IoU", no_wrap=True), "boundary F", "objects")
+    table = Table(*columns, box=None, pad_edge=False)
     chosen = means[(means["by"] == "all") & means["metric"].isin(["iou", "boundary_f"])]
-    for names, rows in chosen.groupby(["model", "dataset", "protocol", "click"], sort=False):
-        of = {row["metric"]: row for row in rows.to_dict("records")}
-        values = (str(of["iou"]["objects"]), estimate(of["iou"]), number(of["boundary_f"]["value"]))
-        table.add_row(*(escape(str(name)) for name in (*names, *values)))
+    for (*names, protocol, click), rows in chosen.groupby(["model", "dataset", "protocol", "click"], sort=False):
+        if click == (clicks_of(protocol) or click):
+            of = {row["metric"]: row for row in rows.to_dict("records")}
+            values = (estimate(of["iou"]), number(of["boundary_f"]["value"]), f"{of['iou']['objects']:,}")
+            table.add_row(*(escape(str(text)) for text in (*names, protocol, *values)))
     return table
 
 
