@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from sam_evaluation.compare import compare as compare
     from sam_evaluation.gap import gap_table as gap_table
     from sam_evaluation.report.write import write_report as write_report
-    from sam_evaluation.run import Run as Run
     from sam_evaluation.run import Settings as Settings
     from sam_evaluation.run import evaluate as evaluate
-    from sam_evaluation.run import load_run as load_run
+    from sam_evaluation.stored import Run as Run
+    from sam_evaluation.stored import load_run as load_run
 
 _PLACES = {
-    "Run": "run",
+    "Run": "stored",
     "Settings": "run",
     "compare": "compare",
     "evaluate": "run",
     "gap_table": "gap",
-    "load_run": "run",
+    "load_run": "stored",
     "write_report": "report.write",
 }
 

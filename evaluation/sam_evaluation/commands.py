@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sam_evaluation.requirements import Requirements
-    from sam_evaluation.run import Run
+    from sam_evaluation.stored import Run
 
 PANEL = "Evaluation"
 
 
 def evaluate(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
     model: Annotated[
         list[str] | None,
@@ -88,8 +89,10 @@ def evaluate(
     from sam_evaluation.errors import EvaluationError
 
     if label_studio_export:
-        if model or data or predictions:
-            raise EvaluationError("--label-studio-export brings predictions along; give only --out and --seed with it.")
+        beside = [name for name in _given(context) if name not in ("label_studio_export", "out", "seed")]
+        if beside:
+            option = beside[0].replace("_", "-")
+            raise EvaluationError(f"--label-studio-export takes only --out and --seed beside it; leave --{option} out.")
         _accepted(label_studio_export, out, seed)
         return
     if not data:
@@ -123,6 +126,12 @@ def evaluate(
     _report(result, out, needed)
 
 
+def _given(context: typer.Context) -> list[str]:
+    """Return the names of the options that the user gave."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+
+
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")],
     requirements: Annotated[
@@ -133,7 +142,7 @@ def report(
 
     Example: sam-inspect report runs/tile --requirements line.toml
     """
-    from sam_evaluation.run import load_run
+    from sam_evaluation.stored import load_run
 
     _report(load_run(run), run, _read(requirements))
 
@@ -207,19 +216,20 @@ def _means(means: pd.DataFrame) -> Table:
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Folder of run A.", metavar="RUN_A")],
-    second: Annotated[Path, typer.Argument(help="Folder of run B.", metavar="RUN_B")],
+    first: Annotated[str, typer.Argument(help="Folder of run A; of one with several models, RUN@MODEL.")],
+    second: Annotated[str, typer.Argument(help="Folder of run B, or RUN@MODEL.")],
     metric: Annotated[str, typer.Option(help="What to compare: iou, dice, boundary_f, boundary_iou, hd95, …")] = "iou",
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
 ) -> None:
     """Tell whether run B is better than run A on the same objects, and how sure that is.
 
     Example: sam-inspect compare runs/plain runs/tuned
+    Example: sam-inspect compare runs/tile@grabcut runs/tile@nano
     """
     from sam_evaluation.compare import compare as pair
-    from sam_evaluation.run import load_run
+    from sam_evaluation.stored import load_model_of_run
 
-    found = pair(load_run(first).objects, load_run(second).objects, metric, seed).table()
+    found = pair(load_model_of_run(first).objects, load_model_of_run(second).objects, metric, seed).table()
     names = ("protocol", "objects", "mean_a", "mean_b", "difference", "low", "high", "p_holm", "wins", "losses", "ties")
     _print(names, found.to_dict("records"))
     for verdict in found["verdict"]:
@@ -227,7 +237,7 @@ def compare(
 
 
 def gate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run; of one with several models, RUN@MODEL.")],
     minimum: Annotated[list[str] | None, typer.Option("--min", help="Such as iou.box>=0.7; several times.")] = None,
     maximum: Annotated[list[str] | None, typer.Option("--max", help="Such as noc90.clicks<=8; several times.")] = None,
 ) -> None:
@@ -237,13 +247,18 @@ def gate(
     """
     from sam_evaluation.errors import EvaluationError
     from sam_evaluation.gate import evaluate_gate, parse_gate
-    from sam_evaluation.run import load_run
+    from sam_evaluation.stored import load_model_of_run
 
-    bounds = [*(minimum or []), *(maximum or [])]
-    if not bounds:
+    conditions = []
+    for option, bounds, sign in (("min", minimum, ">"), ("max", maximum, "<")):
+        for each in parse_gate(",".join(bounds)) if bounds else []:
+            if not each.bound.comparator.startswith(sign):
+                raise EvaluationError(f"--{option} takes {sign}= or {sign}; got {each.name} {each.bound}.")
+            conditions.append(each)
+    if not conditions:
         raise EvaluationError("Give at least one bound, such as --min 'iou.box>=0.7'.")
-    loaded = load_run(run)
-    results = evaluate_gate(parse_gate(",".join(bounds)), loaded.objects, loaded.images)
+    loaded = load_model_of_run(run)
+    results = evaluate_gate(conditions, loaded.objects, loaded.images)
     table = Table("bound", "measured", "")
     for result in results:
         table.add_row(f"{result.name} {result.bound}", f"{result.measured:.4g}", "met" if result.met else "NOT met")

@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
@@ -29,9 +29,7 @@ from sam_evaluation.measures import RECALLS, Proposed, Row, Target, everything_r
 from sam_evaluation.models import answers, check_model, load_model, threads_of
 from sam_evaluation.predictions import Predictions
 from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
-
-FORMAT = 2
-"""Of the files of a run; raised when older ones can no longer be read."""
+from sam_evaluation.stored import FORMAT, Run, write_run
 
 _CHUNK = 4
 _COUNTS = (
@@ -60,24 +58,6 @@ class Settings:
     seed: int = 0
     limit: int | None = None
     rule: ObjectRule = DEFAULT_RULE
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What an evaluation gave.
-
-    Attributes
-    ----------
-    objects : a row an object, protocol and click; columns as in the reference of `objects.parquet`.
-    images : a row an image, for `everything`.
-    broken : a row a sample that could not be used, with its reason.
-    about : everything needed to repeat it.
-    """
-
-    objects: pd.DataFrame
-    images: pd.DataFrame
-    broken: pd.DataFrame
-    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,7 +129,7 @@ def evaluate(
         done += len(job.names)
         progress(done, total, f"{job.model} on {job.dataset.format}")
     run = _gather(plan, about)
-    _write(run, out)
+    write_run(run, out)
     return run
 
 
@@ -339,44 +319,3 @@ def _gather(plan: Sequence[_Job], about: dict[str, Any]) -> Run:
     for kind, table in tables.items():
         tables[kind] = table.astype({name: whole[name] for name in whole if name in table})
     return Run(tables["object"], tables["image"], tables["broken"], about)
-
-
-def _write(run: Run, out: Path) -> None:
-    """Write the tables of a run, each whole or not at all; `run.json` last, so that it stands for a whole run."""
-    for name, table in (("objects", run.objects), ("images", run.images)):
-        unfinished = out / f"{name}.unfinished"
-        table.to_parquet(unfinished)
-        unfinished.replace(out / f"{name}.parquet")
-    unfinished = out / "broken.unfinished"
-    run.broken.to_csv(unfinished, index=False)
-    unfinished.replace(out / "broken.csv")
-    unfinished = out / "run.unfinished"
-    unfinished.write_text(json.dumps(run.about, indent=1))
-    unfinished.replace(out / "run.json")
-
-
-def load_run(folder: Path) -> Run:
-    """Read the run in a folder.
-
-    Raises
-    ------
-    EvaluationError
-        If there is none, it is unfinished, or another version of the package wrote it in another format.
-    """
-    try:
-        about = json.loads((folder / "run.json").read_text())
-    except FileNotFoundError:
-        raise EvaluationError(f"{folder} holds no finished run: run.json is missing. Make one with evaluate.") from None
-    except ValueError:
-        raise EvaluationError(f"{folder / 'run.json'} is not readable; evaluate again into another folder.") from None
-    if about.get("format") != FORMAT:
-        raise EvaluationError(
-            f"{folder} was written in format {about.get('format')}, this version reads {FORMAT}; evaluate again."
-        )
-    broken = folder / "broken.csv"
-    return Run(
-        pd.read_parquet(folder / "objects.parquet"),
-        pd.read_parquet(folder / "images.parquet"),
-        pd.read_csv(broken) if broken.stat().st_size > 1 else pd.DataFrame(),
-        about,
-    )

@@ -14,7 +14,7 @@ from sam_evaluation.gap import against_humans, against_requirements, gap_table
 from sam_evaluation.protocols.protocol import EVERYTHING
 from sam_evaluation.requirements import Requirements
 from sam_evaluation.rows import CELL, clicks_in, clicks_of, last_clicks, object_rows
-from sam_evaluation.run import Run
+from sam_evaluation.stored import Run
 
 _FIRST = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", "text", EVERYTHING)
 _PHRASES = {

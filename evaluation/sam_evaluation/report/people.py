@@ -10,7 +10,8 @@ from sam_backend.errors import SamInspectError
 from sam_evaluation.humans import human_agreement
 from sam_evaluation.report.sources import open_dataset
 from sam_evaluation.rows import IMAGE, OBJECT
-from sam_evaluation.run import Progress, Run
+from sam_evaluation.run import Progress
+from sam_evaluation.stored import Run
 
 FILE = "human.parquet"
 

@@ -18,7 +18,8 @@ from sam_evaluation.report.sheets import sheets
 from sam_evaluation.report.sources import object_rule
 from sam_evaluation.report.words import words
 from sam_evaluation.requirements import Requirements
-from sam_evaluation.run import Progress, Run
+from sam_evaluation.run import Progress
+from sam_evaluation.stored import Run
 
 
 def write_report(

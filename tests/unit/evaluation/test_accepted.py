@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, block
+from sam_backend.cli import app
 from sam_evaluation.accepted import OPENED, SCRATCH, UNSEEN, Accepted, read_accepted, summary
-from sam_evaluation.commands import evaluate
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.metrics import assd
 from sam_evaluation.report.accepted import write_accepted
@@ -271,14 +272,13 @@ def test_without_anything_opened_there_is_no_saving_to_tell(tmp_path: Path) -> N
 # The command
 
 
-def test_evaluate_takes_an_export_and_nothing_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_takes_an_export_and_nothing_beside_it(tmp_path: Path) -> None:
     usable = _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(FIRST, "a")))
     _read(tmp_path, usable, _task([7], _annotation()))
-    evaluate(tmp_path / "out", label_studio_export=tmp_path / "export.json")
-    printed = " ".join(capsys.readouterr().out.split())
+    asked = ["evaluate", "--label-studio-export", str(tmp_path / "export.json"), "--out", str(tmp_path / "out")]
+    printed = " ".join(CliRunner().invoke(app, asked).output.split())
     assert "Of 1 predicted region on 1 image, people left 100 %" in printed
     assert "1 task could not be used: Task 1 holds the prediction" in printed
-    with pytest.raises(EvaluationError, match="only --out and --seed"):
-        evaluate(tmp_path / "out", label_studio_export=tmp_path / "export.json", model=["nano"])
-    with pytest.raises(EvaluationError, match="with --data, or an export"):
-        evaluate(tmp_path / "out", model=["nano"])
+    refused = CliRunner().invoke(app, [*asked, "--model", "nano"])
+    assert isinstance(refused.exception, EvaluationError)
+    assert "only --out and --seed" in str(refused.exception)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, painted, save, surface
-from sam_evaluation.commands import evaluate as command
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.predictions import Kind, Predictions
-from sam_evaluation.run import Run, Settings, evaluate
+from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.stored import Run
 from sam_evaluation.tables import detection
 
 SIZE = (HEIGHT, WIDTH)
@@ -276,8 +276,6 @@ def test_what_cannot_be_measured_is_told_before_anything_is_written(data: Path, 
         _run(data, theirs, settings=Settings("box"))
     with pytest.raises(EvaluationError, match="2 models are called unet"):
         evaluate([], [f"masks:{data}"], out=data.parent / "run", predictions=[theirs, theirs])
-    with pytest.raises(EvaluationError, match="--predictions-are is auto, labels, probabilities; got 'mask'"):
-        command(data.parent / "run", data=[f"masks:{data}"], predictions=[theirs.folder], predictions_are="mask")
     with pytest.raises(EvaluationError, match="name a model, or a folder"):
         evaluate([], [f"masks:{data}"], out=data.parent / "run")
     assert not (data.parent / "run").exists()

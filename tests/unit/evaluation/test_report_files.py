@@ -22,7 +22,8 @@ from sam_evaluation.report.gallery import choose, gallery
 from sam_evaluation.report.people import people
 from sam_evaluation.report.write import write_report
 from sam_evaluation.rle import decode_mask, encode_mask
-from sam_evaluation.run import Run, Settings, evaluate
+from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.stored import Run
 
 IMAGES = 7
 

@@ -13,7 +13,8 @@ from PIL import Image
 from sam_backend.errors import SamInspectError
 from sam_evaluation import run as runs
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.run import Settings, evaluate, load_run
+from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.stored import load_run
 
 
 @pytest.fixture
