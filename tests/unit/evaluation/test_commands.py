@@ -25,16 +25,16 @@ def typed(*words: object) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Eight images: L-shaped objects, of which a filled box gets the half, and one image without its mask."""
+    """Twelve images: L-shaped objects, of which a filled box gets the half, and one image without its mask."""
     folder = tmp_path_factory.mktemp("data")
     for name in ("images", "masks"):
         (folder / name).mkdir()
-    for index in range(8):
+    for index in range(12):
         mask = np.zeros((40, 60), np.uint8)
         mask[5:25, 10 + index : 15 + index] = mask[20:25, 10 + index : 30 + index] = 255
         Image.fromarray(60 + mask // 2).save(folder / "images" / f"{index}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{index}.png")
-    (folder / "masks" / "7.png").unlink()
+    (folder / "masks" / "11.png").unlink()
     return f"masks:{folder}"
 
 
@@ -47,7 +47,7 @@ def run(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert code == 0, printed
     assert "boxfill" in printed
-    assert "One mask 7.* was expected" in printed, "what could not be used is told at the end"
+    assert "One mask 11.* was expected" in printed, "what could not be used is told at the end"
     return out
 
 
