@@ -171,14 +171,14 @@ def _outlines(found: Findings) -> Sheet:
     for cell, frame in _cells(_ordered(found, found.summary[found.summary["by"] == "all"])):
         of = {row["metric"]: row for row in _dicts(frame)}
         values = (estimate(of[name], PIXELS if METRICS[name].unit else numbers.SHARE) for name in names)
-        rows.append((*_named(cell), *values, *_counts(of["dice"]), f"{of['hd95']['objects']:,}"))
+        rows.append((*_named(cell), *values, *_counts(of["dice"])))
     return _sheet(
         found,
         "Further measures of the outline",
-        "Boundary F counts a point of the outline as right within so many pixels; distances are in pixels, over the "
-        "objects that got any mask.",
+        "Boundary F counts a point of the outline as right within so many pixels. Distances are in pixels; an object "
+        "without any mask counts with its image's diagonal.",
         _LEAD,
-        (*(METRICS[name].title + _unit(name) for name in names), "objects", "images", "objects with a mask"),
+        (*(METRICS[name].title + _unit(name) for name in names), "objects", "images"),
         rows,
         folded=True,
     )

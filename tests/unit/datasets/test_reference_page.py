@@ -1,0 +1,33 @@
+"""The page about data sets says of every format what its card says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sam_evaluation.datasets.registry import known_datasets
+from sam_evaluation.datasets.sample import Card
+
+_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "datasets.md"
+
+
+def _plain(text: str) -> str:
+    """Return a text in one line, without the marks of code."""
+    return " ".join(text.replace("`", "").split())
+
+
+@pytest.mark.parametrize("card", known_datasets(), ids=lambda card: card.name)
+def test_every_format_has_its_row_and_its_section(card: Card) -> None:
+    overview, *sections = _PAGE.read_text(encoding="utf-8").split("\n## ")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in overview.splitlines()]
+    (row,) = [each for each in cells if each[0] == f"[`{card.name}`](#{card.name})"]
+    assert [row[1], row[2], row[4]] == [card.title, card.domain, card.licence]
+    (section,) = [each for each in sections if each.startswith(f"`{card.name}`\n")]
+    for told in (card.layout, card.source, card.citation):
+        assert _plain(told) in _plain(section)
+
+
+def test_the_page_lists_no_format_that_there_is_not() -> None:
+    listed = [line.split("`")[1] for line in _PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| [`")]
+    assert listed == [card.name for card in known_datasets()]
