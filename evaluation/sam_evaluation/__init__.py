@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sam_evaluation.compare import compare as compare
+    from sam_evaluation.comparison import compare as compare
     from sam_evaluation.gap import gap_table as gap_table
     from sam_evaluation.report.write import write_report as write_report
     from sam_evaluation.run import Settings as Settings
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from sam_evaluation.stored import Run as Run
     from sam_evaluation.stored import load_run as load_run
 
+# None of the names may be that of a module: once that is imported, it hides the function.
 _PLACES = {
     "Run": "stored",
     "Settings": "run",
-    "compare": "compare",
+    "compare": "comparison",
     "evaluate": "run",
     "gap_table": "gap",
     "load_run": "stored",

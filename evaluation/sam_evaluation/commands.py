@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -226,14 +225,24 @@ def compare(
     Example: sam-inspect compare runs/plain runs/tuned
     Example: sam-inspect compare runs/tile@grabcut runs/tile@nano
     """
-    from sam_evaluation.compare import compare as pair
+    from sam_evaluation.comparison import compare as pair
+    from sam_evaluation.report.numbers import DIFFERENCE, PIXELS, SHARE, estimate, number
+    from sam_evaluation.rows import METRICS
     from sam_evaluation.stored import load_model_of_run
 
-    found = pair(load_model_of_run(first).objects, load_model_of_run(second).objects, metric, seed).table()
-    names = ("protocol", "objects", "mean_a", "mean_b", "difference", "low", "high", "p_holm", "wins", "losses", "ties")
-    _print(names, found.to_dict("records"))
-    for verdict in found["verdict"]:
-        Console().print(verdict, highlight=False)
+    found = pair(load_model_of_run(first).objects, load_model_of_run(second).objects, metric, seed)
+    heads = ("protocol", "objects", "A", "B", "B \N{MINUS SIGN} A", "p", "better", "worse")
+    table = Table(*heads, box=None, pad_edge=False)
+    style, signed = (PIXELS, f"+{PIXELS}") if METRICS[metric].unit else (SHARE, DIFFERENCE)
+    for pairing in found.pairings:
+        ends = {"value": pairing.difference, "low": pairing.low, "high": pairing.high}
+        means = (number(pairing.mean_a, style), number(pairing.mean_b, style), estimate(ends, signed))
+        counts = (f"{pairing.wins:,}", f"{pairing.losses:,}")
+        table.add_row(pairing.protocol, f"{pairing.objects:,}", *means, f"{pairing.p_holm:.2g}", *counts)
+    console = Console()
+    console.print(table)
+    for pairing in found.pairings:
+        console.print(pairing.verdict, highlight=False)
 
 
 def gate(
@@ -265,10 +274,3 @@ def gate(
     Console().print(table)
     if not all(result.met for result in results):
         raise typer.Exit(1)
-
-
-def _print(names: Sequence[str], rows: list[dict[Any, Any]]) -> None:
-    table = Table(*names)
-    for row in rows:
-        table.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names))
-    Console().print(table)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from sam_evaluation.accepted import OPENED, SCRATCH, SHARES, UNSEEN, Accepted, summary
-from sam_evaluation.compare import FEWEST_IMAGES
+from sam_evaluation.comparison import FEWEST_IMAGES
 from sam_evaluation.report.findings import find
 from sam_evaluation.report.numbers import NOTHING, PERCENT, PIXELS, SHARE, count, estimate
 from sam_evaluation.report.page import template

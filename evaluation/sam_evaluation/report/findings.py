@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sam_evaluation import statistics, tables
-from sam_evaluation.compare import compare
+from sam_evaluation.comparison import compare
 from sam_evaluation.gap import against_humans, against_requirements, gap_table
 from sam_evaluation.protocols.protocol import EVERYTHING
 from sam_evaluation.requirements import Requirements

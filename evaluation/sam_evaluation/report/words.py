@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sam_evaluation.compare import FEWEST_IMAGES
+from sam_evaluation.comparison import FEWEST_IMAGES
 from sam_evaluation.gap import ALL_INDUSTRIAL, HUMANS
 from sam_evaluation.protocols.protocol import EVERYTHING
 from sam_evaluation.report.findings import Findings, find, phrase

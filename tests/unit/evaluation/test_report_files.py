@@ -216,7 +216,9 @@ class TestPeople:
 def test_the_package_gives_its_functions_and_imports_nothing_slow() -> None:
     code = (
         "import sys, json, sam_evaluation; early = [n for n in ('pandas', 'matplotlib', 'scipy') if n in sys.modules];"
-        "from sam_evaluation import evaluate, gap_table, compare; print(json.dumps([early, evaluate.__module__]))"
+        "from sam_evaluation import evaluate, gap_table, compare, write_report;"
+        "print(json.dumps([early, [each.__module__ for each in (evaluate, gap_table, compare, write_report)]]))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert json.loads(output) == [[], "sam_evaluation.run"]
+    places = ["run", "gap", "comparison", "report.write"]
+    assert json.loads(output) == [[], [f"sam_evaluation.{place}" for place in places]]

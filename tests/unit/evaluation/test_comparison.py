@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from evaluation_rows import clicked, ious, objects
-from sam_evaluation.compare import _rounded, compare
+from sam_evaluation.comparison import _rounded, compare
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.statistics import holm
 
