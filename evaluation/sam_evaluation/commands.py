@@ -154,6 +154,7 @@ def _read(requirements: Path | None) -> Requirements | None:
 
 def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
     """Write the report of a run, and print what is most important of it."""
+    from sam_evaluation.report.numbers import count
     from sam_evaluation.report.people import people
     from sam_evaluation.report.write import write_report
     from sam_evaluation.tables import summary
@@ -171,7 +172,7 @@ def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
         console.print(_means(summary(run.objects, by=())))
     if len(run.broken):
         broken = run.broken.drop_duplicates(["dataset", "sample"])
-        console.print(f"{len(broken)} images could not be used:")
+        console.print(f"{count(len(broken), 'image')} could not be used:", highlight=False)
         for row in broken.to_dict("records"):
             console.print(f"  {row['sample']}: {row['reason']}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"The report is {page}", highlight=False, markup=False, soft_wrap=True)
