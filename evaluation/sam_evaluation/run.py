@@ -153,6 +153,7 @@ def _plan(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
     names_of = {}
+    stamps = {spec: fingerprint(spec.folder, times=True) for spec in specs}
     for spec in specs:
         dataset = spec.open(settings.rule)
         names = list(dataset.names())
@@ -173,7 +174,7 @@ def _plan(
             "domain": card.domain,
             "samples": len(names_of[spec]),
             "of": len(names),
-            "fingerprint": fingerprint(spec.folder, names),
+            "fingerprint": fingerprint(spec.folder),
         }
     for model in models:
         loaded = load_model(model, checkpoint)
@@ -190,9 +191,7 @@ def _plan(
     for model, facts in about["models"].items():
         for spec in specs:
             label = _label(spec, specs)
-            identity = json.dumps(
-                [about[key] for key in ("format", "settings")] + [about["datasets"][label]["fingerprint"]]
-            )
+            identity = json.dumps([about["format"], about["settings"], stamps[spec]])
             key = hashlib.sha256(f"{facts['version']}\n{label}\n{spec}\n{identity}".encode()).hexdigest()[:16]
             for start in range(0, len(names_of[spec]), _CHUNK):
                 part = out / "parts" / key / f"{start:06d}.parquet"

@@ -115,13 +115,16 @@ class DatasetSpec:
         return made(self.folder, rule, split=self.split)  # type: ignore[no-any-return]
 
 
-def fingerprint(folder: Path, names: list[str]) -> str:
-    """Return eight hex digits that change when samples come, go, or their files change in size.
+def fingerprint(folder: Path, *, times: bool = False) -> str:
+    """Return eight hex digits that change when files of a data set come, go, or change in size.
 
-    Reading every byte of a large data set would take longer than evaluating it.
+    Reading every byte of a large data set would take longer than evaluating it. With `times` they also change when a
+    file was written again, which its copy on another machine was, too.
     """
     digest = hashlib.sha256()
-    for name in names:
-        path = folder / name
-        digest.update(f"{name}\0{path.stat().st_size if path.is_file() else ''}\n".encode())
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
+    for path in files:
+        stat = path.stat()
+        written = stat.st_mtime_ns if times else ""
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{stat.st_size}\0{written}\n".encode())
     return digest.hexdigest()[:8]

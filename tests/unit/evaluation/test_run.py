@@ -88,6 +88,17 @@ def test_a_broken_sample_is_listed_and_the_rest_goes_on(data: str, tmp_path: Pat
     assert len(load_run(tmp_path / "run").broken) == 1
 
 
+def test_what_was_mended_in_the_data_is_measured_again(data: str, tmp_path: Path) -> None:
+    image = Path(data.partition(":")[2]) / "images" / "3.png"
+    whole = image.read_bytes()
+    image.write_bytes(b"no image")
+    assert len(evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box")).broken) == 1
+    image.write_bytes(whole)
+    mended = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box"))
+    assert len(mended.objects) == 11
+    assert not len(mended.broken)
+
+
 def test_data_sets_in_folders_of_one_name_are_told_apart(data: str, tmp_path: Path) -> None:
     folder = Path(data.partition(":")[2])
     other = shutil.copytree(folder, tmp_path / "other" / "data")
