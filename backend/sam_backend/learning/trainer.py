@@ -8,7 +8,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from sam_backend.errors import SamInspectError
 from sam_backend.learning.augmentation import view
 from sam_backend.learning.export import export_nano
 from sam_backend.learning.losses import answer_loss, true_iou
+from sam_backend.learning.materials.library import library
+from sam_backend.learning.scenes.composition import COMPOSITIONS
 from sam_backend.learning.scenes.scene import SURFACES
 from sam_backend.learning.scenes.store import build_scenes, load_scene
 from sam_backend.learning.simulated_prompts import correcting_click, first_click, jittered_box
@@ -69,6 +71,12 @@ class Recipe:
     """Share of the prompts that are lone clicks; the rest are boxes."""
     surface_share: float = 0.55
     """Share of the images that are surfaces with defects alone; the rest are mixed scenes."""
+    compositions: int = 0
+    """Scenes composed from materials."""
+    composition_share: float = 0.7
+    """Share of the images that are such scenes, where there are any; the other shares divide the rest."""
+    materials: str = ""
+    """Digest of the materials' index."""
     most_corrections: int = 3
     replicas: int = 2
     """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
@@ -126,9 +134,7 @@ def make_batch(recipe: Recipe, folder: Path, step: int, replica: int = 0) -> Bat
     images: list[Tensor] = []
     targets: list[Tensor] = []
     while len(images) < stage.images:
-        surface = rng.random() < recipe.surface_share
-        number = SURFACES + rng.integers(recipe.surfaces) if surface else rng.integers(recipe.scenes)
-        scene = load_scene(folder, int(number))
+        scene = load_scene(folder, _scene_number(recipe, rng))
         image, coverage = view(rng, scene, stage.size)
         areas = (coverage >= 0.5).sum((1, 2))
         usable = np.flatnonzero((areas >= MIN_PIXELS) & (areas < 0.9 * coverage[0].size))
@@ -138,6 +144,14 @@ def make_batch(recipe: Recipe, folder: Path, step: int, replica: int = 0) -> Bat
         images.append(torch.from_numpy(image.transpose(2, 0, 1).copy()))
         targets.append(torch.from_numpy(coverage[chosen]))
     return Batch(torch.stack(images), torch.cat(targets))
+
+
+def _scene_number(recipe: Recipe, rng: np.random.Generator) -> int:
+    if recipe.compositions and rng.random() < recipe.composition_share:
+        return COMPOSITIONS + int(rng.integers(recipe.compositions))
+    if rng.random() < recipe.surface_share:
+        return SURFACES + int(rng.integers(recipe.surfaces))
+    return int(rng.integers(recipe.scenes))
 
 
 class Trainer:
@@ -316,7 +330,9 @@ def _chosen(logits: Tensor, predicted: Tensor, ambiguous: bool) -> Tensor:
     return logits[torch.arange(len(logits)), best]
 
 
-def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) -> dict[str, Tensor]:
+def train(
+    recipe: Recipe, scenes: Path, out: Path, materials: Path | None = None, save_every: float = 120.0
+) -> dict[str, Tensor]:
     """Train `nano` by `recipe` and return its averaged weights.
 
     Parameters
@@ -324,9 +340,13 @@ def train(recipe: Recipe, scenes: Path, out: Path, save_every: float = 120.0) ->
     recipe : what decides the weights.
     scenes : folder of scenes, filled where it is not.
     out : folder for the checkpoint, from which an interrupted training goes on, and `log.jsonl`.
+    materials : folder of materials that missing scenes are composed from; its digest becomes part of the recipe.
     save_every : seconds between checkpoints.
     """
-    build_scenes(scenes, [*range(recipe.scenes), *range(SURFACES, SURFACES + recipe.surfaces)])
+    if materials is not None:
+        recipe = replace(recipe, materials=library(materials).digest)
+    numbers = [*range(recipe.scenes), *range(SURFACES, SURFACES + recipe.surfaces)]
+    build_scenes(scenes, [*numbers, *range(COMPOSITIONS, COMPOSITIONS + recipe.compositions)], materials=materials)
     trainer = Trainer(recipe, out)
     if trainer.resume():
         Console().print(f"Going on at step {trainer.step} of {recipe.steps}.")
@@ -377,8 +397,8 @@ def _replica(replica: int, recipe: Recipe, scenes: Path, out: Path, save_every: 
     distributed.destroy_process_group()
 
 
-def train_and_export(recipe: Recipe, scenes: Path, out: Path) -> tuple[Path, Path]:
+def train_and_export(recipe: Recipe, scenes: Path, out: Path, materials: Path | None = None) -> tuple[Path, Path]:
     """Train and write `encoder.onnx` and `decoder.onnx` into `out`; return their paths."""
-    paths = export_nano(train(recipe, scenes, out), out)
+    paths = export_nano(train(recipe, scenes, out, materials), out)
     Console().print(f"Wrote {paths[0]} and {paths[1]}.", highlight=False)
     return paths

@@ -8,7 +8,8 @@ import numpy as np
 
 from sam_backend.learning.augmentation import PADDING, view
 from sam_backend.learning.scenes import Scene, make_scene
-from sam_backend.learning.scenes.scene import MIN_AREA, SIZE, SURFACES
+from sam_backend.learning.scenes.masks import MIN_AREA
+from sam_backend.learning.scenes.scene import SIZE, SURFACES
 from sam_backend.learning.scenes.store import build_scenes, load_scene, scene_path
 
 

@@ -9,19 +9,20 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sam_backend.learning.scenes.layers import Image
+from sam_backend.learning.scenes.masks import Mask, components
 from sam_backend.learning.scenes.shapes import blob, cloud, curve, fill, stroke
 from sam_backend.learning.scenes.textures import Map, any_texture, colourise, fractal_noise, speckle
 
-Image = Map
-Mask = NDArray[np.bool_]
 Drawn = tuple[Image, list[Mask]]
 
 
-def _anywhere(rng: Generator, size: int) -> NDArray[np.float64]:
+def anywhere(rng: Generator, size: int) -> NDArray[np.float64]:
+    """Return a point (2,) xy in an image of `size` pixels, not quite at its edge."""
     return rng.uniform(0.02, 0.98, 2) * size
 
 
-def _shift(rng: Generator, image: Image, weak: float = 1.0, strong: float = 4.5) -> float:
+def shift(rng: Generator, image: Image, weak: float = 1.0, strong: float = 4.5) -> float:
     """Return a signed brightness step that stands out of the image's own fine variation `weak` to `strong` times."""
     grey = image.mean(2)
     fine = float((grey - cv2.GaussianBlur(grey, (0, 0), 4)).std())
@@ -30,11 +31,12 @@ def _shift(rng: Generator, image: Image, weak: float = 1.0, strong: float = 4.5)
     return -step if darker else step
 
 
-def _add(image: Image, coverage: Map, step: float | Map) -> Image:
+def add(image: Image, coverage: Map, step: float | Map) -> Image:
+    """Return `image` made brighter by `step` where `coverage` is."""
     return np.asarray(image + (coverage * step)[..., None], np.float32)
 
 
-def _generous(rng: Generator, mask: Mask) -> Mask:
+def generous(rng: Generator, mask: Mask) -> Mask:
     """Widen a thin mask now and then: people outline a defect, they do not trace its darkest core."""
     reach = int(rng.choice([0, 0, 1, 1, 2]))
     if not reach:
@@ -52,7 +54,7 @@ def scratches(rng: Generator, image: Image) -> Drawn:
     bend = rng.uniform(0, 0.15)
     for _ in range(int(rng.integers(1, 7))):
         length = size * rng.choice([rng.uniform(0.08, 0.5), rng.uniform(0.5, 1.6)])
-        points = curve(rng, _anywhere(rng, size), length, bend)
+        points = curve(rng, anywhere(rng, size), length, bend)
         if heading_together:
             centre = points[32]
             now = np.arctan2(*(points[-1] - points[0])[::-1])
@@ -62,12 +64,12 @@ def scratches(rng: Generator, image: Image) -> Drawn:
         width = float(rng.choice([rng.uniform(1, 3), rng.uniform(2, 9)]))
         line = stroke(size, points, width)
         soft = cv2.GaussianBlur(line, (0, 0), 0.3 + 0.18 * width)
-        step = _shift(rng, image)
+        step = shift(rng, image)
         rough = 1 + rng.uniform(0, 0.6) * fractal_noise(rng, size, 0.7, 16)
-        image = _add(image, soft, step * np.clip(rough, 0.2, 2))
+        image = add(image, soft, step * np.clip(rough, 0.2, 2))
         if rng.random() < 0.25:
-            image = _add(image, np.roll(soft, int(rng.choice([-2, 2])), 0), -0.6 * step)
-        masks.append(_generous(rng, line > 0.35))
+            image = add(image, np.roll(soft, int(rng.choice([-2, 2])), 0), -0.6 * step)
+        masks.append(generous(rng, line > 0.35))
     return image, masks
 
 
@@ -75,7 +77,7 @@ def crack(rng: Generator, image: Image) -> Drawn:
     """Draw a jagged dark line that branches."""
     size = len(image)
     line: Map = np.zeros((size, size), np.float32)
-    starts = [(_anywhere(rng, size), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.2) * size, rng.uniform(1.0, 4.5))]
+    starts = [(anywhere(rng, size), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.2) * size, rng.uniform(1.0, 4.5))]
     jagged = rng.uniform(0.15, 0.6)
     while starts:
         point, heading, left, width = starts.pop()
@@ -91,8 +93,8 @@ def crack(rng: Generator, image: Image) -> Drawn:
         if len(path) > 1:
             line = np.maximum(line, stroke(size, np.array(path), width))
     soft = cv2.GaussianBlur(line, (0, 0), rng.uniform(0.4, 1.2))
-    step = -abs(_shift(rng, image, 1.5, 5))
-    return _add(image, soft, step), [_generous(rng, line > 0.35)]
+    step = -abs(shift(rng, image, 1.5, 5))
+    return add(image, soft, step), [generous(rng, line > 0.35)]
 
 
 def pits(rng: Generator, image: Image) -> Drawn:
@@ -102,14 +104,14 @@ def pits(rng: Generator, image: Image) -> Drawn:
     typical = size * rng.choice([rng.uniform(0.008, 0.03), rng.uniform(0.03, 0.09)])
     for _ in range(int(rng.integers(1, 13))):
         radius = max(2.0, typical * rng.uniform(0.5, 1.6))
-        hole = blob(rng, size, _anywhere(rng, size), radius)
+        hole = blob(rng, size, anywhere(rng, size), radius)
         soft = cv2.GaussianBlur(hole, (0, 0), 0.3 + radius * rng.uniform(0.03, 0.3))
-        step = _shift(rng, image, 1.5, 5)
-        image = _add(image, soft, step)
+        step = shift(rng, image, 1.5, 5)
+        image = add(image, soft, step)
         if rng.random() < 0.4:
             moved = np.roll(soft, tuple(rng.integers(-2, 3, 2)), (0, 1))
-            image = _add(image, np.clip(moved - soft, 0, 1), abs(step) * rng.uniform(0.5, 1.5))
-        masks.append(_generous(rng, hole > 0.5))
+            image = add(image, np.clip(moved - soft, 0, 1), abs(step) * rng.uniform(0.5, 1.5))
+        masks.append(generous(rng, hole > 0.5))
     return image, masks
 
 
@@ -120,7 +122,7 @@ def stain(rng: Generator, image: Image) -> Drawn:
     for _ in range(int(rng.integers(1, 4))):
         radius = size * rng.uniform(0.05, 0.35)
         shape = cloud if rng.random() < 0.6 else blob
-        area = shape(rng, size, _anywhere(rng, size), radius)
+        area = shape(rng, size, anywhere(rng, size), radius)
         soft = cv2.GaussianBlur(area, (0, 0), rng.uniform(0.5, 0.12 * radius + 0.6))
         tint = np.clip(1 + rng.normal(0, 0.05, 3) + np.sign(rng.normal()) * rng.uniform(0.12, 0.5), 0.3, 1.7)
         image = image * (1 + soft[..., None] * (tint.astype(np.float32) - 1))
@@ -131,16 +133,16 @@ def stain(rng: Generator, image: Image) -> Drawn:
 def patch(rng: Generator, image: Image) -> Drawn:
     """One to five regions where another, rougher surface shows: scale, rust, missing coating, roll marks."""
     size = len(image)
-    centre = float(np.clip(image.mean() + _shift(rng, image, 1, 4), 0.05, 0.95))
+    centre = float(np.clip(image.mean() + shift(rng, image, 1, 4), 0.05, 0.95))
     other = colourise(rng, any_texture(rng, size), True, centre)
     together: Map = np.zeros((size, size), np.float32)
     for _ in range(int(rng.integers(1, 6))):
         radius = size * rng.uniform(0.04, 0.3)
         shape = cloud if rng.random() < 0.7 else blob
-        area = shape(rng, size, _anywhere(rng, size), radius)
+        area = shape(rng, size, anywhere(rng, size), radius)
         together = np.maximum(together, area)
     alpha = cv2.GaussianBlur(together, (0, 0), rng.uniform(0.4, 3)) * rng.uniform(0.6, 1)
-    masks = _components(together > 0.5)[:11]
+    masks = components(together > 0.5)[:11]
     return np.asarray(image + alpha[..., None] * (other - image), np.float32), masks
 
 
@@ -151,7 +153,7 @@ def inclusion(rng: Generator, image: Image) -> Drawn:
     heading = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
     along = np.array([np.cos(heading), np.sin(heading)])
     for _ in range(int(rng.integers(1, 5))):
-        centre = _anywhere(rng, size)
+        centre = anywhere(rng, size)
         length, spread = size * rng.uniform(0.06, 0.5), size * rng.uniform(0.006, 0.04)
         specks: Map = np.zeros((size, size), np.float32)
         for _ in range(int(rng.integers(6, 40))):
@@ -163,10 +165,10 @@ def inclusion(rng: Generator, image: Image) -> Drawn:
             specks = np.maximum(specks, fill(size, spot + np.stack([np.cos(ring), np.sin(ring)], 1) @ axes))
         soft = cv2.GaussianBlur(specks, (0, 0), rng.uniform(0.4, 1.8))
         rough = np.clip(1 + rng.uniform(0, 0.5) * speckle(rng, size), 0.3, 2)
-        image = _add(image, soft, rough * _shift(rng, image, 1.5, 5))
+        image = add(image, soft, rough * shift(rng, image, 1.5, 5))
         reach = 2 * int(spread + 2) + 1
         closed = cv2.morphologyEx(specks, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-        masks.append(_generous(rng, closed > 0.5))
+        masks.append(generous(rng, closed > 0.5))
     return image, masks
 
 
@@ -179,7 +181,7 @@ def specks(rng: Generator, image: Image) -> Drawn:
     stretch = rng.uniform(1, 6)
     ring = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     drawn: Map = np.zeros((size, size), np.float32)
-    rows = [_anywhere(rng, size) for _ in range(int(rng.integers(1, 4)))]
+    rows = [anywhere(rng, size) for _ in range(int(rng.integers(1, 4)))]
     for _ in range(int(rng.integers(3, 31))):
         row = rows[rng.integers(len(rows))]
         spot = row + ahead * rng.normal(0, 0.25 * size) + aside * rng.normal(0, 0.02 * size)
@@ -189,20 +191,15 @@ def specks(rng: Generator, image: Image) -> Drawn:
         drawn = np.maximum(drawn, fill(size, spot + outline * wobble[:, None] @ np.stack([ahead, aside])))
     soft = cv2.GaussianBlur(drawn, (0, 0), 0.4 + typical * rng.uniform(0.03, 0.25))
     uneven = np.clip(1 + rng.uniform(0, 0.6) * fractal_noise(rng, size, 0.8, 12), 0.3, 2)
-    masks = _components(soft > 0.45)
-    return _add(image, soft, uneven * _shift(rng, image, 1, 5)), masks
-
-
-def _components(mask: Mask) -> list[Mask]:
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
-    return [labels == index for index in range(1, count)]
+    masks = components(soft > 0.45)
+    return add(image, soft, uneven * shift(rng, image, 1, 5)), masks
 
 
 def dent(rng: Generator, image: Image) -> Drawn:
     """Draw a bump or hollow that shows only by its shading: bright on one flank, dark on the other."""
     size = len(image)
     radius = size * rng.uniform(0.04, 0.25)
-    area = blob(rng, size, _anywhere(rng, size), radius)
+    area = blob(rng, size, anywhere(rng, size), radius)
     height = cv2.GaussianBlur(area, (0, 0), radius * rng.uniform(0.15, 0.4))
     angle = rng.uniform(0, 2 * np.pi)
     slope_y, slope_x = np.gradient(height)
@@ -225,13 +222,13 @@ def broken_edge(rng: Generator, image: Image) -> Drawn:
 def band(rng: Generator, image: Image) -> Drawn:
     """Draw a wide faint band or large soft region of uneven brightness."""
     size = len(image)
-    centre = _anywhere(rng, size)
+    centre = anywhere(rng, size)
     if rng.random() < 0.5:
         area = stroke(size, curve(rng, centre, size * 2, 0.05), size * rng.uniform(0.05, 0.25))
     else:
         area = blob(rng, size, centre, size * rng.uniform(0.2, 0.5))
     soft = cv2.GaussianBlur(area, (0, 0), rng.uniform(2, 12))
-    return _add(image, soft, _shift(rng, image, 0.8, 2.5)), [soft > 0.5]
+    return add(image, soft, shift(rng, image, 0.8, 2.5)), [soft > 0.5]
 
 
 def streaks(rng: Generator, image: Image) -> Drawn:
@@ -252,14 +249,14 @@ def streaks(rng: Generator, image: Image) -> Drawn:
         drift = np.cumsum(rng.normal(0, 0.03, 48)) * width
         turn = heading + rng.normal(0, 0.04)
         ahead, aside = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
-        spine = _anywhere(rng, size) + along[:, None] * ahead * length / 2 + drift[:, None] * aside
+        spine = anywhere(rng, size) + along[:, None] * ahead * length / 2 + drift[:, None] * aside
         outline = np.concatenate([spine + half[:, None] * aside, (spine - half[:, None] * aside)[::-1]])
         area = fill(size, outline)
         soft = cv2.GaussianBlur(area, (0, 0), 0.4 + width * rng.uniform(0.02, 0.2))
         uneven = np.clip(1 + rng.uniform(0, 0.5) * fractal_noise(rng, size, 0.8, 8), 0.3, 2)
-        image = np.clip(_add(image, soft, uneven * glare * _shift(rng, image, 1, 5)), 0, 1)
+        image = np.clip(add(image, soft, uneven * glare * shift(rng, image, 1, 5)), 0, 1)
         masks.append(soft > 0.4)
-    return image, masks if rng.random() < 0.3 else _components(np.any(masks, 0))
+    return image, masks if rng.random() < 0.3 else components(np.any(masks, 0))
 
 
 def blotches(rng: Generator, image: Image) -> Drawn:
@@ -269,7 +266,7 @@ def blotches(rng: Generator, image: Image) -> Drawn:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     typical = size * rng.uniform(0.04, 0.14)
     for _ in range(int(rng.integers(1, 7))):
-        spot, heading = _anywhere(rng, size), rng.uniform(0, 2 * np.pi)
+        spot, heading = anywhere(rng, size), rng.uniform(0, 2 * np.pi)
         for _ in range(int(rng.integers(1, 6))):
             radius = typical * rng.uniform(0.5, 1.4)
             field = np.maximum(field, 1 - np.hypot(x - spot[0], y - spot[1]) / radius)
@@ -279,8 +276,8 @@ def blotches(rng: Generator, image: Image) -> Drawn:
     soft = np.clip(0.5 + rng.uniform(2, 12) * (field + ragged), 0, 1)
     inside = soft if rng.random() < 0.5 else np.maximum(soft, 0.4 * np.clip(1 + 0.7 * field, 0, 1))
     grain = np.clip(1 + rng.uniform(0, 0.3) * speckle(rng, size) + 0.2 * fractal_noise(rng, size, 1, 8), 0.2, 2)
-    changed = np.clip(_add(image, inside, grain * rng.uniform(1, 3) * _shift(rng, image, 1, 4)), 0, 1)
-    return np.asarray(changed, np.float32), _components(soft > 0.5)
+    changed = np.clip(add(image, inside, grain * rng.uniform(1, 3) * shift(rng, image, 1, 4)), 0, 1)
+    return np.asarray(changed, np.float32), components(soft > 0.5)
 
 
 DEFECTS: tuple[Callable[[Generator, Image], Drawn], ...] = (
