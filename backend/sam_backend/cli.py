@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from sam_backend.errors import MissingExtraError, SamInspectError
-from sam_backend.settings import settings
+from sam_backend.settings import Focus, settings
 from sam_evaluation import commands
 
 app = typer.Typer(
@@ -49,6 +49,13 @@ def serve(
         Path | None,
         typer.Option(help="Where the weights are: the official .pth for sam:*, a folder that `train` filled for nano."),
     ] = None,
+    focus: Annotated[
+        Focus | None,
+        typer.Option(
+            help="When to look a second time, at a crop around what is small: auto where it was measured to help, on, "
+            "off. Default: SAM_INSPECT_FOCUS, or auto."
+        ),
+    ] = None,
     log_level: Annotated[
         LogLevel, typer.Option(help="From debug, where health checks have lines too, to error.")
     ] = LogLevel.INFO,
@@ -73,7 +80,8 @@ def serve(
     """
     from sam_backend.service.server import serve as serve_until_stopped
 
-    serve_until_stopped(model, settings(), host=host, port=port, log_level=log_level, checkpoint=checkpoint)
+    wanted = settings() if focus is None else settings().model_copy(update={"focus": focus})
+    serve_until_stopped(model, wanted, host=host, port=port, log_level=log_level, checkpoint=checkpoint)
 
 
 @app.command(rich_help_panel="Label Studio")

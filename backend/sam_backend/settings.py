@@ -1,5 +1,6 @@
 """The one settings object: environment variables `SAM_INSPECT_*`, with defaults that work on a laptop."""
 
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,6 +9,18 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sam_backend.errors import SamInspectError
+
+
+class Focus(StrEnum):
+    """When a model takes a second look, at a crop around what is small in the image.
+
+    AUTO: with the models that it was measured to help, where it was measured to help. ON: with every model, wherever a
+    crop is smaller than the image. OFF: never.
+    """
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
 
 
 class Settings(BaseSettings):
@@ -28,6 +41,7 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr | None = Field(
         None, description="Token of that Label Studio, legacy or personal; wins over the one of /setup."
     )
+    focus: Focus = Field(Focus.AUTO, description="When to look a second time, at a crop: auto, on, off.")
     image_timeout: float = Field(10.0, gt=0, description="Seconds that an image's server has to answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Images larger than this are refused.")
     embedding_memory_mb: int = Field(512, gt=0, description="Memory for embeddings of recently seen images.")

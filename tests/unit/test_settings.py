@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from sam_backend.cli import app
 from sam_backend.errors import SamInspectError
+from sam_backend.service import server
 from sam_backend.settings import settings
 
 
@@ -24,3 +27,12 @@ def test_a_wrong_value_is_told_with_its_variable(monkeypatch):
 def test_an_empty_variable_is_as_good_as_none(monkeypatch):
     monkeypatch.setenv("SAM_INSPECT_HOME", "")
     assert settings().home != Path()
+
+
+@pytest.mark.parametrize(("option", "expected"), [([], "off"), (["--focus", "on"], "on")])
+def test_an_option_of_serve_wins_over_its_variable(monkeypatch, option, expected):
+    monkeypatch.setenv("SAM_INSPECT_FOCUS", "off")
+    served = []
+    monkeypatch.setattr(server, "serve", lambda _model, wanted, **_: served.append(wanted.focus))
+    assert CliRunner().invoke(app, ["serve", *option]).exit_code == 0
+    assert served == [expected]

@@ -81,7 +81,9 @@ def propose_masks(
     batch = min(batch, max(_MASK_BYTES // (3 * height * width), 1))
     found: list[_Found] = []
     for start in range(0, len(clicks), batch):
-        prompts = [Prompt(points=click, labels=np.array([POSITIVE])) for click in clicks[start : start + batch]]
+        some = clicks[start : start + batch]
+        # One look at the whole image: to encode a window for each click of the grid would take minutes.
+        prompts = [Prompt(click, np.array([POSITIVE]), window=(0, 0, width, height)) for click in some]
         for candidates in segmenter.decode(embedding, prompts, multimask=True):
             stability = _stability(candidates.logits, embedding.size)
             good = (candidates.predicted_iou >= pred_iou_threshold) & (stability >= stability_threshold)

@@ -6,6 +6,7 @@ graph between them. It was made for a box; the scheme for clicks is ours: a wind
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,9 @@ def _answer(image: ImageArray, prompt: Prompt, multimask: bool) -> Candidates:
     size = (image.shape[0], image.shape[1])
     prior = None
     if prompt.logits is not None:
-        prior = cv2.resize(prompt.logits, size[::-1], interpolation=cv2.INTER_LINEAR) > 0
+        # Logits that were moved from another window are padded to a square.
+        rows, columns = (math.ceil(side * max(prompt.logits.shape) / max(size)) for side in size)
+        prior = cv2.resize(prompt.logits[:rows, :columns], size[::-1], interpolation=cv2.INTER_LINEAR) > 0
     count = 3 if multimask else 1
     views = _views(size, prompt, prior, count)
     answers = [_cut(image, view, prompt, prior) for view in views] or [(np.zeros(size, bool), 0.0)] * count

@@ -14,6 +14,8 @@ from sam_backend.errors import BadRequestError
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 ImageArray = NDArray[np.uint8]
+Window = tuple[int, int, int, int]
+"""A part of an image, xyxy in whole pixels, half-open."""
 
 POSITIVE = 1
 NEGATIVE = 0
@@ -39,6 +41,9 @@ class Prompt:
     logits : (h, w) float32, low-resolution logits of an earlier answer for the same image by the same
         segmenter, fed back as the mask prompt; or None.
     text : what to look for, in words, or None.
+    window : the part of the image that `logits` show, as `Candidates.window` said, or None for all of it. A segmenter
+        that takes a second look stays in a given window where the prompt allows it, so the whole image as the window
+        asks for no second look; one that does not sees the whole image in any case.
 
     Raises
     ------
@@ -51,6 +56,7 @@ class Prompt:
     box: FloatArray | None = None
     logits: FloatArray | None = None
     text: str | None = None
+    window: Window | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32).reshape(-1, 2)
@@ -66,6 +72,9 @@ class Prompt:
             object.__setattr__(self, "box", box)
             if box.shape != (4,) or not (box[2] > box[0] and box[3] > box[1]):
                 raise BadRequestError(f"A box is x0, y0, x1, y1 with x1 > x0 and y1 > y0; got {box.tolist()}.")
+        left, top, right, bottom = self.window or (0, 0, 1, 1)
+        if not (0 <= left < right and 0 <= top < bottom):
+            raise BadRequestError(f"A window is x0, y0, x1, y1 with x1 > x0 >= 0 and y1 > y0 >= 0; got {self.window}.")
         if not len(points) and self.box is None and self.logits is None and not self.text:
             raise BadRequestError("A prompt needs at least one point, a box, logits or a text; got none of them.")
 
@@ -118,11 +127,13 @@ class Candidates:
     masks : (K, H, W) bool, in pixels of the original image.
     predicted_iou : (K,) float32, the model's own estimate of each mask's IoU with what was meant.
     logits : (K, h, w) float32, low-resolution logits, to be fed back as `Prompt.logits`.
+    window : the part of the image that `logits` show, to be fed back as `Prompt.window`; None for all of it.
     """
 
     masks: BoolArray
     predicted_iou: FloatArray
     logits: FloatArray
+    window: Window | None = None
 
     @property
     def best(self) -> int:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, FloatArray, Prompt, Segmenter
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, FloatArray, Prompt, Segmenter, Window
 
 _MEMO_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Fed:
+    """What goes back in with the next click: logits (h, w), and the window of the image that they show."""
+
+    logits: FloatArray
+    window: Window | None = None
 
 
 class LogitsMemo:
@@ -24,19 +33,19 @@ class LogitsMemo:
     """
 
     def __init__(self, limit_bytes: int = _MEMO_BYTES) -> None:
-        self._answers: LRUCache[Hashable, FloatArray] = LRUCache(limit_bytes, getsizeof=lambda logits: logits.nbytes)
+        self._answers: LRUCache[Hashable, Fed] = LRUCache(limit_bytes, getsizeof=lambda fed: fed.logits.nbytes)
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> FloatArray | None:
-        """Return the logits (h, w) remembered for `key`, or None."""
+    def get(self, key: Hashable) -> Fed | None:
+        """Return what is remembered for `key`, or None."""
         with self._lock:
             return self._answers.get(key)
 
-    def put(self, key: Hashable, logits: FloatArray) -> None:
-        """Remember the logits (h, w) of `key`."""
+    def put(self, key: Hashable, fed: Fed) -> None:
+        """Remember what the answer to `key` feeds to the next."""
         with self._lock:
-            if logits.nbytes <= self._answers.maxsize:
-                self._answers[key] = logits
+            if fed.logits.nbytes <= self._answers.maxsize:
+                self._answers[key] = fed
 
 
 def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: LogitsMemo, image: str) -> Candidates:
@@ -65,18 +74,20 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Log
         return _only(segmenter.decode(embedding, [prompt])[0])
     first = _first_answer(prompt)
     count = len(prompt.points)
-    logits: FloatArray | None = None
+    fed: Fed | None = None
     start = first
     for answered in range(count - 1, first - 1, -1):
-        logits = memo.get(_key(image, prompt, answered))
-        if logits is not None:
+        fed = memo.get(_key(image, prompt, answered))
+        if fed is not None:
             start = answered + 1
             break
     for step in range(start, count + 1):
-        points = Prompt(prompt.points[:step], prompt.labels[:step], prompt.box, logits)
+        points = Prompt(prompt.points[:step], prompt.labels[:step], prompt.box)
+        if fed is not None:
+            points = replace(points, logits=fed.logits, window=fed.window)
         answer = _only(segmenter.decode(embedding, [points])[0])
-        logits = answer.logits[0]
-        memo.put(_key(image, prompt, step), logits)
+        fed = Fed(answer.logits[0], answer.window)
+        memo.put(_key(image, prompt, step), fed)
     return answer
 
 
@@ -95,4 +106,9 @@ def _key(image: str, prompt: Prompt, count: int) -> Hashable:
 
 def _only(candidates: Candidates) -> Candidates:
     best = slice(candidates.best, candidates.best + 1)
-    return Candidates(candidates.masks[best], candidates.predicted_iou[best], candidates.logits[best])
+    return replace(
+        candidates,
+        masks=candidates.masks[best],
+        predicted_iou=candidates.predicted_iou[best],
+        logits=candidates.logits[best],
+    )

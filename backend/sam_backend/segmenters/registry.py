@@ -11,6 +11,7 @@ from pathlib import Path
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
 from sam_backend.segmenters.protocol import Segmenter
 from sam_backend.segmenters.weights import CHECKPOINTS, Checkpoint, find_checkpoint, obtain_checkpoint
+from sam_backend.settings import Focus
 
 TORCH_EXTRA = "pip install 'sam-inspect[torch]'"
 
@@ -43,6 +44,7 @@ class _Entry:
     licence: str
     load: Callable[[str, Path | None, int], Segmenter]
     packages: tuple[str, ...] = ()
+    focus_pays: bool = False
 
 
 def _load_nano(_name: str, checkpoint: Path | None, threads: int) -> Segmenter:
@@ -76,7 +78,10 @@ _TORCH = ("torch", "torchvision", "segment_anything")
 
 _ENTRIES: dict[str, _Entry] = {
     "nano": _Entry(
-        "The embedded model: SAM's architecture made small; ships with the package.", "Apache-2.0", _load_nano
+        "The embedded model: SAM's architecture made small; ships with the package.",
+        "Apache-2.0",
+        _load_nano,
+        focus_pays=True,
     ),
     "sam:vit_b": _Entry("The official SAM with a ViT-B encoder, 91 M parameters.", "Apache-2.0", _load_sam, _TORCH),
     "sam:vit_l": _Entry("The official SAM with a ViT-L encoder, 308 M parameters.", "Apache-2.0", _load_sam, _TORCH),
@@ -101,7 +106,9 @@ def model_info(name: str) -> ModelInfo:
     return _describe(name, _entry(name))
 
 
-def load_segmenter(name: str, checkpoint: Path | None = None, *, threads: int = 0) -> Segmenter:
+def load_segmenter(
+    name: str, checkpoint: Path | None = None, *, threads: int = 0, focus: Focus = Focus.AUTO
+) -> Segmenter:
     """Load a model, downloading its checkpoint where that is needed and possible.
 
     Parameters
@@ -110,6 +117,8 @@ def load_segmenter(name: str, checkpoint: Path | None = None, *, threads: int = 
     checkpoint : where its weights are, instead of the places that are looked in by default: a `.pth` for `sam:*`,
         a folder for `nano`; `grabcut` has none.
     threads : that it computes with, for several processes side by side; 0 for as many as there are cores.
+    focus : when it takes a second look, as `sam_backend.segmenters.focus` does: at what is small in the image. AUTO is
+        for `nano` alone; what it does not change has no other version than with OFF.
 
     Raises
     ------
@@ -123,7 +132,12 @@ def load_segmenter(name: str, checkpoint: Path | None = None, *, threads: int = 
     entry = _entry(name)
     if missing := _missing(entry):
         raise MissingExtraError(f"{name} needs {' and '.join(missing)}, not installed here; run {TORCH_EXTRA}")
-    return entry.load(name, checkpoint, threads)
+    segmenter = entry.load(name, checkpoint, threads)
+    if focus is Focus.OFF or (focus is Focus.AUTO and not entry.focus_pays):
+        return segmenter
+    from sam_backend.segmenters.focus import PAYS_FROM, Focused
+
+    return Focused(segmenter, PAYS_FROM if focus is Focus.AUTO else 1.0)
 
 
 def _entry(name: str) -> _Entry:

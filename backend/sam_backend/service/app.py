@@ -24,7 +24,7 @@ from sam_backend.service.model import BackgroundModel
 from sam_backend.service.predictions import Predictor
 from sam_backend.service.routes import make_router
 from sam_backend.service.tracing import TracingMiddleware, trace_of
-from sam_backend.settings import Settings
+from sam_backend.settings import Focus, Settings
 
 
 def create_app(
@@ -48,7 +48,7 @@ def create_app(
         If the settings contradict each other.
     """
     metrics = Metrics()
-    model = _background(segmenter, checkpoint, on_failure)
+    model = _background(segmenter, checkpoint, settings.focus, on_failure)
     key = settings.label_studio_api_key
     servers = ServerRegistry(
         settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None
@@ -83,11 +83,14 @@ def create_app(
 
 
 def _background(
-    segmenter: str | Segmenter, checkpoint: Path | None, on_failure: Callable[[BaseException], None] | None
+    segmenter: str | Segmenter,
+    checkpoint: Path | None,
+    focus: Focus,
+    on_failure: Callable[[BaseException], None] | None,
 ) -> BackgroundModel:
     if isinstance(segmenter, str):
         name = segmenter
-        return BackgroundModel(name, lambda: load_segmenter(name, checkpoint), on_failure)
+        return BackgroundModel(name, lambda: load_segmenter(name, checkpoint, focus=focus), on_failure)
     ready = segmenter
     return BackgroundModel(ready.name, lambda: ready, on_failure)
 

@@ -25,7 +25,10 @@ class Metrics:
             "sam_inspect_encode_seconds", "Encoding of an image.", registry=self.registry, buckets=_SECONDS
         )
         self.decode = Histogram(
-            "sam_inspect_decode_seconds", "Decoding of a batch of prompts.", registry=self.registry, buckets=_SECONDS
+            "sam_inspect_decode_seconds",
+            "Decoding of a batch of prompts, encoding of crops for a second look included.",
+            registry=self.registry,
+            buckets=_SECONDS,
         )
         self._hits = Counter("sam_inspect_embedding_cache_hits", "Embeddings found.", ["layer"], registry=self.registry)
         self._misses = Counter(

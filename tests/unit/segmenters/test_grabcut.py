@@ -144,3 +144,15 @@ def test_a_text_alone_is_refused_with_what_it_understands(scene):
     embedding, *_ = scene
     with pytest.raises(BadRequestError, match="points or a box"):
         answer(embedding, text="scratch")
+
+
+def test_logits_padded_to_a_square_are_as_good_as_its_own(scene):
+    embedding, *_ = scene
+    click = {"points": [[100, 120]], "labels": [1]}
+    logits = answer(embedding, **click).logits[0]
+    padded = np.full((max(logits.shape),) * 2, 9, np.float32)
+    padded[: logits.shape[0], : logits.shape[1]] = logits
+    click = {"points": [[100, 120], [130, 120]], "labels": [1, 1]}
+    own, moved = (answer(embedding, **click, logits=each) for each in (logits, padded))
+    np.testing.assert_array_equal(own.masks, moved.masks)
+    np.testing.assert_array_equal(own.predicted_iou, moved.predicted_iou)

@@ -40,7 +40,7 @@ def test_versions_lists_the_model(client, method):
 def test_health_and_setup_do_not_wait_for_the_model_and_predict_does(make_client, monkeypatch):
     loaded = threading.Event()
 
-    def load(_name, _checkpoint):
+    def load(_name, _checkpoint, *, focus):
         assert loaded.wait(30)
         return ThresholdSegmenter()
 
@@ -77,7 +77,7 @@ def test_setup_is_answered_however_many_predictions_wait(make_client, label_stud
 
 
 def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, monkeypatch):
-    def load(_name, _checkpoint):
+    def load(_name, _checkpoint, *, focus):
         raise WeightsError("The checkpoint is missing; put it there.")
 
     failures = []
@@ -87,6 +87,19 @@ def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, mo
     assert response.status_code == 503
     assert response.json()["error"] == "The checkpoint is missing; put it there."
     assert [str(failure) for failure in failures] == ["The checkpoint is missing; put it there."]
+
+
+def test_the_settings_say_whether_the_model_takes_a_second_look(make_client, monkeypatch):
+    asked = []
+
+    def load(_name, _checkpoint, *, focus):
+        asked.append(focus)
+        return ThresholdSegmenter()
+
+    monkeypatch.setattr(app_module, "load_segmenter", load)
+    for fields in ({}, {"focus": "off"}):
+        make_client("nano", **fields).post("/predict", json=interactive(click(25, 15)))
+    assert asked == ["auto", "off"]
 
 
 def test_an_image_of_label_studio_is_fetched_from_the_server_that_called_setup(make_settings, label_studio):

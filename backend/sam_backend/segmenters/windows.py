@@ -1,0 +1,131 @@
+"""Windows: parts of an image as images of their own, and what moves with a prompt from one into another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from sam_backend.segmenters.protocol import POSITIVE, BoolArray, FloatArray, Prompt, Window
+
+CONTEXT = 2.5
+"""A window's side in sides of what it is around."""
+
+LEAST_SIDE = 256
+"""Pixels of a window's side, at least: a closer look at the same pixels shows nothing new."""
+
+
+def whole(size: tuple[int, int]) -> Window:
+    """Return the window of all of an image of `size` (height, width)."""
+    return 0, 0, size[1], size[0]
+
+
+def side_of(window: Window) -> int:
+    """Return a window's longer side in pixels."""
+    return max(window[2] - window[0], window[3] - window[1])
+
+
+def window_around(region: FloatArray, size: tuple[int, int]) -> Window:
+    """Return a square around a region, moved into the image and cut where the image is narrower.
+
+    Its side and its place are in steps of 1/16 to 1/8 of its side: what is asked about nearly the same region, such as
+    a box that was moved a little, finds the same window.
+
+    Parameters
+    ----------
+    region : (4,) xyxy in pixels of the image.
+    size : (height, width) of the image.
+    """
+    limits = np.array(size[::-1])
+    low, high = np.clip(region[:2], 0, limits), np.clip(region[2:], 0, limits)
+    wanted = max(CONTEXT * float((high - low).max()), LEAST_SIDE)
+    step = 2 ** int(np.ceil(np.log2(wanted))) // 16
+    side = int(np.ceil(wanted / step)) * step
+    corner = np.round(((low + high) / 2 - side / 2) / step).astype(int) * step
+    corner = np.clip(corner, 0, np.maximum(limits - side, 0))
+    left, top, right, bottom = (int(edge) for edge in (*corner, *np.minimum(corner + side, limits)))
+    return left, top, right, bottom
+
+
+def holds(window: Window, region: FloatArray, size: tuple[int, int]) -> bool:
+    """Tell whether what the image shows of a region lies in a window."""
+    seen = np.clip(region, 0, np.tile(size[::-1], 2))
+    return bool((seen[:2] >= window[:2]).all() and (seen[2:] <= window[2:]).all())
+
+
+def shown_region(prompt: Prompt) -> FloatArray | None:
+    """Return the region (4,) xyxy around a prompt's box and positive points; None where it has neither."""
+    regions = [np.concatenate([point, point + 1]) for point in prompt.points[prompt.labels == POSITIVE]]
+    if prompt.box is not None:
+        regions.append(prompt.box)
+    return joined(*regions) if regions else None
+
+
+def mask_region(mask: BoolArray) -> FloatArray | None:
+    """Return the region (4,) xyxy around a mask (H, W); None for an empty one."""
+    if not mask.any():
+        return None
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return np.array([left, top, left + width, top + height], np.float32)
+
+
+def logits_region(logits: FloatArray, window: Window) -> FloatArray | None:
+    """Return the region (4,) xyxy in pixels of the image where logits (h, w) of a window say "object", or None."""
+    region = mask_region(logits > 0)
+    return None if region is None else region / _scale(logits, window) + np.tile(_corner(window), 2)
+
+
+def joined(*regions: FloatArray) -> FloatArray:
+    """Return the region (4,) xyxy around some."""
+    stacked = np.stack(regions).astype(np.float32)
+    around: FloatArray = np.concatenate([stacked[:, :2].min(0), stacked[:, 2:].max(0)])
+    return around
+
+
+def move_logits(logits: FloatArray, source: Window, target: Window) -> FloatArray:
+    """Return logits (h, w) of the window `source` as logits (n, n) of the window `target`, n the longer of h and w.
+
+    Logits show their window with its longer side as long as theirs; at the right or the bottom they may be padded to a
+    square, as SAM's are. What `source` does not show is background, as sure as any in it.
+    """
+    side = max(logits.shape)
+    shrunk = _scale(logits, source) * side_of(target) / side
+    # Centres of pixels lie half a pixel in.
+    offset = (np.array(target[:2]) - source[:2]) * _scale(logits, source) + shrunk / 2 - 0.5
+    inverse = np.array([[shrunk, 0, offset[0]], [0, shrunk, offset[1]]])
+    moved: FloatArray = cv2.warpAffine(
+        logits,
+        inverse,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=float(logits.min()),
+    )
+    return moved
+
+
+def move_prompt(prompt: Prompt, target: Window, size: tuple[int, int]) -> Prompt:
+    """Return a prompt in pixels of the window `target`, with logits of that window.
+
+    Negative points outside the window are left out: there is nothing there to take away. The prompt's positive points
+    and its box should lie in the window.
+    """
+    corner, points = _corner(target), prompt.points
+    kept = (prompt.labels == POSITIVE) | ((points >= corner) & (points < target[2:])).all(1)
+    source = prompt.window or whole(size)
+    logits = prompt.logits
+    if logits is not None and source != target:
+        logits = move_logits(logits, source, target)
+    box = None if prompt.box is None else prompt.box - np.tile(corner, 2)
+    return replace(
+        prompt, points=points[kept] - corner, labels=prompt.labels[kept], box=box, logits=logits, window=None
+    )
+
+
+def _corner(window: Window) -> FloatArray:
+    return np.array(window[:2], np.float32)
+
+
+def _scale(logits: FloatArray, window: Window) -> float:
+    return max(logits.shape) / side_of(window)
