@@ -9,7 +9,7 @@ import numpy as np
 
 from sam_backend.segmenters.protocol import POSITIVE, BoolArray, FloatArray, Prompt, Window
 
-CONTEXT = 2.5
+CONTEXT = 2.0
 """A window's side in sides of what it is around."""
 
 LEAST_SIDE = 256

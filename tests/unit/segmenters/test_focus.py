@@ -238,7 +238,8 @@ def test_a_window_lies_in_the_image_and_holds_what_it_is_around(region) -> None:
 
 
 def test_a_window_is_cut_where_the_image_is_narrower() -> None:
-    assert window_around(np.float32([900, 20, 1100, 30]), (64, 3000)) == (736, 0, 1248, 64)
+    # Twice 200 in steps of 32: a side of 416 around 1000, from 792 or the next step.
+    assert window_around(np.float32([900, 20, 1100, 30]), (64, 3000)) == (800, 0, 1216, 64)
 
 
 def test_logits_move_there_and_back_and_are_background_where_nothing_was_seen() -> None:
