@@ -10,8 +10,11 @@ from sam_backend.errors import SamInspectError
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
-from sam_backend.learning import losses  # noqa: E402 - needs torch
-from sam_backend.learning.scenes.store import build_scenes  # noqa: E402
+from sam_backend.learning import losses, trainer  # noqa: E402 - needs torch
+from sam_backend.learning.scenes import Scene  # noqa: E402
+from sam_backend.learning.scenes.composition import COMPOSITIONS  # noqa: E402
+from sam_backend.learning.scenes.scene import SURFACES  # noqa: E402
+from sam_backend.learning.scenes.store import build_scenes, load_scene  # noqa: E402
 from sam_backend.learning.trainer import Recipe, Trainer, make_batch, train  # noqa: E402
 
 
@@ -55,6 +58,23 @@ def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.targets, again.targets)
     assert not torch.equal(first.targets[:1], other.targets[:1])
+
+
+def test_a_batch_takes_its_share_of_the_composed_scenes(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def load(folder: Path, number: int) -> Scene:
+        taken.append(number)
+        return load_scene(scenes, number % 4)
+
+    monkeypatch.setattr(trainer, "load_scene", load)
+    recipe = Recipe(steps=200, scenes=4, surfaces=3, compositions=5, composition_share=0.5)
+    for step in range(24):
+        make_batch(recipe, scenes, step)
+    composed = [number - COMPOSITIONS for number in taken if number >= COMPOSITIONS]
+    assert 0.4 < len(composed) / len(taken) < 0.6
+    assert set(composed) <= set(range(5))
+    assert {number for number in taken if number < COMPOSITIONS} <= {0, 1, 2, 3, *range(SURFACES, SURFACES + 3)}
 
 
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path, tmp_path: Path) -> None:

@@ -40,15 +40,9 @@ def _debian(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
             with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
                 for entry in archive:
                     name = entry.name.removeprefix("./")
-                    nested = name.endswith(_NESTED)
-                    if not entry.isfile() or not (nested or wanted(name)):
-                        continue
-                    file = archive.extractfile(entry)
-                    content = file.read() if file else b""
-                    if nested:
-                        yield from _zipped(zipfile.ZipFile(io.BytesIO(content)), f"{name}/", wanted)
-                    else:
-                        yield name, content
+                    if entry.isfile() and (name.endswith(_NESTED) or wanted(name)):
+                        file = archive.extractfile(entry)
+                        yield from _opened(name, file.read() if file else b"", wanted)
         finally:
             unpacking.kill()
 
@@ -57,5 +51,13 @@ def _zipped(archive: zipfile.ZipFile, prefix: str, wanted: Callable[[str], bool]
     with archive:
         for entry in archive.infolist():
             name = prefix + entry.filename
-            if not entry.is_dir() and wanted(name):
-                yield name, archive.read(entry)
+            if not entry.is_dir() and (name.endswith(_NESTED) or wanted(name)):
+                yield from _opened(name, archive.read(entry), wanted)
+
+
+def _opened(name: str, content: bytes, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yield a file, or what is wanted of the archive that it is."""
+    if name.endswith(_NESTED):
+        yield from _zipped(zipfile.ZipFile(io.BytesIO(content)), f"{name}/", wanted)
+    else:
+        yield name, content

@@ -22,6 +22,9 @@ LONG_SIDE: dict[Kind, int] = {"photo": 768, "texture": 768, "cutout": 448, "draw
 SHORTEST: dict[Kind, int] = {"photo": 192, "texture": 192, "cutout": 48, "drawing": 48}
 """Pictures whose short side has fewer pixels are left out."""
 
+MOST_PIXELS = 36_000_000
+"""Larger PNG files are left out: some drawings would take gigabytes of memory."""
+
 
 def build_materials(folder: Path, packages: Iterable[Package] = PACKAGES) -> list[Material]:
     """Fill `folder` with `images/` and `index.json`, and return what is in it.
@@ -95,8 +98,10 @@ def _store(picture: NDArray[np.uint8], package: Package, selection: Selection, m
 def convert(content: bytes, kind: Kind) -> NDArray[np.uint8] | None:
     """Decode and resize one picture, BGR or for a cut-out BGRA; None for one that is of no use.
 
-    Of no use are broken or tiny files, even ones, textures with holes, and cut-outs without a clear silhouette.
+    Of no use are broken, tiny or huge files, even ones, textures with holes, and cut-outs without a clear silhouette.
     """
+    if _png_pixels(content) > MOST_PIXELS:
+        return None
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype != np.uint8:
         return None
@@ -111,6 +116,13 @@ def convert(content: bytes, kind: Kind) -> NDArray[np.uint8] | None:
     if min(picture.shape[:2]) < SHORTEST[kind] or float(picture.std((0, 1)).max()) < 1.5:
         return None
     return _shrink(picture, LONG_SIDE[kind])
+
+
+def _png_pixels(content: bytes) -> int:
+    """Return width x height as a PNG's header gives them, without decoding; 0 for another format."""
+    if not content.startswith(b"\x89PNG"):
+        return 0
+    return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
 
 
 def _cutout(picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

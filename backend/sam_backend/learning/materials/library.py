@@ -36,6 +36,8 @@ class Material:
 class Library:
     """The materials in `folder`, by kind, in the order of the index.
 
+    `digest` tells whether two libraries are alike: it is the hash of their files' names, which come from their content.
+
     Raises
     ------
     MaterialsError
@@ -51,7 +53,7 @@ class Library:
             ) from None
         materials = [Material(**entry) for entry in json.loads(content)]
         self.folder = folder
-        self.digest = hashlib.sha256(content).hexdigest()
+        self.digest = hashlib.sha256("\n".join(material.file for material in materials).encode()).hexdigest()
         self._files = {
             kind: [material.file for material in materials if material.kind == kind] for kind in get_args(Kind)
         }

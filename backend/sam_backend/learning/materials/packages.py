@@ -31,13 +31,13 @@ _ENDLESS_SKY = Package(
                 f"{_SKY}land/lava5*",
             ),
             "CC-BY-SA-4.0",
-            "sfiera, striker, Harro, iridium, spfld, Michael Zahniser",
+            "Chris Pickel, Michael Wilso, harro.eu, Iridium Ore, Eric Denni, Michael Zahniser",
         ),
         Selection(
             "photo",
             tuple(f"{_SKY}land/{name}*" for name in ("bwerner", "myrabella", "dmottl", "mfield")),
             "CC-BY-SA-3.0",
-            "Berthold Werner, Myrabella, Dmottl, Matthew Field",
+            "Berthold Werner, Myrabella, Dmitry A. Mottl, Matthew Field",
         ),
         Selection(
             "photo",
@@ -100,7 +100,7 @@ _SKIMAGE = Package(
             "texture",
             tuple(f"*/skimage/data/{name}.png" for name in ("brick", "grass", "gravel")),
             "CC0-1.0",
-            "Rob Tuytel, Linda Roters",
+            "CC0Textures, linolafett",
         ),
         Selection("photo", ("*/skimage/data/astronaut.png",), "public domain", "NASA"),
     ),
@@ -315,9 +315,9 @@ _RED_ECLIPSE = Package(
         ),
         Selection(
             "texture",
-            tuple(
-                f"{_RED}unnamed/{name}.*"
-                for name in ("darkness_* metal06 stone01-? unnamedmetal0? unnamedtile0? wall01-? wall04").split()
+            _each(
+                f"{_RED}unnamed/{{}}.*",
+                "darkness_* metal06 stone01-? unnamedmetal0? unnamedtile0? wall01-? wall04",
             ),
             "CC-BY-SA-3.0",
             "Viktor Hahn",
