@@ -72,11 +72,9 @@ class Recipe:
     surface_share: float = 0.55
     """Share of the images that are surfaces with defects alone; the rest are mixed scenes."""
     compositions: int = 0
-    """Scenes composed from materials."""
     composition_share: float = 0.7
-    """Share of the images that are such scenes, where there are any; the other shares divide the rest."""
-    materials: str = ""
-    """Digest of the materials' index."""
+    """Share of the images that are composed from materials, if such scenes there are; the rest is divided as above."""
+    materials: str = ""  # the digest of their library
     most_corrections: int = 3
     replicas: int = 2
     """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
@@ -345,8 +343,8 @@ def train(
     """
     if materials is not None:
         recipe = replace(recipe, materials=library(materials).digest)
-    numbers = [*range(recipe.scenes), *range(SURFACES, SURFACES + recipe.surfaces)]
-    build_scenes(scenes, [*numbers, *range(COMPOSITIONS, COMPOSITIONS + recipe.compositions)], materials=materials)
+    first_ones = {0: recipe.scenes, SURFACES: recipe.surfaces, COMPOSITIONS: recipe.compositions}
+    build_scenes(scenes, [first + n for first, count in first_ones.items() for n in range(count)], materials=materials)
     trainer = Trainer(recipe, out)
     if trainer.resume():
         Console().print(f"Going on at step {trainer.step} of {recipe.steps}.")
