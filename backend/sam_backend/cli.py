@@ -1,6 +1,7 @@
 """The command `sam-inspect`: each command only translates its options; the work is elsewhere."""
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sam_backend.errors import MissingExtraError, SamInspectError
+from sam_backend.errors import BadRequestError, MissingExtraError, SamInspectError
 from sam_backend.settings import Focus, settings
 from sam_evaluation import commands
 
@@ -178,34 +179,41 @@ def train(
     scenes: Annotated[Path, typer.Option(help="Folder of training scenes, made where they are missing.")] = Path(
         ".train/scenes"
     ),
-    scene_count: Annotated[
-        int, typer.Option(min=1, help="Mixed scenes to learn from; 4000 surfaces come on top.")
-    ] = 5000,
-    steps: Annotated[int, typer.Option(min=1, help="Length of the training; the rates follow it.")] = 4300,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Length of the training; the rates follow it. By default the recipe's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed, scenes and steps give the same weights.")] = 0,
     materials: Annotated[
         Path | None,
         typer.Option(help="Folder that `sam-inspect materials` filled: 12000 more scenes are composed from it."),
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a finished training to go on from, with other data.")
+    ] = None,
 ) -> None:
-    """Train the embedded model from scratch on scenes that it makes itself.
+    """Train the embedded model on scenes that it makes itself.
 
-    The defaults are what the shipped model was trained with; they take a good
-    hour on two cores. Interrupted and started again, it goes on where it was.
-    It needs the torch extra: pip install 'sam-inspect[torch]'.
+    Without --materials it starts from scratch, in images of growing size;
+    with them it goes on from such a training, in large images. Interrupted
+    and started again, it goes on where it was. It needs the torch extra:
+    pip install 'sam-inspect[torch]'.
 
-    Example: sam-inspect train --out .train/nano
+    Example: sam-inspect train --out .train/procedural
+             sam-inspect materials --out .train/materials
+             sam-inspect train --start .train/procedural
+                 --materials .train/materials --out .train/nano
              sam-inspect serve --model nano --checkpoint .train/nano
     """
     from sam_backend.segmenters.registry import TORCH_EXTRA
 
     try:
-        from sam_backend.learning.trainer import Recipe, train_and_export
+        from sam_backend.learning.trainer import COMPOSED, PROCEDURAL, train_and_export
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
-    compositions = 12_000 if materials else 0
-    recipe = Recipe(steps=steps, scenes=scene_count, seed=seed, compositions=compositions)
-    train_and_export(recipe, scenes, out, materials)
+    if bool(materials) != bool(start):
+        raise BadRequestError("--materials and --start belong together; give both, or neither to train from scratch.")
+    recipe = COMPOSED if materials else PROCEDURAL
+    train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), scenes, out, materials, start)
 
 
 for command in (commands.evaluate, commands.report, commands.compare, commands.gate):

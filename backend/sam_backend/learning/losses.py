@@ -39,15 +39,19 @@ def true_iou(logits: Tensor, target: Tensor) -> Tensor:
     return (mask & truth).sum((-2, -1)) / union.clamp(min=1)
 
 
-def answer_loss(logits: Tensor, predicted_iou: Tensor, target: Tensor, ambiguous: bool) -> Tensor:
+def answer_loss(
+    logits: Tensor, predicted_iou: Tensor, target: Tensor, ambiguous: bool, judged: Tensor | None = None
+) -> Tensor:
     """Return the loss of SAM's four masks (B, 4, H, W) and predicted IoU (B, 4) for targets (B, H, W).
 
     The best of the three ambiguity-aware masks learns from a lone click, the single mask from anything clearer; the
-    others follow with a smaller weight, so that both outputs can be asked for with any prompt.
+    others follow with a smaller weight, so that both outputs can be asked for with any prompt. `judged`, bool
+    (B, 4, H, W), are the masks whose IoU is predicted, if they are not simply the logits above 0.
     """
     each = mask_loss(logits, target[:, None].expand_as(logits))
     single, best = each[:, 0], each[:, 1:].min(1).values
     weights = (0.4, 1.0) if ambiguous else (1.0, 0.3)
-    iou = true_iou(logits, target[:, None].expand_as(logits))
+    shown = logits if judged is None else judged
+    iou = true_iou(shown, target[:, None].expand_as(logits))
     calibration = functional.mse_loss(predicted_iou, iou, reduction="none").mean(1)
     return (weights[0] * single + weights[1] * best + 2.0 * calibration).mean()

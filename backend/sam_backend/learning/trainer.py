@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import tempfile
@@ -30,6 +31,7 @@ from sam_backend.learning.scenes.scene import SURFACES
 from sam_backend.learning.scenes.store import build_scenes, load_scene
 from sam_backend.learning.simulated_prompts import correcting_click, first_click, jittered_box
 from sam_backend.segmenters.nano.architecture import build_nano
+from sam_backend.segmenters.pieces import clicked_pieces
 
 MIN_PIXELS = 8
 """Masks smaller than this in the decoder's output grid are no training target."""
@@ -46,11 +48,15 @@ class Stage:
     train_backbone: bool
 
 
-STAGES = (
+GROWING = (
     Stage(0.12, 192, 8, 5, train_backbone=False),
     Stage(0.56, 256, 6, 5, train_backbone=True),
     Stage(0.20, 384, 3, 5, train_backbone=True),
     Stage(0.12, 512, 2, 5, train_backbone=True),
+)
+LARGE = (
+    Stage(0.15, 384, 3, 5, train_backbone=True),
+    Stage(0.85, 512, 2, 5, train_backbone=True),
 )
 
 
@@ -59,6 +65,9 @@ class Recipe:
     """Everything that decides the weights, together with the scenes and the versions of the libraries."""
 
     steps: int = 4300
+    stages: tuple[Stage, ...] = GROWING
+    start: str = ""
+    """Digest of the weights that the training starts from; none: an encoder that knows ImageNet, the rest at random."""
     scenes: int = 5000
     surfaces: int = 4000
     seed: int = 0
@@ -76,6 +85,8 @@ class Recipe:
     """Share of the images that are composed from materials, if such scenes there are; the rest is divided as above."""
     materials: str = ""  # the digest of their library
     most_corrections: int = 3
+    clicked_iou: bool = False
+    """Whether the predicted IoU of a lone click is that of the piece clicked on, which is what serving returns."""
     replicas: int = 2
     """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
     several threads in one process do not give."""
@@ -93,11 +104,27 @@ class Recipe:
     def stage(self, step: int) -> Stage:
         """Return the stage that `step` belongs to."""
         done = 0.0
-        for stage in STAGES:
+        for stage in self.stages:
             done += stage.share
             if step < round(done * self.steps):
                 return stage
-        return STAGES[-1]
+        return self.stages[-1]
+
+
+PROCEDURAL = Recipe()
+"""From scratch on procedural scenes, in images of growing size."""
+
+COMPOSED = Recipe(
+    steps=5000,
+    stages=LARGE,
+    learning_rate=6e-4,
+    backbone_rate=1e-4,
+    click_share=0.5,
+    compositions=12_000,
+    most_corrections=8,
+    clicked_iou=True,
+)
+"""On from the weights of `PROCEDURAL`, in large images, mostly on scenes composed from real material."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,13 +185,15 @@ class Trainer:
     With several replicas each process has a trainer of its own, and `torch.distributed` joins their gradients.
     """
 
-    def __init__(self, recipe: Recipe, out: Path, replica: int = 0) -> None:
+    def __init__(self, recipe: Recipe, out: Path, replica: int = 0, start: dict[str, Tensor] | None = None) -> None:
         torch.manual_seed(recipe.seed)
         torch.set_num_threads(1)
         self.recipe, self.out, self.replica = recipe, out, replica
         self.model = build_nano()
         self.model.image_encoder.backbone.load_imagenet()
         self.model = self.model.to(memory_format=torch.channels_last)
+        if start is not None:
+            self.model.load_state_dict(start)
         self.averaged = copy.deepcopy(self.model)
         backbone = list(self.model.image_encoder.backbone.parameters())
         known = {id(parameter) for parameter in backbone}
@@ -228,7 +257,8 @@ class Trainer:
         else:
             boxes = torch.tensor([jittered_box(rng, mask) for mask in masks]) * 2.0
         logits, predicted = self._decode(embedding, points, boxes, None)
-        loss = answer_loss(logits.float(), predicted.float(), targets, click)
+        judged = self._clicked(logits, points) if click and self.recipe.clicked_iou else None
+        loss = answer_loss(logits.float(), predicted.float(), targets, click, judged)
         first = _chosen(logits, predicted, click)
         shown = {("click" if click else "box"): float(true_iou(first, targets).mean())}
 
@@ -257,6 +287,14 @@ class Trainer:
         position = model.prompt_encoder.get_dense_pe()
         masks, predicted = model.mask_decoder.predict_masks(embedding, position, sparse, dense)
         return masks, predicted
+
+    def _clicked(self, logits: Tensor, points: _Points) -> Tensor:
+        """Return masks bool (B, 4, H, W) as they are served after a lone click: the piece that it is on."""
+        masks = (logits > 0).numpy()
+        pieces = [
+            [clicked_pieces(mask, clicks) for mask in four] for four, clicks in zip(masks, points.coords, strict=True)
+        ]
+        return torch.from_numpy(np.array(pieces))
 
     def log(self, running: dict[str, float]) -> None:
         """Add a line of running means to `log.jsonl`."""
@@ -328,8 +366,36 @@ def _chosen(logits: Tensor, predicted: Tensor, ambiguous: bool) -> Tensor:
     return logits[torch.arange(len(logits)), best]
 
 
+def weights_of(folder: Path) -> dict[str, Tensor]:
+    """Return the averaged weights that a training left in its folder.
+
+    Raises
+    ------
+    SamInspectError
+        If there are none.
+    """
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        raise SamInspectError(f"{folder} holds no training to start from: checkpoint.pt is missing.")
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=False)["averaged"]
+    return weights
+
+
+def digest_of(weights: dict[str, Tensor]) -> str:
+    """Return sixteen hex digits that tell weights apart."""
+    digest = hashlib.sha256()
+    for name, values in weights.items():
+        digest.update(name.encode() + values.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def train(
-    recipe: Recipe, scenes: Path, out: Path, materials: Path | None = None, save_every: float = 120.0
+    recipe: Recipe,
+    scenes: Path,
+    out: Path,
+    materials: Path | None = None,
+    start: Path | None = None,
+    save_every: float = 120.0,
 ) -> dict[str, Tensor]:
     """Train `nano` by `recipe` and return its averaged weights.
 
@@ -339,8 +405,11 @@ def train(
     scenes : folder of scenes, filled where it is not.
     out : folder for the checkpoint, from which an interrupted training goes on, and `log.jsonl`.
     materials : folder of materials that missing scenes are composed from; its digest becomes part of the recipe.
+    start : folder of a training whose weights this one starts from; their digest becomes part of the recipe.
     save_every : seconds between checkpoints.
     """
+    if start is not None:
+        recipe = replace(recipe, start=digest_of(weights_of(start)))
     if materials is not None:
         recipe = replace(recipe, materials=library(materials).digest)
     first_ones = {0: recipe.scenes, SURFACES: recipe.surfaces, COMPOSITIONS: recipe.compositions}
@@ -350,17 +419,19 @@ def train(
         Console().print(f"Going on at step {trainer.step} of {recipe.steps}.")
     if trainer.step < recipe.steps:
         with tempfile.TemporaryDirectory() as meeting:
-            arguments = (recipe, scenes, out, save_every, Path(meeting) / "replicas")
+            arguments = (recipe, scenes, out, start, save_every, Path(meeting) / "replicas")
             multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
         trainer.resume()
     averaged: dict[str, Tensor] = trainer.averaged.state_dict()
     return averaged
 
 
-def _replica(replica: int, recipe: Recipe, scenes: Path, out: Path, save_every: float, meeting: Path) -> None:
+def _replica(
+    replica: int, recipe: Recipe, scenes: Path, out: Path, start: Path | None, save_every: float, meeting: Path
+) -> None:
     """Train as one of several processes; the first shows, logs and saves."""
     distributed.init_process_group("gloo", f"file://{meeting}", rank=replica, world_size=recipe.replicas)
-    trainer = Trainer(recipe, out, replica)
+    trainer = Trainer(recipe, out, replica, weights_of(start) if start else None)
     trainer.resume()
     loader = torch.utils.data.DataLoader(
         SceneBatches(recipe, scenes, trainer.step, replica), batch_size=None, num_workers=1, prefetch_factor=8
@@ -395,8 +466,10 @@ def _replica(replica: int, recipe: Recipe, scenes: Path, out: Path, save_every: 
     distributed.destroy_process_group()
 
 
-def train_and_export(recipe: Recipe, scenes: Path, out: Path, materials: Path | None = None) -> tuple[Path, Path]:
+def train_and_export(
+    recipe: Recipe, scenes: Path, out: Path, materials: Path | None = None, start: Path | None = None
+) -> tuple[Path, Path]:
     """Train and write `encoder.onnx` and `decoder.onnx` into `out`; return their paths."""
-    paths = export_nano(train(recipe, scenes, out, materials), out)
+    paths = export_nano(train(recipe, scenes, out, materials, start), out)
     Console().print(f"Wrote {paths[0]} and {paths[1]}.", highlight=False)
     return paths
