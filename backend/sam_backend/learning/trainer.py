@@ -85,6 +85,8 @@ class Recipe:
     """Share of the images that are composed from materials, if such scenes there are; the rest is divided as above."""
     materials: str = ""  # the digest of their library
     most_corrections: int = 3
+    last_correction: float = 0.0
+    """Chance of each correction to be the last; 0: every number of them is as likely."""
     clicked_iou: bool = False
     """Whether the predicted IoU of a lone click is that of the piece clicked on, which is what serving returns."""
     replicas: int = 2
@@ -99,7 +101,10 @@ class Recipe:
     def corrections(self, step: int) -> int:
         """Return how many correcting clicks `step` has, every other time none; all replicas alike, so none waits."""
         rng = np.random.default_rng([self.seed, step])
-        return int(rng.integers(1, self.most_corrections + 1)) if rng.random() < 0.5 else 0
+        number = int(rng.integers(1, self.most_corrections + 1))
+        if rng.random() >= 0.5:
+            return 0
+        return min(int(rng.geometric(self.last_correction)), self.most_corrections) if self.last_correction else number
 
     def stage(self, step: int) -> Stage:
         """Return the stage that `step` belongs to."""
@@ -115,13 +120,14 @@ PROCEDURAL = Recipe()
 """From scratch on procedural scenes, in images of growing size."""
 
 COMPOSED = Recipe(
-    steps=5000,
+    steps=3600,
     stages=LARGE,
     learning_rate=6e-4,
     backbone_rate=1e-4,
     click_share=0.5,
     compositions=12_000,
     most_corrections=8,
+    last_correction=0.5,
     clicked_iou=True,
 )
 """On from the weights of `PROCEDURAL`, in large images, mostly on scenes composed from real material."""
