@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from sam_backend.settings import Focus
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -62,6 +64,9 @@ def evaluate(
         Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
     ] = None,
     min_area: Annotated[int, typer.Option(min=1, help="Smaller objects, in pixels, are left out.")] = 20,
+    focus: Annotated[
+        Focus, typer.Option(help="When models take a second look, at a crop around what is small in the image.")
+    ] = Focus.AUTO,
     connectivity: Annotated[
         int, typer.Option(help="8 or 4 neighbours join pixels of a mask into one object; 0 keeps a class whole.")
     ] = 8,
@@ -115,7 +120,7 @@ def evaluate(
             data,
             out=out,
             predictions=theirs,
-            settings=Settings(protocol, seed, limit, ObjectRule(connectivity, min_area)),
+            settings=Settings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus),
             checkpoint=checkpoint,
             jobs=jobs or default_jobs(model or []),
             progress=lambda done, total, what: bar.update(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.registry import known_models, load_segmenter
+from sam_backend.settings import Focus
 from sam_evaluation.baselines import Felzenszwalb, FilledBox
 from sam_evaluation.errors import EvaluationError
 
@@ -16,10 +17,10 @@ _HEAVY = "sam:"
 _BASELINES: dict[str, Callable[[], Segmenter]] = {"boxfill": FilledBox, "felzenszwalb": Felzenszwalb}
 
 
-def load_model(name: str, checkpoint: Path | None = None, *, threads: int = 0) -> Segmenter:
+def load_model(name: str, checkpoint: Path | None = None, *, threads: int = 0, focus: Focus = Focus.AUTO) -> Segmenter:
     """Return a model or a baseline; see `sam_backend.segmenters.registry.load_segmenter` for parameters and errors."""
     if name not in _BASELINES:
-        return load_segmenter(name, checkpoint, threads=threads)
+        return load_segmenter(name, checkpoint, threads=threads, focus=focus)
     if checkpoint:
         raise EvaluationError(f"{name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
     return _BASELINES[name]()

@@ -21,6 +21,7 @@ import pandas as pd
 
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Segmenter
+from sam_backend.settings import Focus
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.datasets.sample import Dataset, Sample
@@ -52,12 +53,14 @@ class Settings:
     seed : of the protocols that draw at random.
     limit : about this many samples of each data set, evenly spread; None for all.
     rule : how masks become objects.
+    focus : when models take a second look; baselines never do.
     """
 
     protocols: str = "box,click,clicks:5,everything"
     seed: int = 0
     limit: int | None = None
     rule: ObjectRule = DEFAULT_RULE
+    focus: Focus = Focus.AUTO
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def _plan(
             "fingerprint": fingerprint(spec.folder),
         }
     for model in models:
-        loaded = load_model(model, checkpoint)
+        loaded = load_model(model, checkpoint, focus=settings.focus)
         about["models"][model] = {"version": loaded.version, "checkpoint": str(checkpoint) if checkpoint else None}
     theirs = {each.name: each for each in predictions}
     for name, each in theirs.items():
@@ -237,9 +240,9 @@ def _work(waiting: Sequence[_Job], jobs: int) -> Iterator[_Job]:
 
 
 @lru_cache(maxsize=1)
-def _model(name: str, checkpoint: Path | None, threads: int) -> Segmenter:
+def _model(name: str, checkpoint: Path | None, threads: int, focus: Focus) -> Segmenter:
     cv2.setNumThreads(threads)
-    return load_model(name, checkpoint, threads=threads)
+    return load_model(name, checkpoint, threads=threads, focus=focus)
 
 
 @lru_cache(maxsize=4)
@@ -279,7 +282,7 @@ def _rows(job: _Job, name: str) -> Iterator[Row]:
     if proposed:
         yield from _everything(sample, proposed, targets)
         return
-    model = _model(job.model, job.checkpoint, job.threads)
+    model = _model(job.model, job.checkpoint, job.threads, settings.focus)
     embedding = model.encode(sample.image)
     for protocol in parse_protocols(settings.protocols):
         needs = EVERYTHING if protocol is None else protocol.needs

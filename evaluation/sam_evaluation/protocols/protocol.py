@@ -9,7 +9,6 @@ from typing import Protocol as Interface
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_evaluation.datasets.sample import Mask, Object
@@ -92,9 +91,9 @@ class Corrected:
         """Yield an answer an object and click; fewer clicks where a mask became perfect."""
         for some in _batches(objects):
             made = {index: [(clicks.centre(objects[index].mask), 1)] for index in some}
-            logits: dict[int, NDArray[np.float32]] = {}
+            earlier: dict[int, Candidates] = {}
             for click in range(1, self.count + 1):
-                prompts = [_points(made[index], logits.get(index)) for index in some]
+                prompts = [_points(made[index], earlier.get(index)) for index in some]
                 answers = segmenter.decode(embedding, prompts) if prompts else []
                 following: list[int] = []
                 for index, candidates in zip(some, answers, strict=True):
@@ -104,14 +103,17 @@ class Corrected:
                     after = clicks.correction(candidates.masks[chosen], objects[index].mask, places)
                     if after is not None:
                         made[index].append(after)
-                        logits[index] = candidates.logits[chosen]
+                        earlier[index] = candidates
                         following.append(index)
                 some = following
 
 
-def _points(made: list[tuple[clicks.Point, int]], logits: NDArray[np.float32] | None) -> Prompt:
+def _points(made: list[tuple[clicks.Point, int]], earlier: Candidates | None) -> Prompt:
     points = np.array([point for point, _ in made], np.float32)
-    return Prompt(points, np.array([label for _, label in made]), logits=logits)
+    labels = np.array([label for _, label in made])
+    if earlier is None:
+        return Prompt(points, labels)
+    return Prompt(points, labels, logits=earlier.logits[earlier.best], window=earlier.window)
 
 
 def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
