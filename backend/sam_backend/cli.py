@@ -185,7 +185,7 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed, scenes and steps give the same weights.")] = 0,
     materials: Annotated[
         Path | None,
-        typer.Option(help="Folder that `sam-inspect materials` filled: 12000 more scenes are composed from it."),
+        typer.Option(help="Folder that `sam-inspect materials` filled: 10000 more scenes are composed from it."),
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Folder of a finished training to go on from, with other data.")

@@ -27,6 +27,7 @@ from sam_backend.learning.export import export_nano
 from sam_backend.learning.losses import answer_loss, true_iou
 from sam_backend.learning.materials.library import library
 from sam_backend.learning.scenes.composition import COMPOSITIONS
+from sam_backend.learning.scenes.regions import REGIONS
 from sam_backend.learning.scenes.scene import SURFACES
 from sam_backend.learning.scenes.store import build_scenes, load_scene
 from sam_backend.learning.simulated_prompts import correcting_click, first_click, jittered_box
@@ -83,6 +84,9 @@ class Recipe:
     compositions: int = 0
     composition_share: float = 0.7
     """Share of the images that are composed from materials, if such scenes there are; the rest is divided as above."""
+    regions: int = 0
+    region_share: float = 0.3
+    """Share of these that are divided into regions without rest."""
     materials: str = ""  # the digest of their library
     most_corrections: int = 3
     last_correction: float = 0.0
@@ -125,7 +129,8 @@ COMPOSED = Recipe(
     learning_rate=6e-4,
     backbone_rate=1e-4,
     click_share=0.5,
-    compositions=12_000,
+    compositions=7_000,
+    regions=3_000,
     most_corrections=8,
     last_correction=0.5,
     clicked_iou=True,
@@ -179,6 +184,8 @@ def make_batch(recipe: Recipe, folder: Path, step: int, replica: int = 0) -> Bat
 
 def _scene_number(recipe: Recipe, rng: np.random.Generator) -> int:
     if recipe.compositions and rng.random() < recipe.composition_share:
+        if rng.random() < recipe.region_share and recipe.regions:
+            return REGIONS + int(rng.integers(recipe.regions))
         return COMPOSITIONS + int(rng.integers(recipe.compositions))
     if rng.random() < recipe.surface_share:
         return SURFACES + int(rng.integers(recipe.surfaces))
@@ -418,7 +425,12 @@ def train(
         recipe = replace(recipe, start=digest_of(weights_of(start)))
     if materials is not None:
         recipe = replace(recipe, materials=library(materials).digest)
-    first_ones = {0: recipe.scenes, SURFACES: recipe.surfaces, COMPOSITIONS: recipe.compositions}
+    first_ones = {
+        0: recipe.scenes,
+        SURFACES: recipe.surfaces,
+        COMPOSITIONS: recipe.compositions,
+        REGIONS: recipe.regions,
+    }
     build_scenes(scenes, [first + n for first, count in first_ones.items() for n in range(count)], materials=materials)
     trainer = Trainer(recipe, out)
     if trainer.resume():

@@ -39,6 +39,13 @@ def scenery(rng: Generator, library: Library, size: int, grey: bool) -> Image:
     return _tone(rng, _cut(rng, picture, side, size), grey)
 
 
+def stuff(rng: Generator, library: Library, size: int, grey: bool) -> Image:
+    """Return what fills a region of one kind, such as sky, grass or a wall: a small part of a photograph, enlarged."""
+    picture = library.any(rng, "photo")
+    side = int(min(picture.shape[:2]) * rng.uniform(0.15, 0.45))
+    return _tone(rng, _cut(rng, picture, side, size), grey)
+
+
 def _crop(rng: Generator, picture: NDArray[np.uint8], size: int) -> Image:
     """Return a square crop, turned and mirrored, never enlarged more than twice."""
     while min(picture.shape[:2]) < size // 2:

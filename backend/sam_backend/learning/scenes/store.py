@@ -16,6 +16,7 @@ from rich.progress import track
 from sam_backend.learning.materials.fetching import MaterialsError
 from sam_backend.learning.materials.library import library, write_whole
 from sam_backend.learning.scenes.composition import COMPOSITIONS, compose
+from sam_backend.learning.scenes.regions import REGIONS, divide
 from sam_backend.learning.scenes.scene import Scene, make_scene
 
 MADE_FROM = "materials.sha256"
@@ -42,7 +43,7 @@ def save_scene(folder: Path, seed: int, materials: Path | None = None) -> None:
     if COMPOSITIONS <= seed < 2 * COMPOSITIONS:
         if materials is None:
             raise MaterialsError(f"Scene {seed} is not in {folder}, and to compose it a folder of materials is needed.")
-        scene = compose(seed, library(materials))
+        scene = (divide if seed >= REGIONS else compose)(seed, library(materials))
     else:
         scene = make_scene(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
