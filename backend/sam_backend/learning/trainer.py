@@ -105,10 +105,11 @@ class Recipe:
     def corrections(self, step: int) -> int:
         """Return how many correcting clicks `step` has, every other time none; all replicas alike, so none waits."""
         rng = np.random.default_rng([self.seed, step])
-        number = int(rng.integers(1, self.most_corrections + 1))
         if rng.random() >= 0.5:
             return 0
-        return min(int(rng.geometric(self.last_correction)), self.most_corrections) if self.last_correction else number
+        if self.last_correction:
+            return min(int(rng.geometric(self.last_correction)), self.most_corrections)
+        return int(rng.integers(1, self.most_corrections + 1))
 
     def stage(self, step: int) -> Stage:
         """Return the stage that `step` belongs to."""

@@ -17,6 +17,7 @@ from sam_backend.learning.scenes import marks, process_faults
 from sam_backend.learning.scenes.composition import COMPOSITION_SIZE, COMPOSITIONS, MOST_MASKS, compose
 from sam_backend.learning.scenes.masks import MIN_AREA, stands_out
 from sam_backend.learning.scenes.objects import cutout, same_coloured
+from sam_backend.learning.scenes.regions import REGIONS, divide
 from sam_backend.learning.scenes.shapes import ellipse
 from sam_backend.learning.scenes.skins import surface
 from sam_backend.learning.scenes.store import build_scenes, load_scene, scene_path
@@ -70,6 +71,14 @@ def test_every_mask_of_a_composition_can_be_clicked(library: Library) -> None:
         assert 0 < len(areas) <= MOST_MASKS
         assert areas.min() >= MIN_AREA
         assert areas.max() <= 0.9 * COMPOSITION_SIZE**2
+
+
+def test_regions_are_a_function_of_their_number_and_overlap_nowhere(library: Library) -> None:
+    first, again = divide(REGIONS + 1, library), divide(REGIONS + 1, library)
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.masks, again.masks)
+    assert first.masks.sum(0).max() == 1
+    assert first.masks.any(0).mean() > 0.5
 
 
 def test_a_cut_out_covers_what_it_paints_and_its_parts_lie_inside(library: Library) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sam_backend.errors import SamInspectError
@@ -15,7 +16,16 @@ from sam_backend.learning.scenes import Scene  # noqa: E402
 from sam_backend.learning.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_backend.learning.scenes.scene import SURFACES  # noqa: E402
 from sam_backend.learning.scenes.store import build_scenes, load_scene  # noqa: E402
-from sam_backend.learning.trainer import Recipe, Trainer, make_batch, train  # noqa: E402
+from sam_backend.learning.trainer import (  # noqa: E402
+    COMPOSED,
+    PROCEDURAL,
+    Recipe,
+    Trainer,
+    digest_of,
+    make_batch,
+    train,
+    weights_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,44 @@ def test_two_replicas_learn_from_both_batches_and_end_alike_each_time(scenes: Pa
     both = trained("both", 2)
     assert torch.equal(both, trained("again", 2))
     assert not torch.equal(both, trained("alone", 1))
+
+
+def test_the_numbers_of_corrections_that_trained_the_shipped_weights_stay_what_they_were() -> None:
+    assert [PROCEDURAL.corrections(step) for step in range(10)] == [0, 0, 1, 0, 0, 3, 2, 1, 0, 0]
+
+
+def test_long_corrections_are_rare_and_never_endless() -> None:
+    numbers = np.array([COMPOSED.corrections(step) for step in range(2000)])
+    assert numbers.max() <= 8
+    assert 0.2 < (numbers == 1).mean() < 0.3
+    assert (numbers > 4).mean() < 0.06
+
+
+def test_a_training_starts_from_another_ones_weights_and_from_no_others(scenes: Path, tmp_path: Path) -> None:
+    first = Trainer(Recipe(steps=4), tmp_path)
+    first.take_step(make_batch(Recipe(steps=4, scenes=4, surfaces=1, replicas=1), scenes, 0))
+    first.save()
+    start = weights_of(tmp_path)
+    second = Trainer(Recipe(steps=4), tmp_path / "second", start=start)
+    for name, weights in second.model.state_dict().items():
+        assert torch.equal(weights, start[name])
+    start["mask_decoder.mask_tokens.weight"][0, 0] += 1e-3
+    assert digest_of(start) != digest_of(weights_of(tmp_path))
+    with pytest.raises(SamInspectError, match=r"checkpoint\.pt is missing"):
+        weights_of(tmp_path / "nothing")
+
+
+def test_the_predicted_iou_of_a_click_is_that_of_the_piece_clicked_on() -> None:
+    logits = torch.full((1, 4, 16, 16), -1.0)
+    logits[:, :, 2:6, 2:6] = 1
+    logits[:, :, 10:14, 10:14] = 1
+    truth = torch.zeros(1, 16, 16)
+    truth[:, 2:6, 2:6] = 1
+    served = (logits > 0) & (torch.arange(16) < 8)
+    certain = torch.ones(1, 4)
+    whole = losses.answer_loss(logits, certain, truth, ambiguous=True)
+    piece = losses.answer_loss(logits, certain, truth, ambiguous=True, judged=served)
+    assert float(whole - piece) == pytest.approx(2 * 0.5**2)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
