@@ -25,7 +25,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.learning.augmentation import view
 from sam_backend.learning.export import export_nano
 from sam_backend.learning.losses import answer_loss, true_iou
-from sam_backend.learning.materials.library import library
+from sam_backend.learning.materials.collection import library
 from sam_backend.learning.scenes.composition import COMPOSITIONS
 from sam_backend.learning.scenes.regions import REGIONS
 from sam_backend.learning.scenes.scene import SURFACES

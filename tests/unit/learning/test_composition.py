@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
+from sam_backend.learning.materials.collection import INDEX, Library, Material
 from sam_backend.learning.materials.fetching import MaterialsError
-from sam_backend.learning.materials.library import INDEX, Library, Material
 from sam_backend.learning.scenes import marks, process_faults
 from sam_backend.learning.scenes.composition import COMPOSITION_SIZE, COMPOSITIONS, MOST_MASKS, compose
 from sam_backend.learning.scenes.masks import MIN_AREA, stands_out

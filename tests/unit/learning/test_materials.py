@@ -17,8 +17,8 @@ import pytest
 from sam_backend.learning.materials import fetching
 from sam_backend.learning.materials.archives import members
 from sam_backend.learning.materials.build import LONG_SIDE, build_materials, convert
+from sam_backend.learning.materials.collection import INDEX, Library
 from sam_backend.learning.materials.fetching import MaterialsError, fetch
-from sam_backend.learning.materials.library import INDEX, Library
 from sam_backend.learning.materials.packages import PACKAGES
 from sam_backend.learning.materials.sources import Package, Selection
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sam_backend.learning.materials.archives import members
+from sam_backend.learning.materials.collection import INDEX, Material, write_whole
 from sam_backend.learning.materials.fetching import MaterialsError, fetch
-from sam_backend.learning.materials.library import INDEX, Material, write_whole
 from sam_backend.learning.materials.packages import PACKAGES
 from sam_backend.learning.materials.sources import Kind, Package, Selection
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sam_backend.learning.materials.library import Library
+from sam_backend.learning.materials.collection import Library
 from sam_backend.learning.scenes.camera import inspection_camera
 from sam_backend.learning.scenes.defects import Drawn, any_defect, any_surface_defect
 from sam_backend.learning.scenes.layers import Image, cast_shadow, paste

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sam_backend.learning.materials.library import Library
+from sam_backend.learning.materials.collection import Library
 from sam_backend.learning.scenes.layers import Image, paste, shade
 from sam_backend.learning.scenes.masks import Mask, settle
 from sam_backend.learning.scenes.shapes import Points, any_shape

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sam_backend.learning.materials.library import Library
+from sam_backend.learning.materials.collection import Library
 from sam_backend.learning.scenes.camera import inspection_camera
 from sam_backend.learning.scenes.defects import Drawn
 from sam_backend.learning.scenes.layers import cast_shadow, paste

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from sam_backend.learning.materials.collection import library, write_whole
 from sam_backend.learning.materials.fetching import MaterialsError
-from sam_backend.learning.materials.library import library, write_whole
 from sam_backend.learning.scenes.composition import COMPOSITIONS, compose
 from sam_backend.learning.scenes.regions import REGIONS, divide
 from sam_backend.learning.scenes.scene import Scene, make_scene
