@@ -36,6 +36,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class Device(StrEnum):
+    """Where `train` computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 @app.command(rich_help_panel="Label Studio")
 def serve(
     model: Annotated[
@@ -190,6 +198,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a finished training to go on from, with other data.")
     ] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where the arithmetic is done: auto takes a CUDA GPU if there is one.")
+    ] = Device.AUTO,
 ) -> None:
     """Train the embedded model on scenes that it makes itself.
 
@@ -207,13 +218,21 @@ def train(
     from sam_backend.segmenters.registry import TORCH_EXTRA
 
     try:
-        from sam_backend.learning.trainer import COMPOSED, PROCEDURAL, train_and_export
+        import torch
+
+        from sam_backend.learning.recipe import COMPOSED, PROCEDURAL
+        from sam_backend.learning.training import Folders, train_and_export
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
     if bool(materials) != bool(start):
         raise BadRequestError("--materials and --start belong together; give both, or neither to train from scratch.")
     recipe = COMPOSED if materials else PROCEDURAL
-    train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), scenes, out, materials, start)
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise BadRequestError("PyTorch sees no CUDA GPU here; leave --device out, or look at nvidia-smi.")
+    if device is Device.AUTO:
+        device = Device.CUDA if torch.cuda.is_available() else Device.CPU
+    folders = Folders(scenes, out, materials, start)
+    train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), folders, device.value)
 
 
 for command in (commands.evaluate, commands.report, commands.compare, commands.gate):

@@ -11,21 +11,15 @@ from sam_backend.errors import SamInspectError
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
-from sam_backend.learning import losses, trainer  # noqa: E402 - needs torch
+from sam_backend.learning import batches, losses  # noqa: E402 - needs torch
+from sam_backend.learning.batches import make_batch  # noqa: E402
+from sam_backend.learning.recipe import COMPOSED, PROCEDURAL, Recipe  # noqa: E402
 from sam_backend.learning.scenes import Scene  # noqa: E402
 from sam_backend.learning.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_backend.learning.scenes.scene import SURFACES  # noqa: E402
 from sam_backend.learning.scenes.store import build_scenes, load_scene  # noqa: E402
-from sam_backend.learning.trainer import (  # noqa: E402
-    COMPOSED,
-    PROCEDURAL,
-    Recipe,
-    Trainer,
-    digest_of,
-    make_batch,
-    train,
-    weights_of,
-)
+from sam_backend.learning.trainer import Trainer, digest_of, weights_of  # noqa: E402
+from sam_backend.learning.training import Folders, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +71,7 @@ def test_a_batch_takes_its_share_of_the_composed_scenes(scenes: Path, monkeypatc
         taken.append(number)
         return load_scene(scenes, number % 4)
 
-    monkeypatch.setattr(trainer, "load_scene", load)
+    monkeypatch.setattr(batches, "load_scene", load)
     recipe = Recipe(steps=200, scenes=4, surfaces=3, compositions=5, composition_share=0.5)
     for step in range(24):
         make_batch(recipe, scenes, step)
@@ -105,7 +99,9 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path
 
 def test_two_replicas_learn_from_both_batches_and_end_alike_each_time(scenes: Path, tmp_path: Path) -> None:
     def trained(name: str, replicas: int) -> object:
-        weights = train(Recipe(steps=1, scenes=4, surfaces=1, replicas=replicas), scenes, tmp_path / name)
+        weights = train(
+            Recipe(steps=1, scenes=4, surfaces=1, replicas=replicas), Folders(scenes, tmp_path / name), checked=2
+        )
         return weights["mask_decoder.mask_tokens.weight"]
 
     both = trained("both", 2)

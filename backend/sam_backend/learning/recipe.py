@@ -1,0 +1,109 @@
+"""What decides the weights of `nano`: lengths, sizes, rates, shares of data and prompts. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A share of the steps with one image size: `images` a step and replica, `prompts` an image."""
+
+    share: float
+    size: int
+    images: int
+    prompts: int
+    train_backbone: bool
+
+
+GROWING = (
+    Stage(0.12, 192, 8, 5, train_backbone=False),
+    Stage(0.56, 256, 6, 5, train_backbone=True),
+    Stage(0.20, 384, 3, 5, train_backbone=True),
+    Stage(0.12, 512, 2, 5, train_backbone=True),
+)
+LARGE = (
+    Stage(0.15, 384, 3, 5, train_backbone=True),
+    Stage(0.85, 512, 2, 5, train_backbone=True),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, together with the scenes and the versions of the libraries."""
+
+    steps: int = 4300
+    stages: tuple[Stage, ...] = GROWING
+    start: str = ""
+    """Digest of the weights that the training starts from; none: an encoder that knows ImageNet, the rest at random."""
+    scenes: int = 5000
+    surfaces: int = 4000
+    seed: int = 0
+    learning_rate: float = 1.2e-3
+    backbone_rate: float = 1.5e-4
+    warm_up: int = 100
+    clip: float = 4.0
+    average: float = 0.998
+    click_share: float = 0.6
+    """Share of the prompts that are lone clicks; the rest are boxes."""
+    surface_share: float = 0.55
+    """Share of the images that are surfaces with defects alone; the rest are mixed scenes."""
+    compositions: int = 0
+    composition_share: float = 0.7
+    """Share of the images that are composed from materials, if such scenes there are; the rest is divided as above."""
+    regions: int = 0
+    region_share: float = 0.3
+    """Share of these that are divided into regions without rest."""
+    materials: str = ""  # the digest of their library
+    most_corrections: int = 3
+    last_correction: float = 0.0
+    """Chance of each correction to be the last; 0: every number of them is as likely."""
+    clicked_iou: bool = False
+    """Whether the predicted IoU of a lone click is that of the piece clicked on, which is what serving returns."""
+    replicas: int = 2
+    """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
+    several threads in one process do not give."""
+
+    def rate(self, highest: float, step: int) -> float:
+        """Return the learning rate at `step`: warm-up to `highest`, then a cosine."""
+        warm = min(1.0, (step + 1) / self.warm_up)
+        return highest * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+    def corrections(self, step: int) -> int:
+        """Return how many correcting clicks `step` has, every other time none; all replicas alike, so none waits."""
+        rng = np.random.default_rng([self.seed, step])
+        if rng.random() >= 0.5:
+            return 0
+        if self.last_correction:
+            return min(int(rng.geometric(self.last_correction)), self.most_corrections)
+        return int(rng.integers(1, self.most_corrections + 1))
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage that `step` belongs to."""
+        done = 0.0
+        for stage in self.stages:
+            done += stage.share
+            if step < round(done * self.steps):
+                return stage
+        return self.stages[-1]
+
+
+PROCEDURAL = Recipe()
+"""From scratch on procedural scenes, in images of growing size."""
+
+COMPOSED = Recipe(
+    steps=3600,
+    stages=LARGE,
+    learning_rate=6e-4,
+    backbone_rate=1e-4,
+    click_share=0.5,
+    compositions=7_000,
+    regions=3_000,
+    most_corrections=8,
+    last_correction=0.5,
+    clicked_iou=True,
+)
+"""On from the weights of `PROCEDURAL`, in large images, mostly on scenes composed from real material."""
