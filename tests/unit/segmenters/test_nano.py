@@ -85,6 +85,31 @@ def test_the_official_predictor_gives_the_same_masks_scores_and_logits(both_form
         assert (answer.masks != masks).mean() < 1e-4
 
 
+def test_what_ships_is_a_sam_for_the_official_mask_generator_too(shipped: NanoSegmenter, disk) -> None:
+    pytest.importorskip("torch")
+    from segment_anything import SamAutomaticMaskGenerator
+
+    from sam_backend.learning.onnx_weights import nano_weights
+    from sam_backend.segmenters.nano.architecture import build_nano
+
+    model = build_nano().eval()
+    model.load_state_dict(nano_weights(Path(nano.__file__).parent))
+    image = np.full((300, 400, 3), 170, np.uint8)
+    cv2.circle(image, (150, 120), 40, (60, 60, 60), -1, cv2.LINE_AA)
+    generator = SamAutomaticMaskGenerator(model, points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    found = generator.generate(image)
+    assert max(iou(each["segmentation"], disk[1]) for each in found) > 0.8
+
+
+def test_weights_are_not_taken_from_what_is_no_model(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from sam_backend.learning.onnx_weights import nano_weights
+
+    (tmp_path / "encoder.onnx").write_bytes(b"no model")
+    with pytest.raises(WeightsError, match="no ONNX model"):
+        nano_weights(tmp_path)
+
+
 def test_a_lone_click_gets_three_masks_and_anything_clearer_one(shipped: NanoSegmenter, disk) -> None:
     embedding, _ = disk
     click, box, asked = Prompt(POINTS[:1], LABELS[:1]), Prompt(box=BOX), Prompt(POINTS, LABELS)
