@@ -31,7 +31,7 @@ from sam_backend.learning.scenes.regions import REGIONS
 from sam_backend.learning.scenes.scene import SURFACES
 from sam_backend.learning.scenes.store import build_scenes
 from sam_backend.learning.trainer import Trainer, digest_of, weights_of
-from sam_backend.learning.training_pictures import CURVES, SAMPLES, write_curves, write_samples
+from sam_backend.learning.training_pictures import CURVES, FAILURES, SAMPLES, worst, write_curves, write_samples
 from sam_backend.learning.validation import PROMPTS, Answers, answers, load_held_out
 from sam_backend.segmenters.nano.architecture import build_nano
 from sam_evaluation.metrics import expected_calibration_error
@@ -98,11 +98,12 @@ def train(
 
 
 def train_and_export(recipe: Recipe, folders: Folders, device: str = "cpu") -> tuple[Path, Path]:
-    """Train, calibrate, and write `encoder.onnx` and `decoder.onnx` into `folders.out`; return their paths."""
+    """Train, calibrate, and write `encoder.onnx`, `decoder.onnx` and the worst answers into `folders.out`."""
     model = build_nano()
     model.load_state_dict(train(recipe, folders, device))
     scenes = load_held_out(recipe, CALIBRATION_SCENES, folders.scenes, folders.materials)
     found = [each for each in (answers(model, scene) for scene in scenes) if each is not None]
+    write_samples(worst(found), folders.out / FAILURES)
     predicted, iou = _pairs(found)
     slope, offset = calibrate(model, predicted, iou)
     paths = export_nano(model.state_dict(), folders.out)
@@ -207,7 +208,7 @@ class _Watch:
         training_log.append(self._out / training_log.CHECKS, line)
         checks = training_log.read(self._out / training_log.CHECKS)
         write_curves(training_log.read(self._out / training_log.STEPS), checks, self._out / CURVES)
-        write_samples(found[:6], self._out / SAMPLES)
+        write_samples([(each, 0) for each in found[:6]], self._out / SAMPLES)
         self._live.update(self._table())
 
     def _table(self) -> Group:

@@ -16,6 +16,7 @@ from sam_backend.learning.validation import PROMPTS, Answers
 
 CURVES = "curves.png"
 SAMPLES = "samples.png"
+FAILURES = "failures.png"
 
 _COLOURS = {"box": "tab:blue", "click": "tab:orange", "corrected": "tab:green"}
 
@@ -51,25 +52,39 @@ def write_curves(steps: Sequence[dict[str, Any]], checks: Sequence[dict[str, Any
     _write(figure, path)
 
 
-def write_samples(found: Sequence[Answers], path: Path) -> None:
-    """Draw what was answered for the first object of each scene: what was asked, truth (white), answer (red)."""
+def write_samples(found: Sequence[tuple[Answers, int]], path: Path) -> None:
+    """Draw what was answered for objects, given by their scene and their index in it, into a PNG.
+
+    A column an object: what was asked, the truth (white), the answer (red).
+    """
     figure = Figure(figsize=(2.6 * len(found), 2.75 * len(PROMPTS)), layout="constrained")
-    for column, each in enumerate(found):
+    for column, (each, index) in enumerate(found):
         for row, prompt in enumerate(PROMPTS):
             axes = figure.add_subplot(len(PROMPTS), len(found), row * len(found) + column + 1)
             axes.imshow(each.image, extent=(0, 256, 256, 0))
-            for mask, colour in ((each.truth[0], "white"), (each.masks[row, 0], "red")):
+            for mask, colour in ((each.truth[index], "white"), (each.masks[row, index], "red")):
                 if mask.any() and not mask.all():
                     axes.contour(np.arange(256) + 0.5, np.arange(256) + 0.5, mask, [0.5], colors=colour, linewidths=1)
-            _draw_prompt(axes, prompt, each)
-            axes.set_title(f"{prompt}: IoU {each.iou[row, 0]:.2f}, predicted {each.predicted[row, 0]:.2f}", fontsize=8)
+            _draw_prompt(axes, prompt, each, index)
+            iou, predicted = each.iou[row, index], each.predicted[row, index]
+            axes.set_title(f"{prompt}: IoU {iou:.2f}, predicted {predicted:.2f}", fontsize=8)
             axes.axis("off")
     _write(figure, path)
 
 
-def _draw_prompt(axes: Any, prompt: str, answers: Answers) -> None:
+def worst(found: Sequence[Answers], each: int = 2) -> list[tuple[Answers, int]]:
+    """Return for each prompt the objects with the lowest IoU, no two of one scene."""
+    chosen: dict[int, tuple[Answers, int]] = {}
+    for row in range(len(PROMPTS)):
+        lowest = [(float(scene.iou[row].min()), number) for number, scene in enumerate(found) if number not in chosen]
+        for _, number in sorted(lowest)[:each]:
+            chosen[number] = (found[number], int(found[number].iou[row].argmin()))
+    return list(chosen.values())
+
+
+def _draw_prompt(axes: Any, prompt: str, answers: Answers, index: int) -> None:
     if prompt == "box":
-        rows, columns = np.nonzero(answers.truth[0])
+        rows, columns = np.nonzero(answers.truth[index])
         x, y = columns.min(), rows.min()
         axes.plot(
             [x, columns.max() + 1, columns.max() + 1, x, x], [y, y, rows.max() + 1, rows.max() + 1, y], "c-", lw=0.8
@@ -77,7 +92,7 @@ def _draw_prompt(axes: Any, prompt: str, answers: Answers) -> None:
         return
     coords, labels = answers.clicks
     shown = slice(0, 1) if prompt == "click" else slice(None)
-    for (x, y), label in zip(coords[0, shown], labels[0, shown], strict=True):
+    for (x, y), label in zip(coords[index, shown], labels[index, shown], strict=True):
         axes.plot(
             x + 0.5, y + 0.5, marker="o", color="lime" if label else "magenta", markeredgecolor="black", markersize=5
         )

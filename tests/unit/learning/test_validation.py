@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from sam_backend.learning.scenes import Scene  # noqa: E402
 from sam_backend.learning.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_backend.learning.scenes.regions import REGIONS  # noqa: E402
 from sam_backend.learning.scenes.scene import SURFACES  # noqa: E402
-from sam_backend.learning.training_pictures import write_curves, write_samples  # noqa: E402
+from sam_backend.learning.training_pictures import worst, write_curves, write_samples  # noqa: E402
 from sam_backend.learning.validation import Answers, answers, held_out  # noqa: E402
 from sam_backend.segmenters.nano.architecture import build_nano  # noqa: E402
 
@@ -62,10 +63,19 @@ def test_pictures_show_curves_and_answers(found: Answers, tmp_path: Path) -> Non
     steps = [{"step": step, "loss": 2.0 / step, "click": 0.4} for step in (1, 2)]
     checks = [{"step": 2, "box": 0.6, "click": 0.5, "corrected": 0.7, "ece": 0.1}]
     write_curves(steps, checks, tmp_path / "curves.png")
-    write_samples([found, found], tmp_path / "samples.png")
+    write_samples([(found, 0), (found, 1)], tmp_path / "samples.png")
     curves, samples = (cv2.imread(str(tmp_path / name)) for name in ("curves.png", "samples.png"))
     assert curves.shape[1] > 2 * curves.shape[0]
     red, white = (samples == (0, 0, 255)).all(2), (samples == 255).all(2)
     assert red.any() or found.masks[:, 0].sum() == 0
     assert white.any()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_worst_answers_are_of_different_scenes_and_of_all_prompts(found: Answers) -> None:
+    def scene(box: float, click: float, corrected: float) -> Answers:
+        return replace(found, iou=np.array([[0.9, box], [0.9, click], [corrected, 0.9]], np.float32))
+
+    scenes = [scene(0.5, 0.5, 0.5), scene(0.1, 0.0, 0.0), scene(0.8, 0.2, 0.1), scene(0.8, 0.8, 0.3)]
+    chosen = [(next(n for n, each in enumerate(scenes) if each is one), index) for one, index in worst(scenes, each=1)]
+    assert chosen == [(1, 1), (2, 1), (3, 0)]
