@@ -39,6 +39,9 @@ class Recipe:
     stages: tuple[Stage, ...] = GROWING
     start: str = ""
     """Digest of the weights that the training starts from; none: an encoder that knows ImageNet, the rest at random."""
+    kept: float = 0.0
+    """Share of the starting weights in the result, which keeps what was learnt before (Wortsman et al., Robust
+    fine-tuning of zero-shot models, CVPR 2022)."""
     scenes: int = 5000
     surfaces: int = 4000
     seed: int = 0
@@ -105,5 +108,6 @@ COMPOSED = Recipe(
     most_corrections=8,
     last_correction=0.5,
     clicked_iou=True,
+    kept=0.25,
 )
 """On from the weights of `PROCEDURAL`, in large images, mostly on scenes composed from real material."""

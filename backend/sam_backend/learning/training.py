@@ -71,7 +71,7 @@ def train(
     save_every: float = 120.0,
     checked: int = CHECKED_SCENES,
 ) -> dict[str, Tensor]:
-    """Train `nano` by `recipe` and return its averaged weights.
+    """Train `nano` by `recipe` and return its averaged weights, with the recipe's share of those it started from.
 
     Parameters
     ----------
@@ -94,7 +94,13 @@ def train(
             arguments = (recipe, folders, device, save_every, checked, Path(meeting) / "replicas")
             multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
         trainer.resume()
-    return {name: value.cpu() for name, value in trainer.averaged.state_dict().items()}
+    found = {name: value.cpu() for name, value in trainer.averaged.state_dict().items()}
+    return blend(weights_of(folders.start), found, recipe.kept) if folders.start else found
+
+
+def blend(before: dict[str, Tensor], after: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+    """Return weights on the line between two trainings, a share `kept` of the way back from the second."""
+    return {name: after[name].double().lerp(before[name].double(), kept).to(after[name].dtype) for name in after}
 
 
 def train_and_export(recipe: Recipe, folders: Folders, device: str = "cpu") -> tuple[Path, Path]:

@@ -19,7 +19,7 @@ from sam_backend.learning.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_backend.learning.scenes.scene import SURFACES  # noqa: E402
 from sam_backend.learning.scenes.store import build_scenes, load_scene  # noqa: E402
 from sam_backend.learning.trainer import Trainer, digest_of, weights_of  # noqa: E402
-from sam_backend.learning.training import Folders, train  # noqa: E402
+from sam_backend.learning.training import Folders, blend, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,12 @@ def test_a_training_starts_from_another_ones_weights_and_from_no_others(scenes: 
     assert digest_of(start) != digest_of(weights_of(tmp_path))
     with pytest.raises(SamInspectError, match=r"checkpoint\.pt is missing"):
         weights_of(tmp_path / "nothing")
+
+
+def test_a_share_of_the_weights_that_it_started_from_is_kept() -> None:
+    before, after = ({"weight": torch.tensor([value, 1.0])} for value in (2.0, 4.0))
+    assert blend(before, after, 0.25)["weight"].tolist() == [3.5, 1.0]
+    assert torch.equal(blend(before, after, 0.0)["weight"], after["weight"])
 
 
 def test_the_predicted_iou_of_a_click_is_that_of_the_piece_clicked_on() -> None:
