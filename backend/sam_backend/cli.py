@@ -171,7 +171,8 @@ def materials(
     Debian's apt-get and dpkg-deb, and pip.
 
     Example: sam-inspect materials --out .train/materials
-             sam-inspect train --materials .train/materials
+             sam-inspect train --start .train/procedural
+                 --materials .train/materials --out .train/nano
     """
     from sam_backend.learning.materials.build import build_materials
 

@@ -81,8 +81,9 @@ def train(
     save_every : seconds between checkpoints.
     checked : held-out scenes that it measures itself on.
     """
-    if folders.start is not None:
-        recipe = replace(recipe, start=digest_of(weights_of(folders.start)))
+    start = weights_of(folders.start) if folders.start else None
+    if start is not None:
+        recipe = replace(recipe, start=digest_of(start))
     if folders.materials is not None:
         recipe = replace(recipe, materials=library(folders.materials).digest)
     _build(recipe, folders)
@@ -95,7 +96,7 @@ def train(
             multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
         trainer.resume()
     found = {name: value.cpu() for name, value in trainer.averaged.state_dict().items()}
-    return blend(weights_of(folders.start), found, recipe.kept) if folders.start else found
+    return found if start is None else blend(start, found, recipe.kept)
 
 
 def blend(before: dict[str, Tensor], after: dict[str, Tensor], kept: float) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sam_backend.learning.files import write_whole
 from sam_backend.learning.materials.archives import members
-from sam_backend.learning.materials.collection import INDEX, Material, write_whole
+from sam_backend.learning.materials.collection import INDEX, Material
 from sam_backend.learning.materials.fetching import MaterialsError, fetch
 from sam_backend.learning.materials.packages import PACKAGES
 from sam_backend.learning.materials.sources import Kind, Package, Selection

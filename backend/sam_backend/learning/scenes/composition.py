@@ -19,7 +19,7 @@ from sam_backend.learning.scenes.marks import MARKS, other_skin
 from sam_backend.learning.scenes.masks import MIN_AREA, Mask, can_be_seen, pieces, settle, stands_out
 from sam_backend.learning.scenes.objects import Thing, cutout, shaped, twin
 from sam_backend.learning.scenes.process_faults import chip, print_fault, weld
-from sam_backend.learning.scenes.scene import Scene
+from sam_backend.learning.scenes.scene import ANOTHER, Scene
 from sam_backend.learning.scenes.shapes import ellipse, polygon, rectangle
 from sam_backend.learning.scenes.skins import scenery, surface
 
@@ -30,8 +30,6 @@ COMPOSITION_SIZE = 512
 """Pixels a side: what the model sees of an image at most, so that fine defects are as sharp as they will be."""
 
 MOST_MASKS = 32
-
-_ANOTHER = 1_000_000_007
 
 
 def compose(number: int, library: Library) -> Scene:
@@ -44,7 +42,7 @@ def compose(number: int, library: Library) -> Scene:
     picture = inspection_camera(rng, image, grey)
     kept = [mask for whole in masks for mask in pieces(rng, whole) if can_be_seen(picture, mask)]
     if not kept:
-        return compose(number + _ANOTHER, library)
+        return compose(number + ANOTHER, library)
     if len(kept) > MOST_MASKS:
         kept = [kept[index] for index in np.sort(rng.permutation(len(kept))[:MOST_MASKS])]
     return Scene(picture, np.stack(kept))

@@ -9,21 +9,19 @@ from numpy.typing import NDArray
 
 from sam_backend.learning.materials.collection import Library
 from sam_backend.learning.scenes.camera import inspection_camera
+from sam_backend.learning.scenes.composition import COMPOSITION_SIZE
 from sam_backend.learning.scenes.defects import Drawn
 from sam_backend.learning.scenes.layers import cast_shadow, paste
 from sam_backend.learning.scenes.masks import Mask, can_be_seen, pieces, settle
 from sam_backend.learning.scenes.objects import cutout
-from sam_backend.learning.scenes.scene import Scene
+from sam_backend.learning.scenes.scene import ANOTHER, Scene
 from sam_backend.learning.scenes.skins import stuff, surface
 from sam_backend.learning.scenes.textures import fractal_noise, grid
 
 REGIONS = 11_000_000
 """Scenes from this number on are divided into regions."""
 
-SIZE = 512
-
 _MOST_THINGS = 4
-_ANOTHER = 1_000_000_007
 
 
 def divide(number: int, library: Library) -> Scene:
@@ -32,23 +30,23 @@ def divide(number: int, library: Library) -> Scene:
     grey = bool(rng.random() < 0.4)
     image, masks = _regions(rng, library, grey)
     for _ in range(int(rng.integers(_MOST_THINGS + 1))):
-        radius = SIZE * rng.uniform(0.05, 0.35)
-        thing = cutout(rng, library, SIZE, rng.uniform(0.02, 0.98, 2) * SIZE, radius, grey)
+        radius = COMPOSITION_SIZE * rng.uniform(0.05, 0.35)
+        thing = cutout(rng, library, COMPOSITION_SIZE, rng.uniform(0.02, 0.98, 2) * COMPOSITION_SIZE, radius, grey)
         image = paste(rng, cast_shadow(rng, image, thing.coverage, radius), thing.coverage, thing.skin)
         masks = settle(masks, [thing.coverage > 0.5])
     picture = inspection_camera(rng, image, grey)
     kept = [mask for whole in masks for mask in pieces(rng, whole) if can_be_seen(picture, mask)]
-    return Scene(picture, np.stack(kept)) if kept else divide(number + _ANOTHER, library)
+    return Scene(picture, np.stack(kept)) if kept else divide(number + ANOTHER, library)
 
 
 def _regions(rng: Generator, library: Library, grey: bool) -> Drawn:
     count = int(rng.integers(3, 13))
     labels = _partition(rng, count)
-    image = np.zeros((SIZE, SIZE, 3), np.float32)
-    total = np.zeros((SIZE, SIZE, 1), np.float32)
+    image = np.zeros((COMPOSITION_SIZE, COMPOSITION_SIZE, 3), np.float32)
+    total = np.zeros((COMPOSITION_SIZE, COMPOSITION_SIZE, 1), np.float32)
     softness = rng.uniform(0.3, 1.5)
     for index in range(count):
-        fill = (stuff if rng.random() < 0.5 else surface)(rng, library, SIZE, grey)
+        fill = (stuff if rng.random() < 0.5 else surface)(rng, library, COMPOSITION_SIZE, grey)
         # Neighbours of one brightness would be one region to the eye.
         fill = fill + np.float32(rng.normal(0, 0.1))
         share = cv2.GaussianBlur((labels == index).astype(np.float32), (0, 0), softness)[..., None]
@@ -59,14 +57,17 @@ def _regions(rng: Generator, library: Library, grey: bool) -> Drawn:
 
 
 def _partition(rng: Generator, count: int) -> NDArray[np.intp]:
-    """Return labels (SIZE, SIZE) of the nearest of some sites, by distances that are bent, stretched and weighted."""
-    x, y = grid(SIZE)
+    """Return labels (S, S) of the nearest of some sites, by distances that are bent, stretched and weighted."""
+    x, y = grid(COMPOSITION_SIZE)
     if rng.random() < 0.7:
         bend = rng.uniform(0.02, 0.25)
-        x, y = (axis + bend * fractal_noise(rng, SIZE, slope=1.5, first=int(rng.integers(2, 6))) for axis in (x, y))
+        x, y = (
+            axis + bend * fractal_noise(rng, COMPOSITION_SIZE, slope=1.5, first=int(rng.integers(2, 6)))
+            for axis in (x, y)
+        )
     angle, stretch = rng.uniform(0, np.pi), 2.0 ** rng.uniform(0, 2)
     along, across = x * np.cos(angle) + y * np.sin(angle), stretch * (y * np.cos(angle) - x * np.sin(angle))
-    sites = rng.permutation(SIZE * SIZE)[:count]
+    sites = rng.permutation(COMPOSITION_SIZE * COMPOSITION_SIZE)[:count]
     weights = 2.0 ** rng.normal(0, 0.6, count)
     distances = [
         weight * np.hypot(along - along.flat[site], across - across.flat[site])

@@ -16,6 +16,9 @@ from sam_backend.learning.scenes.shapes import any_shape
 from sam_backend.learning.scenes.textures import any_texture, brushed, colourise, fractal_noise, smooth, speckle
 
 SIZE = 384
+ANOTHER = 1_000_000_007
+"""What is added to the number of a scene that has nothing to show, to make another one in its place."""
+
 SURFACES = 1_000_000
 """Scenes from this number on are surfaces with defects alone, mostly grey."""
 
@@ -51,7 +54,7 @@ def make_scene(seed: int) -> Scene:
     picture = photograph(rng, image, grey)
     kept = [mask for whole in masks for mask in pieces(rng, whole) if can_be_seen(picture, mask)]
     if not kept:
-        return make_scene(seed + 1_000_000_007)
+        return make_scene(seed + ANOTHER)
     return Scene(picture, np.stack(kept))
 
 

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from sam_backend.learning.materials.collection import library, write_whole
+from sam_backend.learning.files import write_whole
+from sam_backend.learning.materials.collection import library
 from sam_backend.learning.materials.fetching import MaterialsError
 from sam_backend.learning.scenes.composition import COMPOSITIONS, compose
 from sam_backend.learning.scenes.regions import REGIONS, divide
