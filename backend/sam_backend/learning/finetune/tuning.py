@@ -1,0 +1,358 @@
+"""The training itself: accepted masks, simulated annotators, early stopping; interrupted anywhere, it goes on."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam_backend.errors import SamInspectError
+from sam_backend.learning.clicks import Clicks, chosen
+from sam_backend.learning.finetune.embeddings import Embeddings
+from sam_backend.learning.finetune.examples import Examples, Share
+from sam_backend.learning.finetune.files import write_whole
+from sam_backend.learning.finetune.starts import Start
+from sam_backend.learning.finetune.views import GRID, View, random_view, served_view
+from sam_backend.learning.losses import answer_loss, mask_loss, true_iou
+from sam_backend.learning.simulated_prompts import first_click, jittered_box
+from sam_evaluation.protocols.clicks import centre
+
+_VALIDATION_IMAGES = 32
+_VALIDATION_OBJECTS = 6
+
+
+class Parts(StrEnum):
+    """What of a model is trained."""
+
+    DECODER = "decoder"
+    LORA = "lora"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, together with the examples and the start.
+
+    Attributes
+    ----------
+    parts : the mask decoder with the prompt encoder; also adapters in the image encoder (LoRA); or everything.
+    steps : at most; the rates follow it.
+    images, prompts : that a step learns from, and of each image.
+    learning_rate, encoder_rate : highest of the decoder, and of the image encoder.
+    average : of the running average of the weights, which is what is kept.
+    click_share : of the lessons that begin with a lone click; the rest begin with a box.
+    corrections : correcting clicks that follow at most, every other time none.
+    all_masks : weight of the three ambiguity-aware masks other than the best.
+    views : of each image that are encoded once and kept, where the encoder stays as it is.
+    rank : of the adapters.
+    checks : times that the validation images are measured.
+    patience : checks without a better result that end the training.
+    """
+
+    parts: Parts = Parts.DECODER
+    steps: int = 600
+    images: int = 4
+    prompts: int = 6
+    learning_rate: float = 4e-4
+    encoder_rate: float = 1.5e-4
+    warm_up: int = 20
+    clip: float = 4.0
+    average: float = 0.99
+    click_share: float = 0.6
+    corrections: int = 3
+    all_masks: float = 0.3
+    views: int = 8
+    rank: int = 8
+    checks: int = 15
+    patience: int = 5
+    seed: int = 0
+
+    def rate(self, highest: float, step: int) -> float:
+        """Return the learning rate at `step`: warm-up to `highest`, then a cosine."""
+        warm = min(1.0, (step + 1) / self.warm_up)
+        return highest * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+    def is_check(self, step: int) -> bool:
+        """Whether the validation images are measured after `step` steps."""
+        return step == self.steps or step % max(1, self.steps // self.checks) == 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a training had reached.
+
+    Attributes
+    ----------
+    step : after how many steps.
+    loss : mean since the last check; NaN before any step.
+    box, click : mean IoU of the validation objects, for a tight box and a click in the centre.
+    """
+
+    step: int
+    loss: float
+    box: float
+    click: float
+
+    @property
+    def score(self) -> float:
+        """What decides which weights are best."""
+        return (self.box + self.click) / 2
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    lessons: int = 0
+    checks: list[Check] = field(default_factory=list)
+
+
+class Tuner:
+    """Holds the model, the running average of what is trained, and the best of it so far.
+
+    Parameters
+    ----------
+    start : the model; its weights are changed.
+    examples : what it learns from and is checked on.
+    recipe : how.
+    out : folder of the checkpoint and of the kept embeddings.
+    """
+
+    def __init__(self, start: Start, examples: Examples, recipe: Recipe, out: Path) -> None:
+        self.start, self.examples, self.recipe, self.out = start, examples, recipe, out
+        self.model = start.model.train()
+        torch.manual_seed(recipe.seed)
+        self.trained = _choose(self.model, recipe)
+        self.average = {name: value.detach().clone() for name, value in self.trained.items()}
+        self.best = {name: value.clone() for name, value in self.average.items()}
+        encoder = [value for name, value in self.trained.items() if name.startswith("image_encoder.")]
+        rest = [value for name, value in self.trained.items() if not name.startswith("image_encoder.")]
+        groups = [{"params": rest, "highest": recipe.learning_rate}]
+        groups += [{"params": encoder, "highest": recipe.encoder_rate}] if encoder else []
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=0.01)
+        self.state = _State()
+        self._encodes = bool(encoder)
+        self._kept = Embeddings(out / "embeddings", self._encode)
+        self._stride = start.size // GRID
+
+    @property
+    def checks(self) -> list[Check]:
+        """All checks so far."""
+        return self.state.checks
+
+    def check(self) -> Check:
+        """Measure the averaged weights on the validation images, and keep them where they are the best so far."""
+        loss = self.state.loss / self.state.lessons if self.state.lessons else float("nan")
+        with self._averaged(), torch.no_grad():
+            ious = [self._measure(name) for name in self.examples.names[Share.VALIDATION][:_VALIDATION_IMAGES]]
+        measured = np.concatenate([each for each in ious if len(each)])
+        found = Check(self.state.step, loss, *(float(value) for value in measured.mean(0)))
+        if not self.checks or found.score > max(each.score for each in self.checks):
+            self.best = {name: value.clone() for name, value in self.average.items()}
+        self.state.checks.append(found)
+        self.state.loss, self.state.lessons = 0.0, 0
+        return found
+
+    def is_idle(self) -> bool:
+        """Whether the last checks have not been better than an earlier one."""
+        scores = [each.score for each in self.checks]
+        return len(scores) - 1 - int(np.argmax(scores)) >= self.recipe.patience if scores else False
+
+    def take_step(self) -> float:
+        """Learn from a few images and return the loss; after a loss that is no number, nothing has changed."""
+        recipe, state = self.recipe, self.state
+        names = self.examples.names[Share.TRAINING]
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.rate(group["highest"], state.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for number in range(recipe.images):
+            lesson = state.step * recipe.images + number
+            # Each epoch in an order of its own; every number a function of the seed and the lesson alone.
+            epoch, place = divmod(lesson, len(names))
+            order = np.random.default_rng([recipe.seed, epoch]).permutation(len(names))
+            rng = np.random.default_rng([recipe.seed, lesson, 1])
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = self._lesson(rng, names[order[place]], epoch)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                return value
+            (loss / recipe.images).backward()
+            total += value / recipe.images
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), recipe.clip)
+        if not torch.isfinite(norm):
+            return float(norm)
+        self.optimiser.step()
+        state.step += 1
+        state.loss += total
+        state.lessons += 1
+        keep = min(recipe.average, (1 + state.step) / (10 + state.step))
+        with torch.no_grad():
+            for name, value in self.trained.items():
+                self.average[name].lerp_(value, 1 - keep)
+        return total
+
+    def save(self) -> None:
+        """Write a checkpoint, whole or not at all; OSError where it cannot be written."""
+        content = io.BytesIO()
+        torch.save(
+            {
+                "identity": self._identity(),
+                "state": self.state,
+                "trained": {name: value.detach() for name, value in self.trained.items()},
+                "average": self.average,
+                "best": self.best,
+                "optimiser": self.optimiser.state_dict(),
+            },
+            content,
+        )
+        write_whole(self.out / "checkpoint.pt", content.getbuffer())
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint in `out`; False where there is none of this recipe, start and examples."""
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return False
+        saved = torch.load(path, map_location="cpu", weights_only=False)
+        if saved["identity"] != self._identity():
+            return False
+        with torch.no_grad():
+            for name, value in self.trained.items():
+                value.copy_(saved["trained"][name])
+        self.average, self.best, self.state = saved["average"], saved["best"], saved["state"]
+        self.optimiser.load_state_dict(saved["optimiser"])
+        return True
+
+    def use_best(self) -> None:
+        """Put the best weights so far into the model."""
+        with torch.no_grad():
+            for name, value in self.trained.items():
+                value.copy_(self.best[name])
+        self.model.eval()
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.recipe, self.start.name, self.start.digest, self.examples.fingerprint)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Compute with the averaged weights."""
+        own = {name: value.detach().clone() for name, value in self.trained.items()}
+        self.model.eval()
+        with torch.no_grad():
+            for name, value in self.trained.items():
+                value.copy_(self.average[name])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, value in self.trained.items():
+                    value.copy_(own[name])
+            self.model.train()
+
+    def _encode(self, image: Any) -> Tensor:
+        """Return the embedding (1, C, h, w) of an image uint8 (S, S, 3)."""
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+        embedding: Tensor = self.model.image_encoder((pixels - self.model.pixel_mean) / self.model.pixel_std)
+        return embedding
+
+    def _lesson(self, rng: np.random.Generator, name: str, epoch: int) -> Tensor:
+        """Return the loss of one image: a click or a box for some of its objects, maybe corrected."""
+        recipe, size, padding = self.recipe, self.start.size, self.start.padding
+        which = int(rng.integers(recipe.views)) if not self._encodes else epoch
+        sample = self.examples.load(name)
+        seed = [recipe.seed, *name.encode(), which]
+        view = random_view(np.random.default_rng(seed), sample, size, padding)
+        if not len(view.coverage):
+            view = served_view(sample, size, padding)
+        if not len(view.coverage):
+            return torch.zeros((), requires_grad=True)
+        embedding = self._encode(view.image) if self._encodes else self._kept.fetch(f"{name} {which}", view.image)
+        count = min(recipe.prompts, len(view.coverage))
+        picked = rng.choice(len(view.coverage), count, replace=False)
+        return self._loss(rng, embedding, torch.from_numpy(view.coverage[picked]))
+
+    def _loss(self, rng: np.random.Generator, embedding: Tensor, targets: Tensor) -> Tensor:
+        recipe = self.recipe
+        masks = (targets >= 0.5).numpy()
+        lone = rng.random() < recipe.click_share
+        boxes, clicks = None, Clicks(len(masks), self._stride)
+        if lone:
+            clicks.add([(first_click(rng, mask), 1) for mask in masks])
+        else:
+            boxes = torch.tensor([jittered_box(rng, mask) for mask in masks]) * float(self._stride)
+        logits, predicted = self._decode(embedding, clicks, boxes, None)
+        judged = clicks.pieces(logits) if lone and self.start.pieces else None
+        loss = answer_loss(logits, predicted, targets, lone, judged)
+        if recipe.all_masks:
+            each = mask_loss(logits[:, 1:], targets[:, None].expand_as(logits[:, 1:]))
+            loss = loss + recipe.all_masks * each.mean()
+        if rng.random() < 0.5:
+            given = chosen(logits, predicted, lone).detach()
+            for _ in range(int(rng.integers(recipe.corrections))):
+                clicks.add_corrections(rng, masks, given)
+                with torch.no_grad():
+                    logits, _ = self._decode(embedding, clicks, boxes, given)
+                given = logits[:, 0]
+            clicks.add_corrections(rng, masks, given)
+            logits, predicted = self._decode(embedding, clicks, boxes, given)
+            loss = loss + 0.7 * answer_loss(logits, predicted, targets, False)
+        return loss
+
+    def _decode(
+        self, embedding: Tensor, clicks: Clicks, boxes: Tensor | None, given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (B, 4, 256, 256) and predicted IoU (B, 4) of prompts on one image, as `SamPredictor` does."""
+        prompts, decoder = self.model.prompt_encoder, self.model.mask_decoder
+        shown = None if given is None else given[:, None].float()
+        sparse, dense = prompts(clicks.tensors(), boxes, shown)
+        logits, predicted = decoder.predict_masks(embedding, prompts.get_dense_pe(), sparse, dense)
+        return logits.float(), predicted.float()
+
+    def _measure(self, name: str) -> Any:
+        """Return the IoU (N, 2) of some objects of an image, for a tight box and a click in the centre."""
+        sample = self.examples.load(name)
+        view: View = served_view(sample, self.start.size, self.start.padding)
+        targets = torch.from_numpy(view.coverage[:_VALIDATION_OBJECTS])
+        if not len(targets):
+            return np.zeros((0, 2))
+        embedding = self._encode(view.image) if self._encodes else self._kept.fetch(f"{name} as served", view.image)
+        masks = (targets >= 0.5).numpy()
+        tight = np.random.default_rng(0)
+        found = []
+        boxes = torch.tensor([jittered_box(tight, mask, share=0.0) for mask in masks]) * float(self._stride)
+        logits, _ = self._decode(embedding, Clicks(len(masks), self._stride), boxes, None)
+        found.append(true_iou(logits[:, 0], targets))
+        clicks = Clicks(len(masks), self._stride)
+        clicks.add([((float(x), float(y)), 1) for x, y in map(centre, masks)])
+        logits, predicted = self._decode(embedding, clicks, None, None)
+        answer = chosen(logits, predicted, True)[:, None]
+        served = clicks.pieces(answer)[:, 0].float() - 0.5 if self.start.pieces else answer[:, 0]
+        found.append(true_iou(served, targets))
+        return torch.stack(found, 1).numpy()
+
+
+def _choose(model: Any, recipe: Recipe) -> dict[str, Tensor]:
+    """Freeze all but what the recipe trains, and return that by name."""
+    model.requires_grad_(False)
+    model.mask_decoder.requires_grad_(True)
+    model.prompt_encoder.requires_grad_(True)
+    if recipe.parts is Parts.ALL:
+        model.image_encoder.requires_grad_(True)
+    elif recipe.parts is Parts.LORA:
+        from sam_backend.learning.finetune.adapters import add_adapters
+
+        add_adapters(model.image_encoder, recipe.rank)
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
