@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sam_backend import tuning_commands
 from sam_backend.errors import BadRequestError, MissingExtraError, SamInspectError
 from sam_backend.settings import Focus, settings
 from sam_evaluation import commands
@@ -127,14 +128,6 @@ def demo(
 
 
 @app.command(rich_help_panel="Models")
-def models() -> None:
-    """Show the models there are, and which of their weights are on this machine."""
-    from sam_backend.segmenters.listing import models_table
-
-    Console().print(models_table())
-
-
-@app.command(rich_help_panel="Models")
 def download(
     model: Annotated[str, typer.Argument(help="A model of `sam-inspect models`, such as sam:vit_b.")],
 ) -> None:
@@ -235,6 +228,9 @@ def train(
     folders = Folders(scenes, out, materials, start)
     train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), folders, device.value)
 
+
+app.command(rich_help_panel="Models")(tuning_commands.finetune)
+app.add_typer(tuning_commands.models, name="models", rich_help_panel="Models")
 
 for command in (commands.evaluate, commands.report, commands.compare, commands.gate):
     app.command(rich_help_panel=commands.PANEL)(command)

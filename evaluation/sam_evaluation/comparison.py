@@ -38,6 +38,7 @@ class Pairing:
     p_holm : corrected for the number of protocols.
     effect_size : mean difference of objects over its standard deviation (Cohen's d of pairs).
     wins, losses, ties : objects on which B is better than A, worse, and the same.
+    sign : 1 where B is surely better, -1 where it is surely worse, 0 where no difference could be shown.
     verdict : one sentence.
     """
 
@@ -57,6 +58,7 @@ class Pairing:
     wins: int
     losses: int
     ties: int
+    sign: int
     verdict: str
 
 
@@ -208,8 +210,18 @@ def _pairing(
         measured.better,
         measured.worse,
         estimate.objects - measured.better - measured.worse,
+        _sign(estimate, measured.test, p, metric),
         _verdict(estimate, measured.test, p, metric, names, protocol, protocols),
     )
+
+
+def _sign(estimate: statistics.Estimate, test: statistics.SignedRank, p: float, metric: Metric) -> int:
+    """Tell what is sure: interval and test must both leave out that there is no difference, and agree on its sign."""
+    sign = 1 if estimate.value > 0 else -1
+    inner = min(sign * estimate.low, sign * estimate.high)
+    if estimate.images < FEWEST_IMAGES or not inner > 0 or not p < SIGNIFICANCE or np.sign(test.correlation) != sign:
+        return 0
+    return sign if metric.higher_is_better else -sign
 
 
 def _verdict(
@@ -221,16 +233,16 @@ def _verdict(
     protocol: str,
     protocols: int,
 ) -> str:
-    """Say what is sure: interval and test must both leave out that there is no difference, and agree on its sign."""
+    """Say what is sure in a sentence."""
     a, b = names
     unit = f" {metric.unit}" if metric.unit else ""
     where = f"on {_count(estimate.objects, 'object')} of {_count(estimate.images, 'image')} with protocol {protocol}"
     if estimate.images < FEWEST_IMAGES:
         return f"Too few images to tell {b} from {a} by {metric.title} {where}: at least {FEWEST_IMAGES} are needed."
-    sign = 1 if estimate.value > 0 else -1
-    ends = sorted((sign * estimate.low, sign * estimate.high))
-    if ends[0] > 0 and p < SIGNIFICANCE and np.sign(test.correlation) == sign:
-        better = "better" if (sign > 0) == metric.higher_is_better else "worse"
+    sign = _sign(estimate, test, p, metric)
+    if sign:
+        ends = sorted((abs(estimate.low), abs(estimate.high)))
+        better = "better" if sign > 0 else "worse"
         numbers = _rounded([abs(estimate.value), *ends])
         return f"{b} is {better} than {a} by {numbers[0]}{unit} {metric.title} ({numbers[1]} to {numbers[2]}) {where}."
     numbers = _rounded([estimate.value, estimate.low, estimate.high])

@@ -112,6 +112,11 @@ class ServerRegistry:
             return Server(known.hostname, self._api_key)
         return known
 
+    def uids(self, project: str) -> list[str]:
+        """Return the known uids of a project that is given by its id or its uid."""
+        with self._lock:
+            return sorted(uid for uid in self._servers if project in (uid, uid.partition(".")[0]))
+
     def _read(self) -> dict[str, Server]:
         try:
             text = self._path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Exports a trained `nano` to the two ONNX files that serving runs: encoder.onnx and decoder.onnx."""
+"""Exports a trained `nano` to the two ONNX files that serving runs, and the decoder of a tuned `sam:*` to one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sam_backend.segmenters.nano.architecture import EMBEDDING_CHANNELS, IMAGE_SIZE, STRIDE, build_nano
+from sam_backend.segmenters.nano.architecture import EMBEDDING_CHANNELS, IMAGE_SIZE, MapPromptEncoder, build_nano
 
 OPSET = 18
-_CELLS = IMAGE_SIZE // STRIDE
 
 
 class _Encoder(nn.Module):
@@ -28,7 +27,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Embedding and prompts -> mask logits (B, 4, 256, 256) and predicted IoU (B, 4).
+    """Embedding and prompts -> mask logits (B, 4, 256, 256) and predicted IoU (B, 4), of `nano` or of SAM.
 
     Labels are SAM's: 1 positive, 0 negative, 2 and 3 the corners of a box, -1 the padding point that SAM adds
     where there is no box.
@@ -38,10 +37,11 @@ class _Decoder(nn.Module):
         super().__init__()
         self.prompts, self.decoder = model.prompt_encoder, model.mask_decoder
         self.register_buffer("position", model.prompt_encoder.get_dense_pe().detach())
+        self.size = model.image_encoder.img_size
 
     def forward(self, embedding: Tensor, coords: Tensor, labels: Tensor, logits: Tensor, has_logits: Tensor) -> Any:
         prompts = self.prompts
-        sparse = prompts.pe_layer._pe_encoding((coords + 0.5) / IMAGE_SIZE)
+        sparse = prompts.pe_layer._pe_encoding((coords + 0.5) / self.size)
         label = labels[..., None]
         sparse = sparse * (label != -1) + prompts.not_a_point_embed.weight * (label == -1)
         for index, point_embedding in enumerate(prompts.point_embeddings):
@@ -49,7 +49,8 @@ class _Decoder(nn.Module):
         given = has_logits[:, None, None, None]
         dense = prompts.mask_downscaling(logits) * given
         dense = dense + prompts.no_mask_embed.weight.reshape(1, -1, 1, 1) * (1 - given)
-        dense = dense + prompts.maps(coords, labels)
+        if isinstance(prompts, MapPromptEncoder):
+            dense = dense + prompts.maps(coords, labels)
         return self.decoder.predict_masks(embedding, self.position, sparse, dense)
 
 
@@ -68,18 +69,34 @@ def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
         ["embedding"],
         {},
     )
+    export_decoder(model, decoder, EMBEDDING_CHANNELS)
+    return encoder, decoder
+
+
+def export_decoder(model: Any, path: Path, channels: int = 256) -> None:
+    """Write the prompt encoder and the mask decoder of a `Sam`, whole or not at all.
+
+    Inputs: `embedding` (1, C, h, w), `coords` (B, N, 2) in pixels of the encoder's input, `labels` (B, N), `logits`
+    (B, 1, 256, 256), and `has_logits` (B,), 0 where these are none. Outputs: `masks` (B, 4, 256, 256) and `iou` (B, 4).
+
+    Parameters
+    ----------
+    model : whose decoder is written; it is put into evaluation mode.
+    path : of the file.
+    channels : C.
+    """
+    rows, columns = model.prompt_encoder.image_embedding_size
     batch = (
-        torch.randn(1, EMBEDDING_CHANNELS, _CELLS, _CELLS),
-        torch.rand(2, 3, 2) * IMAGE_SIZE,
+        torch.randn(1, channels, rows, columns),
+        torch.rand(2, 3, 2) * model.image_encoder.img_size,
         torch.tensor([[1, 0, -1], [1, 2, 3]]),
-        torch.randn(2, 1, 4 * _CELLS, 4 * _CELLS),
+        torch.randn(2, 1, 4 * rows, 4 * columns),
         torch.tensor([0.0, 1.0]),
     )
     inputs = ["embedding", "coords", "labels", "logits", "has_logits"]
     axes = {"coords": {0: "prompts", 1: "points"}, "labels": {0: "prompts", 1: "points"}}
     axes |= {"logits": {0: "prompts"}, "has_logits": {0: "prompts"}, "masks": {0: "prompts"}, "iou": {0: "prompts"}}
-    _write(_Decoder(model), batch, decoder, inputs, ["masks", "iou"], axes)
-    return encoder, decoder
+    _write(_Decoder(model), batch, path, inputs, ["masks", "iou"], axes)
 
 
 def _write(

@@ -15,6 +15,9 @@ from sam_backend.settings import Focus
 
 TORCH_EXTRA = "pip install 'sam-inspect[torch]'"
 
+TUNED = "weights.pt"
+"""What a folder of a tuned `sam:*` holds: the weights that differ from the official checkpoint's."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -62,11 +65,12 @@ def _load_grabcut(name: str, checkpoint: Path | None, _threads: int) -> Segmente
 
 
 def _load_sam(name: str, checkpoint: Path | None, threads: int) -> Segmenter:
-    path = obtain_checkpoint(CHECKPOINTS[name], checkpoint)
+    tuned = checkpoint / TUNED if checkpoint and checkpoint.is_dir() else None
+    path = obtain_checkpoint(CHECKPOINTS[name], None if tuned else checkpoint)
     # After the weights, for torch takes seconds to import, and missing weights should be told at once.
     from sam_backend.segmenters.sam import SamSegmenter
 
-    segmenter = SamSegmenter.from_checkpoint(name, path)
+    segmenter = SamSegmenter.from_checkpoint(name, path, tuned=tuned)
     if threads:
         import torch
 
@@ -114,8 +118,8 @@ def load_segmenter(
     Parameters
     ----------
     name : one of the names of `known_models`.
-    checkpoint : where its weights are, instead of the places that are looked in by default: a `.pth` for `sam:*`,
-        a folder for `nano`; `grabcut` has none.
+    checkpoint : where its weights are, instead of the places that are looked in by default: a `.pth` or the folder of a
+        tuned version for `sam:*`, a folder for `nano`; `grabcut` has none.
     threads : that it computes with, for several processes side by side; 0 for as many as there are cores.
     focus : when it takes a second look, as `sam_backend.segmenters.focus` does: at what is small in the image. AUTO is
         for `nano` alone; what it does not change has no other version than with OFF.

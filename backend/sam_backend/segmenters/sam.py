@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,13 +45,21 @@ class SamSegmenter:
         self._model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
     @classmethod
-    def from_checkpoint(cls, name: str, path: Path, device: str | None = None) -> SamSegmenter:
+    def from_checkpoint(
+        cls, name: str, path: Path, device: str | None = None, tuned: Path | None = None
+    ) -> SamSegmenter:
         """Load the official model `name`, such as "sam:vit_b", from a file whose SHA-256 has been checked.
+
+        Parameters
+        ----------
+        name, path : of the official model.
+        device : a torch device; None takes a CUDA GPU if there is one.
+        tuned : file of the weights that a fine-tuning changed.
 
         Raises
         ------
         WeightsError
-            If the file holds no weights, or those of another model.
+            If a file holds no weights, or those of another model.
         """
         model = sam_model_registry[name.removeprefix("sam:")]()
         try:
@@ -60,7 +69,16 @@ class SamSegmenter:
                 f"{path} does not hold the weights of {name}: expected a file like {CHECKPOINTS[name].filename}, "
                 f"as `sam-inspect download {name}` brings it."
             ) from error
-        return cls(model, name=name, version=f"{name}-{CHECKPOINTS[name].sha256[:8]}", device=device)
+        digest = CHECKPOINTS[name].sha256
+        if tuned is not None:
+            try:
+                unknown = model.load_state_dict(torch.load(tuned, map_location="cpu", weights_only=True), strict=False)
+                digest = hashlib.sha256(tuned.read_bytes()).hexdigest()
+            except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+                raise WeightsError(f"{tuned} does not hold weights tuned from {name}; fine-tune again.") from error
+            if unknown.unexpected_keys:
+                raise WeightsError(f"{tuned} is tuned from another model than {name}; fine-tune again.")
+        return cls(model, name=name, version=f"{name}-{digest[:8]}", device=device)
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image: uint8 RGB (H, W, 3).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cachetools import LRUCache
@@ -73,14 +74,17 @@ class Examples:
     broken: Mapping[str, str]
     fingerprint: str
     _kept: LRUCache[str, Sample]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def load(self, name: str) -> Sample:
-        """Return an image and its masks; what was read lately is kept in memory."""
-        found: Sample | None = self._kept.get(name)
+        """Return an image and its masks, to any thread; what was read lately is kept in memory."""
+        with self._lock:
+            found: Sample | None = self._kept.get(name)
         if found is None:
             found = self.dataset.load(name)
             if _nbytes(found) <= self._kept.maxsize:
-                self._kept[name] = found
+                with self._lock:
+                    self._kept[name] = found
         return found
 
     def require_enough(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-
+import threading
 from pathlib import Path
 
 
@@ -16,7 +16,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         If it cannot be written, such as on a full disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with part.open("wb") as file:
             file.write(content)

@@ -16,10 +16,8 @@ from torch import Tensor
 
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.nano import architecture, segmenter
+from sam_backend.segmenters.registry import TUNED
 from sam_backend.segmenters.weights import CHECKPOINTS, obtain_checkpoint
-
-TUNED = "weights.pt"
-"""What a version of `sam:*` keeps: the weights that differ from the official checkpoint's."""
 
 _PARTS = {"encoder": "image_encoder", "prompts": "prompt_encoder", "decoder": "mask_decoder"}
 """Names of the exported modules, and what they are called in the model."""
@@ -35,13 +33,14 @@ class Start:
     model : a `segment_anything.modeling.Sam`.
     size : side in pixels of the square that the encoder takes.
     pieces : whether serving keeps only the clicked pieces of a mask.
-    padding : colour (R, G, B) of what the image does not fill, zero once normalised.
+    tuned : whether its weights are another tuning's already.
     """
 
     name: str
     model: Any
     size: int
     pieces: bool
+    tuned: bool
 
     @cached_property
     def digest(self) -> str:
@@ -53,7 +52,7 @@ class Start:
 
     @property
     def padding(self) -> tuple[int, int, int]:
-        """The mean colour, in whole numbers."""
+        """The colour (R, G, B) of what an image does not fill: about zero once normalised."""
         red, green, blue = (round(value) for value in self.model.pixel_mean.flatten().tolist())
         return red, green, blue
 
@@ -74,7 +73,7 @@ def load_start(name: str, checkpoint: Path | None = None) -> Start:
     if name == "nano":
         model = architecture.build_nano()
         model.load_state_dict(nano_weights(checkpoint or Path(segmenter.__file__).parent))
-        return Start(name, model, architecture.IMAGE_SIZE, pieces=True)
+        return Start(name, model, architecture.IMAGE_SIZE, True, checkpoint is not None)
     if name not in CHECKPOINTS:
         tunable = ", ".join(["nano", *CHECKPOINTS])
         raise WeightsError(f"{name} cannot be tuned; choose one of {tunable}.")
@@ -83,7 +82,7 @@ def load_start(name: str, checkpoint: Path | None = None) -> Start:
     model.load_state_dict(torch.load(official, map_location="cpu", weights_only=True))
     if checkpoint:
         model.load_state_dict(torch.load(checkpoint / TUNED, map_location="cpu", weights_only=True), strict=False)
-    return Start(name, model, model.image_encoder.img_size, pieces=False)
+    return Start(name, model, model.image_encoder.img_size, False, checkpoint is not None)
 
 
 def nano_weights(folder: Path) -> dict[str, Tensor]:
