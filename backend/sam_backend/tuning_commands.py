@@ -44,7 +44,9 @@ def finetune(
     requirements: Annotated[
         Path | None, typer.Option(help="TOML file of what a line needs of each object; nothing in it may get worse.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Length of the training at most; the rates follow it.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Length of the training at most; the rates follow it.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed, images and start give the same weights.")] = 0,
 ) -> None:
@@ -98,7 +100,9 @@ def finetune(
         outcome = run(job, work, _versions(), tell)
     lines = [outcome.ended, outcome.verdict.reason]
     if outcome.version is not None:
-        state = "now serves" if outcome.verdict.passed else "is kept beside; the model that serves is the same as before"
+        state = (
+            "now serves" if outcome.verdict.passed else "is kept beside; the model that serves is the same as before"
+        )
         lines.append(f"{outcome.version.name} ({outcome.version.model_version}) {state}.")
         lines.append(f"Its curves: {_versions().folder_of(outcome.version.name) / 'curves.png'}")
     for line in lines:
@@ -141,16 +145,17 @@ def rollback(model: Annotated[str, typer.Option(help="The model to go back with.
 
 
 def _versions() -> Versions:
-    from sam_backend.learning.finetune.versions import Versions
+    from sam_backend.learning.finetune.versions import VERSIONS, Versions
 
-    return Versions(settings().home / "models")
+    return Versions(settings().home / VERSIONS)
 
 
 def _table(found: list[Version], current: dict[str, str]) -> Table:
     table = Table("Version", "Serves", "Tuned from", "Made", "On", "box IoU", "click IoU", "What the gate said")
     for each in found:
         ious = [
-            " -> ".join(f"{value:.3f}" for value in each.metrics.get(f"{protocol}.iou", [])) for protocol in ("box", "click")
+            " -> ".join(f"{value:.3f}" for value in each.metrics.get(f"{protocol}.iou", []))
+            for protocol in ("box", "click")
         ]
         said = ("passed: " if each.passed else "not passed: ") + each.reason
         serves = "yes" if current[each.model] == each.name else ""
@@ -167,9 +172,7 @@ def _fetch(project: str, progress: Callable[[int, int], None]) -> tuple[DatasetS
 
     wanted = settings()
     key = wanted.label_studio_api_key
-    servers = ServerRegistry(
-        wanted.home, url=wanted.label_studio_url, api_key=key.get_secret_value() if key else None
-    )
+    servers = ServerRegistry(wanted.home, url=wanted.label_studio_url, api_key=key.get_secret_value() if key else None)
     known = servers.uids(project)
     if len(known) > 1:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")

@@ -85,7 +85,9 @@ def _get(http: httpx.Client, server: Server, path: str, timeout: float, query: M
     try:
         answer = http.get(path, params=dict(query), timeout=timeout)
     except httpx.HTTPError as error:
-        raise ImageServerError(f"Label Studio at {server.shown} did not answer {path}: {type(error).__name__}.") from None
+        raise ImageServerError(
+            f"Label Studio at {server.shown} did not answer {path}: {type(error).__name__}."
+        ) from None
     if not answer.is_success:
         raise ImageServerError(
             f"Label Studio at {server.shown} answered {answer.status_code} to {path}; the project may be another, or "
@@ -94,7 +96,9 @@ def _get(http: httpx.Client, server: Server, path: str, timeout: float, query: M
     try:
         return answer.json()
     except ValueError:
-        raise ImageServerError(f"{server.shown} does not answer {path} as Label Studio does; check its address.") from None
+        raise ImageServerError(
+            f"{server.shown} does not answer {path} as Label Studio does; check its address."
+        ) from None
 
 
 def _fetch_image(url: str, server: Server, task: int, folder: Path, images: TaskImages) -> str:

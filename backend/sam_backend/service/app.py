@@ -14,6 +14,7 @@ from starlette.responses import Response
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.learning.finetune.versions import VERSIONS, Versions
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
@@ -22,8 +23,10 @@ from sam_backend.service.authentication import UnauthorizedError, make_authentic
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.model import BackgroundModel
 from sam_backend.service.predictions import Predictor
+from sam_backend.service.promotions import Promotions
 from sam_backend.service.routes import make_router
 from sam_backend.service.tracing import TracingMiddleware, trace_of
+from sam_backend.service.trainings import Trainings
 from sam_backend.settings import Focus, Settings
 
 
@@ -40,7 +43,8 @@ def create_app(
     segmenter : a model's name, loaded in the background from the application's start on; or one that is there.
     settings : where things are kept, passwords, limits.
     on_failure : told the error when the model cannot be loaded; the application itself goes on and answers with it.
-    checkpoint : where the weights of a model given by name are, as in `load_segmenter`.
+    checkpoint : where the weights of a model given by name are, as in `load_segmenter`; None for those that were
+        promoted last, followed while the application runs, or else those that ship.
 
     Raises
     ------
@@ -48,7 +52,9 @@ def create_app(
         If the settings contradict each other.
     """
     metrics = Metrics()
-    model = _background(segmenter, checkpoint, settings.focus, on_failure)
+    promotions = _promotions(segmenter, settings) if isinstance(segmenter, str) and checkpoint is None else None
+    model = _background(segmenter, checkpoint, settings.focus, promotions, on_failure)
+    trainings = Trainings(settings, model.name)
     key = settings.label_studio_api_key
     servers = ServerRegistry(
         settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None
@@ -62,7 +68,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         model.start()
+        if promotions:
+            promotions.follow(model.replace)
         yield
+        if promotions:
+            promotions.stop()
         predictor.stop()
         cache.close()
 
@@ -75,19 +85,27 @@ def create_app(
     )
     # Called at a signal by the server, which otherwise first waits for the requests under way.
     app.state.stop = predictor.stop
-    app.include_router(make_router(model, predictor, servers, metrics))
+    app.include_router(make_router(model, predictor, servers, metrics, trainings))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)
     app.add_middleware(TracingMiddleware, metrics=metrics)
     return app
 
 
+def _promotions(model: str, settings: Settings) -> Promotions:
+    versions = Versions(settings.home / VERSIONS)
+    return Promotions(versions, model, lambda folder: load_segmenter(model, folder, focus=settings.focus))
+
+
 def _background(
     segmenter: str | Segmenter,
     checkpoint: Path | None,
     focus: Focus,
+    promotions: Promotions | None,
     on_failure: Callable[[BaseException], None] | None,
 ) -> BackgroundModel:
+    if promotions:
+        return BackgroundModel(str(segmenter), promotions.first, on_failure)
     if isinstance(segmenter, str):
         name = segmenter
         return BackgroundModel(name, lambda: load_segmenter(name, checkpoint, focus=focus), on_failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
@@ -67,10 +67,23 @@ class ValidateBody(BaseModel):
     config: str
 
 
+class ProjectBody(BaseModel):
+    """A project, as a webhook has it."""
+
+    id: int
+    created_at: AwareDatetime | None = None
+
+    @property
+    def uid(self) -> str:
+        """`<project id>.<unix time it was created>`, as `/setup` and `/predict` name it, or else its id."""
+        return str(self.id) if self.created_at is None else f"{self.id}.{int(self.created_at.timestamp())}"
+
+
 class WebhookBody(BaseModel):
     """`POST /webhook`: something happened in a project."""
 
     action: str
+    project: ProjectBody | None = None
 
 
 Body = TypeVar("Body", bound=BaseModel)

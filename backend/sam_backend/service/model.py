@@ -76,6 +76,15 @@ class BackgroundModel:
                 raise
             raise ModelNotReadyError(f"The model {self.name} is still being loaded; try again in a minute.") from None
 
+    def replace(self, segmenter: Segmenter) -> None:
+        """Answer with another segmenter from now on, once the first is loaded or has failed to.
+
+        What is under way ends with the one it began with.
+        """
+        ready: Future[Segmenter] = Future()
+        ready.set_result(segmenter)
+        self._loaded = ready
+
     def _run(self) -> None:
         started = time.perf_counter()
         try:

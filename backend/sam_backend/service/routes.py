@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from sam_backend.service.metrics import Metrics
 from sam_backend.service.model import BackgroundModel
 from sam_backend.service.predictions import Predictor
 from sam_backend.service.tracing import trace_of
+from sam_backend.service.trainings import Trainings
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ _PREDICTIONS_AT_ONCE = 64
 JsonBody = Annotated[bytes, Depends(read_body)]
 
 
-def make_router(model: BackgroundModel, predictor: Predictor, servers: ServerRegistry, metrics: Metrics) -> APIRouter:
+def make_router(
+    model: BackgroundModel, predictor: Predictor, servers: ServerRegistry, metrics: Metrics, trainings: Trainings
+) -> APIRouter:
     """Return the routes of one application."""
     router = APIRouter()
     predicting = CapacityLimiter(_PREDICTIONS_AT_ONCE)
@@ -68,7 +72,18 @@ def make_router(model: BackgroundModel, predictor: Predictor, servers: ServerReg
     @router.post("/webhook")
     async def webhook(body: JsonBody) -> Response:
         event = await run_in_threadpool(parse_body, body, WebhookBody)
-        return answer({"status": "ignored", "action": event.action, "message": _webhook_message(event.action)})
+        if event.action != "START_TRAINING":
+            message = "Nothing here depends on this event."
+            return answer({"status": "ignored", "action": event.action, "message": message})
+        if event.project is None:
+            raise BadRequestError("The body needs 'project' to start a training, which is missing.")
+        started, message = await run_in_threadpool(trainings.start, event.project.uid)
+        return answer({"status": "started" if started else "ignored", "action": event.action, "message": message})
+
+    @router.get("/status")
+    async def status() -> Response:
+        reached = await run_in_threadpool(trainings.latest)
+        return answer({"model_version": model.version, "training": asdict(reached) if reached else None})
 
     @router.get("/versions")
     @router.post("/versions")
@@ -86,9 +101,3 @@ def make_router(model: BackgroundModel, predictor: Predictor, servers: ServerReg
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def _webhook_message(action: str) -> str:
-    if action == "START_TRAINING":
-        return "Training is not part of this version; the model stays as it is."
-    return "Nothing here depends on this event."

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -17,10 +16,21 @@ from sam_backend.learning.finetune.files import write_whole
 class Point(Protocol):
     """What was measured after some steps; `tuning.Check` is one."""
 
-    step: int
-    loss: float
-    box: float
-    click: float
+    @property
+    def step(self) -> int:
+        """After how many."""
+
+    @property
+    def loss(self) -> float:
+        """Mean since the point before."""
+
+    @property
+    def box(self) -> float:
+        """Mean IoU for a tight box."""
+
+    @property
+    def click(self) -> float:
+        """Mean IoU for a click in the centre."""
 
 
 def write_curves(points: Sequence[Point], best: int, path: Path) -> None:
@@ -42,7 +52,9 @@ def write_curves(points: Sequence[Point], best: int, path: Path) -> None:
         ("one click", [point.click for point in points], "tab:orange"),
     ):
         validation.plot(steps, values, marker=".", color=colour, label=name)
-        validation.annotate(f"{values[best]:.3f}", (steps[best], values[best]), textcoords="offset points", xytext=(4, 5))
+        validation.annotate(
+            f"{values[best]:.3f}", (steps[best], values[best]), textcoords="offset points", xytext=(4, 5)
+        )
     validation.axvline(steps[best], color="tab:green", linestyle=":", label="kept")
     validation.set(xlabel="step", ylabel="mean IoU, validation images")
     validation.legend()
@@ -50,5 +62,5 @@ def write_curves(points: Sequence[Point], best: int, path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
+    figure.savefig(picture, format="png")
     write_whole(path, picture.getbuffer())

@@ -12,7 +12,7 @@ import pandas as pd
 from sam_backend.segmenters import Segmenter
 from sam_evaluation.compare import FEWEST_IMAGES, Comparison, Pairing, compare
 from sam_evaluation.datasets.sample import Sample
-from sam_evaluation.measures import Target, everything_rows, prompted_rows, propose
+from sam_evaluation.measures import Row, Target, everything_rows, prompted_rows, propose
 from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
 from sam_evaluation.requirements import Requirements
 from sam_evaluation.rows import last_clicks
@@ -65,7 +65,7 @@ def measure(
         sample = load(name)
         embedding = segmenter.encode(sample.image)
         targets = [Target.of(index, thing) for index, thing in enumerate(sample.objects)]
-        found = []
+        found: list[Row] = []
         for protocol in parse_protocols(PROTOCOLS):
             assert protocol is not None
             digest = hashlib.sha256(f"{protocol.name}\n{name}".encode()).digest()
@@ -93,8 +93,8 @@ def judge(serving: pd.DataFrame, candidate: pd.DataFrame, requirements: Requirem
     requirements : of the line; None where there are none.
     """
     images = serving["sample"].nunique()
-    prompted = [rows[rows["protocol"] != EVERYTHING] for rows in (serving, candidate)]
-    found = {metric: compare(*prompted, metric) for metric in METRICS}
+    before, after = (rows[rows["protocol"] != EVERYTHING] for rows in (serving, candidate))
+    found = {metric: compare(before, after, metric) for metric in METRICS}
     metrics = {
         f"{each.protocol}.{metric}": [each.mean_a, each.mean_b]
         for metric, comparison in found.items()

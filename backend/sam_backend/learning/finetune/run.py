@@ -157,7 +157,8 @@ def _finetune(job: Job, work: Path, versions: Versions, show: Callable[..., None
                     ),
                 )
             )
-        verdict = judge(*rows, job.requirements)
+        before, after = rows
+        verdict = judge(before, after, job.requirements)
         described = f"{job.data.format}:{job.data.folder}" + (f"@{job.data.split}" if job.data.split else "")
         version = versions.add(
             Version(

@@ -145,7 +145,7 @@ class Tuner:
         return total
 
     def _learn(self, lesson: int) -> tuple[float, tuple[Tensor | None, ...]]:
-        """Return loss and gradients of one image; every draw is a function of the seed and the lesson's number alone."""
+        """Return loss and gradients of one image; all that is drawn depends on the seed and the lesson alone."""
         recipe, names = self.recipe, self.examples.names[Share.TRAINING]
         # Each epoch in an order of its own.
         epoch, place = divmod(lesson, len(names))

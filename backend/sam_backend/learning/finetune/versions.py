@@ -19,6 +19,9 @@ from sam_backend.learning.finetune.files import write_whole
 SHIPPED = "shipped"
 """The version that is not tuned: nano as it ships, or SAM as it is published."""
 
+VERSIONS = "models"
+"""Folder of the versions in the folder of what must survive a restart."""
+
 _RECORD = "version.json"
 _NAME = re.compile(r"(?P<slug>.+)-(?P<number>\d{4})")
 

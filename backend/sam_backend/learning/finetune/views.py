@@ -118,7 +118,7 @@ def _photographed(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]
     """Return an image (H, W, 3) under another lamp and through another camera."""
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
-    values = image.astype(np.float32)
+    values: NDArray[np.floating] = image.astype(np.float32)
     height, width = image.shape[:2]
     if rng.random() < 0.4:
         # A lamp at the side: brightness falls across the part.
@@ -129,7 +129,7 @@ def _photographed(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]
         mean = float(values.mean())
         values = (values - mean) * float(2.0 ** rng.normal(0, 0.25)) + mean + float(rng.normal(0, 14))
     if rng.random() < 0.3:
-        values = 255 * (np.clip(values, 0, 255) / 255) ** np.float32(2.0 ** rng.normal(0, 0.25))
+        values = np.float32(255) * (np.clip(values, 0, 255) / 255) ** np.float32(2.0 ** rng.normal(0, 0.25))
     if rng.random() < 0.3:
-        values += rng.normal(0, rng.uniform(1, 6), (height, width)).astype(np.float32)[..., None]
+        values = values + rng.normal(0, rng.uniform(1, 6), (height, width, 1)).astype(np.float32)
     return np.asarray(np.clip(values, 0, 255), np.uint8)
