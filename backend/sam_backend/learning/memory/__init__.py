@@ -1,0 +1,1 @@
+"""The example memory: accepted masks as features of the model's own embedding, and what they find in new images."""
