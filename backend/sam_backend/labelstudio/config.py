@@ -102,6 +102,11 @@ class Target:
     image: ImageTag
     outputs: tuple[Output, ...]
 
+    def knows(self, label: str) -> bool:
+        """Whether a mask can carry the label; any can where the controls have no labels."""
+        labelers = [output.labeler for output in self.outputs]
+        return any(labeler is None or labeler.knows(label) for labeler in labelers)
+
     def output(self, label: str | None) -> Output:
         """Return the output that takes a mask with this label; the first one for None.
 

@@ -15,11 +15,14 @@ from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.learning.finetune.versions import VERSIONS, Versions
+from sam_backend.learning.memory.memory import Memories
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.service.answers import answer_error
 from sam_backend.service.authentication import UnauthorizedError, make_authenticate
+from sam_backend.service.embeddings import TaskEmbeddings
+from sam_backend.service.learner import Learner
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.model import BackgroundModel
 from sam_backend.service.predictions import Predictor
@@ -63,7 +66,10 @@ def create_app(
         settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb
     )
     images = TaskImages(timeout=settings.image_timeout, max_pixels=settings.max_image_pixels)
-    predictor = Predictor(model, images, servers, cache, metrics)
+    embeddings = TaskEmbeddings(images, servers, cache, metrics)
+    memories = Memories(settings.home)
+    learner = Learner(memories, embeddings, model)
+    predictor = Predictor(model, embeddings, memories, learner)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -73,6 +79,7 @@ def create_app(
         yield
         if promotions:
             promotions.stop()
+        learner.stop()
         predictor.stop()
         cache.close()
 
@@ -85,7 +92,7 @@ def create_app(
     )
     # Called at a signal by the server, which otherwise first waits for the requests under way.
     app.state.stop = predictor.stop
-    app.include_router(make_router(model, predictor, servers, metrics, trainings))
+    app.include_router(make_router(model, predictor, servers, metrics, trainings, learner))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)
     app.add_middleware(TracingMiddleware, metrics=metrics)

@@ -72,6 +72,7 @@ class ProjectBody(BaseModel):
 
     id: int
     created_at: AwareDatetime | None = None
+    label_config: str | None = None
 
     @property
     def uid(self) -> str:
@@ -79,14 +80,42 @@ class ProjectBody(BaseModel):
         return str(self.id) if self.created_at is None else f"{self.id}.{int(self.created_at.timestamp())}"
 
 
+class AnnotationBody(BaseModel):
+    """An annotation, as a webhook and the API have it; of a deleted one no more than its id."""
+
+    id: int
+    task: int | None = None
+    updated_at: str | None = None
+    was_cancelled: bool | None = None
+    result: list[dict[str, Any]] | None = None
+
+
 class WebhookBody(BaseModel):
-    """`POST /webhook`: something happened in a project."""
+    """`POST /webhook`: something happened in a project, to one annotation or task, or to several."""
 
     action: str
     project: ProjectBody | None = None
+    annotation: AnnotationBody | list[AnnotationBody] | None = None
+    annotations: list[AnnotationBody] | None = None
+    task: TaskBody | list[TaskBody] | None = None
+    tasks: list[TaskBody] | None = None
+
+    @property
+    def about(self) -> list[AnnotationBody]:
+        """The annotations that it is about."""
+        return _several(self.annotation) + (self.annotations or [])
+
+    @property
+    def tasks_about(self) -> list[TaskBody]:
+        """The tasks that it is about."""
+        return _several(self.task) + (self.tasks or [])
 
 
 Body = TypeVar("Body", bound=BaseModel)
+
+
+def _several(what: Body | list[Body] | None) -> list[Body]:
+    return what if isinstance(what, list) else [] if what is None else [what]
 
 
 async def read_body(request: Request) -> bytes:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.labelstudio.config import LabelingConfig
-from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.prompts import Drawn, read_drawn
 from sam_backend.labelstudio.regions import make_regions, prediction
-from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.learning.memory.memory import Find, Memories
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.automatic import Proposal, propose_masks
-from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.protocol import ImageArray
 from sam_backend.segmenters.refinement import LogitsMemo, refine
 from sam_backend.service.bodies import PredictBody, TaskBody
-from sam_backend.service.metrics import Metrics
-from sam_backend.service.model import BackgroundModel, MeasuredSegmenter
+from sam_backend.service.embeddings import TaskEmbeddings
+from sam_backend.service.learner import Learner
+from sam_backend.service.model import BackgroundModel
 from sam_backend.service.tracing import Trace
 
 logger = logging.getLogger(__name__)
@@ -44,21 +41,14 @@ class Predictor:
     """Answers `/predict`. Its methods block; safe to call from many threads."""
 
     def __init__(
-        self,
-        model: BackgroundModel,
-        images: TaskImages,
-        servers: ServerRegistry,
-        cache: EmbeddingCache,
-        metrics: Metrics,
+        self, model: BackgroundModel, embeddings: TaskEmbeddings, memories: Memories, learner: Learner
     ) -> None:
         self._model = model
-        self._images = images
-        self._servers = servers
-        self._cache = cache
-        self._metrics = metrics
+        self._embeddings = embeddings
+        self._memories = memories
+        self._learner = learner
         self._memo = LogitsMemo()
         self._stopping = threading.Event()
-        self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def predict(self, body: PredictBody, trace: Trace) -> Results:
         """Return `results`: one prediction for what was drawn, or one entry a task in a batch.
@@ -86,7 +76,7 @@ class Predictor:
             return prediction([], 0.0, self._model.version)
         segmenter = self._segmenter()
         url = drawn.target.image.source(task.data, drawn.item_index or 0)
-        key, embedding = self._embedding(segmenter, url, body.project, task, trace)
+        key, embedding = self._embeddings.fetch(segmenter, url, body.project, task.id, trace)
         answer = refine(segmenter, embedding, drawn.to_prompt(embedding.size), self._memo, key)
         score = _score(answer.predicted_iou[0])
         regions = make_regions(
@@ -131,7 +121,11 @@ class Predictor:
         self, segmenter: Segmenter, body: PredictBody, task: TaskBody, config: LabelingConfig
     ) -> dict[str, Any]:
         target = config.target()
-        _, embedding = self._embedding(segmenter, target.image.source(task.data), body.project, task, Trace())
+        url = target.image.source(task.data)
+        _, embedding = self._embeddings.fetch(segmenter, url, body.project, task.id, Trace())
+        finds = self._remember(segmenter, embedding, target, body.project)
+        if finds is not None:
+            return found_prediction(finds, target, segmenter.version)
         # A mask that is right more often than not is worth a look; of two that overlap much an annotator wants one.
         proposals = propose_masks(
             segmenter,
@@ -145,31 +139,19 @@ class Predictor:
         regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
         return prediction(regions, _mean_score(proposals), segmenter.version)
 
+    def _remember(
+        self, segmenter: Segmenter, embedding: Embedding, target: Target, project: str | int | None
+    ) -> list[Find] | None:
+        """Return what the project's examples find, best first; None where there are none to go by."""
+        if project is None:
+            return None
+        memory = self._memories.of(str(project))
+        self._learner.look_at(str(project), segmenter.version)
+        classes = memory.classes(segmenter.version, target.knows)
+        return None if classes is None else memory.find(segmenter, embedding, classes, limit=MAX_PROPOSALS)
+
     def _segmenter(self) -> Segmenter:
-        return MeasuredSegmenter(self._model.get(BUDGET), self._metrics, self._slots)
-
-    def _embedding(
-        self, segmenter: Segmenter, url: str, project: str | int | None, task: TaskBody, trace: Trace
-    ) -> tuple[str, Embedding]:
-        """Return the embedding of an image and the key it is kept under; only a miss fetches the image."""
-        server = self._servers.find(str(project))
-        # The server is part of the key, so that one Label Studio's users never see images of another's.
-        named = "\n".join((segmenter.version, server.hostname if server else "", url))
-        key = hashlib.sha256(named.encode()).hexdigest()
-
-        def load() -> ImageArray:
-            try:
-                file = self._images.fetch(url, server, task.id)
-            except SamInspectError as error:
-                self._metrics.image_errors.labels(error.status).inc()
-                raise
-            with self._slots:
-                return self._images.decode(file, url)
-
-        embedding, source = self._cache.fetch(key, segmenter, load)
-        self._metrics.count_embedding(source)
-        trace.image = source
-        return key, embedding
+        return self._embeddings.measured(self._model.get(BUDGET))
 
 
 class _InTime:
@@ -198,6 +180,15 @@ class _InTime:
     def check(self) -> None:
         if time.monotonic() > self._deadline or self._stopping.is_set():
             raise TimeoutError
+
+
+def found_prediction(finds: Sequence[Find], target: Target, model_version: str) -> dict[str, Any]:
+    """Return the prediction of what a memory found, with the mean of the scores as its own."""
+    regions = []
+    for find in finds:
+        label = None if target.outputs[0].labeler is None else find.label
+        regions += make_regions(find.mask, target, label=label, score=_score(find.score))
+    return prediction(regions, _score(sum(find.score for find in finds) / max(len(finds), 1)), model_version)
 
 
 def _score(predicted_iou: float) -> float:

@@ -19,6 +19,7 @@ from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.service.answers import answer
 from sam_backend.service.bodies import PredictBody, SetupBody, ValidateBody, WebhookBody, parse_body, read_body
+from sam_backend.service.learner import Learner
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.model import BackgroundModel
 from sam_backend.service.predictions import Predictor
@@ -34,7 +35,12 @@ JsonBody = Annotated[bytes, Depends(read_body)]
 
 
 def make_router(
-    model: BackgroundModel, predictor: Predictor, servers: ServerRegistry, metrics: Metrics, trainings: Trainings
+    model: BackgroundModel,
+    predictor: Predictor,
+    servers: ServerRegistry,
+    metrics: Metrics,
+    trainings: Trainings,
+    learner: Learner,
 ) -> APIRouter:
     """Return the routes of one application."""
     router = APIRouter()
@@ -72,6 +78,8 @@ def make_router(
     @router.post("/webhook")
     async def webhook(body: JsonBody) -> Response:
         event = await run_in_threadpool(parse_body, body, WebhookBody)
+        if await run_in_threadpool(learner.hear, event):
+            return answer({"status": "remembered", "action": event.action})
         if event.action != "START_TRAINING":
             message = "Nothing here depends on this event."
             return answer({"status": "ignored", "action": event.action, "message": message})

@@ -43,10 +43,7 @@ def rightness(outlines: Sequence[Outline], masks: Sequence[AcceptedMask]) -> lis
     """Tell which outlines are right, each accepted mask counting for one outline at most, the one it overlaps most."""
     parts = [(on_grid(accepted.mask), accepted.label) for accepted in masks]
     ious = np.array(
-        [
-            [_iou(outline.part, part) if outline.label == label else 0.0 for part, label in parts]
-            for outline in outlines
-        ]
+        [[_iou(outline.part, part) if outline.label == label else 0.0 for part, label in parts] for outline in outlines]
     ).reshape(len(outlines), len(parts))
     right = [False] * len(outlines)
     for column in range(len(parts)):

@@ -56,7 +56,7 @@ class Vectors:
 
 
 def place_features(embedding: Embedding) -> DenseFeatures:
-    """Return the features (n, n, 2 C) of an image's places: the model's own, and how they differ from the image's median.
+    """Return the features (n, n, 2 C) of an image's places: the model's own, and how they differ from their median.
 
     A defect is what differs from the surface it lies on, and surfaces differ more than defects do.
     """
@@ -94,7 +94,7 @@ def pool(embedding: Embedding, masks: Sequence[AcceptedMask]) -> Vectors:
 
 
 def _cells(masks: Sequence[AcceptedMask], size: tuple[int, int], features: DenseFeatures) -> dict[str, BoolArray]:
-    """Return which cells (rows, columns) the masks of each label cover by half; of a small mask, the one it fills most."""
+    """Return which cells (rows, columns) each label's masks cover by half; of a small mask, the one it fills most."""
     rows, columns = features.shown
     found: dict[str, BoolArray] = {}
     for accepted in masks:

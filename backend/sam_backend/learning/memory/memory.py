@@ -9,17 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.learning.memory.calibration import USUAL, Calibration, calibrate, rightness
 from sam_backend.learning.memory.features import BACKGROUND, AcceptedMask, Vectors, pool
 from sam_backend.learning.memory.proposals import Outline, find, without_duplicates
 from sam_backend.learning.memory.similarity import ClassModel, fit_classes
 from sam_backend.learning.memory.store import Example, ExampleStore, Record
 from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.protocol import BoolArray
 
 logger = logging.getLogger(__name__)
@@ -30,8 +32,8 @@ FOLDER = "memory"
 LEAST_SCORE = 0.3
 """Finds that are less likely right than this are not shown."""
 
-_LEFT_OUT_AT_MOST = 24
-"""Examples that a calibration leaves out and looks for: each costs a fit and an image."""
+_LEFT_OUT_AT_MOST, _TURNS = 24, 6
+"""Images that a calibration leaves out and looks at, and in how many turns."""
 
 ReadMasks = Callable[[Record], Sequence[AcceptedMask]]
 Embed = Callable[[Record], Embedding]
@@ -63,23 +65,70 @@ class ProjectMemory:
 
     def __init__(self, folder: Path) -> None:
         self.store = ExampleStore(folder)
+        self._failed: set[tuple[str, str]] = set()
+        self._read: tuple[object, list[Vectors]] = (None, [])
         self._fitted: tuple[object, ClassModel | None] = (None, None)
         self._lock = threading.Lock()
 
-    def learn(self, record: Record, embedding: Embedding, read_masks: ReadMasks, version: str) -> str:
-        """Make an example of a record and keep it; return the problem where there is one.
+    def catch_up(
+        self,
+        segmenter: Segmenter,
+        embed: Embed,
+        read_masks: ReadMasks,
+        *,
+        is_over: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Make examples of the records that the model has not looked at.
 
-        What cannot be used is kept as such, so that it is told once and not looked at again until it changes.
+        What cannot be used is told in one line and kept as such, so that nobody looks at it again until it changes. An
+        image that cannot be had is told as well, and tried again by the next process.
+
+        Parameters
+        ----------
+        segmenter : the model.
+        embed : gives the embedding of a record's image.
+        read_masks : gives the masks of a record.
+        is_over : asked before each image whether to end early.
+        progress : told records done and in all.
+
+        Raises
+        ------
+        BadRequestError
+            If the model has no features to remember examples by.
         """
+        version = segmenter.version
+        waiting = [record for record in self.store.missing(version) if (version, str(record)) not in self._failed]
+        for done, record in enumerate(waiting):
+            if is_over():
+                return
+            progress(done, len(waiting))
+            try:
+                embedding = embed(record)
+            except SamInspectError as error:
+                self._failed.add((version, str(record)))
+                logger.warning("Annotation %d of task %d is not learnt: %s", record.annotation, record.task, error)
+                continue
+            dense_features(embedding)
+            problem = self._learn(record, embedding, read_masks, version)
+            if problem:
+                logger.warning("Annotation %d of task %d is left out: %s", record.annotation, record.task, problem)
+        progress(len(waiting), len(waiting))
+
+    def _learn(self, record: Record, embedding: Embedding, read_masks: ReadMasks, version: str) -> str:
+        """Make an example of a record and keep it; return the problem where there is one."""
+        vectors, problem = None, ""
         try:
             masks = read_masks(record)
             for accepted in masks:
                 if accepted.mask.shape != embedding.size:
                     wanted, drawn = (f"{width} x {height}" for height, width in (embedding.size, accepted.mask.shape))
-                    raise BadRequestError(f"its masks are of an image of {drawn} pixels, but the image has {wanted}.")
-            vectors, problem = pool(embedding, masks), ""
-        except BadRequestError as error:
-            vectors, problem = None, str(error)
+                    raise BadRequestError(
+                        f"It has a mask of {drawn} pixels, but the image has {wanted}; draw it again."
+                    )
+            vectors = pool(embedding, masks)
+        except SamInspectError as error:
+            problem = str(error)
         self.store.add_example(Example(record.annotation, record.updated, vectors, problem), version)
         return problem
 
@@ -91,20 +140,17 @@ class ProjectMemory:
         version : of the model.
         knows : whether a label is still in use; examples of others count for nothing.
         """
-        state = self.store.state(version)
-        # Whether labels are known is part of the key: a labeling config may change under the same examples.
-        vectors = [example.vectors for example in self._examples(version, state) if example.vectors is not None]
-        labels = sorted({str(label) for each in vectors for label in np.unique(each.labels)} - {BACKGROUND})
+        state, vectors = self._vectors(version)
+        labels = _labels(vectors)
         known = tuple(label for label in labels if knows(label))
-        key = (state, version, known)
         with self._lock:
-            if self._fitted[0] == key:
+            if self._fitted[0] == (state, known):
                 return self._fitted[1]
         if gone := [label for label in labels if label not in known]:
-            logger.warning("The labeling config has no %s any more; its examples are left aside.", ", ".join(gone))
+            logger.warning("The labeling config has no %s (any more); its examples are left aside.", ", ".join(gone))
         fitted = fit_classes(vectors, known) if known and _shows_background(vectors) else None
         with self._lock:
-            self._fitted = (key, fitted)
+            self._fitted = ((state, known), fitted)
         return fitted
 
     def find(
@@ -120,56 +166,71 @@ class ProjectMemory:
 
     def calibration(self, version: str) -> Calibration:
         """Return how far finds can be trusted: as `recalibrate` found last, or as is usual."""
-        try:
-            known = json.loads(self._calibration_path(version).read_text(encoding="utf-8"))
-            return Calibration(tuple(known["weights"]), known["seen"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return USUAL
+        known = self._kept(version)
+        return USUAL if known is None else Calibration(tuple(known["weights"]), int(known["seen"]))
 
     def recalibrate(self, segmenter: Segmenter, embed: Embed, read_masks: ReadMasks) -> Calibration:
-        """Leave each example out, look for its masks with the others, and learn from what was right.
+        """Leave examples out, look for their masks with the others, and learn from what was right.
 
-        Examples of up to 24 images, those whose digests come first, so that the same examples give the same
-        calibration whatever the order in which they came.
+        Examples of up to 24 images, those whose digests come first, a few at a time: the same examples give the same
+        calibration whatever the order in which they came. While they stay the same, nothing is done.
         """
         version = segmenter.version
         examples = {number: each for number, each in self.store.examples(version).items() if each.vectors is not None}
         records = {record.annotation: record for record in self.store.records()}
-        chosen = sorted(examples, key=lambda number: sha256(str(number).encode()).digest())[:_LEFT_OUT_AT_MOST]
+        # By image, for another annotation of the same image would tell the answer.
+        images = sorted({records[number].image for number in examples}, key=_digest)[:_LEFT_OUT_AT_MOST]
+        chosen = {number: images.index(records[number].image) for number in examples if records[number].image in images}
+        key = _digest(str([(number, examples[number].updated) for number in sorted(chosen)]))
+        known = self._kept(version)
+        if known and known["key"] == key:
+            return self.calibration(version)
         outlines: list[Outline] = []
         right: list[bool] = []
-        for number in sorted(chosen):
-            record = records[number]
-            # Several annotations of one image would tell the answer.
-            others = [each.vectors for other, each in examples.items() if records[other].image != record.image]
-            vectors = [each for each in others if each is not None]
-            labels = sorted({str(label) for each in vectors for label in np.unique(each.labels)} - {BACKGROUND})
-            if not labels or not _shows_background(vectors):
+        for turn in range(_TURNS):
+            left_out = [number for number, image in chosen.items() if image % _TURNS == turn]
+            vectors = [
+                each.vectors for number, each in examples.items() if number not in left_out and each.vectors is not None
+            ]
+            if not left_out or not _labels(vectors) or not _shows_background(vectors):
                 continue
-            embedding, masks = embed(record), read_masks(record)
-            found = find(segmenter, embedding, fit_classes(vectors, labels))
-            outlines += found
-            right += rightness(found, masks)
+            classes = fit_classes(vectors, _labels(vectors))
+            for number in left_out:
+                try:
+                    found = find(segmenter, embed(records[number]), classes)
+                # Its image may be gone by now; the others still tell something.
+                except SamInspectError as error:
+                    logger.warning("Annotation %d is not looked for: %s", number, error)
+                    continue
+                outlines += found
+                right += rightness(found, read_masks(records[number]))
         calibration = calibrate(outlines, right, USUAL)
-        self._keep(calibration, version)
+        self._keep(calibration, key, version)
         return calibration
 
-    def _examples(self, version: str, state: object) -> list[Example]:
+    def _vectors(self, version: str) -> tuple[object, list[Vectors]]:
+        """Return the vectors of the examples, and something that differs where they do."""
+        state = (version, self.store.state(version))
         with self._lock:
-            known = getattr(self, "_read", None)
-        if known is not None and known[0] == (state, version):
-            found: list[Example] = known[1]
-            return found
-        found = list(self.store.examples(version).values())
+            if self._read[0] == state:
+                return self._read
+        found = [each.vectors for each in self.store.examples(version).values() if each.vectors is not None]
         with self._lock:
-            self._read = ((state, version), found)
-        return found
+            self._read = (state, found)
+        return state, found
 
-    def _keep(self, calibration: Calibration, version: str) -> None:
+    def _kept(self, version: str) -> dict[str, Any] | None:
+        try:
+            known = json.loads(self._calibration_path(version).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return known if isinstance(known, dict) and {"key", "weights", "seen"} <= set(known) else None
+
+    def _keep(self, calibration: Calibration, key: str, version: str) -> None:
         path = self._calibration_path(version)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(calibration)), encoding="utf-8")
+        part.write_text(json.dumps({"key": key, **asdict(calibration)}), encoding="utf-8")
         part.replace(path)
 
     def _calibration_path(self, version: str) -> Path:
@@ -199,3 +260,11 @@ class Memories:
 
 def _shows_background(vectors: Sequence[Vectors]) -> bool:
     return any((each.labels == BACKGROUND).any() for each in vectors)
+
+
+def _labels(vectors: Sequence[Vectors]) -> list[str]:
+    return sorted({str(label) for each in vectors for label in np.unique(each.labels)} - {BACKGROUND})
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

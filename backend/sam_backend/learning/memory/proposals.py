@@ -68,7 +68,7 @@ EVIDENCE = (
 
 
 def class_map(embedding: Embedding, model: ClassModel) -> tuple[FloatArray, tuple[int, int]]:
-    """Return the probabilities (GRID, GRID, 1 + K) of background and classes, and the rows and columns with the image."""
+    """Return the probabilities (GRID, GRID, 1 + K) of background and classes, and how many rows and columns count."""
     features = place_features(embedding)
     fine = cv2.resize(model.probabilities(features.values), (GRID, GRID), interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(fine, (0, 0), _BLUR)

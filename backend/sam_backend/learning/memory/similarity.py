@@ -64,11 +64,13 @@ def fit_classes(images: Sequence[Vectors], labels: Sequence[str]) -> ClassModel:
     w /= w.sum()
     fitted = _logistic(x, y, w)
     directions = fitted[:-1] / scale[:, None]
-    return ClassModel(tuple(labels), directions.astype(np.float32), (fitted[-1] - middle @ directions).astype(np.float32))
+    return ClassModel(
+        tuple(labels), directions.astype(np.float32), (fitted[-1] - middle @ directions).astype(np.float32)
+    )
 
 
 def _logistic(x: FloatArray, y: FloatArray, w: FloatArray) -> FloatArray:
-    """Return (D + 1, C), the bias last: the least penalised cross-entropy of x (N, D), one-hot y (N, C), weights w (N,)."""
+    """Return (D + 1, C), bias last: least penalised cross-entropy of x (N, D), one-hot y (N, C), weights w (N,)."""
     x = np.hstack([x, np.ones((len(x), 1), np.float32)])
     shape = (x.shape[1], y.shape[1])
 

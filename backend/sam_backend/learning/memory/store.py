@@ -144,7 +144,11 @@ class ExampleStore:
         about = json.dumps({"updated": example.updated, "problem": example.problem})
         arrays: dict[str, Any] = {"about": np.array(about)}
         if vectors is not None:
-            arrays |= {"values": vectors.values.astype(np.float16), "labels": vectors.labels, "weights": vectors.weights}
+            arrays |= {
+                "values": vectors.values.astype(np.float16),
+                "labels": vectors.labels,
+                "weights": vectors.weights,
+            }
         path = self._example_path(example.annotation, version)
         with self._locked(), _replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
