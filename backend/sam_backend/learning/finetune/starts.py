@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ _PARTS = {"encoder": "image_encoder", "prompts": "prompt_encoder", "decoder": "m
 """Names of the exported modules, and what they are called in the model."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Start:
     """A model to be tuned.
 
@@ -42,9 +41,8 @@ class Start:
     pieces: bool
     tuned: bool
 
-    @cached_property
     def digest(self) -> str:
-        """Eight hex digits that tell weights apart."""
+        """Return eight hex digits that tell the weights apart, as they are now."""
         found = hashlib.sha256()
         for name, values in self.model.state_dict().items():
             found.update(name.encode() + values.contiguous().numpy().tobytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -77,6 +78,8 @@ class Tuner:
 
     def __init__(self, start: Start, examples: Examples, recipe: Recipe, out: Path) -> None:
         self.start, self.examples, self.recipe, self.out = start, examples, recipe, out
+        # Before the weights change.
+        self._identity = (recipe, start.name, start.digest(), examples.fingerprint)
         # Convolutions go a tenth faster so.
         self.model = start.model.train().to(memory_format=torch.channels_last)
         torch.manual_seed(recipe.seed)
@@ -162,7 +165,7 @@ class Tuner:
         content = io.BytesIO()
         torch.save(
             {
-                "identity": self._identity(),
+                "identity": self._identity,
                 "state": self.state,
                 "trained": {name: value.detach() for name, value in self.trained.items()},
                 "average": self.average,
@@ -178,8 +181,11 @@ class Tuner:
         path = self.out / "checkpoint.pt"
         if not path.exists():
             return False
-        saved = torch.load(path, map_location="cpu", weights_only=False)
-        if saved["identity"] != self._identity():
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=False)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError):
+            return False
+        if saved["identity"] != self._identity:
             return False
         with torch.no_grad():
             for name, value in self.trained.items():
@@ -194,9 +200,6 @@ class Tuner:
             for name, value in self.trained.items():
                 value.copy_(self.best[name])
         self.model.eval()
-
-    def _identity(self) -> tuple[Any, ...]:
-        return (self.recipe, self.start.name, self.start.digest, self.examples.fingerprint)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
