@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sam_backend import tuning_commands
+from sam_backend import memory_commands, tuning_commands
 from sam_backend.errors import BadRequestError, MissingExtraError, SamInspectError
 from sam_backend.settings import Focus, settings
 from sam_evaluation import commands
@@ -231,6 +231,9 @@ def train(
 
 app.command(rich_help_panel="Models")(tuning_commands.finetune)
 app.add_typer(tuning_commands.models, name="models", rich_help_panel="Models")
+app.add_typer(memory_commands.memory, name="memory", rich_help_panel="Label Studio")
+app.command(rich_help_panel="Label Studio")(memory_commands.preannotate)
+app.command(rich_help_panel="Label Studio")(memory_commands.rank)
 
 for command in (commands.evaluate, commands.report, commands.compare, commands.gate):
     app.command(rich_help_panel=commands.PANEL)(command)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -256,6 +256,10 @@ class Memories:
             if project not in self._open:
                 self._open[project] = ProjectMemory(self._folder / quote(project, safe=""))
             return self._open[project]
+
+    def projects(self) -> list[str]:
+        """Return the uids of the projects that something was ever remembered of."""
+        return sorted(unquote(path.name) for path in self._folder.glob("*") if path.is_dir())
 
 
 def _shows_background(vectors: Sequence[Vectors]) -> bool:

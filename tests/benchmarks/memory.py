@@ -1,0 +1,284 @@
+"""What an example memory finds: `python tests/benchmarks/memory.py neu_seg:DATA/neu_seg --examples 1 5 20 50`.
+
+Images of one split (or one half, by a digest of the names) are examples, drawn at random until there are as many
+objects of each class as asked for; the others are measured. Beside the memory stand two simple rivals on the same
+embedding, and the memory's own class map without the segmenter:
+
+prototype   a cell is of the class whose mean feature vector has the highest cosine similarity with it;
+regression  a multinomial logistic regression on cells, unweighted;
+class map   the likeliest class of the memory.
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+# ruff: noqa: E402 - the path comes first.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.optimize import minimize
+
+from sam_backend.learning.memory.features import AcceptedMask
+from sam_backend.learning.memory.memory import LEAST_SCORE, ProjectMemory
+from sam_backend.learning.memory.proposals import class_map
+from sam_backend.learning.memory.store import Record
+from sam_backend.segmenters import Embedding
+from sam_backend.segmenters.dense_features import dense_features
+from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.settings import Focus
+from sam_evaluation.datasets.registry import DatasetSpec
+from sam_evaluation.metrics.calibration import expected_calibration_error
+from sam_evaluation.metrics.detection import match, pairwise_iou
+
+CELLS_AN_IMAGE = 4096
+PENALTY = 1e-3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="format:folder; neu_seg is measured on its test split")
+    parser.add_argument("--on", choices=("test", "held-out"), default="test", help="held-out: other example images")
+    parser.add_argument("--examples", type=int, nargs="+", default=[1, 5, 20, 50], help="objects of each class")
+    parser.add_argument("--images", type=int, default=100, help="images that are measured")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--model", default="nano")
+    options = parser.parse_args()
+    segmenter = load_segmenter(options.model, focus=Focus.OFF)
+    pool, measured = split(options.data, options.on)
+    chosen = np.random.default_rng(0).permutation(len(measured))[: options.images]
+    images = [Encoded.of(measured[i], segmenter) for i in track(chosen, description="Encoding", transient=True)]
+    table = Table("examples", "images", "method", "pixel IoU", title=f"{options.model}, {options.data}")
+    classes = sorted({label for image in images for label in image.labels})
+    for label in classes:
+        table.add_column(label)
+    for name in ("recall@0.5", "false positives an image", "ECE"):
+        table.add_column(name)
+    for count in options.examples:
+        tallies = {}
+        used = []
+        for seed in range(options.seeds):
+            examples = draw(pool, classes, count, np.random.default_rng(seed), segmenter)
+            used.append(len(examples))
+            measure(segmenter, examples, images, classes, tallies)
+        for method, tally in tallies.items():
+            table.add_row(str(count), f"{np.mean(used):.0f}", method, *tally.cells(classes))
+        Console(width=150).print(f"{count} examples are measured", highlight=False)
+    Console(width=150).print(table)
+
+
+def split(data, on):
+    """Return loaders of the images to draw examples from, and of those to measure on."""
+    spec = DatasetSpec.parse(data)
+    if spec.format == "neu_seg":
+        training = DatasetSpec(spec.format, spec.folder, "training").open()
+        names = list(training.names())
+        if on == "test":
+            test = DatasetSpec(spec.format, spec.folder, "test").open()
+            return [lambda n=n: training.load(n) for n in names], [lambda n=n: test.load(n) for n in test.names()]
+        dataset = training
+    else:
+        dataset, names = spec.open(), list(spec.open().names())
+    first = [int(sha256(name.encode()).hexdigest(), 16) % 2 == 0 for name in names]
+    if on == "held-out" and spec.format != "neu_seg":
+        # Of the half with examples every other one is held out.
+        names = [name for name, is_first in zip(names, first, strict=True) if is_first]
+        first = [int(sha256(name.encode()).hexdigest(), 16) % 4 == 0 for name in names]
+    halves = [[lambda n=n: dataset.load(n) for n, f in zip(names, first, strict=True) if f is w] for w in (True, False)]
+    return halves[0], halves[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An image with its objects, its embedding in half precision."""
+
+    name: str
+    embedding: Embedding
+    masks: list[AcceptedMask] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, load, segmenter):
+        sample = load()
+        made = segmenter.encode(sample.image)
+        arrays = {n: a.astype(np.float16) if a.dtype == np.float32 else a for n, a in made.arrays.items()}
+        masks = [AcceptedMask(each.mask, each.label) for each in sample.objects]
+        return cls(sample.name, Embedding(arrays, made.size), masks)
+
+    @property
+    def whole(self):
+        arrays = {n: a.astype(np.float32) if a.dtype == np.float16 else a for n, a in self.embedding.arrays.items()}
+        return Embedding(arrays, self.embedding.size)
+
+    @property
+    def labels(self):
+        return {each.label for each in self.masks}
+
+    def label_map(self, classes):
+        """Return (H, W): 0 or 1 + the index of the class."""
+        labels = np.zeros(self.embedding.size, np.int64)
+        for each in self.masks:
+            labels[each.mask] = 1 + classes.index(each.label)
+        return labels
+
+
+KEPT = {}
+
+
+def draw(pool, classes, count, random, segmenter):
+    """Draw images until there are `count` objects of each class; one with nothing that is still wanted is put back."""
+    found, objects = [], dict.fromkeys(classes, 0)
+    for index in random.permutation(len(pool)):
+        sample = pool[index]()
+        if not any(each.label in objects and objects[each.label] < count for each in sample.objects):
+            continue
+        for each in sample.objects:
+            objects[each.label] = objects.get(each.label, 0) + 1
+        if index not in KEPT:
+            KEPT[index] = Encoded.of(pool[index], segmenter)
+        found.append(KEPT[index])
+        if all(objects[label] >= count for label in classes):
+            break
+    return found
+
+
+@dataclass
+class Tally:
+    """Sums over images and seeds."""
+
+    shared: dict = field(default_factory=dict)
+    united: dict = field(default_factory=dict)
+    objects: int = 0
+    found: int = 0
+    wrong: int = 0
+    images: int = 0
+    scores: list = field(default_factory=list)
+    right: list = field(default_factory=list)
+
+    def add(self, painted, things, image, classes):
+        """Count a label map (H, W) and things: (mask, label, score)."""
+        truth = image.label_map(classes)
+        for index, label in enumerate(classes):
+            a, b = painted == index + 1, truth == index + 1
+            self.shared[label] = self.shared.get(label, 0) + np.count_nonzero(a & b)
+            self.united[label] = self.united.get(label, 0) + np.count_nonzero(a | b)
+        self.images += 1
+        self.objects += len(image.masks)
+        for label in classes:
+            mine = [thing for thing in things if thing[1] == label]
+            truths = [each.mask for each in image.masks if each.label == label]
+            pairs = match(pairwise_iou([thing[0] for thing in mine], truths))
+            self.found += len(pairs.gt)
+            self.wrong += len(mine) - len(pairs.pred)
+            if mine and mine[0][2] is not None:
+                self.scores += [thing[2] for thing in mine]
+                self.right += [index in pairs.pred for index in range(len(mine))]
+
+    def cells(self, classes):
+        ious = [self.shared[label] / max(self.united[label], 1) for label in classes]
+        ece = "" if not self.scores else f"{expected_calibration_error(self.scores, self.right):.3f}"
+        wrong = f"{self.wrong / self.images:.2f}"
+        return [f"{np.mean(ious):.3f}", *(f"{iou:.3f}" for iou in ious), f"{self.found / self.objects:.3f}", wrong, ece]
+
+
+def measure(segmenter, examples, images, classes, tallies):
+    with tempfile.TemporaryDirectory() as folder:
+        memory = ProjectMemory(Path(folder))
+        for number, example in enumerate(examples):
+            memory.store.put(Record(number, task=number, image=example.name))
+        embed = lambda record: examples[record.annotation].whole  # noqa: E731
+        read = lambda record: examples[record.annotation].masks  # noqa: E731
+        memory.catch_up(segmenter, embed, read)
+        memory.recalibrate(segmenter, embed, read)
+        model = memory.classes(segmenter.version, classes.__contains__)
+        rivals = {"prototype": prototype(examples, classes), "regression": regression(examples, classes)}
+        for image in track(images, description=f"{len(examples)} images of examples", transient=True):
+            embedding = image.whole
+            features = dense_features(embedding)
+            for name, scores in rivals.items():
+                painted = on_image(scores(features.values), embedding.size).argmax(2)
+                tallies.setdefault(name, Tally()).add(painted, components(painted, classes), image, classes)
+            painted = on_image(class_map(embedding, model)[0], embedding.size).argmax(2)
+            painted = np.array([0, *(1 + classes.index(label) for label in model.labels)])[painted]
+            tallies.setdefault("class map", Tally()).add(painted, components(painted, classes), image, classes)
+            finds = memory.find(segmenter, embedding, model)
+            painted = np.zeros(embedding.size, np.int64)
+            for find in reversed(finds):
+                painted[find.mask] = 1 + classes.index(find.label)
+            things = [(find.mask, find.label, find.score) for find in finds]
+            name = f"memory, score >= {LEAST_SCORE:g}"
+            tallies.setdefault(name, Tally()).add(painted, things, image, classes)
+
+
+def cells_of(examples, classes):
+    """Return features (N, C) and labels (N,) of cells of the images."""
+    random = np.random.default_rng(0)
+    values, labels = [], []
+    for example in examples:
+        features = dense_features(example.whole)
+        rows, columns = features.shown
+        truth = example.label_map(classes)
+        shares = [
+            cv2.resize((truth == index).astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+            for index in range(len(classes) + 1)
+        ]
+        flat = features.inside.reshape(rows * columns, -1)
+        some = random.choice(len(flat), min(CELLS_AN_IMAGE, len(flat)), replace=False)
+        values.append(flat[some])
+        labels.append(np.argmax(shares, 0).ravel()[some])
+    return np.concatenate(values), np.concatenate(labels)
+
+
+def prototype(examples, classes):
+    values, labels = cells_of(examples, classes)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    means = np.stack(
+        [unit[labels == i].mean(0) if (labels == i).any() else 0 * unit[0] for i in range(len(classes) + 1)]
+    )
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    return lambda features: (features @ means.T) / np.maximum(np.linalg.norm(features, axis=2, keepdims=True), 1e-9)
+
+
+def regression(examples, classes):
+    values, labels = cells_of(examples, classes)
+    middle, scale = values.mean(0), values.std(0) + 1e-3
+    x = np.hstack([(values - middle) / scale, np.ones((len(values), 1))]).astype(np.float32)
+    y = np.eye(len(classes) + 1, dtype=np.float32)[labels]
+
+    def loss(flat):
+        beta = flat.reshape(x.shape[1], -1).astype(np.float32)
+        scores = x @ beta
+        scores -= scores.max(1, keepdims=True)
+        log_shares = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+        beta[-1] = 0
+        value = -float((y * log_shares).sum()) / len(x) + PENALTY / 2 * float((beta**2).sum())
+        return value, (x.T @ (np.exp(log_shares) - y) / len(x) + PENALTY * beta).astype(np.float64).ravel()
+
+    start = np.zeros(x.shape[1] * y.shape[1])
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x.reshape(x.shape[1], -1)
+    return lambda features: ((features - middle) / scale) @ fitted[:-1] + fitted[-1]
+
+
+def on_image(scores, size):
+    """Resize scores (n, n, K) of a square with the image at its top left to the image's `size`."""
+    side = max(size)
+    full = cv2.resize(scores.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    return full[: size[0], : size[1]]
+
+
+def components(painted, classes):
+    things = []
+    for index, label in enumerate(classes):
+        count, parts, stats, _ = cv2.connectedComponentsWithStats((painted == index + 1).astype(np.uint8))
+        things += [(parts == n, label, None) for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= 20]
+    return things
+
+
+if __name__ == "__main__":
+    main()
