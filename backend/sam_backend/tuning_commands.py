@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
 from sam_backend.errors import BadRequestError, MissingExtraError
 from sam_backend.learning.finetune.recipe import Parts, recipe_for
@@ -19,7 +20,7 @@ from sam_backend.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sam_backend.learning.finetune.versions import Version, Versions
+    from sam_backend.learning.finetune.versions import Versions
     from sam_evaluation.datasets.registry import DatasetSpec
 
 models = typer.Typer(help="Show the models there are, and which tuned versions of them.", invoke_without_command=True)
@@ -117,9 +118,12 @@ def _list(context: typer.Context) -> None:
 
     console = Console()
     console.print(models_table())
-    found = _versions().all()
-    if found:
-        console.print(_table(found, {version.model: _versions().current(version.model) for version in found}))
+    versions = _versions()
+    for version in versions.all():
+        serves = ", serves" if versions.current(version.model) == version.name else ""
+        console.print(f"\n[bold]{version.name}[/bold] of {version.created}, tuned from {version.parent}{serves}")
+        for line in (f"on {version.data}", f"{'passed' if version.passed else 'not passed'}: {version.reason}"):
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 @models.command()
@@ -148,19 +152,6 @@ def _versions() -> Versions:
     from sam_backend.learning.finetune.versions import VERSIONS, Versions
 
     return Versions(settings().home / VERSIONS)
-
-
-def _table(found: list[Version], current: dict[str, str]) -> Table:
-    table = Table("Version", "Serves", "Tuned from", "Made", "On", "box IoU", "click IoU", "What the gate said")
-    for each in found:
-        ious = [
-            " -> ".join(f"{value:.3f}" for value in each.metrics.get(f"{protocol}.iou", []))
-            for protocol in ("box", "click")
-        ]
-        said = ("passed: " if each.passed else "not passed: ") + each.reason
-        serves = "yes" if current[each.model] == each.name else ""
-        table.add_row(each.name, serves, each.parent, each.created[:16], each.data, *ious, said)
-    return table
 
 
 def _fetch(project: str, progress: Callable[[int, int], None]) -> tuple[DatasetSpec, str]:

@@ -53,7 +53,7 @@ def write_curves(points: Sequence[Point], best: int, path: Path) -> None:
     ):
         validation.plot(steps, values, marker=".", color=colour, label=name)
         validation.annotate(
-            f"{values[best]:.3f}", (steps[best], values[best]), textcoords="offset points", xytext=(4, 5)
+            f"{values[best]:.3f}", (steps[best], values[best]), textcoords="offset points", xytext=(-4, 5), ha="right"
         )
     validation.axvline(steps[best], color="tab:green", linestyle=":", label="kept")
     validation.set(xlabel="step", ylabel="mean IoU, validation images")

@@ -108,7 +108,7 @@ def finetune(job: Job, work: Path, versions: Versions, tell: Tell = lambda progr
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(work / ".lock", timeout=0):
             outcome = _finetune(job, work, versions, show)
-            show(state=progress_files.FINISHED, doing="Done", result=_result(outcome))
+            show(state=progress_files.FINISHED, doing="Done", seconds_left=None, result=_result(outcome))
     except Timeout:
         raise SamInspectError("This training is running already; sam-inspect serve shows it at /status.") from None
     except (SamInspectError, OSError) as error:
@@ -136,7 +136,7 @@ def _finetune(job: Job, work: Path, versions: Versions, show: Callable[..., None
         _clear(work)
         reason = "No step was better on the validation images than the model that serves; nothing was made."
         return Outcome(None, Verdict(False, reason, {}), ended)
-    show(doing="Exporting")
+    show(doing="Exporting", seconds_left=None)
     tuner.use_best()
     with versions.staging(job.model) as folder:
         _export(start, job.recipe.parts, folder)
