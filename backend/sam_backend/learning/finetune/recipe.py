@@ -36,21 +36,21 @@ class Recipe:
     """
 
     parts: Parts = Parts.DECODER
-    steps: int = 600
+    steps: int = 400
     images: int = 4
     prompts: int = 6
     learning_rate: float = 4e-4
     encoder_rate: float = 1.5e-4
     warm_up: int = 20
     clip: float = 4.0
-    average: float = 0.99
+    average: float = 0.985
     click_share: float = 0.6
     corrections: int = 3
     all_masks: float = 0.3
     views: int = 8
     rank: int = 8
-    checks: int = 15
-    patience: int = 5
+    checks: int = 10
+    patience: int = 4
     seed: int = 0
 
     def rate(self, highest: float, step: int) -> float:
@@ -65,4 +65,4 @@ class Recipe:
 
 def recipe_for(model: str) -> Recipe:
     """Return the recipe of a model: all of `nano`, which is small; of SAM the decoder, on embeddings made once."""
-    return Recipe(parts=Parts.ALL, steps=400) if model == "nano" else Recipe()
+    return Recipe(parts=Parts.ALL) if model == "nano" else Recipe()
