@@ -47,7 +47,7 @@ class Recipe:
     click_share: float = 0.6
     corrections: int = 3
     all_masks: float = 0.3
-    views: int = 8
+    views: int = 4
     rank: int = 8
     checks: int = 10
     patience: int = 4

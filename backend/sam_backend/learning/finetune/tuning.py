@@ -30,6 +30,8 @@ from sam_evaluation.protocols.clicks import centre
 
 _VALIDATION_IMAGES = 32
 _VALIDATION_OBJECTS = 6
+_SMALL = 512
+"""Side in pixels of what an encoder sees of an image, up to which several may be in training at once."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,13 @@ class Tuner:
         groups += [{"params": encoder, "highest": recipe.encoder_rate}] if encoder else []
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=0.01)
         self.state = _State()
-        # Images side by side, each on one thread: the same sums on any number of cores, and faster than all cores on
-        # one image.
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, initializer=torch.set_num_threads, initargs=(1,))
         self._encodes = bool(encoder)
+        # Images side by side, each on one thread, go faster than all cores on one image; but the encoder of SAM in
+        # training takes gigabytes an image.
+        cores = os.cpu_count() or 1
+        images = 1 if self._encodes and start.size > _SMALL else min(cores, recipe.images)
+        threads = max(cores // images, 1)
+        self._pool = ThreadPoolExecutor(images, initializer=torch.set_num_threads, initargs=(threads,))
         self._kept = Embeddings(out / "embeddings", self._encode)
         self._stride = start.size // GRID
 
