@@ -79,8 +79,9 @@ class ProjectWork:
         """Take the annotations that Label Studio holds for the memory's records."""
         before = {record.annotation for record in self.memory.store.records()}
         found: list[Record] = []
-        for done, task in enumerate(self.project.tasks()):
-            progress(done, done + 1)
+        done = 0
+        for done, task in enumerate(self.project.tasks(), 1):
+            progress(done - 1, done)
             for annotation in task.annotations:
                 try:
                     body = AnnotationBody.model_validate(annotation)
@@ -89,6 +90,7 @@ class ProjectWork:
                 except (SamInspectError, ValueError) as error:
                     logger.warning("Annotation %s of task %d is left out: %s", annotation.get("id"), task.id, error)
         self.memory.store.replace(found, before)
+        progress(done, done)
 
     def learn(self, progress: Progress) -> None:
         """Let the model look at the records that it has not seen."""

@@ -57,7 +57,7 @@ def dense_features(embedding: Embedding) -> DenseFeatures:
 
 
 def _unpack_nano(packed: FloatArray) -> FloatArray:
-    """Return (128, 128, 168): all three maps at stride 4; of the finest, mean and spread of each four cells."""
+    """Return (128, 128, 144): all three maps at stride 4; of the finest, mean and spread of each four cells."""
     wide, fine, finest = _NANO_WIDTHS
     rows, columns = packed.shape[1:]
     size = (2 * columns, 2 * rows)

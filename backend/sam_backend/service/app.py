@@ -92,6 +92,7 @@ def create_app(
     )
     # Called at a signal by the server, which otherwise first waits for the requests under way.
     app.state.stop = predictor.stop
+    app.state.memories, app.state.learner = memories, learner
     app.include_router(make_router(model, predictor, servers, metrics, trainings, learner))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)

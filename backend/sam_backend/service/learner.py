@@ -149,11 +149,8 @@ def make_record(annotation: AnnotationBody, task: TaskBody, label_config: str) -
 
 
 def accepted_masks(record: Record) -> list[AcceptedMask]:
-    """Return the masks of a record; one that is empty is told and left out. Errors as of `read_masks`."""
-    found = list(read_masks(record.regions))
-    if empty := sum(not region.mask.any() for region in found):
-        logger.warning("Annotation %d: %d of its masks are empty and left out.", record.annotation, empty)
-    return [AcceptedMask(region.mask, region.label) for region in found if region.mask.any()]
+    """Return the masks of a record, empty ones too. Errors as of `read_masks`."""
+    return [AcceptedMask(region.mask, region.label) for region in read_masks(record.regions)]
 
 
 def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> Embed:

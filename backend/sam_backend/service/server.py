@@ -22,7 +22,7 @@ from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_CHATTY = ("httpcore", "httpx", "label_studio_sdk", "PIL", "urllib3")
+_CHATTY = ("filelock", "httpcore", "httpx", "label_studio_sdk", "PIL", "urllib3")
 """Libraries whose lines repeat ours or quote addresses with the secrets in them."""
 
 _GRACE = 10

@@ -31,7 +31,7 @@ class AcceptedMask:
 
     Attributes
     ----------
-    mask : (H, W) bool, not empty, of the image's size.
+    mask : (H, W) bool, of the image's size if it is of any use.
     label : its class.
     """
 

@@ -119,14 +119,20 @@ class ProjectMemory:
         """Make an example of a record and keep it; return the problem where there is one."""
         vectors, problem = None, ""
         try:
-            masks = read_masks(record)
+            masks = list(read_masks(record))
             for accepted in masks:
                 if accepted.mask.shape != embedding.size:
                     wanted, drawn = (f"{width} x {height}" for height, width in (embedding.size, accepted.mask.shape))
                     raise BadRequestError(
                         f"It has a mask of {drawn} pixels, but the image has {wanted}; draw it again."
                     )
-            vectors = pool(embedding, masks)
+            drawn_on = [accepted for accepted in masks if accepted.mask.any()]
+            if empty := len(masks) - len(drawn_on):
+                # What is meant to be there is not known, so the image is no background either.
+                if not drawn_on:
+                    raise BadRequestError("All its masks are empty; draw them again.")
+                logger.warning("Annotation %d: %d of its masks are empty and left out.", record.annotation, empty)
+            vectors = pool(embedding, drawn_on)
         except SamInspectError as error:
             problem = str(error)
         self.store.add_example(Example(record.annotation, record.updated, vectors, problem), version)
@@ -203,7 +209,7 @@ class ProjectMemory:
                     logger.warning("Annotation %d is not looked for: %s", number, error)
                     continue
                 outlines += found
-                right += rightness(found, read_masks(records[number]))
+                right += rightness(found, [each for each in read_masks(records[number]) if each.mask.any()])
         calibration = calibrate(outlines, right, USUAL)
         self._keep(calibration, key, version)
         return calibration

@@ -139,7 +139,7 @@ class ExampleStore:
                     shutil.rmtree(aside, ignore_errors=True)
 
     def add_example(self, example: Example, version: str) -> None:
-        """Keep what the model `version` made of a record."""
+        """Keep what the model `version` made of a record, unless the record is another by now."""
         vectors = example.vectors
         about = json.dumps({"updated": example.updated, "problem": example.problem})
         arrays: dict[str, Any] = {"about": np.array(about)}
@@ -150,8 +150,12 @@ class ExampleStore:
                 "weights": vectors.weights,
             }
         path = self._example_path(example.annotation, version)
-        with self._locked(), _replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        with self._locked():
+            known = self._read(example.annotation)
+            if known is None or not known.teaches or known.updated != example.updated:
+                return
+            with _replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
 
     def examples(self, version: str) -> dict[int, Example]:
         """Return what the model `version` made of the records that teach, by annotation, where it is up to date."""

@@ -1,0 +1,64 @@
+"""A segmenter with features that can be worked out by hand: the colours of an image, in the layout of SAM's embedding."""
+
+import cv2
+import numpy as np
+
+from sam_backend.segmenters import Candidates, Embedding
+
+CELLS, INPUT, LOGITS = 64, 1024, 256
+TOLERANCE = 30
+
+
+class ColourSegmenter:
+    """Answers with the pixels that have the colour of a click or of a box's middle; surer the more they fill."""
+
+    name = "colour"
+
+    def __init__(self, version="colour-1"):
+        self.version = version
+        self.encoded = 0
+
+    def encode(self, image):
+        self.encoded += 1
+        height, width = image.shape[:2]
+        scale = CELLS / max(height, width)
+        rows, columns = (max(1, round(side * scale)) for side in (height, width))
+        features = np.zeros((3, CELLS, CELLS), np.float32)
+        small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
+        features[:, :rows, :columns] = small.transpose(2, 0, 1) / 255
+        shown = np.array([rows, columns]) * INPUT // CELLS
+        arrays = {"features": features, "input_size": shown, "image": image}
+        return Embedding(arrays, (height, width))
+
+    def decode(self, embedding, prompts, *, multimask=None):
+        return [self._answer(embedding, prompt) for prompt in prompts]
+
+    def _answer(self, embedding, prompt):
+        image = embedding.arrays["image"].astype(int)
+        height, width = embedding.size
+        left, top, right, bottom = 0, 0, width, height
+        if prompt.box is not None:
+            left, top, right, bottom = np.round(prompt.box).astype(int)
+        x, y = ((left + right) // 2, (top + bottom) // 2) if prompt.box is not None else prompt.points[0].astype(int)
+        mask = np.zeros(embedding.size, bool)
+        mask[top:bottom, left:right] = (abs(image - image[y, x]).max(2) <= TOLERANCE)[top:bottom, left:right]
+        side = max(embedding.size)
+        square = np.zeros((side, side), np.float32)
+        square[: mask.shape[0], : mask.shape[1]] = mask
+        logits = 20 * cv2.resize(square, (LOGITS, LOGITS), interpolation=cv2.INTER_AREA) - 10
+        filled = mask.sum() / max((right - left) * (bottom - top), 1)
+        return Candidates(mask[None], np.array([filled], np.float32), logits[None].astype(np.float32))
+
+
+def surface(seed, *, red=(), green=(), size=(120, 160)):
+    """A grained grey image with red and green squares of 24 pixels at (x, y), and the masks of both."""
+    random = np.random.default_rng(seed)
+    image = np.clip(random.normal(110, 8, (*size, 1)) + np.zeros(3), 0, 255)
+    masks = []
+    for colour, label, corners in (((200, 40, 40), "red", red), ((40, 190, 60), "green", green)):
+        for x, y in corners:
+            mask = np.zeros(size, bool)
+            mask[y : y + 24, x : x + 24] = True
+            image[mask] = colour + random.normal(0, 6, (int(mask.sum()), 1))
+            masks.append((label, mask))
+    return image.astype(np.uint8), masks
