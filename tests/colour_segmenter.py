@@ -1,4 +1,4 @@
-"""A segmenter with features that can be worked out by hand: the colours of an image, in the layout of SAM's embedding."""
+"""A segmenter with features that can be worked out by hand: an image's colours, in the layout of SAM's embedding."""
 
 import cv2
 import numpy as np

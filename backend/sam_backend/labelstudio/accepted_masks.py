@@ -30,6 +30,15 @@ def mask_regions(result: Sequence[Mapping[str, Any]], target: Target) -> list[di
     ]
 
 
+def has_prompts_only(result: Sequence[Mapping[str, Any]], target: Target) -> bool:
+    """Whether an annotation's `result` has boxes or points on the target's image but no mask.
+
+    Something is there, then, though nobody said where exactly: the image is neither an example nor background.
+    """
+    places = [entry["value"] for entry in result if isinstance(entry.get("value"), Mapping)]
+    return any("x" in value for value in places) and not mask_regions(result, target)
+
+
 def read_masks(entries: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
     """Yield the masks of what `mask_regions` returned, empty ones too.
 

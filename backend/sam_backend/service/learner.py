@@ -6,7 +6,7 @@ import logging
 import threading
 
 from sam_backend.errors import SamInspectError
-from sam_backend.labelstudio.accepted_masks import mask_regions, read_masks
+from sam_backend.labelstudio.accepted_masks import has_prompts_only, mask_regions, read_masks
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.learning.memory.features import AcceptedMask
 from sam_backend.learning.memory.memory import Embed, Memories
@@ -137,13 +137,18 @@ def make_record(annotation: AnnotationBody, task: TaskBody, label_config: str) -
         If the labeling config has no control for masks, or the task no image.
     """
     target = LabelingConfig.parse(label_config).target()
-    left_out = "it was skipped" if annotation.was_cancelled else ""
+    result = annotation.result or []
+    left_out = ""
+    if annotation.was_cancelled:
+        left_out = "it was skipped"
+    elif has_prompts_only(result, target):
+        left_out = "it has boxes or points, but no mask"
     return Record(
         annotation.id,
         annotation.updated_at or "",
         int(annotation.task or task.id or 0),
         target.image.source(task.data),
-        [] if left_out else mask_regions(annotation.result or [], target),
+        [] if left_out else mask_regions(result, target),
         left_out,
     )
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from label_studio_requests import CONFIG
-from sam_backend.labelstudio.accepted_masks import mask_regions, read_masks
+from sam_backend.labelstudio.accepted_masks import has_prompts_only, mask_regions, read_masks
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.rle import encode_rle
 from sam_evaluation.errors import BrokenSampleError
@@ -61,3 +61,10 @@ def test_a_damaged_mask_is_told():
     broken["value"]["rle"] = broken["value"]["rle"][:20]
     with pytest.raises(BrokenSampleError, match="breaks off"):
         masks_of([broken])
+
+
+def test_boxes_alone_say_that_something_is_there_and_nothing_says_that_nothing_is():
+    target = LabelingConfig.parse(CONFIG).target()
+    assert has_prompts_only([rectangle()], target)
+    assert not has_prompts_only([brush(), rectangle()], target)
+    assert not has_prompts_only([], target)

@@ -123,6 +123,14 @@ def test_a_skipped_annotation_and_a_deleted_task_teach_nothing(client):
     assert ("red",) not in labels(client)
 
 
+def test_boxes_without_a_mask_make_no_background_of_what_they_show(client):
+    box = {**region("red", TAUGHT[1][0][1]), "type": "rectanglelabels", "from_name": "box"}
+    box["value"] = {"x": 10, "y": 10, "width": 5, "height": 5, "rotation": 0, "rectanglelabels": ["red"]}
+    tell(client, event("ANNOTATION_CREATED", result=[box]))
+    (record,) = client.app.state.memories.of(PROJECT).store.records()
+    assert record.left_out == "it has boxes or points, but no mask"
+
+
 def test_the_memory_survives_a_restart(make_client):
     tell(make_client(ColourSegmenter()), event("ANNOTATION_CREATED"))
     assert labels(make_client(ColourSegmenter())) == [("green",), ("red",)]

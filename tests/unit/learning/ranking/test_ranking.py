@@ -95,7 +95,8 @@ def test_without_classes_only_the_look_counts(taught):
 
 def test_an_example_looks_about_as_its_image_does(taught):
     segmenter, _, vectors = taught
-    looks = [look_of(dense_features(segmenter.encode(surface(seed, red=red)[0])).inside) for seed, red in
-             ((1, [(20, 30)]), (2, [(10, 10), (40, 10), (70, 10), (100, 10), (130, 10), (10, 60), (60, 60)]))]  # fmt: skip
+    crowd = [(x, y) for x in range(10, 131, 30) for y in (10, 60)]
+    images = [surface(1, red=[(20, 30)])[0], surface(2, red=crowd)[0]]
+    looks = [look_of(dense_features(segmenter.encode(image)).inside) for image in images]
     own, other = (np.linalg.norm(look_of_example(vectors) - look) for look in looks)
     assert own < other / 2

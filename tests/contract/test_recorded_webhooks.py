@@ -1,0 +1,84 @@
+"""Webhooks as Label Studio 1.23.2 was seen to send them, with what does not matter here left out."""
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from label_studio_requests import CONFIG
+from sam_backend.labelstudio.rle import encode_rle
+from sam_backend.service.app import create_app
+from sam_backend.settings import Settings
+from threshold_segmenter import ThresholdSegmenter
+
+MASK = np.zeros((200, 200), bool)
+MASK[50:90, 60:100] = True
+REGION = {
+    "id": "abc",
+    "from_name": "brush",
+    "to_name": "image",
+    "type": "brushlabels",
+    "original_width": 200,
+    "original_height": 200,
+    "image_rotation": 0,
+    "value": {"format": "rle", "rle": encode_rle(MASK), "brushlabels": ["Crack"]},
+}
+PROJECT = {"id": 1, "created_at": "2026-11-23T15:41:34.787583Z", "title": "tile", "label_config": CONFIG}
+TASK = {"id": 13, "data": {"image": "/data/upload/1/1d0545da-1.jpg", "name": "1"}, "meta": {}, "is_labeled": True}
+
+
+def annotation(number, second, *, cancelled=False):
+    return {
+        "id": number,
+        "result": [] if cancelled else [REGION],
+        "was_cancelled": cancelled,
+        "ground_truth": False,
+        "created_at": "2026-11-23T15:51:11.424845Z",
+        "updated_at": f"2026-11-23T15:51:{second}.901784Z",
+        "prediction": {"id": 23, "result": [REGION], "model_version": "nano", "score": 0.0, "task": 13, "project": 1},
+        "task": 13,
+        "project": 1,
+        "completed_by": 1,
+        "parent_prediction": None,
+    }
+
+
+def about(action, **what):
+    return {"action": action, "project": PROJECT, **what}
+
+
+EVENTS = {
+    "submitted": (about("ANNOTATION_CREATED", annotation=annotation(12, 11), task=TASK), {12: ""}),
+    "changed": (about("ANNOTATION_UPDATED", annotation=annotation(12, 12), task=TASK), {12: ""}),
+    "skipped": (
+        about("ANNOTATION_CREATED", annotation=annotation(13, 12, cancelled=True), task=TASK),
+        {13: "it was skipped"},
+    ),
+    "made of predictions in bulk": (
+        about("ANNOTATIONS_CREATED", annotation=[annotation(15, 13), annotation(16, 13)], task=[TASK]),
+        {15: "", 16: ""},
+    ),
+    "deleted": (about("ANNOTATIONS_DELETED", annotations=[{"id": 13}, {"id": 14}]), {13: "deleted", 14: "deleted"}),
+    "task deleted": (about("TASKS_DELETED", tasks=[{"id": 13}]), {}),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_what_happens_to_annotations_is_remembered(tmp_path, name):
+    body, expected = EVENTS[name]
+    app = create_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
+    with TestClient(app) as client:
+        response = client.post("/webhook", json=body)
+    assert response.status_code == 200
+    assert response.json() == {"status": "remembered", "action": body["action"]}
+    records = app.state.memories.of("1.1795448494").store.records()
+    assert {each.annotation: "deleted" if each.deleted else each.left_out for each in records} == expected
+    for record in records:
+        if record.teaches:
+            assert (record.task, record.image) == (13, TASK["data"]["image"])
+            assert record.regions == [REGION]
+
+
+def test_imported_tasks_bring_no_annotations_and_are_ignored(tmp_path):
+    app = create_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
+    with TestClient(app) as client:
+        assert client.post("/webhook", json=about("TASKS_CREATED", tasks=[TASK])).json()["status"] == "ignored"
