@@ -54,5 +54,5 @@ def test_a_refusal_is_told_in_one_sentence(servers, label_studio, answer, reason
 
 
 def test_an_unknown_project_is_told_with_what_to_set(tmp_path):
-    with pytest.raises(BadRequestError, match="No Label Studio with a project 4 is known here.*SAM_INSPECT_LABEL"):
+    with pytest.raises(BadRequestError, match=r"No Label Studio with a project 4 is known here.*SAM_INSPECT_LABEL"):
         open_project(ServerRegistry(tmp_path), "4")

@@ -1,0 +1,113 @@
+"""Accepting masks in a real Label Studio teaches the backend, which then pre-annotates and orders the other tasks."""
+
+import os
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from sam_backend.demo import defects, surfaces
+from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
+from sam_backend.demo.prompting import iou
+from sam_backend.labelstudio.rle import decode_rle, encode_rle
+
+SIZE = (480, 640)
+TAUGHT, ASKED = 4, 3
+PATIENCE = 300
+
+
+@pytest.fixture(scope="module")
+def stains(tmp_path_factory):
+    """Stains on brushed metal: files by name, and their masks."""
+    folder, masks = tmp_path_factory.mktemp("stains"), {}
+    for seed in range(TAUGHT + ASKED):
+        random = np.random.default_rng(seed)
+        drawn, mask = defects.stain(surfaces.brushed_metal(SIZE, random), random)
+        Image.fromarray(drawn.clip(0, 255).astype(np.uint8)).save(folder / f"stain-{seed}.png")
+        masks[f"stain-{seed}.png"] = mask
+    return folder, masks
+
+
+@pytest.fixture(scope="module")
+def project(stack, stains):
+    folder, _ = stains
+    source = Source("Stains", f"Stains of {folder}", ("Stain", "Scratch"), tuple(sorted(folder.iterdir())))
+    number = open_project(stack.api, source)
+    tasks = import_images(stack.api, number, source, lambda *_: None)
+    stack.api.connect_backend(number, stack.backend_url, BACKEND_TITLE)
+    return number, tasks
+
+
+def region(mask):
+    height, width = mask.shape
+    return {
+        "from_name": "mask",
+        "to_name": "image",
+        "type": "brushlabels",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": encode_rle(mask), "brushlabels": ["Stain"]},
+    }
+
+
+def ask(stack, method, path, **request):
+    """Ask Label Studio's API without the types of its client, which differ from version to version."""
+    headers = {"Authorization": f"Token {stack.credentials.token}"}
+    answer = httpx.request(method, f"{stack.url}{path}", headers=headers, timeout=60, trust_env=False, **request)
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
+def predictions(stack, task):
+    return ask(stack, "GET", f"/api/tasks/{task.id}/")["predictions"]
+
+
+def sam_inspect(home, stack, *words):
+    own = {"SAM_INSPECT_HOME": str(home / "backend"), "NO_PROXY": "*", "COLUMNS": "120"}
+    command = [sys.executable, "-m", "sam_backend", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=os.environ | own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def wait_for_examples(home, number, count):
+    """Wait until the backend has made so many examples of a project's annotations."""
+    end = time.monotonic() + PATIENCE
+    while len(list((home / "backend" / "memory").glob(f"{number}.*/examples/*/*.npz"))) != count:
+        assert time.monotonic() < end, f"there are not {count} examples after {PATIENCE} s"
+        time.sleep(0.5)
+
+
+def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, project, stains):
+    number, tasks = project
+    _, masks = stains
+    made = [
+        ask(stack, "POST", f"/api/tasks/{task.id}/annotations/", json={"result": [region(masks[task.name])]})
+        for task in tasks[:TAUGHT]
+    ]
+    wait_for_examples(home, number, TAUGHT)
+
+    stack.api.retrieve_predictions(number, [task.id for task in tasks[TAUGHT:]])
+    for task in tasks[TAUGHT:]:
+        (prediction,) = predictions(stack, task)
+        found = [decode_rle(each["value"]["rle"], SIZE) for each in prediction["result"]]
+        assert {label for each in prediction["result"] for label in each["value"]["brushlabels"]} == {"Stain"}
+        assert max(iou(mask, masks[task.name]) for mask in found) >= 0.5
+
+    rebuilt = sam_inspect(home, stack, "memory", "rebuild", "--project", str(number))
+    assert f"{TAUGHT} of {TAUGHT} annotations are examples" in rebuilt
+    written = sam_inspect(home, stack, "preannotate", "--project", str(number))
+    assert f"{ASKED} tasks have a prediction" in written
+    sam_inspect(home, stack, "rank", "--project", str(number), "--strategy", "random", "--seed", "1", "--queue")
+    scores = {task.id: [each["score"] for each in predictions(stack, task)] for task in tasks[TAUGHT:]}
+    assert sorted(score for (score,) in scores.values()) == [0.0, 0.3333, 0.6667]
+    following = ask(stack, "POST", "/api/dm/actions/", params={"id": "next_task", "project": number}, json={})
+    assert scores[following["id"]] == [0.0]
+
+    ask(stack, "DELETE", f"/api/annotations/{made[0]['id']}/")
+    wait_for_examples(home, number, TAUGHT - 1)
