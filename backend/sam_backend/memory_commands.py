@@ -51,9 +51,9 @@ def show(project: ProjectOption, model: ModelOption = "nano", checkpoint: Checkp
     Example: sam-inspect memory show --project 3
     """
     with _working(project, model, checkpoint) as (work, _):
-        table = Table("Class", "Images", "Vectors")
-        for label, images, vectors in work.classes():
-            table.add_row(label, str(images), str(vectors))
+        table = Table("Class", "Images")
+        for label, images in work.classes():
+            table.add_row(label, str(images))
         Console().print(table)
         for line in (*work.problems(), work.summary()):
             _say(line)

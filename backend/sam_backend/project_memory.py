@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -77,7 +78,7 @@ class ProjectWork:
 
     def gather(self, progress: Progress) -> None:
         """Take the annotations that Label Studio holds for the memory's records."""
-        before = {record.annotation for record in self.memory.store.records()}
+        before = {record.annotation for record in self.memory.store.heads()}
         found: list[Record] = []
         done = 0
         for done, task in enumerate(self.project.tasks(), 1):
@@ -138,8 +139,7 @@ class ProjectWork:
             finds.append(found)
         if not tasks:
             return []
-        vectors = [example.vectors for example in self.memory.store.examples(version).values()]
-        looks = [look_of_example(each) for each in vectors if each is not None]
+        looks = [look_of_example(each) for each in self.memory.examples(version).values()]
         labelled = np.stack(looks) if looks else np.zeros((0, len(signals[0].look)), np.float32)
         order = strategy(signals, labelled, np.random.default_rng(seed))
         for place, index in enumerate(order):
@@ -153,29 +153,27 @@ class ProjectWork:
         """Let the project's queue follow the scores."""
         self.project.queue_by_score(self.segmenter.version)
 
-    def classes(self) -> list[tuple[str, int, int]]:
-        """Return each class with how many images and vectors there are of it."""
-        vectors = [each.vectors for each in self.memory.store.examples(self.segmenter.version).values() if each.vectors]
-        labels = sorted({str(label) for each in vectors for label in np.unique(each.labels)})
-        counts = [(label, [int((each.labels == label).sum()) for each in vectors]) for label in labels]
-        return [(label or "background", sum(map(bool, each)), sum(each)) for label, each in counts]
+    def classes(self) -> list[tuple[str, int]]:
+        """Return each class with how many images show it, the background first."""
+        looked = self.memory.store.looked_at(self.segmenter.version).values()
+        counts = Counter(label for each in looked for label in each.labels)
+        return [(label or "background", counts[label]) for label in sorted(counts)]
 
     def problems(self) -> list[str]:
         """Return one line for each annotation that teaches nothing, with the reason."""
-        examples = self.memory.store.examples(self.segmenter.version)
-        lines = []
-        for record in self.memory.store.records():
-            problem = record.left_out or (examples[record.annotation].problem if record.annotation in examples else "")
-            if problem:
-                lines.append(f"Annotation {record.annotation} of task {record.task} is left out: {problem}")
-        return lines
+        looked = self.memory.store.looked_at(self.segmenter.version)
+        reasons = [
+            (record, record.left_out or (looked[record.annotation].problem if record.annotation in looked else ""))
+            for record in self.memory.store.heads()
+        ]
+        return [f"Annotation {each.annotation} of task {each.task} is left out: {why}" for each, why in reasons if why]
 
     def summary(self) -> str:
         """Return in one line how many annotations are remembered."""
         store, version = self.memory.store, self.segmenter.version
-        used = sum(each.vectors is not None for each in store.examples(version).values())
+        used = sum(not each.problem for each in store.looked_at(version).values())
         waiting = len(store.missing(version))
-        known = sum(not record.deleted for record in store.records())
+        known = sum(not record.deleted for record in store.heads())
         return f"{used} of {known} annotations are examples for {version}; {waiting} could not be looked at yet."
 
     @property

@@ -127,7 +127,7 @@ def test_boxes_without_a_mask_make_no_background_of_what_they_show(client):
     box = {**region("red", TAUGHT[1][0][1]), "type": "rectanglelabels", "from_name": "box"}
     box["value"] = {"x": 10, "y": 10, "width": 5, "height": 5, "rotation": 0, "rectanglelabels": ["red"]}
     tell(client, event("ANNOTATION_CREATED", result=[box]))
-    (record,) = client.app.state.memories.of(PROJECT).store.records()
+    (record,) = client.app.state.memories.of(PROJECT).store.heads()
     assert record.left_out == "it has boxes or points, but no mask"
 
 

@@ -15,13 +15,13 @@ from sam_backend.segmenters.protocol import BoolArray, Embedding, FloatArray
 BACKGROUND = ""
 """Stands for what lies in no accepted mask where a label is expected."""
 
-PER_MASK, PER_BACKGROUND = 32, 32
+PER_MASK, PER_BACKGROUND = 32, 128
 """Vectors kept of the masks of one label in an image, and of each of near and far background."""
 
 _NEAR = 6
 """Cells around a mask that are near background."""
 
-_SAMPLED = 1500
+_SAMPLED = 2500
 _ROUNDS = 8
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,7 @@ from sam_backend.learning.memory.calibration import USUAL, Calibration, calibrat
 from sam_backend.learning.memory.features import BACKGROUND, AcceptedMask, Vectors, pool
 from sam_backend.learning.memory.proposals import Outline, find, without_duplicates
 from sam_backend.learning.memory.similarity import ClassModel, fit_classes
-from sam_backend.learning.memory.store import Example, ExampleStore, Record
+from sam_backend.learning.memory.store import Example, ExampleStore, Looked, Record, instant
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.protocol import BoolArray
@@ -29,11 +30,14 @@ logger = logging.getLogger(__name__)
 FOLDER = "memory"
 """Folder of the memories in the folder of what must survive a restart."""
 
-LEAST_SCORE = 0.3
+LEAST_SCORE = 0.1
 """Finds that are less likely right than this are not shown."""
 
 _LEFT_OUT_AT_MOST, _TURNS = 24, 6
 """Images that a calibration leaves out and looks at, and in how many turns."""
+
+_MOST_OF_A_LABEL = 60
+"""Examples of a label that are gone by, those changed last: more cost memory and time at each change."""
 
 ReadMasks = Callable[[Record], Sequence[AcceptedMask]]
 Embed = Callable[[Record], Embedding]
@@ -66,7 +70,7 @@ class ProjectMemory:
     def __init__(self, folder: Path) -> None:
         self.store = ExampleStore(folder)
         self._failed: set[tuple[str, str]] = set()
-        self._read: tuple[object, list[Vectors]] = (None, [])
+        self._read: tuple[object, dict[int, Vectors]] = (None, {})
         self._fitted: tuple[object, ClassModel | None] = (None, None)
         self._lock = threading.Lock()
 
@@ -115,9 +119,10 @@ class ProjectMemory:
                 logger.warning("Annotation %d of task %d is left out: %s", record.annotation, record.task, problem)
         progress(len(waiting), len(waiting))
 
-    def _learn(self, record: Record, embedding: Embedding, read_masks: ReadMasks, version: str) -> str:
+    def _learn(self, head: Record, embedding: Embedding, read_masks: ReadMasks, version: str) -> str:
         """Make an example of a record and keep it; return the problem where there is one."""
         vectors, problem = None, ""
+        record = self.store.whole(head.annotation) or head
         try:
             masks = list(read_masks(record))
             for accepted in masks:
@@ -146,7 +151,8 @@ class ProjectMemory:
         version : of the model.
         knows : whether a label is still in use; examples of others count for nothing.
         """
-        state, vectors = self._vectors(version)
+        state, examples = self._vectors(version)
+        vectors = list(examples.values())
         labels = _labels(vectors)
         known = tuple(label for label in labels if knows(label))
         with self._lock:
@@ -182,12 +188,12 @@ class ProjectMemory:
         calibration whatever the order in which they came. While they stay the same, nothing is done.
         """
         version = segmenter.version
-        examples = {number: each for number, each in self.store.examples(version).items() if each.vectors is not None}
-        records = {record.annotation: record for record in self.store.records()}
+        _, examples = self._vectors(version)
+        records = {record.annotation: record for record in self.store.heads() if record.annotation in examples}
         # By image, for another annotation of the same image would tell the answer.
-        images = sorted({records[number].image for number in examples}, key=_digest)[:_LEFT_OUT_AT_MOST]
-        chosen = {number: images.index(records[number].image) for number in examples if records[number].image in images}
-        key = _digest(str([(number, examples[number].updated) for number in sorted(chosen)]))
+        images = sorted({record.image for record in records.values()}, key=_digest)[:_LEFT_OUT_AT_MOST]
+        chosen = {number: images.index(record.image) for number, record in records.items() if record.image in images}
+        key = _digest(str([(number, records[number].updated) for number in sorted(chosen)]))
         known = self._kept(version)
         if known and known["key"] == key:
             return self.calibration(version)
@@ -195,9 +201,7 @@ class ProjectMemory:
         right: list[bool] = []
         for turn in range(_TURNS):
             left_out = [number for number, image in chosen.items() if image % _TURNS == turn]
-            vectors = [
-                each.vectors for number, each in examples.items() if number not in left_out and each.vectors is not None
-            ]
+            vectors = [each for number, each in examples.items() if number not in left_out]
             if not left_out or not _labels(vectors) or not _shows_background(vectors):
                 continue
             classes = fit_classes(vectors, _labels(vectors))
@@ -208,19 +212,24 @@ class ProjectMemory:
                 except SamInspectError as error:
                     logger.warning("Annotation %d is not looked for: %s", number, error)
                     continue
+                accepted = read_masks(self.store.whole(number) or records[number])
                 outlines += found
-                right += rightness(found, [each for each in read_masks(records[number]) if each.mask.any()])
+                right += rightness(found, [each for each in accepted if each.mask.any()])
         calibration = calibrate(outlines, right, USUAL)
         self._keep(calibration, key, version)
         return calibration
 
-    def _vectors(self, version: str) -> tuple[object, list[Vectors]]:
-        """Return the vectors of the examples, and something that differs where they do."""
+    def examples(self, version: str) -> dict[int, Vectors]:
+        """Return the vectors that a model goes by, by annotation: of each label, those changed last."""
+        return self._vectors(version)[1]
+
+    def _vectors(self, version: str) -> tuple[object, dict[int, Vectors]]:
+        """Return the vectors to go by, and something that differs where they do."""
         state = (version, self.store.state(version))
         with self._lock:
             if self._read[0] == state:
                 return self._read
-        found = [each.vectors for each in self.store.examples(version).values() if each.vectors is not None]
+        found = self.store.vectors(version, _newest(self.store.looked_at(version).values()))
         with self._lock:
             self._read = (state, found)
         return state, found
@@ -266,6 +275,19 @@ class Memories:
     def projects(self) -> list[str]:
         """Return the uids of the projects that something was ever remembered of."""
         return sorted(unquote(path.name) for path in self._folder.glob("*") if path.is_dir())
+
+
+def _newest(examples: Iterable[Looked]) -> list[int]:
+    """Return the annotations, by their ids, of the examples changed last, up to `_MOST_OF_A_LABEL` of each label."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for each in sorted(examples, key=lambda each: (instant(each.record.updated), each.record.annotation), reverse=True):
+        # What shows nothing but background is counted as such.
+        labels = set(each.labels) - {BACKGROUND} or set(each.labels)
+        if any(counts[label] < _MOST_OF_A_LABEL for label in labels):
+            chosen.append(each.record.annotation)
+            counts.update(labels)
+    return sorted(chosen)
 
 
 def _shows_background(vectors: Sequence[Vectors]) -> bool:

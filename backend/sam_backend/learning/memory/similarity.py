@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 from sam_backend.learning.memory.features import BACKGROUND, Vectors
 from sam_backend.segmenters.protocol import FloatArray
 
-_PENALTY = 0.01
+_PENALTY = 0.005
 _ITERATIONS = 60
+_BALANCE = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,8 @@ class ClassModel:
 def fit_classes(images: Sequence[Vectors], labels: Sequence[str]) -> ClassModel:
     """Fit a multinomial logistic regression to the vectors of all images, each weighted by the cells it stands for.
 
-    Classes count by the square root of their cells, so that a rare one is not drowned by the background. Features are
-    standardised first, and a ridge penalty keeps few examples from saying too much.
+    Classes count by the power `_BALANCE` of their cells, so that a rare one is not drowned by the background. Features
+    are standardised first, and a ridge penalty keeps few examples from saying too much.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def fit_classes(images: Sequence[Vectors], labels: Sequence[str]) -> ClassModel:
     x = ((values - middle) / scale).astype(np.float32)
     y = np.eye(len(known), dtype=np.float32)[classes]
     total = np.bincount(classes, weights, len(known))
-    w = (weights / np.sqrt(total[classes])).astype(np.float32)
+    w = (weights * total[classes] ** (_BALANCE - 1)).astype(np.float32)
     w /= w.sum()
     fitted = _logistic(x, y, w)
     directions = fitted[:-1] / scale[:, None]

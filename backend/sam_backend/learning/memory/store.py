@@ -7,9 +7,10 @@ import logging
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sam_backend.learning.memory.features import Vectors
 
 logger = logging.getLogger(__name__)
 
+_ABOUT = "about"
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -52,7 +54,7 @@ class Record:
         """Whether this is to take the place of another of the same annotation, whichever came first."""
         if self.deleted or other.deleted:
             return self.deleted and not other.deleted
-        return _instant(self.updated) > _instant(other.updated)
+        return instant(self.updated) > instant(other.updated)
 
     @property
     def teaches(self) -> bool:
@@ -74,6 +76,22 @@ class Example:
     updated: str
     vectors: Vectors | None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of an example without reading its vectors.
+
+    Attributes
+    ----------
+    record : without its regions.
+    labels : of its vectors, the background's among them; none where it cannot be used.
+    problem : why it cannot be used, or "".
+    """
+
+    record: Record
+    labels: tuple[str, ...]
+    problem: str
 
 
 class ExampleStore:
@@ -123,9 +141,13 @@ class ExampleStore:
                 if record.annotation in known_before and record.annotation not in found and not record.deleted:
                     self._write(Record(record.annotation, record.updated, record.task, deleted=True))
 
-    def records(self) -> list[Record]:
-        """Return all records, by the annotation's id, those that were deleted too."""
+    def heads(self) -> list[Record]:
+        """Return all records without their regions, by the annotation's id, those that were deleted too."""
         return sorted(self._all(), key=lambda record: record.annotation)
+
+    def whole(self, annotation: int) -> Record | None:
+        """Return a record with its regions, or None if there is none of this annotation."""
+        return self._read(annotation, whole=True)
 
     def forget(self) -> None:
         """Forget everything of the project."""
@@ -141,8 +163,9 @@ class ExampleStore:
     def add_example(self, example: Example, version: str) -> None:
         """Keep what the model `version` made of a record, unless the record is another by now."""
         vectors = example.vectors
-        about = json.dumps({"updated": example.updated, "problem": example.problem})
-        arrays: dict[str, Any] = {"about": np.array(about)}
+        labels = [] if vectors is None else np.unique(vectors.labels).tolist()
+        about = {"updated": example.updated, "problem": example.problem, "labels": labels}
+        arrays: dict[str, Any] = {_ABOUT: np.array(json.dumps(about))}
         if vectors is not None:
             arrays |= {
                 "values": vectors.values.astype(np.float16),
@@ -157,41 +180,50 @@ class ExampleStore:
             with _replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
 
-    def examples(self, version: str) -> dict[int, Example]:
-        """Return what the model `version` made of the records that teach, by annotation, where it is up to date."""
+    def looked_at(self, version: str) -> dict[int, Looked]:
+        """Return what is known of the examples that the model `version` made, by annotation, where up to date."""
         found = {}
-        for record in self.records():
-            example = self._example(record, version) if record.teaches else None
-            if example is not None:
-                found[record.annotation] = example
+        for record in self.heads():
+            looked = self._looked(record, version) if record.teaches else None
+            if looked is not None:
+                found[record.annotation] = looked
         return found
 
     def missing(self, version: str) -> list[Record]:
-        """Return the records that the model `version` has still to look at."""
-        return [record for record in self.records() if record.teaches and self._example(record, version) is None]
+        """Return the heads of the records that the model `version` has still to look at."""
+        return [record for record in self.heads() if record.teaches and self._looked(record, version) is None]
+
+    def vectors(self, version: str, annotations: Iterable[int]) -> dict[int, Vectors]:
+        """Return the vectors of examples by annotation, without those that are gone meanwhile."""
+        found = {}
+        for annotation in annotations:
+            try:
+                with np.load(self._example_path(annotation, version), allow_pickle=False) as arrays:
+                    values = arrays["values"].astype(np.float32)
+                    found[annotation] = Vectors(values, arrays["labels"], arrays["weights"])
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                continue
+        return found
 
     def state(self, version: str) -> tuple[tuple[str, int], ...]:
-        """Return something that differs where `records` or `examples` would give something else."""
+        """Return something that differs where records or examples do."""
         files = [*self._records.glob("*.json"), *self._example_path(0, version).parent.glob("*.npz")]
         return tuple(sorted((file.name, _changed(file)) for file in files))
 
-    def _example(self, record: Record, version: str) -> Example | None:
+    def _looked(self, record: Record, version: str) -> Looked | None:
         path = self._example_path(record.annotation, version)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                about = json.loads(str(arrays["about"]))
+                about = json.loads(str(arrays[_ABOUT]))
                 if about["updated"] != record.updated:
                     return None
-                vectors = None
-                if not about["problem"]:
-                    vectors = Vectors(arrays["values"].astype(np.float32), arrays["labels"], arrays["weights"])
+                return Looked(record, tuple(about["labels"]), about["problem"])
         except FileNotFoundError:
             return None
         # A file that another program damaged is made anew.
         except Exception as error:
             logger.warning("The example %s is unreadable (%s) and is made anew.", path, type(error).__name__)
             return None
-        return Example(record.annotation, record.updated, vectors, about["problem"])
 
     def _example_path(self, annotation: int, version: str) -> Path:
         return self._examples / quote(version, safe="") / f"{annotation}.npz"
@@ -200,10 +232,12 @@ class ExampleStore:
         numbers = [int(path.stem) for path in self._records.glob("*.json") if path.stem.isdigit()]
         return [record for record in map(self._read, numbers) if record is not None]
 
-    def _read(self, annotation: int) -> Record | None:
+    def _read(self, annotation: int, *, whole: bool = False) -> Record | None:
         path = self._records / f"{annotation}.json"
         try:
-            return replace(Record(annotation), **json.loads(path.read_text(encoding="utf-8")))
+            with path.open(encoding="utf-8") as file:
+                record = replace(Record(annotation), **json.loads(file.readline()))
+                return replace(record, regions=json.loads(file.readline())) if whole else record
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
@@ -211,8 +245,10 @@ class ExampleStore:
             return None
 
     def _write(self, record: Record) -> None:
+        head = {name: value for name, value in vars(record).items() if name != "regions"}
         with _replacing(self._records / f"{record.annotation}.json") as temporary:
-            temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
+            # Masks are long, and only looking at an image needs them: the first line is read alone.
+            temporary.write_text(f"{json.dumps(head)}\n{json.dumps(record.regions)}\n", encoding="utf-8")
         if not record.teaches:
             for path in self._examples.glob(f"*/{record.annotation}.npz"):
                 path.unlink(missing_ok=True)
@@ -246,9 +282,10 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """Return an ISO 8601 text as an instant; long ago where it is none."""
     try:
-        instant = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return _LONG_AGO
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -167,7 +167,7 @@ def test_the_same_images_give_the_same_classes_in_any_order(tmp_path, world):
         world.add(number, red=[(20, 30 * number)], green=[(100, 20 * number)])
     learn(world)
     other = ProjectMemory(tmp_path / "other")
-    for record in reversed(world.memory.store.records()):
+    for record in reversed(world.memory.store.heads()):
         other.store.put(record)
         other.catch_up(world.segmenter, world.embed, world.read)
     one, two = (memory.classes("colour-1", ANY) for memory in (world.memory, other))
@@ -196,7 +196,7 @@ def test_projects_have_memories_of_their_own(tmp_path):
     memories = Memories(tmp_path)
     memories.of("1.100").store.put(Record(1, image="/a.png"))
     memories.of("1.200").store.put(Record(1, image="/b.png"))
-    assert Memories(tmp_path).of("1.100").store.records()[0].image == "/a.png"
+    assert Memories(tmp_path).of("1.100").store.heads()[0].image == "/a.png"
     assert memories.projects() == ["1.100", "1.200"]
     assert memories.of("../out").store.folder.parent == tmp_path / "memory"
 
@@ -257,3 +257,12 @@ def test_an_outline_is_where_the_segmenter_and_the_memory_agree():
     (found,) = find(segmenter, segmenter.encode(image), classes)
     assert iou(found.mask(mask.shape), mask) > 0.85
     assert found.evidence[2] > 2
+
+
+def test_of_many_examples_those_changed_last_count(world, monkeypatch):
+    monkeypatch.setattr("sam_backend.learning.memory.memory._MOST_OF_A_LABEL", 2)
+    world.add(1, green=[(100, 60)])
+    for number in (2, 3, 4):
+        world.add(number, red=[(20, 10 * number)])
+    learn(world)
+    assert list(world.memory.examples("colour-1")) == [1, 3, 4]

@@ -1,5 +1,6 @@
 import itertools
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,14 @@ UPDATED = Record(1, "2026-11-23T06:00:00+00:00", 7, "/a.png", [{"id": "second"}]
 DELETED = Record(1, deleted=True)
 OTHER = Record(2, "2026-11-23T05:30:00+00:00", 8, "/b.png", left_out="it was skipped")
 VECTORS = Vectors(np.ones((2, 4), np.float32), np.array(["", "red"]), np.ones(2, np.float32))
+
+
+def head(record):
+    return replace(record, regions=[])
+
+
+def records(store):
+    return [store.whole(head.annotation) for head in store.heads()]
 
 
 @pytest.fixture
@@ -28,7 +37,7 @@ def test_events_in_any_order_and_twice_leave_the_same_files(tmp_path, events):
         store = ExampleStore(tmp_path / str(number))
         for event in (*order, *order[:2]):
             store.put(event)
-        seen.add(str([(each.annotation, each.regions, each.deleted, each.left_out) for each in store.records()]))
+        seen.add(str([(each.annotation, each.regions, each.deleted, each.left_out) for each in records(store)]))
     assert len(seen) == 1
     (state,) = seen
     assert ("second" in state) == (DELETED not in events)
@@ -48,14 +57,15 @@ def test_instants_are_compared_and_not_their_texts(store):
 
 def test_an_example_is_of_one_change_and_one_model(store):
     store.put(CREATED)
-    assert store.missing("nano-1") == [CREATED]
+    assert store.missing("nano-1") == [head(CREATED)]
     store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
     assert store.missing("nano-1") == []
-    np.testing.assert_array_equal(store.examples("nano-1")[1].vectors.values, VECTORS.values)
-    assert store.missing("sam:vit_b-2") == [CREATED]
+    assert store.looked_at("nano-1")[1].labels == ("", "red")
+    np.testing.assert_array_equal(store.vectors("nano-1", [1, 2])[1].values, VECTORS.values)
+    assert store.missing("sam:vit_b-2") == [head(CREATED)]
     store.put(UPDATED)
-    assert store.examples("nano-1") == {}
-    assert store.missing("nano-1") == [UPDATED]
+    assert store.looked_at("nano-1") == {}
+    assert store.missing("nano-1") == [head(UPDATED)]
 
 
 @pytest.mark.parametrize("end", [DELETED, Record(1, "2027-01-01T00:00:00Z", left_out="it was skipped")])
@@ -63,7 +73,7 @@ def test_what_teaches_nothing_any_more_has_no_example(store, end):
     store.put(CREATED)
     store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
     store.put(end)
-    assert store.examples("nano-1") == {}
+    assert store.looked_at("nano-1") == {}
     assert store.missing("nano-1") == []
     assert not list(store.folder.glob("examples/*/1.npz"))
 
@@ -71,7 +81,7 @@ def test_what_teaches_nothing_any_more_has_no_example(store, end):
 def test_an_example_of_what_was_changed_or_deleted_meanwhile_is_not_kept(store):
     store.put(UPDATED)
     store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
-    assert store.missing("nano-1") == [UPDATED]
+    assert store.missing("nano-1") == [head(UPDATED)]
     store.put(DELETED)
     store.add_example(Example(1, UPDATED.updated, VECTORS), "nano-1")
     assert not list(store.folder.glob("examples/*/*.npz"))
@@ -81,7 +91,7 @@ def test_a_problem_is_kept_so_that_it_is_told_once(store):
     store.put(CREATED)
     store.add_example(Example(1, CREATED.updated, None, "its mask is damaged"), "nano-1")
     assert store.missing("nano-1") == []
-    assert store.examples("nano-1")[1].problem == "its mask is damaged"
+    assert store.looked_at("nano-1")[1].problem == "its mask is damaged"
 
 
 def test_a_damaged_file_is_made_anew(store, caplog):
@@ -89,31 +99,31 @@ def test_a_damaged_file_is_made_anew(store, caplog):
     store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
     (path,) = store.folder.glob("examples/*/1.npz")
     path.write_bytes(path.read_bytes()[:100])
-    assert store.missing("nano-1") == [CREATED]
+    assert store.missing("nano-1") == [head(CREATED)]
     assert "made anew" in caplog.text
     (store.folder / "annotations" / "1.json").write_text("{")
-    assert store.records() == []
+    assert records(store) == []
     assert store.put(CREATED)
-    assert store.records() == [CREATED]
+    assert records(store) == [CREATED]
 
 
 def test_the_annotations_of_a_deleted_task_are_gone(store):
     for each in (CREATED, OTHER):
         store.put(each)
     assert store.delete_task(7) == 1
-    assert [each.annotation for each in store.records() if not each.deleted] == [2]
+    assert [each.annotation for each in records(store) if not each.deleted] == [2]
     assert not store.put(UPDATED)
 
 
 def test_replacing_deletes_what_is_not_there_and_keeps_what_came_meanwhile(store):
     for each in (CREATED, OTHER):
         store.put(each)
-    before = {each.annotation for each in store.records()}
+    before = {each.annotation for each in records(store)}
     meanwhile = Record(3, "2026-11-23T07:00:00Z", 9, "/c.png")
     store.put(meanwhile)
     store.replace([UPDATED], before)
-    assert [each.annotation for each in store.records() if not each.deleted] == [1, 3]
-    assert store.records()[0] == UPDATED
+    assert [each.annotation for each in records(store) if not each.deleted] == [1, 3]
+    assert records(store)[0] == UPDATED
 
 
 def test_writers_at_once_lose_nothing(store):
@@ -129,14 +139,14 @@ def test_writers_at_once_lose_nothing(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert [(each.annotation, each.image) for each in store.records()] == [(number, "3") for number in range(20)]
+    assert [(each.annotation, each.image) for each in records(store)] == [(number, "3") for number in range(20)]
     assert not [path for path in store.folder.rglob("*") if path.name.startswith(".")]
 
 
 def test_what_is_forgotten_is_gone_and_can_be_learnt_again(store):
     store.put(DELETED)
     store.forget()
-    assert store.records() == []
+    assert records(store) == []
     assert store.put(CREATED)
 
 
