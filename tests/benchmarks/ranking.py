@@ -1,6 +1,6 @@
 """What an order of labelling is worth: `python tests/benchmarks/ranking.py neu_seg:DATA/neu_seg`.
 
-A few images are labelled at random. Each strategy then orders the others, the first ones are labelled, the memory learns
+A few images are labelled at random. Each strategy then orders the others, the first are labelled, the memory learns
 them, and so on. After each round the memory's class map is measured on images that are never labelled: pixel IoU, mean
 over classes.
 """
