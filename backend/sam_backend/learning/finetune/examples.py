@@ -11,7 +11,7 @@ from enum import StrEnum
 from cachetools import LRUCache
 
 from sam_backend.errors import SamInspectError
-from sam_evaluation.compare import FEWEST_IMAGES
+from sam_evaluation.comparison import FEWEST_IMAGES
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.datasets.sample import Dataset, Sample

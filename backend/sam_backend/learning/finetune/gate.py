@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sam_backend.segmenters import Segmenter
-from sam_evaluation.compare import FEWEST_IMAGES, Comparison, Pairing, compare
+from sam_evaluation.comparison import FEWEST_IMAGES, Comparison, Pairing, compare
 from sam_evaluation.datasets.sample import Sample
 from sam_evaluation.measures import Row, Target, everything_rows, prompted_rows, propose
 from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
