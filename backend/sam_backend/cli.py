@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sam_backend import memory_commands, tuning_commands
+from sam_backend import memory_commands, simulation_commands, tuning_commands
 from sam_backend.errors import BadRequestError, MissingExtraError, SamInspectError
 from sam_backend.settings import Focus, settings
 from sam_evaluation import commands
@@ -235,7 +235,7 @@ app.add_typer(memory_commands.memory, name="memory", rich_help_panel="Label Stud
 app.command(rich_help_panel="Label Studio")(memory_commands.preannotate)
 app.command(rich_help_panel="Label Studio")(memory_commands.rank)
 
-for command in (commands.evaluate, commands.report, commands.compare, commands.gate):
+for command in (commands.evaluate, commands.report, commands.compare, commands.gate, simulation_commands.simulate):
     app.command(rich_help_panel=commands.PANEL)(command)
 
 

@@ -17,7 +17,7 @@ from sam_evaluation.measures import TOLERANCES
 from sam_evaluation.report.findings import Findings, phrase, protocol_order
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; yellow is too faint for lines.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D")
 _MOST_CLASSES = 16
@@ -213,7 +213,7 @@ def _series(table: pd.DataFrame, models: Sequence[str]) -> Iterator[tuple[dict[s
             some = table[(table["model"] == model) & (table["protocol"] == protocol)]
             if len(some):
                 style = {
-                    "color": _COLOURS[place % len(_COLOURS)],
+                    "color": COLOURS[place % len(COLOURS)],
                     "linestyle": _LINES[kind % len(_LINES)],
                     "marker": _MARKERS[kind % len(_MARKERS)],
                     "label": _plain(f"{model}, {phrase(protocol)}"),

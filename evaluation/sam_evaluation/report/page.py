@@ -47,10 +47,17 @@ class Content:
     galleries: Sequence[Gallery]
 
 
-def template(name: str) -> jinja2.Template:
-    """Return a template of this folder; what users named is escaped as its kind of file needs, by the suffix."""
+def template(name: str, package: str = "", folder: str = "") -> jinja2.Template:
+    """Return a template; what users named is escaped as its kind of file needs, by the suffix.
+
+    Parameters
+    ----------
+    name : of its file.
+    package, folder : where it is, if not in this folder; it may extend those that are here.
+    """
+    here = jinja2.PackageLoader("sam_evaluation", "report")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sam_evaluation", "report"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, folder), here]) if package else here,
         autoescape=jinja2.select_autoescape(["html.j2"]),
         finalize=None if name.endswith(".html.j2") else _plain,
         trim_blocks=True,
