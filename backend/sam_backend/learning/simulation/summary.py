@@ -206,6 +206,6 @@ def _estimates(values: Mapping[str, pd.Series]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, of_seeds in values.items():
         ends = np.concatenate(over_seeds(of_seeds.to_numpy(np.float64)[:, None]))
-        ends = ends.clip(None if name in _SIGNED else 0.0, 1.0 if name in _SHARES else None)
+        ends = ends.clip(-np.inf if name in _SIGNED else 0.0, 1.0 if name in _SHARES else np.inf)
         found |= {f"{name}{end}": float(each) for end, each in zip(("", "_low", "_high"), ends, strict=True)}
     return found
