@@ -106,15 +106,25 @@ def _tuned(curve: pd.DataFrame) -> Figure:
     for place, (arm, rows) in enumerate(curve.groupby("arm", sort=False)):
         for prompt, line in rows.groupby("prompt", sort=False):
             style = "-" if prompt == "box" else "--"
-            _line(axes, line, COLOURS[2 + place], f"{arm}, {prompt}", style)
+            # A model answers alike until another takes its place.
+            _line(axes, line, COLOURS[2 + place], f"{arm}, {prompt}", style, at_once=True)
     axes.set_xlim(0, int(curve["images"].max()))
     axes.legend(frameon=False)
     return figure
 
 
-def _line(axes: Axes, line: pd.DataFrame, colour: str, label: str, style: str = "-") -> None:
-    axes.plot(line["images"], line["value"], color=colour, linestyle=style, linewidth=2, label=label)
-    axes.fill_between(line["images"], line["low"].clip(lower=0), line["high"], color=colour, alpha=0.13, linewidth=0)
+def _line(axes: Axes, line: pd.DataFrame, colour: str, label: str, style: str = "-", *, at_once: bool = False) -> None:
+    x, low = line["images"], line["low"].clip(lower=0)
+    axes.plot(
+        x,
+        line["value"],
+        color=colour,
+        linestyle=style,
+        linewidth=2,
+        label=label,
+        drawstyle="steps-post" if at_once else "default",
+    )
+    axes.fill_between(x, low, line["high"], color=colour, alpha=0.13, linewidth=0, step="post" if at_once else None)
 
 
 def _images_axis(axes: Axes, curve: pd.DataFrame) -> None:

@@ -13,7 +13,8 @@ from sam_backend.learning.ranking.strategies import DEFAULT, known_strategies
 RANDOM = "random"
 """The order of the stream itself."""
 
-_GROWTH = 1.25
+_PART = 3
+"""By one of so many parts what is labelled grows in a round."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,17 @@ def plan_of_strategy(name: str) -> Plan:
 def rounds(budget: int, tune_every: int) -> list[int]:
     """Return after how many images the memory learns, quality is measured, and what comes next is chosen.
 
-    Each time that what is labelled has grown by a quarter, before each tuning, and at the end: a memory of three
+    Each time that what is labelled has grown by a third, before each tuning, and at the end: a memory of three
     images gains by a fourth, one of a hundred does not.
 
     Examples
     --------
     >>> rounds(20, tune_every=10)
-    [1, 2, 3, 4, 5, 7, 9, 10, 12, 15, 19, 20]
+    [1, 2, 3, 4, 6, 8, 10, 11, 15, 20]
     """
     ends, reached = set(range(tune_every, budget, tune_every)), 0
     while reached < budget:
-        reached = min(max(reached + 1, math.ceil(_GROWTH * reached)), budget)
+        reached = min(reached + max(math.ceil(reached / _PART), 1), budget)
         ends.add(reached)
     return sorted(ends)
 

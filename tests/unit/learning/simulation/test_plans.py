@@ -43,9 +43,9 @@ def test_random_labels_as_memory_does_and_is_done_once() -> None:
     assert len({plan.name for plan in plans}) == 3
 
 
-def test_rounds_grow_by_a_quarter_and_end_before_each_tuning_and_at_the_end() -> None:
+def test_rounds_grow_by_a_third_and_end_before_each_tuning_and_at_the_end() -> None:
     ends = rounds(200, tune_every=50)
-    assert ends[:6] == [1, 2, 3, 4, 5, 7]
+    assert ends[:6] == [1, 2, 3, 4, 6, 8]
     assert {50, 100, 150, 200} <= set(ends)
-    assert all(after <= max(before + 1, 1.25 * before + 1) for before, after in pairwise(ends))
+    assert all(after <= max(before + 1, 4 / 3 * before + 1) for before, after in pairwise(ends))
     assert rounds(1, 50) == [1]

@@ -106,6 +106,7 @@ def test_what_random_has_at_the_end_is_looked_for_on_each_curve(tables: Tables) 
     assert (gain["needed"], random["needed"]) == (1, 2)
     assert (gain["end"], random["end"]) == pytest.approx((0.6, 0.4))
     assert np.isnan(summary.first_reached([1, 2], [0.1, 0.2], 0.3))
+    assert summary.first_reached([1, 2, 3], [0.5, 0.4, 0.6], 0.3) == 1
 
 
 def test_proposals_are_counted_by_what_became_of_them(tables: Tables) -> None:

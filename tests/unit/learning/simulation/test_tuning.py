@@ -45,6 +45,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
                 Version("", job.model, data=described, passed=verdict.passed, reason=verdict.reason), folder
             )
         if state.killed_before_promotion:
+            state.killed_before_promotion = False
             raise KeyboardInterrupt
         if verdict.passed:
             versions.promote(made.name)
