@@ -146,7 +146,12 @@ def test_an_image_is_encoded_once_for_all_runs(run: Run, segmenter: ColourSegmen
 
 
 def test_an_image_that_cannot_be_read_costs_nothing_and_teaches_nothing(
-    tmp_path: Path, data: Data, conditions: Conditions, embeddings: Embeddings, segmenter: ColourSegmenter
+    tmp_path: Path,
+    data: Data,
+    conditions: Conditions,
+    embeddings: Embeddings,
+    segmenter: ColourSegmenter,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     gone = replace(data, names=(*data.names[:-1], "gone.png"))
     for strategy in ("random", "gain"):
@@ -155,6 +160,7 @@ def test_an_image_that_cannot_be_read_costs_nothing_and_teaches_nothing(
         (broken,) = [each for each in Journal(task.journal).of(Labelled) if each.problem]
         assert (broken.name, broken.clicks) == ("gone.png", 0)
         assert len(Journal(task.journal).of(Labelled)) == 8
+    assert caplog.messages == []
 
 
 def test_embeddings_of_a_tuned_model_are_not_kept_with_those_of_the_shipped(embeddings: Embeddings) -> None:

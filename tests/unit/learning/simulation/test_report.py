@@ -119,6 +119,16 @@ def test_proposals_are_counted_by_what_became_of_them(tables: Tables) -> None:
     assert by_score["proposals"].tolist() == [2, 0, 2, 0, 2]
 
 
+def test_an_object_is_missed_where_nothing_was_proposed_for_it(
+    tmp_path: Path, data: Data, conditions: Conditions
+) -> None:
+    task = Task(ARMS["+memory"], 0, data, conditions, tmp_path)
+    redrawn = (action("deleted", 1, 0.7, 0.6), action("outlined", 4, 0.7))
+    Journal(task.journal).append(Labelled(1, "a", (1, 1), (*redrawn, OUTLINED)))
+    (row,) = Tables.of([task]).images.to_dict("records")
+    assert (row["objects"], row["outlined"], row["missed"], row["deleted"], row["clicks"]) == (2, 2, 1, 1, 10)
+
+
 def test_a_difference_that_is_not_sure_is_not_told_as_one(simulated: Simulated) -> None:
     totals = summary.totals(simulated.tables, ARM_NAMES)
     strategies = summary.strategies_table(simulated.tables, STRATEGIES)

@@ -119,6 +119,22 @@ def test_killed_after_a_version_was_made_it_is_taken_and_not_made_again(
     assert Versions(task.folder / "models").current("nano") == ("nano-0001" if passes else "shipped")
 
 
+def test_killed_after_it_was_told_nothing_is_tuned_again(
+    task: Task, embeddings: Embeddings, trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Loop, images: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "tune", lambda *_: Tuned(4, "", False, "nothing was better"))
+        own = Loop._measured
+        patch.setattr(Loop, "_measured", lambda self, images: (own if images < 4 else killed)(self, images))
+        with pytest.raises(KeyboardInterrupt):
+            go(task, embeddings)
+    assert go(task, embeddings).of(Tuned) == [Tuned(4, "", False, "nothing was better")]
+    assert trained.jobs == []
+
+
 def test_too_few_masks_are_told_and_the_run_goes_on(task: Task, embeddings: Embeddings) -> None:
     journal = go(task, embeddings)
     (tuned,) = journal.of(Tuned)
