@@ -128,7 +128,11 @@ def lead(run: Simulated, totals: pd.DataFrame, strategies: pd.DataFrame) -> Iter
             )
     of = {row["strategy"]: row for row in strategies.to_dict("records")}
     for name, row in of.items():
-        if name != RANDOM:
+        if name == RANDOM:
+            continue
+        if math.isnan(row["needed"]):
+            yield f"Not with every seed does {name} reach what random has learnt at the end."
+        else:
             yield f"What random has learnt at the end, {name} has {_needed(row)}; random itself {_needed(of[RANDOM])}."
 
 
@@ -140,8 +144,6 @@ def _surely(row: dict[Any, Any]) -> str:
 
 
 def _needed(row: dict[Any, Any]) -> str:
-    if math.isnan(row["needed"]):
-        return "not at all with every seed"
     return f"after {estimate(row, _WHOLE, prefix='needed_')} images"
 
 

@@ -138,6 +138,8 @@ def test_a_difference_that_is_not_sure_is_not_told_as_one(simulated: Simulated) 
     sure = " ".join(lead(simulated, totals.assign(ratio_low=0.4, ratio_high=0.8), strategies))
     assert "+memory took 15 [15, 15], 41\N{NO-BREAK SPACE}% fewer" in sure
     assert "not shown" not in sure
+    never = " ".join(lead(simulated, totals, strategies.assign(needed=[np.nan, 2.0])))
+    assert "Not with every seed does gain reach what random has learnt at the end." in never
     worse = " ".join(lead(simulated, totals.assign(saved=-0.2, ratio=1.2), strategies))
     assert "20\N{NO-BREAK SPACE}% more" in worse
 
