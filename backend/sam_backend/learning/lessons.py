@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sam_backend.learning.clicks import Clicks, chosen
-from sam_backend.learning.losses import answer_loss, true_iou
+from sam_backend.learning.losses import answer_loss, mask_loss, true_iou
 from sam_backend.learning.simulated_prompts import first_click, jittered_box
 
 _CORRECTED = 0.7
@@ -27,12 +27,14 @@ class Lesson:
     corrections : clicks that follow, each where the answer before is most wrong.
     pieces : whether the predicted IoU of a lone click is that of the pieces clicked on, which is what serving returns.
     stride : pixels of the encoder's input that a cell of the masks is wide.
+    all_masks : weight of the first answer's three ambiguity-aware masks, beside the best of them.
     """
 
     lone: bool
     corrections: int
     pieces: bool
     stride: int = 2
+    all_masks: float = 0.0
 
 
 def teach(
@@ -57,6 +59,9 @@ def teach(
     logits, predicted = ask(model, embedding, clicks, boxes)
     judged = clicks.pieces(logits) if lesson.lone and lesson.pieces else None
     loss = answer_loss(logits, predicted, targets, lesson.lone, judged)
+    if lesson.all_masks:
+        each = mask_loss(logits[:, 1:], targets[:, None].expand_as(logits[:, 1:]))
+        loss = loss + lesson.all_masks * each.mean()
     given = chosen(logits, predicted, lesson.lone).detach()
     shown = {("click" if lesson.lone else "box"): float(true_iou(given, targets).mean())}
     if lesson.corrections:

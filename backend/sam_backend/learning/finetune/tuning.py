@@ -24,8 +24,9 @@ from sam_backend.learning.finetune.files import write_whole
 from sam_backend.learning.finetune.recipe import Parts, Recipe
 from sam_backend.learning.finetune.starts import Start
 from sam_backend.learning.finetune.views import GRID, View, random_view, served_view
-from sam_backend.learning.losses import answer_loss, mask_loss, true_iou
-from sam_backend.learning.simulated_prompts import first_click, jittered_box
+from sam_backend.learning.lessons import Lesson, ask, teach
+from sam_backend.learning.losses import true_iou
+from sam_backend.learning.simulated_prompts import jittered_box
 from sam_evaluation.protocols.clicks import centre
 
 _VALIDATION_IMAGES = 32
@@ -242,44 +243,11 @@ class Tuner:
         embedding = self._encode(view.image) if self._encodes else self._kept.fetch(f"{name} {which}", view.image)
         count = min(recipe.prompts, len(view.coverage))
         picked = rng.choice(len(view.coverage), count, replace=False)
-        return self._loss(rng, embedding, torch.from_numpy(view.coverage[picked]))
-
-    def _loss(self, rng: np.random.Generator, embedding: Tensor, targets: Tensor) -> Tensor:
-        recipe = self.recipe
-        masks = (targets >= 0.5).numpy()
         lone = rng.random() < recipe.click_share
-        boxes, clicks = None, Clicks(len(masks), self._stride)
-        if lone:
-            clicks.add([(first_click(rng, mask), 1) for mask in masks])
-        else:
-            boxes = torch.tensor([jittered_box(rng, mask) for mask in masks]) * float(self._stride)
-        logits, predicted = self._decode(embedding, clicks, boxes, None)
-        judged = clicks.pieces(logits) if lone and self.start.pieces else None
-        loss = answer_loss(logits, predicted, targets, lone, judged)
-        if recipe.all_masks:
-            each = mask_loss(logits[:, 1:], targets[:, None].expand_as(logits[:, 1:]))
-            loss = loss + recipe.all_masks * each.mean()
-        if rng.random() < 0.5:
-            given = chosen(logits, predicted, lone).detach()
-            for _ in range(int(rng.integers(recipe.corrections))):
-                clicks.add_corrections(rng, masks, given)
-                with torch.no_grad():
-                    logits, _ = self._decode(embedding, clicks, boxes, given)
-                given = logits[:, 0]
-            clicks.add_corrections(rng, masks, given)
-            logits, predicted = self._decode(embedding, clicks, boxes, given)
-            loss = loss + 0.7 * answer_loss(logits, predicted, targets, False)
+        corrections = int(rng.integers(1, recipe.corrections + 1)) if rng.random() < 0.5 else 0
+        lesson = Lesson(lone, corrections, self.start.pieces, self._stride, recipe.all_masks)
+        loss, _ = teach(self.model, embedding, torch.from_numpy(view.coverage[picked]), rng, lesson)
         return loss
-
-    def _decode(
-        self, embedding: Tensor, clicks: Clicks, boxes: Tensor | None, given: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return logits (B, 4, 256, 256) and predicted IoU (B, 4) of prompts on one image, as `SamPredictor` does."""
-        prompts, decoder = self.model.prompt_encoder, self.model.mask_decoder
-        shown = None if given is None else given[:, None].float()
-        sparse, dense = prompts(clicks.tensors(), boxes, shown)
-        logits, predicted = decoder.predict_masks(embedding, prompts.get_dense_pe(), sparse, dense)
-        return logits.float(), predicted.float()
 
     @torch.no_grad()
     def _measure(self, name: str) -> Any:
@@ -294,11 +262,11 @@ class Tuner:
         tight = np.random.default_rng(0)
         found = []
         boxes = torch.tensor([jittered_box(tight, mask, share=0.0) for mask in masks]) * float(self._stride)
-        logits, _ = self._decode(embedding, Clicks(len(masks), self._stride), boxes, None)
+        logits, _ = ask(self.model, embedding, Clicks(len(masks), self._stride), boxes)
         found.append(true_iou(logits[:, 0], targets))
         clicks = Clicks(len(masks), self._stride)
         clicks.add([((float(x), float(y)), 1) for x, y in map(centre, masks)])
-        logits, predicted = self._decode(embedding, clicks, None, None)
+        logits, predicted = ask(self.model, embedding, clicks, None)
         answer = chosen(logits, predicted, True)[:, None]
         served = clicks.pieces(answer)[:, 0].float() - 0.5 if self.start.pieces else answer[:, 0]
         found.append(true_iou(served, targets))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from sam_backend.errors import WeightsError
-from sam_backend.learning.finetune.starts import load_start, nano_weights
+from sam_backend.learning.finetune.starts import load_start
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 from sam_backend.segmenters.sam import SamSegmenter
@@ -30,12 +28,6 @@ def test_nano_out_of_its_onnx_files_answers_as_these_do() -> None:
     for one, other in zip(expected, found, strict=True):
         assert one.logits == pytest.approx(other.logits, abs=2e-2)
         assert one.predicted_iou == pytest.approx(other.predicted_iou, abs=1e-3)
-
-
-def test_a_folder_without_nano_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "encoder.onnx").write_bytes(b"no model")
-    with pytest.raises(WeightsError, match="no ONNX model"):
-        nano_weights(tmp_path)
 
 
 def test_a_model_that_does_not_learn_is_refused() -> None:
