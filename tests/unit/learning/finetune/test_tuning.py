@@ -11,7 +11,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
-from sam_backend.learning.finetune import tuning  # noqa: E402 - needs torch
 from sam_backend.learning.finetune.examples import Examples, read_examples  # noqa: E402
 from sam_backend.learning.finetune.recipe import Parts, Recipe  # noqa: E402
 from sam_backend.learning.finetune.starts import load_start  # noqa: E402
@@ -91,7 +90,7 @@ def test_a_loss_that_is_no_number_changes_nothing(
 ) -> None:
     found = tuner(examples, tmp_path)
     before = {name: value.detach().clone() for name, value in found.trained.items()}
-    monkeypatch.setattr(tuning, "answer_loss", lambda logits, *_: logits.mean() * float("nan"))
+    monkeypatch.setattr(lessons, "answer_loss", lambda logits, *_: logits.mean() * float("nan"))
     assert np.isnan(found.take_step())
     assert found.state.step == 0
     assert same(before, found.trained)
