@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
+from sam_backend.learning import lessons  # noqa: E402 - needs torch
 from sam_backend.learning.finetune.examples import Examples, read_examples  # noqa: E402
 from sam_backend.learning.finetune.recipe import Parts, Recipe  # noqa: E402
 from sam_backend.learning.finetune.starts import load_start  # noqa: E402
