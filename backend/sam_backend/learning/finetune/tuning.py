@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from sam_backend.learning.clicks import Clicks, chosen
+from sam_backend.learning.files import write_whole
 from sam_backend.learning.finetune.embeddings import Embeddings
 from sam_backend.learning.finetune.examples import Examples, Share
-from sam_backend.learning.finetune.files import write_whole
 from sam_backend.learning.finetune.recipe import Parts, Recipe
 from sam_backend.learning.finetune.starts import Start
 from sam_backend.learning.finetune.views import GRID, View, random_view, served_view

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.learning.files import write_whole
 from sam_backend.learning.memory.calibration import USUAL, Calibration, calibrate, rightness
 from sam_backend.learning.memory.features import BACKGROUND, AcceptedMask, Vectors, pool
 from sam_backend.learning.memory.proposals import Outline, find, without_duplicates
@@ -242,11 +243,8 @@ class ProjectMemory:
         return known if isinstance(known, dict) and {"key", "weights", "seen"} <= set(known) else None
 
     def _keep(self, calibration: Calibration, key: str, version: str) -> None:
-        path = self._calibration_path(version)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps({"key": key, **asdict(calibration)}), encoding="utf-8")
-        part.replace(path)
+        content = json.dumps({"key": key, **asdict(calibration)}).encode()
+        write_whole(self._calibration_path(version), content)
 
     def _calibration_path(self, version: str) -> Path:
         return self.store.folder / f"calibration-{quote(version, safe='')}.json"
