@@ -103,6 +103,9 @@ class ServerRegistry:
     def find(self, project_uid: str) -> Server | None:
         """Return the server of a project, the settings applied, or None when nothing is known of it."""
         with self._lock:
+            if project_uid not in self._servers:
+                # Another process may have heard of it since.
+                self._servers = self._read() | self._servers
             known = self._servers.get(project_uid)
         if known is None or (self._url and urlsplit(known.hostname).hostname in _LOOPBACK):
             if self._url is None:

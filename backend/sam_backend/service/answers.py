@@ -23,10 +23,14 @@ def answer_error(status: int, sentence: str, headers: dict[str, str] | None = No
     Label Studio never looks into the body of an error: of the answer it passes on the reason phrase of the status line.
     The server moves the header's text there.
     """
-    line = quote(" ".join(sentence.split())[:_LONGEST_REASON], safe=" ")
     return Response(
         to_json({"error": sentence}),
         status,
-        {**(headers or {}), ERROR_HEADER.decode(): line},
+        {**(headers or {}), ERROR_HEADER.decode(): quote(reason(sentence), safe=" ")},
         media_type="application/json",
     )
+
+
+def reason(sentence: str) -> str:
+    """Return a sentence as the reason phrase of a status line: one line, in letters of Latin-1, as clients read it."""
+    return " ".join(sentence.split())[:_LONGEST_REASON].encode("latin-1", "replace").decode("latin-1")

@@ -111,6 +111,33 @@ class WebhookBody(BaseModel):
         return _several(self.task) + (self.tasks or [])
 
 
+class AnnotatedTaskBody(TaskBody):
+    """A task with its annotations."""
+
+    annotations: list[AnnotationBody] = []
+    project: str | int | None = None
+
+
+class TrainBody(BaseModel):
+    """`POST /train` of label-studio-ml 1.x: annotated tasks, named `annotations`."""
+
+    annotations: list[AnnotatedTaskBody] = Field(min_length=1)
+    project: str | int | None = None
+    label_config: str | None = None
+
+    @property
+    def about(self) -> ProjectBody:
+        """The project, or else the one that the first task names."""
+        named = self.annotations[0].project if self.project is None else self.project
+        number, _, created = str(named).partition(".")
+        return check_body({"id": number, "created_at": created or None, "label_config": self.label_config}, ProjectBody)
+
+    def event(self, task: AnnotatedTaskBody) -> WebhookBody:
+        """Return the webhook that tells of a task's annotations."""
+        annotations = [each.model_copy(update={"task": task.id}) for each in task.annotations]
+        return WebhookBody(action="ANNOTATIONS_CREATED", project=self.about, annotations=annotations, task=task)
+
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -153,6 +180,17 @@ def parse_body(body: bytes, model: type[Body]) -> Body:
         values = from_json(body)
     except ValueError as error:
         raise BadRequestError(f"The body must be JSON; it is not: {error}.") from None
+    return check_body(values, model)
+
+
+def check_body(values: object, model: type[Body]) -> Body:
+    """Check what was parsed.
+
+    Raises
+    ------
+    BadRequestError
+        If a field is missing or of another kind.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -35,13 +35,16 @@ class Learner:
         self._embeddings = embeddings
         self._model = model
         self._waiting: dict[str, None] = {}
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: dict[str, tuple[str, int]] = {}
         self._changed = threading.Condition()
         self._stopping = self._busy = False
         self._thread: threading.Thread | None = None
 
-    def hear(self, event: WebhookBody) -> bool:
-        """Take in an event; return whether the memory depends on it. Nothing of it fails: a problem is logged."""
+    def hear(self, event: WebhookBody, *, learn: bool = True) -> bool:
+        """Take in an event; return whether the memory depends on it. Nothing of it fails: a problem is logged.
+
+        Without `learn` it is kept only, for another process to learn: one that ends soon cannot.
+        """
         if event.project is None:
             return False
         try:
@@ -49,14 +52,15 @@ class Learner:
         except (SamInspectError, OSError) as error:
             logger.warning("Project %s: %s is not remembered: %s", event.project.id, event.action, error)
             return False
-        if changed:
+        if changed and learn:
             self._wake(event.project.uid)
         return depends
 
     def look_at(self, project: str, version: str) -> None:
-        """See to it that a model has looked at all of a project's examples, the first time that it is asked about."""
-        if (project, version) not in self._seen:
-            self._seen.add((project, version))
+        """See to it that a model looks at what is new of a project, whichever process heard of it."""
+        changed = self._memories.of(project).store.changed()
+        if changed and self._seen.get(project) != (version, changed):
+            self._seen[project] = (version, changed)
             self._wake(project)
 
     def stop(self) -> None:

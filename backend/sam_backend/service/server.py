@@ -18,12 +18,10 @@ from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.registry import model_info
 from sam_backend.service.answers import ERROR_HEADER
 from sam_backend.service.app import create_app
+from sam_backend.service.logs import quiet_libraries
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-_CHATTY = ("filelock", "httpcore", "httpx", "label_studio_sdk", "PIL", "urllib3")
-"""Libraries whose lines repeat ours or quote addresses with the secrets in them."""
 
 _GRACE = 10
 """Seconds that requests under way have to end after a signal."""
@@ -102,8 +100,7 @@ class _SentenceConnection(h11.Connection):
                 event = h11.Response(
                     status_code=event.status_code,
                     headers=[item for item in headers if item[0].lower() != ERROR_HEADER],
-                    # Clients read a status line as Latin-1.
-                    reason=unquote(sentence).encode("latin-1", "replace"),
+                    reason=unquote(sentence).encode("latin-1"),
                 )
         return super().send(event)
 
@@ -121,6 +118,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _configure_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quiet_libraries()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

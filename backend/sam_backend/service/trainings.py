@@ -53,10 +53,10 @@ class Trainings:
         with self._lock:
             reached = self.latest()
             if self._runs() or (reached and reached.state == RUNNING):
-                return False, "A training is running already; it goes on, and /status shows how far it is."
+                return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
             self._process = self._begin(project)
         logger.info("Training %s on project %s in process %d", self._model, project, self._process.pid)
-        return True, "A training was started in a process of its own; /status shows how far it is."
+        return True, f"A training was started in a process of its own. Its log is {self._folder / _LOG}."
 
     def latest(self) -> Progress | None:
         """Return how far the training is that was heard of last."""

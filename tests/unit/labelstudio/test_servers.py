@@ -42,6 +42,12 @@ def test_two_processes_keep_what_the_other_remembered(tmp_path):
     assert ServerRegistry(tmp_path).find("1.1") == Server(HERE, "a")
 
 
+def test_a_process_finds_what_another_one_remembered_since(tmp_path):
+    one, other = ServerRegistry(tmp_path), ServerRegistry(tmp_path)
+    one.remember("1.1", HERE, "a")
+    assert other.find("1.1") == Server(HERE, "a")
+
+
 def test_the_file_of_tokens_is_its_owners_alone_and_nothing_but_its_lock_is_left(tmp_path):
     ServerRegistry(tmp_path / "new" / "folder").remember("1.1", HERE, LEGACY)
     files = {file.name: file for file in (tmp_path / "new" / "folder").iterdir()}

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from label_studio_requests import CONFIG, PROJECT, click, data_url, defect_image, interactive, png
 from loopback import serving
 from sam_backend.errors import SamInspectError, WeightsError
-from sam_backend.service import app as app_module
+from sam_backend.service import backend as backend_module
 from sam_backend.service import bodies
 from sam_backend.service.app import create_app
 from threshold_segmenter import ThresholdSegmenter
@@ -44,7 +44,7 @@ def test_health_and_setup_do_not_wait_for_the_model_and_predict_does(make_client
         assert loaded.wait(30)
         return ThresholdSegmenter()
 
-    monkeypatch.setattr(app_module, "load_segmenter", load)
+    monkeypatch.setattr(backend_module, "load_segmenter", load)
     client = make_client("nano")
     assert client.get("/health").json()["status"] == "UP"
     assert client.post("/setup", json=SETUP).json() == {"model_version": "nano"}
@@ -81,7 +81,7 @@ def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, mo
         raise WeightsError("The checkpoint is missing; put it there.")
 
     failures = []
-    monkeypatch.setattr(app_module, "load_segmenter", load)
+    monkeypatch.setattr(backend_module, "load_segmenter", load)
     with TestClient(create_app("sam:vit_b", make_settings(), failures.append)) as client:
         response = client.post("/predict", json=interactive(click(25, 15)))
     assert response.status_code == 503
@@ -96,7 +96,7 @@ def test_the_settings_say_whether_the_model_takes_a_second_look(make_client, mon
         asked.append(focus)
         return ThresholdSegmenter()
 
-    monkeypatch.setattr(app_module, "load_segmenter", load)
+    monkeypatch.setattr(backend_module, "load_segmenter", load)
     for fields in ({}, {"focus": "off"}):
         make_client("nano", **fields).post("/predict", json=interactive(click(25, 15)))
     assert asked == ["auto", "off"]

@@ -6,7 +6,7 @@ import pytest
 
 from sam_backend.errors import WeightsError
 from sam_backend.learning.finetune.versions import Version, Versions
-from sam_backend.service import app as app_module
+from sam_backend.service import backend as backend_module
 from sam_backend.service.promotions import Promotions
 from threshold_segmenter import ThresholdSegmenter
 
@@ -57,7 +57,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_service_with_what_it_has(ver
 
 def test_a_running_service_answers_with_what_was_promoted(versions, make_client, monkeypatch):
     taken = threading.Event()
-    monkeypatch.setattr(app_module, "load_segmenter", lambda name, folder, focus: load(folder))
+    monkeypatch.setattr(backend_module, "load_segmenter", lambda name, folder, focus: load(folder))
     follow = Promotions.follow
 
     def quickly(self, take):

@@ -4,52 +4,14 @@ import itertools
 
 import pytest
 
+from annotation_events import ASKED, CONFIG, PROJECT_BODY, TAUGHT, deleted, event, region, task
 from colour_segmenter import ColourSegmenter, surface
-from label_studio_requests import PROJECT, batch, data_url, png
-from sam_backend.labelstudio.rle import decode_rle, encode_rle
+from label_studio_requests import PROJECT, batch
+from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.service.bodies import WebhookBody, check_body
 from threshold_segmenter import ThresholdSegmenter
 
-CONFIG = """<View><Image name="image" value="$image"/>
-  <BrushLabels name="mask" toName="image"><Label value="red"/><Label value="green"/></BrushLabels></View>"""
-PROJECT_BODY = {"id": 1, "created_at": "2026-11-23T05:20:01.714782Z", "label_config": CONFIG}
-TAUGHT = surface(1, red=[(20, 30)], green=[(100, 60)])
-ASKED = surface(2, red=[(90, 80)], green=[(30, 20)])
 PATIENCE = 60
-
-
-def task(number, image):
-    return {"id": number, "data": {"image": image if isinstance(image, str) else data_url(png(image))}}
-
-
-def region(label, mask):
-    height, width = mask.shape
-    return {
-        "id": label,
-        "from_name": "mask",
-        "to_name": "image",
-        "type": "brushlabels",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": encode_rle(mask), "brushlabels": [label]},
-    }
-
-
-def event(action, *, number=1, second=0, image=TAUGHT[0], masks=TAUGHT[1], config=CONFIG, **more):
-    annotation = {
-        "id": number,
-        "task": number,
-        "updated_at": f"2026-11-23T05:32:{second:02d}.747223Z",
-        "was_cancelled": False,
-        "result": [region(label, mask) for label, mask in masks],
-        **more,
-    }
-    project = PROJECT_BODY | {"label_config": config}
-    return {"action": action, "annotation": annotation, "project": project, "task": task(number, image)}
-
-
-def deleted(*numbers):
-    return {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": n} for n in numbers], "project": PROJECT_BODY}
 
 
 @pytest.fixture
@@ -147,6 +109,17 @@ def test_a_label_that_left_the_config_is_not_predicted(client, caplog):
     tell(client, event("ANNOTATION_CREATED"))
     assert labels(client, config=CONFIG.replace('<Label value="green"/>', "")) == [("red",)]
     assert "no green (any more)" in caplog.text
+
+
+def test_what_another_process_heard_of_is_learnt_when_predictions_are_asked_for(client, make_client):
+    ending = make_client(ColourSegmenter()).app.state.learner
+    updated = event("ANNOTATION_UPDATED", second=1, masks=TAUGHT[1][1:])
+    for heard, expected in ((event("ANNOTATION_CREATED"), [("green",), ("red",)]), (updated, [("green",)])):
+        assert ending.hear(check_body(heard, WebhookBody), learn=False)
+        assert ending.wait(0)
+        # The first to ask sets the model to work.
+        labels(client)
+        assert labels(client) == expected
 
 
 def test_another_projects_examples_are_not_used(client):

@@ -210,6 +210,10 @@ class ExampleStore:
         files = [*self._records.glob("*.json"), *self._example_path(0, version).parent.glob("*.npz")]
         return tuple(sorted((file.name, _changed(file)) for file in files))
 
+    def changed(self) -> int:
+        """Return when a record was last put or deleted, by whichever process, in ns; 0 where none ever was."""
+        return _changed(self._records)
+
     def _looked(self, record: Record, version: str) -> Looked | None:
         path = self._example_path(record.annotation, version)
         try:
@@ -278,7 +282,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 def _changed(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 
