@@ -13,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LABEL_STUDIO := $(HOME_OF_DEMO)/label-studio-venv/installed
+# Beside the environment, not in it: its pins fit nothing, and only the tests of it are to see it.
+LABEL_STUDIO_ML := $(VENV)/label-studio-ml-1
 
 # $(call apt,package): installs it with apt-get, as root or through sudo; says what is missing where neither will do.
 apt = { \
@@ -40,7 +42,7 @@ test: setup ## Set up and check everything
 	$(BIN)/pytest
 
 setup: system-python system-chromium ## Install everything that the tests need
-	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO)
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed
 
 lint: $(VENV)/dev ## Check style, types and imports
 	$(BIN)/ruff check .
@@ -74,6 +76,10 @@ $(VENV)/dev: pyproject.toml | system-python
 $(LABEL_STUDIO): backend/sam_backend/demo/environment.py | system-python
 	@echo "Installing Label Studio into $(@D); the first time takes some minutes"
 	@$(PYTHON) backend/sam_backend/demo/environment.py $(HOME_OF_DEMO) >/dev/null
+	@touch $@
+
+$(LABEL_STUDIO_ML)/installed: tests/contract/label-studio-ml-1.txt | $(VENV)/dev
+	@$(PIP) --no-deps --upgrade --target $(@D) --requirement $<
 	@touch $@
 
 system-python:

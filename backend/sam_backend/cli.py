@@ -48,11 +48,12 @@ class Device(StrEnum):
 @app.command(rich_help_panel="Label Studio")
 def serve(
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The model that answers: nano (ships with the package), sam:vit_b, sam:vit_l, sam:vit_h, grabcut."
+            help="The model that answers: nano (ships with the package), sam:vit_b, sam:vit_l, sam:vit_h, grabcut. "
+            "Default: SAM_INSPECT_MODEL, or nano."
         ),
-    ] = "nano",
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 keeps other machines out.")] = "0.0.0.0",  # noqa: S104 - Label Studio usually runs in another container or on another machine
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9090,
     checkpoint: Annotated[
@@ -91,7 +92,7 @@ def serve(
     from sam_backend.service.server import serve as serve_until_stopped
 
     wanted = settings() if focus is None else settings().model_copy(update={"focus": focus})
-    serve_until_stopped(model, wanted, host=host, port=port, log_level=log_level, checkpoint=checkpoint)
+    serve_until_stopped(model or wanted.model, wanted, host=host, port=port, log_level=log_level, checkpoint=checkpoint)
 
 
 @app.command(rich_help_panel="Label Studio")

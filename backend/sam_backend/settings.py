@@ -28,6 +28,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAM_INSPECT_", env_ignore_empty=True, extra="ignore")
 
+    model: str = Field("nano", description="The model that answers, where no option names another.")
     weights: Path | None = Field(None, description="Folder in which official checkpoints are looked for first.")
     home: Path = Field(
         default_factory=lambda: user_data_path("sam-inspect"), description="What must survive a restart."
