@@ -57,7 +57,7 @@ class Conditions:
     budget: int = 200
     habits: Habits = field(default_factory=Habits)
     tune_every: int = 50
-    tune_steps: int = 60
+    tune_steps: int = 100
     proposals: int = 20
     focus: Focus = Focus.AUTO
 
