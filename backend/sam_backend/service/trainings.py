@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 from sam_backend.learning.finetune.progress import FAILED, RUNNING, Progress, latest_progress
 from sam_backend.segmenters.registry import TORCH_EXTRA, model_info
@@ -89,6 +91,14 @@ class Trainings:
                 # A service that is stopped leaves the training alone.
                 start_new_session=True,
             )
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+        _give_way(process.pid)
         return process
+
+
+def _give_way(process: int) -> None:
+    """Let a process, which leads a session of its own, run when others have no use for the processors."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, process, _NICE)
+    # Linux may group processes by session, and then the niceness of one counts within its session only.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/autogroup").write_text(str(_NICE))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,14 @@ def test_label_studios_own_request_starts_a_training_of_its_project(client, comm
     ((command, environment),) = commands[0]
     assert command[1:] == ["-m", "sam_backend", "finetune", "--project", PROJECT, "--model", "nano"]
     assert environment["SAM_INSPECT_HOME"] == str(tmp_path / "home")
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs Linux with autogroups")
+def test_a_training_gives_way_to_the_service_although_it_is_a_session_of_its_own(client, commands):
+    start(client)
+    (child,) = commands[1]
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
+    assert Path(f"/proc/{child.pid}/autogroup").read_text().endswith("nice 10\n")
 
 
 def test_a_second_training_waits_for_the_first(client, commands):
