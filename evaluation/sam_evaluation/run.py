@@ -7,11 +7,10 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from sam_evaluation.models import answers, check_model, load_model, threads_of
 from sam_evaluation.predictions import Predictions
 from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
 from sam_evaluation.stored import FORMAT, Run, write_run
+from sam_evaluation.workers import worker_pool
 
 _CHUNK = 4
 _COUNTS = (
@@ -230,7 +230,7 @@ def _work(waiting: Sequence[_Job], jobs: int) -> Iterator[_Job]:
         for job in waiting:
             yield _do(job)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         try:
             for future in as_completed([pool.submit(_do, job) for job in waiting]):
                 yield future.result()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -19,6 +17,7 @@ from sam_backend.learning.materials.fetching import MaterialsError
 from sam_backend.learning.scenes.composition import COMPOSITIONS, compose
 from sam_backend.learning.scenes.regions import REGIONS, divide
 from sam_backend.learning.scenes.scene import Scene, make_scene
+from sam_evaluation.workers import worker_pool
 
 MADE_FROM = "materials.sha256"
 """File in a folder of scenes: the digest of the materials that those composed from materials are made from."""
@@ -80,7 +79,7 @@ def build_scenes(folder: Path, seeds: Iterable[int], jobs: int | None = None, ma
     if materials is not None:
         _same_materials(folder, library(materials).digest)
     # Forked workers would inherit OpenCV's threads in whatever state they are in, and wait for them forever.
-    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         made = pool.map(save_scene, repeat(folder), missing, repeat(materials), chunksize=16)
         for _ in track(made, total=len(missing), description=f"Making {len(missing)} scenes"):
             pass

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,7 @@ from sam_backend.learning.simulation.loop import Conditions, Load, Loop, Task, i
 from sam_backend.learning.simulation.plans import RANDOM, Plan
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
+from sam_evaluation.workers import worker_pool
 
 FORMAT = 1
 """Of the journals; a run of another format is not gone on with."""
@@ -97,7 +97,7 @@ def simulate(
             done = before + task.conditions.budget
         progress(done, total, "done")
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         try:
             # The longest first, so that no process is left alone with one at the end.
             waiting = {pool.submit(_do, task, storage) for task in sorted(tasks, key=_length, reverse=True)}
