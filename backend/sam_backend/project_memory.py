@@ -18,6 +18,7 @@ from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.learning.finetune.versions import VERSIONS, Versions
 from sam_backend.learning.memory.memory import Embed, Find, Memories, ProjectMemory
+from sam_backend.learning.memory.proposals import find
 from sam_backend.learning.memory.store import Record
 from sam_backend.learning.ranking.signals import Signals, look_of_example, signals_of
 from sam_backend.learning.ranking.strategies import Strategy
@@ -134,9 +135,9 @@ class ProjectWork:
         finds: list[list[Find]] = []
         for task, embedding in self._unlabelled(looking, Written()):
             tasks.append(task)
-            signals.append(signals_of(self.segmenter, embedding, classes, trust))
-            found = self.memory.find(self.segmenter, embedding, classes, limit=MAX_PROPOSALS) if classes else []
-            finds.append(found)
+            outlines = find(self.segmenter, embedding, classes) if classes else []
+            signals.append(signals_of(self.segmenter, embedding, outlines, trust))
+            finds.append(self.memory.finds(outlines, version, embedding.size, limit=MAX_PROPOSALS))
         if not tasks:
             return []
         looks = [look_of_example(each) for each in self.memory.examples(version).values()]

@@ -170,11 +170,24 @@ class ProjectMemory:
         self, segmenter: Segmenter, embedding: Embedding, classes: ClassModel, *, limit: int | None = None
     ) -> list[Find]:
         """Return what is found in an image, the likeliest first; at most `limit`."""
-        outlines = find(segmenter, embedding, classes)
-        trust = self.calibration(segmenter.version)
+        return self.finds(find(segmenter, embedding, classes), segmenter.version, embedding.size, limit=limit)
+
+    def finds(
+        self, outlines: Sequence[Outline], version: str, size: tuple[int, int], *, limit: int | None = None
+    ) -> list[Find]:
+        """Return those of an image's outlines that are worth showing, the likeliest first; at most `limit`.
+
+        Parameters
+        ----------
+        outlines : of `proposals.find`.
+        version : of the model that outlined them.
+        size : (H, W) of the image.
+        limit : None for all.
+        """
+        trust = self.calibration(version)
         scores = [trust.score(outline) for outline in outlines]
         kept = [index for index in without_duplicates(outlines, scores) if scores[index] >= LEAST_SCORE][:limit]
-        finds = [Find(outlines[index].mask(embedding.size), outlines[index].label, scores[index]) for index in kept]
+        finds = [Find(outlines[index].mask(size), outlines[index].label, scores[index]) for index in kept]
         return [found for found in finds if found.mask.any()]
 
     def calibration(self, version: str) -> Calibration:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 from filelock import FileLock
 
+from sam_backend.learning.files import write_whole
 from sam_backend.learning.memory.features import Vectors
 
 logger = logging.getLogger(__name__)
@@ -177,8 +177,9 @@ class ExampleStore:
             known = self._read(example.annotation)
             if known is None or not known.teaches or known.updated != example.updated:
                 return
-            with _replacing(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+            content = io.BytesIO()
+            np.savez(content, allow_pickle=False, **arrays)
+            write_whole(path, content.getbuffer())
 
     def looked_at(self, version: str) -> dict[int, Looked]:
         """Return what is known of the examples that the model `version` made, by annotation, where up to date."""
@@ -250,9 +251,9 @@ class ExampleStore:
 
     def _write(self, record: Record) -> None:
         head = {name: value for name, value in vars(record).items() if name != "regions"}
-        with _replacing(self._records / f"{record.annotation}.json") as temporary:
-            # Masks are long, and only looking at an image needs them: the first line is read alone.
-            temporary.write_text(f"{json.dumps(head)}\n{json.dumps(record.regions)}\n", encoding="utf-8")
+        # Masks are long, and only looking at an image needs them: the first line is read alone.
+        content = f"{json.dumps(head)}\n{json.dumps(record.regions)}\n"
+        write_whole(self._records / f"{record.annotation}.json", content.encode())
         if not record.teaches:
             for path in self._examples.glob(f"*/{record.annotation}.npz"):
                 path.unlink(missing_ok=True)
@@ -262,21 +263,6 @@ class ExampleStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             yield
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file that takes the place of `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _changed(path: Path) -> int:

@@ -9,8 +9,7 @@ import numpy as np
 
 from sam_backend.learning.memory.calibration import Calibration
 from sam_backend.learning.memory.features import Vectors
-from sam_backend.learning.memory.proposals import GRID, Outline, find
-from sam_backend.learning.memory.similarity import ClassModel
+from sam_backend.learning.memory.proposals import GRID, Outline
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
 from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.protocol import FloatArray
@@ -47,11 +46,10 @@ class Signals:
 
 
 def signals_of(
-    segmenter: Segmenter, embedding: Embedding, classes: ClassModel | None, calibration: Calibration
+    segmenter: Segmenter, embedding: Embedding, outlines: Sequence[Outline], calibration: Calibration
 ) -> Signals:
-    """Look at an image; without classes there is nothing to be unsure of."""
+    """Look at an image and at what the memory outlines in it; without outlines there is nothing to be unsure of."""
     look = look_of(dense_features(embedding).inside)
-    outlines = find(segmenter, embedding, classes) if classes else []
     if not outlines:
         return Signals(0.0, 0.0, 0.0, look)
     scores = np.array([calibration.score(outline) for outline in outlines])

@@ -8,6 +8,7 @@ import numpy as np
 
 from sam_backend.learning.memory.calibration import Calibration
 from sam_backend.learning.memory.features import Vectors
+from sam_backend.learning.memory.proposals import find
 from sam_backend.learning.memory.similarity import ClassModel
 from sam_backend.learning.ranking.signals import Signals, look_of_example, signals_of
 from sam_backend.learning.ranking.strategies import find_strategy
@@ -56,9 +57,9 @@ def choose(
             embedding = images.embed(segmenter, name)
         except BrokenSampleError:
             continue
-        found = signals_of(segmenter, embedding, None if strategy in _BY_LOOKS else classes, trust)
+        outlines = find(segmenter, embedding, classes) if classes and strategy not in _BY_LOOKS else []
         names.append(name)
-        signals.append(found)
+        signals.append(signals_of(segmenter, embedding, outlines, trust))
     chosen: list[str] = []
     if names:
         looks = [look_of_example(each) for each in labelled]

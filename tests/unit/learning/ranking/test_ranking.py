@@ -7,6 +7,7 @@ from colour_segmenter import ColourSegmenter, surface
 from sam_backend.errors import BadRequestError
 from sam_backend.learning.memory.calibration import USUAL
 from sam_backend.learning.memory.features import AcceptedMask, pool
+from sam_backend.learning.memory.proposals import find
 from sam_backend.learning.memory.similarity import fit_classes
 from sam_backend.learning.ranking import strategies
 from sam_backend.learning.ranking.signals import Signals, look_of, look_of_example, signals_of
@@ -80,15 +81,16 @@ def test_an_image_that_the_memory_is_sure_of_is_less_uncertain(taught):
     # Half of it is about as red as it is grey.
     doubtful = clear.copy()
     doubtful[50:74, 60:72] = (doubtful[50:74, 60:72].astype(int) + 110) // 2
-    sure, unsure = (signals_of(segmenter, segmenter.encode(each), classes, USUAL) for each in (clear, doubtful))
+    looks = [segmenter.encode(each) for each in (clear, doubtful)]
+    sure, unsure = (signals_of(segmenter, look, find(segmenter, look, classes), USUAL) for look in looks)
     for signals in (sure, unsure):
         assert all(0 <= value <= 1 for value in (signals.doubt, signals.instability, signals.disagreement))
     assert unsure.uncertainty > sure.uncertainty
 
 
-def test_without_classes_only_the_look_counts(taught):
+def test_without_outlines_only_the_look_counts(taught):
     segmenter, _, _ = taught
-    signals = signals_of(segmenter, segmenter.encode(surface(2)[0]), None, USUAL)
+    signals = signals_of(segmenter, segmenter.encode(surface(2)[0]), [], USUAL)
     assert signals.uncertainty == 0
     assert signals.look.shape == (6,)
 
