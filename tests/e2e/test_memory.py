@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from annotation_events import region
 from sam_backend.demo import defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
 from sam_backend.demo.prompting import iou
-from sam_backend.labelstudio.rle import decode_rle, encode_rle
+from sam_backend.labelstudio.rle import decode_rle
 
 SIZE = (480, 640)
 TAUGHT, ASKED = 4, 3
@@ -40,19 +41,6 @@ def project(stack, stains):
     tasks = import_images(stack.api, number, source, lambda *_: None)
     stack.api.connect_backend(number, stack.backend_url, BACKEND_TITLE)
     return number, tasks
-
-
-def region(mask):
-    height, width = mask.shape
-    return {
-        "from_name": "mask",
-        "to_name": "image",
-        "type": "brushlabels",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": encode_rle(mask), "brushlabels": ["Stain"]},
-    }
 
 
 def ask(stack, method, path, **request):
@@ -87,7 +75,7 @@ def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home
     number, tasks = project
     _, masks = stains
     made = [
-        ask(stack, "POST", f"/api/tasks/{task.id}/annotations/", json={"result": [region(masks[task.name])]})
+        ask(stack, "POST", f"/api/tasks/{task.id}/annotations/", json={"result": [region("Stain", masks[task.name])]})
         for task in tasks[:TAUGHT]
     ]
     wait_for_examples(home, number, TAUGHT)
