@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from labeling_page import LabelingPage
 from playwright.sync_api import sync_playwright
 
+from labeling_page import LabelingPage
 from sam_backend.demo.api import LabelStudioApi, Task
 from sam_backend.demo.app import own_images
 from sam_backend.demo.backend import backend
