@@ -47,8 +47,8 @@ def simulate(
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Delete a proposal that is not good enough, instead of correcting it.")
     ] = False,
-    tune_every: Annotated[int, typer.Option(min=1, help="Images after which the model is tuned again.")] = 50,
-    tune_steps: Annotated[int, typer.Option(min=1, help="Length of a training at most.")] = 100,
+    tune_every: Annotated[int, typer.Option(min=1, help="Images after which the model is tuned again.")] = 70,
+    tune_steps: Annotated[int, typer.Option(min=1, help="Length of a training at most.")] = 200,
     measured: Annotated[int, typer.Option(min=1, help="Images that are never labelled, to measure quality on.")] = 50,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import cv2
 import numpy as np
 
-from sam_backend.learning.memory.calibration import RIGHT
+from sam_backend.learning.memory.calibration import RIGHT, on_grid
 from sam_backend.learning.memory.memory import Find
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
-from sam_backend.segmenters.protocol import BoolArray, FloatArray
-from sam_backend.segmenters.refinement import LogitsMemo, refine
+from sam_backend.segmenters.protocol import POSITIVE, BoolArray, FloatArray, Window
 from sam_evaluation import metrics
 from sam_evaluation.datasets.sample import Object
-from sam_evaluation.protocols.clicks import correction, tight_box
+from sam_evaluation.protocols.clicks import Point, centre, correction
+
+_SURE = 8.0
+"""Logits of a proposal that is fed back, inside; outside as much below zero."""
 
 
 class Fate(StrEnum):
@@ -58,6 +61,7 @@ class Action:
     relabelled : whether the proposal had another label.
     iou : of the proposal with the object; 0 where there was none.
     score : of the proposal; None where there was none.
+    reached : IoU with the object after each click that outlined or corrected it.
     mask : what was accepted (H, W); None where nothing was.
     """
 
@@ -68,6 +72,7 @@ class Action:
     relabelled: bool = False
     iou: float = 0.0
     score: float | None = None
+    reached: tuple[float, ...] = ()
     mask: BoolArray | None = None
 
 
@@ -92,27 +97,24 @@ def annotate(
         if number not in partners:
             best = float(ious[number].max()) if len(truths) else 0.0
             actions.append(Action(Fate.DELETED, found.label, 1, iou=best, score=found.score))
-    memo = LogitsMemo()
     proposals = {place: index for index, place in partners.items()}
-    for place, truth in enumerate(truths):
-        label, index = objects[place].label, proposals.get(place)
+    for place, thing in enumerate(objects):
+        label, index = thing.label, proposals.get(place)
         if index is None:
-            mask, clicks, painted = _clicked(segmenter, embedding, truth, habits, memo)
-            actions.append(Action(Fate.OUTLINED, label, clicks, painted, mask=mask))
+            actions.append(_clicked(segmenter, embedding, thing, habits))
             continue
         found, iou = finds[index], float(ious[index, place])
         other = found.label != label
         if iou >= habits.accept:
-            actions.append(
-                Action(Fate.ACCEPTED, label, 1 + other, False, other, iou, found.score, np.asarray(found.mask))
-            )
+            accepted = Action(Fate.ACCEPTED, label, 1 + other, mask=np.asarray(found.mask))
+            actions.append(replace(accepted, relabelled=other, iou=iou, score=found.score))
         elif habits.redraw:
             actions.append(Action(Fate.DELETED, found.label, 1, iou=iou, score=found.score))
-            mask, clicks, painted = _clicked(segmenter, embedding, truth, habits, memo)
-            actions.append(Action(Fate.OUTLINED, label, clicks, painted, iou=iou, mask=mask))
+            actions.append(replace(_clicked(segmenter, embedding, thing, habits), iou=iou))
         else:
-            mask, clicks, painted = _clicked(segmenter, embedding, truth, habits, memo, found.mask)
-            actions.append(Action(Fate.CORRECTED, label, clicks + other, painted, other, iou, found.score, mask))
+            done = _clicked(segmenter, embedding, thing, habits, found.mask)
+            done = replace(done, fate=Fate.CORRECTED, clicks=done.clicks + other)
+            actions.append(replace(done, relabelled=other, iou=iou, score=found.score))
     return actions
 
 
@@ -130,30 +132,38 @@ def _partners(finds: Sequence[Find], objects: Sequence[Object], ious: metrics.Fl
 
 
 def _clicked(
-    segmenter: Segmenter,
-    embedding: Embedding,
-    truth: BoolArray,
-    habits: Habits,
-    memo: LogitsMemo,
-    proposal: BoolArray | None = None,
-) -> tuple[BoolArray, int, bool]:
-    """Return the mask that is accepted of an object in the end, the clicks it cost, and whether it was painted.
+    segmenter: Segmenter, embedding: Embedding, thing: Object, habits: Habits, proposal: BoolArray | None = None
+) -> Action:
+    """Outline an object by clicks, or correct a proposal, and paint what they do not reach.
 
-    A proposal is corrected within its box: without one, a click on what is wrong of it would be taken for a click on
-    what is meant, and give something else.
+    Each answer's logits go in with the next click, as when the model serves. A proposal goes in with the first one, and
+    a click in its middle that nobody makes with all: without it, a click on what is wrong of the proposal would be
+    taken for a click on what is meant.
     """
-    box: FloatArray | None = None if proposal is None else tight_box(proposal)
-    mask = np.zeros(truth.shape, bool) if proposal is None else proposal
-    points: list[tuple[int, int]] = []
-    labels: list[int] = []
-    while len(points) < habits.most_clicks:
+    truth = thing.mask
+    mask, points, labels = np.zeros(truth.shape, bool), list[Point](), list[int]()
+    fed: FloatArray | None = None
+    window: Window | None = None
+    if proposal is not None:
+        mask, points, labels, fed = proposal, [centre(proposal)], [POSITIVE], _as_logits(proposal)
+    reached: list[float] = []
+    while len(reached) < habits.most_clicks:
         following = correction(mask, truth, points)
         if following is None:
             break
         points.append(following[0])
         labels.append(following[1])
-        prompt = Prompt(np.array(points, np.float32), np.array(labels), box)
-        mask = refine(segmenter, embedding, prompt, memo, segmenter.version).masks[0]
-        if metrics.iou(mask, truth) >= habits.accept:
-            return mask, len(points), False
-    return truth, len(points) + habits.painting, True
+        prompt = Prompt(np.array(points, np.float32), np.array(labels), logits=fed, window=window)
+        answer = segmenter.decode(embedding, [prompt])[0]
+        mask, fed, window = answer.masks[answer.best], answer.logits[answer.best], answer.window
+        reached.append(metrics.iou(mask, truth))
+        if reached[-1] >= habits.accept:
+            return Action(Fate.OUTLINED, thing.label, len(reached), reached=tuple(reached), mask=mask)
+    clicks = len(reached) + habits.painting
+    return Action(Fate.OUTLINED, thing.label, clicks, painted=True, reached=tuple(reached), mask=truth)
+
+
+def _as_logits(mask: BoolArray) -> FloatArray:
+    """Return logits as a model would have given them that answers with a mask (H, W)."""
+    smooth: FloatArray = cv2.GaussianBlur(on_grid(mask).astype(np.float32), (0, 0), 1.0)
+    return 2 * _SURE * smooth - _SURE

@@ -24,12 +24,15 @@ _APART = 0.055
 """Least distance of two labels, in heights of the axes."""
 
 
-def charts(tables: Tables, arms: Sequence[str], strategies: Sequence[str], title: str) -> Iterator[Chart]:
+def charts(
+    tables: Tables, arms: Sequence[str], strategies: Sequence[str], title: str, accept: float
+) -> Iterator[Chart]:
     """Yield all figures that have anything to show.
 
     Parameters
     ----------
     title : of the data.
+    accept : IoU from which masks were accepted.
     """
     images, seeds = int(tables.images["images"].max()), tables.images["seed"].nunique()
     bands = " Bands are 95 % intervals over seeds." if seeds > 1 else ""
@@ -39,6 +42,13 @@ def charts(tables: Tables, arms: Sequence[str], strategies: Sequence[str], title
         "Clicks so far, over how many images were labelled; every arm labels the same images in the end."
         f"{' The percentage is that of plain.' if PLAIN in arms and len(arms) > 1 else ''}{bands}",
         _clicks(summary.clicks_curve(tables, arms), summary.totals(tables, arms), title),
+    )
+    yield Chart(
+        "accept",
+        "Clicks by the IoU that is asked for",
+        "Clicks an object, of an annotator who accepts masks from that IoU on: the same clicks on the same masks, "
+        f"counted until then.{bands}",
+        _by_accept(summary.by_accept(tables, arms, accept)),
     )
     if strategies:
         yield Chart(
@@ -84,6 +94,19 @@ def _clicks(curve: pd.DataFrame, totals: pd.DataFrame, title: str) -> Figure:
     axes.set(xlim=(0, int(curve["images"].max())), ylim=(0, 1.25 * float(curve["value"].max())))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     _label(axes, ends)
+    return figure
+
+
+def _by_accept(rows: pd.DataFrame) -> Figure:
+    figure, axes = _axes("IoU from which a mask is accepted", "clicks an object")
+    for place, (arm, line) in enumerate(rows.groupby("arm", sort=False)):
+        line = line.rename(
+            columns={"accept": "images", "per_object": "value", "per_object_low": "low", "per_object_high": "high"}
+        )
+        _line(axes, line, COLOURS[place], str(arm))
+    axes.set_xlim(float(rows["accept"].min()), float(rows["accept"].max()))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, loc="upper left")
     return figure
 
 

@@ -25,6 +25,7 @@ class Done:
     relabelled: bool
     iou: float
     score: float | None
+    reached: tuple[float, ...]
     rle: str
 
     @classmethod
@@ -32,7 +33,12 @@ class Done:
         """Keep an action."""
         rle = "" if action.mask is None else encode_mask(action.mask)
         facts = (action.fate, action.label, action.clicks, action.painted, action.relabelled, action.iou, action.score)
-        return cls(*facts, rle)
+        return cls(*facts, tuple(round(iou, 4) for iou in action.reached), rle)
+
+    @classmethod
+    def read(cls, facts: dict[str, Any]) -> Done:
+        """Read what was kept; KeyError and TypeError where it is something else."""
+        return cls(**{**facts, "reached": tuple(facts["reached"])})
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,7 @@ def _read(line: bytes) -> Event | None:
         kind = _KINDS[facts.pop(_EVENT)]
         for name, value in facts.items():
             if isinstance(value, list):
-                facts[name] = tuple(Done(**each) if isinstance(each, dict) else each for each in value)
+                facts[name] = tuple(Done.read(each) if isinstance(each, dict) else each for each in value)
         event: Event = kind(**facts)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

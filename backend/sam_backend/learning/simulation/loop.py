@@ -56,8 +56,8 @@ class Conditions:
     model: str = "nano"
     budget: int = 200
     habits: Habits = field(default_factory=Habits)
-    tune_every: int = 50
-    tune_steps: int = 100
+    tune_every: int = 70
+    tune_steps: int = 200
     proposals: int = 20
     focus: Focus = Focus.AUTO
 

@@ -73,10 +73,11 @@ def write_report(run: Simulated, out: Path) -> dict[str, Any]:
     totals = summary.totals(run.tables, run.arms)
     strategies = summary.strategies_table(run.tables, run.strategies)
     fates = summary.fates(run.tables, run.arms)
+    levels = summary.by_accept(run.tables, run.arms, run.conditions.habits.accept)
     note = _note(run)
     figures = [
         Drawn(run.card.title, chart, f"{chart.kind}.png", chart.png())
-        for chart in charts(run.tables, run.arms, run.strategies, run.title)
+        for chart in charts(run.tables, run.arms, run.strategies, run.title, run.conditions.habits.accept)
     ]
     for figure in figures:
         write_whole(out / "figures" / figure.file, figure.png)
@@ -84,14 +85,15 @@ def write_report(run: Simulated, out: Path) -> dict[str, Any]:
         "run": run,
         "habits": run.conditions.habits,
         "words": Words(tuple(lead(run, totals, strategies)), (), tuple(_cautions(run))),
-        "sheets": [sheet for sheet in _sheets(run, totals, strategies, fates, note) if sheet.rows],
+        "sheets": [sheet for sheet in _sheets(run, totals, levels, strategies, fates, note) if sheet.rows],
         "figures": figures,
         "found": {"datasets": [run.card.title]},
         "galleries": [],
         "broken": _broken(run),
         "note": note,
     }
-    for name, table in (("images", run.tables.images), ("actions", run.tables.actions)):
+    reached = run.tables.actions["reached"].map(lambda ious: " ".join(f"{iou:g}" for iou in ious))
+    for name, table in (("images", run.tables.images), ("actions", run.tables.actions.assign(reached=reached))):
         write_text(out / f"{name}.csv", table.to_csv(index=False))
     write_text(out / "quality.csv", run.tables.quality.to_csv(index=False))
     write_text(out / "tunings.csv", run.tables.tunings.to_csv(index=False))
@@ -102,6 +104,7 @@ def write_report(run: Simulated, out: Path) -> dict[str, Any]:
         "seeds": run.seeds,
         "conditions": asdict(run.conditions),
         "arms": _records(totals),
+        "accept": _records(levels),
         "proposals": _records(fates),
         "strategies": _records(strategies),
     }
@@ -177,7 +180,12 @@ def _cautions(run: Simulated) -> Iterator[str]:
 
 
 def _sheets(
-    run: Simulated, totals: pd.DataFrame, strategies: pd.DataFrame, fates: pd.DataFrame, note: str
+    run: Simulated,
+    totals: pd.DataFrame,
+    levels: pd.DataFrame,
+    strategies: pd.DataFrame,
+    fates: pd.DataFrame,
+    note: str,
 ) -> Iterator[Sheet]:
     yield _sheet(
         "Clicks",
@@ -192,6 +200,7 @@ def _sheets(
         ),
         note,
     )
+    yield _by_accept(run, levels, note)
     yield _sheet(
         "How proposals fared",
         "Accepted as they were, corrected by clicks, or deleted: shares of the proposals. Missed: share of the objects "
@@ -230,6 +239,29 @@ def _sheet(
         for row in table.to_dict("records")
     )
     return Sheet(title, text, (key, *(head for _, head, _ in columns)), rows, 1, note)
+
+
+def _by_accept(run: Simulated, levels: pd.DataFrame, note: str) -> Sheet:
+    """Tell of each arm the clicks an object, and times plain, by the IoU from which a mask is accepted."""
+    asked = [f"IoU {level:g}" for level in levels["accept"].unique()]
+    rows = []
+    for arm in run.arms:
+        own = levels[levels["arm"] == arm].to_dict("records")
+        ratios = [
+            "" if arm == PLAIN or math.isnan(row["ratio"]) else f"; {estimate(row, prefix='ratio_')}" for row in own
+        ]
+        rows.append(
+            (arm, *(f"{number(row['per_object'], CLICKS)}{ratio}" for row, ratio in zip(own, ratios, strict=True)))
+        )
+    return Sheet(
+        "Clicks by the IoU that is asked for",
+        "Clicks an object, and times plain, of an annotator who accepts masks from a lower IoU on: the same clicks on "
+        f"the same masks, counted until then. The loop learnt what was accepted at {run.conditions.habits.accept:g}.",
+        ("arm", *asked),
+        tuple(rows),
+        1,
+        note,
+    )
 
 
 def _by_score(run: Simulated, note: str) -> Sheet:

@@ -23,7 +23,7 @@ from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
 from sam_evaluation.workers import worker_pool
 
-FORMAT = 1
+FORMAT = 2
 """Of the journals; a run of another format is not gone on with."""
 
 _LOOK_EVERY = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from sam_evaluation.statistics import LEVEL
 
 SCORES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Where groups of proposals by score begin."""
+
+LEVELS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+"""IoU from which masks might be accepted."""
 
 _SHARES = frozenset({"painted", "pixel_iou", "start", "half", "end", *Fate, "missed", "relabelled"})
 _SIGNED = frozenset({"saved"})
@@ -71,6 +75,41 @@ def totals(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
         }
         rows.append({"arm": arm, **_estimates(values)})
     return pd.DataFrame(rows)
+
+
+def by_accept(tables: Tables, arms: Sequence[str], accept: float) -> pd.DataFrame:
+    """Return a row an arm and IoU from which a mask might be accepted, up to the one from which it was.
+
+    Columns arm, accept, and each with `_low` and `_high`: per_object (clicks) and ratio against `plain`, as
+    `clicks_until` counts them on the same actions. What the loop learnt from is what was accepted.
+    """
+    rows = []
+    for level in [*(level for level in LEVELS if level < accept), accept]:
+        costs = [clicks_until(action, level) for action in tables.actions.itertuples()]
+        clicks = tables.actions.assign(clicks=costs).groupby(["plan", "seed"])["clicks"].sum().unstack(0)
+        for arm in arms:
+            own = clicks[ARMS[arm].name]
+            plain = clicks.get(ARMS[PLAIN].name, pd.Series(np.nan, own.index))
+            values = {"per_object": own / _by_seed(tables.images, ARMS[arm].name)["objects"], "ratio": own / plain}
+            rows.append({"arm": arm, "accept": level, **_estimates(values)})
+    return pd.DataFrame(rows)
+
+
+def clicks_until(action: Any, accept: float) -> int:
+    """Return what an action costs who accepts masks from an IoU of `accept` on, lower than the annotator did.
+
+    Parameters
+    ----------
+    action : with the attributes of `journal.Done`.
+    accept : IoU.
+    """
+    if action.fate == Fate.DELETED:
+        return int(action.clicks)
+    if action.iou >= accept:
+        # Deleting it was counted as a click already, where it was deleted to be outlined from nothing.
+        return 0 if action.fate == Fate.OUTLINED else 1 + int(action.relabelled)
+    needed = next((click for click, iou in enumerate(action.reached, 1) if iou >= accept), None)
+    return int(action.clicks) if needed is None else needed + int(action.relabelled)
 
 
 def clicks_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ ALL = "all"
 
 _RUN = ("plan", "strategy", "seed", "images")
 _IMAGE = (*_RUN, "image", "clicks", "objects", *Fate, "missed", "painted", "relabelled", "problem")
-_ACTION = (*_RUN, "image", "fate", "label", "clicks", "painted", "relabelled", "iou", "score")
+_ACTION = (*_RUN, "image", "fate", "label", "clicks", "painted", "relabelled", "iou", "score", "reached")
 _QUALITY = (*_RUN, "version", "label", "pixel_iou", "box", "click")
 _TUNING = (*_RUN, "version", "passed", "reason")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from sam_backend.learning.memory.calibration import on_grid
 from sam_backend.learning.memory.memory import Find
 from sam_backend.learning.simulation.annotator import Action, Fate, Habits, annotate
 from sam_backend.segmenters import Candidates, Embedding, Prompt
@@ -65,6 +66,7 @@ def test_an_object_costs_its_clicks_until_it_is_good_enough() -> None:
     (action,) = label(segmenter, [TRUE], [])
     assert told([action]) == [("outlined", "pit", 3)]
     assert not action.painted
+    assert action.reached == pytest.approx((0.45, 0.7, 0.95))
     np.testing.assert_array_equal(action.mask, GOOD)
     first, _, last = segmenter.asked
     assert TRUE.mask[int(first.points[0, 1]), int(first.points[0, 0])]
@@ -112,17 +114,20 @@ def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() 
     assert segmenter.asked[0].box is None
 
 
-def test_a_fair_proposal_is_corrected_within_its_box_where_it_is_most_wrong() -> None:
-    segmenter = Scripted(FAIR, GOOD)
+def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong() -> None:
+    segmenter = Scripted(GOOD)
     (action,) = label(segmenter, [TRUE], [Find(FAIR, "pit", 0.5)])
     assert told([action]) == [("corrected", "pit", 1)]
-    assert action.iou == pytest.approx(0.7)
-    # The box alone is answered first, as when an annotator had drawn it, and is no click.
-    assert [len(prompt.points) for prompt in segmenter.asked] == [0, 1]
-    np.testing.assert_array_equal(segmenter.asked[1].box, [10, 10, 24, 20])
-    x, y = segmenter.asked[1].points[0]
-    assert 24 <= x < 30
-    assert 10 <= y < 20
+    assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
+    (asked,) = segmenter.asked
+    np.testing.assert_array_equal(asked.logits > 0, on_grid(FAIR))
+    # A click in its middle, which is no click of the annotator's, and one on what is missing.
+    (x, y), (u, v) = asked.points
+    assert FAIR[int(y), int(x)]
+    assert TRUE.mask[int(v), int(u)]
+    assert not FAIR[int(v), int(u)]
+    assert asked.labels.tolist() == [1, 1]
+    assert asked.box is None
 
 
 def test_redrawing_deletes_what_would_be_corrected() -> None:

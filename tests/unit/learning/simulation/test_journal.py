@@ -17,7 +17,7 @@ LABELLED = Labelled(
     "a/b.png",
     MASK.shape,
     (
-        Done.of(Action(Fate.OUTLINED, "pit", 3, painted=True, mask=MASK)),
+        Done.of(Action(Fate.OUTLINED, "pit", 3, painted=True, reached=(0.25, 0.5, 0.75), mask=MASK)),
         Done.of(Action(Fate.DELETED, "crack", 1, iou=0.25, score=0.5)),
     ),
 )

@@ -24,14 +24,23 @@ ARM_NAMES = ("plain", "+memory")
 STRATEGIES = ("gain", "random")
 
 
-def action(fate: str, clicks: int, iou: float = 0.0, score: float | None = None, **flags: bool) -> Done:
-    return Done(fate, "pit", clicks, flags.get("painted", False), flags.get("relabelled", False), iou, score, "")
+def action(
+    fate: str,
+    clicks: int,
+    iou: float = 0.0,
+    score: float | None = None,
+    *,
+    painted: bool = False,
+    relabelled: bool = False,
+    reached: tuple[float, ...] = (),
+) -> Done:
+    return Done(fate, "pit", clicks, painted, relabelled, iou, score, reached, "")
 
 
-OUTLINED = action("outlined", 5)
-PAINTED = action("outlined", 20, painted=True)
+OUTLINED = action("outlined", 5, reached=(0.3, 0.5, 0.65, 0.6, 0.8))
+PAINTED = action("outlined", 20, painted=True, reached=(0.2, 0.72))
 ACCEPTED = action("accepted", 1, 0.95, 0.9)
-CORRECTED = action("corrected", 3, 0.7, 0.6, relabelled=True)
+CORRECTED = action("corrected", 3, 0.55, 0.6, relabelled=True, reached=(0.7, 0.9))
 DELETED = action("deleted", 1, 0.1, 0.2)
 
 
@@ -76,6 +85,37 @@ def test_an_arm_is_held_against_plain_on_the_same_images_of_the_same_seed(tables
     assert memory["pixel_iou"] == pytest.approx(0.4)
     assert np.isnan(plain["pixel_iou"])
     assert memory["ratio_low"] == 0
+
+
+def test_who_accepts_less_stops_clicking_earlier(tables: Tables) -> None:
+    rows = summary.by_accept(tables, ARM_NAMES, 0.9).set_index(["arm", "accept"])
+    # At 0.6 an object takes 3 clicks, and 2 the one whose mask was painted after all.
+    assert rows.loc[("plain", 0.6), "per_object"] == pytest.approx(((3 + 3 + 3 + 2) / 4 + 3) / 2)
+    assert rows.loc[("plain", 0.8), "per_object"] == pytest.approx(((5 + 5 + 5 + 20) / 4 + 5) / 2)
+    assert rows.loc[("+memory", 0.6), "ratio"] == pytest.approx(((6 + 1 + 1 + 2) / 11 + 10 / 12) / 2)
+    # At what was asked for, it is what was counted.
+    totals = summary.totals(tables, ARM_NAMES).set_index("arm")
+    for arm in ARM_NAMES:
+        for name in ("per_object", "ratio"):
+            assert rows.loc[(arm, 0.9), name] == totals.loc[arm, name]
+    assert rows.index.get_level_values("accept").max() == 0.9
+
+
+@pytest.mark.parametrize(
+    ("done", "clicks"),
+    [
+        (action("accepted", 2, 0.92, 0.5, relabelled=True), 2),
+        (action("corrected", 13, 0.75, 0.5, relabelled=True, painted=True), 2),
+        (action("corrected", 13, 0.6, 0.5, relabelled=True, painted=True, reached=(0.65, 0.7)), 3),
+        (action("corrected", 13, 0.6, 0.5, relabelled=True, painted=True, reached=(0.65, 0.68)), 13),
+        (action("deleted", 1, 0.75, 0.5), 1),
+        (action("outlined", 4, 0.75), 0),
+        (action("outlined", 4, 0.6, reached=(0.5, 0.71)), 2),
+    ],
+    ids=["accepted", "fair enough", "corrected", "never", "deleted", "was redrawn", "redrawn"],
+)
+def test_what_an_action_costs_who_accepts_less(done: Done, clicks: int) -> None:
+    assert summary.clicks_until(done, 0.7) == clicks
 
 
 def test_without_plain_there_is_nothing_to_hold_against(tables: Tables) -> None:
@@ -147,17 +187,26 @@ def test_a_difference_that_is_not_sure_is_not_told_as_one(simulated: Simulated) 
 def test_the_report_holds_figures_tables_and_how_clicks_are_counted(simulated: Simulated, tmp_path: Path) -> None:
     told = write_report(simulated, tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/png;base64") == 2
+    assert page.count("data:image/png;base64") == 3
     assert "Parts &lt;i&gt;of&lt;/i&gt; a line" in page
     assert "<i>of</i>" not in page
-    for words in ("How clicks are counted", "How proposals fared", "What to label next", "Read with care", "0.589"):
+    for words in (
+        "How clicks are counted",
+        "How proposals fared",
+        "What to label next",
+        "Read with care",
+        "0.589",
+        "IoU 0.75",
+    ):
         assert words in page
     with Image.open(tmp_path / "figures" / "clicks.png") as picture:
         assert min(picture.size) > 600
     assert json.loads((tmp_path / "summary.json").read_text()) == told
     assert told["arms"][0]["pixel_iou"] is None
     assert pd.read_csv(tmp_path / "images.csv")["clicks"].sum() == 55 + 2 * 30
-    assert len(pd.read_csv(tmp_path / "actions.csv")) == 8 + 2 * 10
+    actions = pd.read_csv(tmp_path / "actions.csv")
+    assert len(actions) == 8 + 2 * 10
+    assert actions["reached"][0] == "0.3 0.5 0.65 0.6 0.8"
 
 
 def test_tuning_is_told_with_what_the_model_then_answered(

@@ -79,7 +79,7 @@ def test_what_passed_the_gate_answers_from_then_on_and_is_measured(
     # Its memory knows what was accepted before.
     assert any(action.fate == "accepted" for action in journal.of(Labelled)[4].actions)
     job = trained.jobs[0]
-    assert (job.recipe.steps, job.recipe.seed, job.recipe.checks) == (100, 0, 5)
+    assert (job.recipe.steps, job.recipe.seed, job.recipe.checks) == (200, 0, 5)
     assert not (task.folder / "tunings" / "00004").exists()
 
 
