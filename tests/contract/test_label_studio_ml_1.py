@@ -1,121 +1,19 @@
 """SamInspectModel in the real server of label-studio-ml 1.0.9, a process of its own."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import requests
 from fastapi.testclient import TestClient
 
 from annotation_events import ASKED, PROJECT_BODY, TAUGHT, deleted, event, region
 from annotation_events import CONFIG as COLOURS
 from colour_segmenter import ColourSegmenter
-from label_studio_ml_pages import write_documented_files
+from label_studio_ml_1 import running, wait_for
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, interactive, png, rectangle, task
-from sam_backend.demo.processes import free_port
 from sam_backend.service.app import create_app
 from sam_backend.settings import Settings
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / ".venv" / "label-studio-ml-1"
-PATIENCE = 60
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": "", "extra_params": None}
-SERVER = """
-import sys
-# Where it finds PyTorch, each webhook's process takes seconds to begin.
-sys.modules["torch"] = None
-import label_studio_ml.model
-del sys.modules["torch"]
-from colour_segmenter import ColourSegmenter
-from sam_backend.service import backend
-backend.load_segmenter = lambda *_, **__: ColourSegmenter()
-from _wsgi import app
-app.run("127.0.0.1", int(sys.argv[1]), threaded=True)
-"""
-
-
-class Server:
-    def __init__(self, url, folder):
-        self.url = url
-        self.jobs = folder / "jobs"
-
-    def post(self, path, body):
-        return requests.post(self.url + path, json=body, timeout=PATIENCE)
-
-    def predict(self, body):
-        response = self.post("/predict", body)
-        assert response.status_code == 200, response.text
-        return response.json()["results"]
-
-    def tell(self, body):
-        """Send a webhook; return what `fit` returned to the process that the server began for it."""
-        before = self.results()
-        assert self.post("/webhook", body).status_code == 201
-        ((path, _),) = wait_for(lambda: self.results() - before)
-        return wait_for(lambda: read(path))
-
-    def results(self):
-        # Jobs are named by the second, so one may take another's place.
-        return {(path, path.stat().st_mtime_ns) for path in self.jobs.glob("[0-9]*/job_result.json")}
-
-
-def read(path):
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None
-
-
-def wait_for(condition):
-    end = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < end, "the condition did not become true"
-        time.sleep(0.05)
-    return found
-
-
-@contextmanager
-def running(folder):
-    if not (PACKAGE / "installed").is_file():
-        if os.environ.get("CI"):
-            pytest.fail("label-studio-ml 1.0.9 is not installed; its tests must run here")
-        pytest.skip("label-studio-ml 1.0.9 is not installed; run make setup")
-    write_documented_files(folder, version=1)
-    (folder / "serve.py").write_text(SERVER)
-    port = free_port(19290)
-    url = f"http://127.0.0.1:{port}"
-    paths = [PACKAGE, ROOT / "backend", ROOT / "evaluation", ROOT / "tests"]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)),
-        "SAM_INSPECT_HOME": str(folder / "home"),
-        "SAM_INSPECT_CACHE": str(folder / "cache"),
-        # What does not learn spares a training, which test_trainings.py starts.
-        "SAM_INSPECT_MODEL": "grabcut",
-        "LABEL_STUDIO_ML_BACKEND_V2": "true",
-    }
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "serve.py", str(port)], cwd=folder, env=environment, stdout=log, stderr=log
-        )
-    try:
-        wait_for(lambda: process.poll() is not None or answers(url))
-        assert process.poll() is None, (folder / "log.txt").read_text()
-        yield Server(url, folder)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def answers(url):
-    try:
-        return requests.get(f"{url}/health", timeout=PATIENCE).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture(scope="module")

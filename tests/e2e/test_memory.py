@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from annotation_events import region
+from label_studio_ml_1 import running, wait_for
 from sam_backend.demo import defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
-from sam_backend.demo.prompting import iou
+from sam_backend.demo.prompting import Prompter, iou
 from sam_backend.labelstudio.rle import decode_rle
 
 SIZE = (480, 640)
@@ -33,14 +34,13 @@ def stains(tmp_path_factory):
     return folder, masks
 
 
-@pytest.fixture(scope="module")
-def project(stack, stains):
+def open_stains(stack, stains, title, backend_url):
+    """Return project, backend and tasks of a project of its own, connected to a backend."""
     folder, _ = stains
-    source = Source("Stains", f"Stains of {folder}", ("Stain", "Scratch"), tuple(sorted(folder.iterdir())))
+    source = Source(title, f"{title} of {folder}", ("Stain", "Scratch"), tuple(sorted(folder.iterdir())))
     number = open_project(stack.api, source)
     tasks = import_images(stack.api, number, source, lambda *_: None)
-    stack.api.connect_backend(number, stack.backend_url, BACKEND_TITLE)
-    return number, tasks
+    return number, stack.api.connect_backend(number, backend_url, BACKEND_TITLE), tasks
 
 
 def ask(stack, method, path, **request):
@@ -64,28 +64,38 @@ def sam_inspect(home, stack, *words):
 
 
 def wait_for_examples(home, number, count):
-    """Wait until the backend has made so many examples of a project's annotations."""
+    """Wait until a backend has made so many examples of a project's annotations."""
     end = time.monotonic() + PATIENCE
-    while len(list((home / "backend" / "memory").glob(f"{number}.*/examples/*/*.npz"))) != count:
+    while len(list((home / "memory").glob(f"{number}.*/examples/*/*.npz"))) != count:
         assert time.monotonic() < end, f"there are not {count} examples after {PATIENCE} s"
         time.sleep(0.5)
 
 
-def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, project, stains):
-    number, tasks = project
-    _, masks = stains
-    made = [
+def accept(stack, tasks, masks):
+    """Submit the true masks of tasks; return the annotations."""
+    return [
         ask(stack, "POST", f"/api/tasks/{task.id}/annotations/", json={"result": [region("Stain", masks[task.name])]})
-        for task in tasks[:TAUGHT]
+        for task in tasks
     ]
-    wait_for_examples(home, number, TAUGHT)
 
-    stack.api.retrieve_predictions(number, [task.id for task in tasks[TAUGHT:]])
-    for task in tasks[TAUGHT:]:
+
+def require_found(stack, number, tasks, masks):
+    """Have Label Studio ask about tasks, and check that it then shows their stains with their label."""
+    stack.api.retrieve_predictions(number, [task.id for task in tasks])
+    for task in tasks:
         (prediction,) = predictions(stack, task)
         found = [decode_rle(each["value"]["rle"], SIZE) for each in prediction["result"]]
         assert {label for each in prediction["result"] for label in each["value"]["brushlabels"]} == {"Stain"}
         assert max(iou(mask, masks[task.name]) for mask in found) >= 0.5
+
+
+def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, stains):
+    number, _, tasks = open_stains(stack, stains, "Stains", stack.backend_url)
+    _, masks = stains
+    made = accept(stack, tasks[:TAUGHT], masks)
+    wait_for_examples(home / "backend", number, TAUGHT)
+
+    require_found(stack, number, tasks[TAUGHT:], masks)
 
     rebuilt = sam_inspect(home, stack, "memory", "rebuild", "--project", str(number))
     assert f"{TAUGHT} of {TAUGHT} annotations are examples" in rebuilt
@@ -98,4 +108,23 @@ def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home
     assert scores[following["id"]] == [0.0]
 
     ask(stack, "DELETE", f"/api/annotations/{made[0]['id']}/")
-    wait_for_examples(home, number, TAUGHT - 1)
+    wait_for_examples(home / "backend", number, TAUGHT - 1)
+
+
+def test_a_model_in_label_studio_mls_server_answers_and_learns_as_the_service_does(stack, stains, tmp_path):
+    _, masks = stains
+    with running(tmp_path, "nano") as server:
+        number, connection, tasks = open_stains(stack, stains, "Stains, label-studio-ml", server.url)
+        last = tasks[-1]
+        rows, columns = np.nonzero(masks[last.name])
+        box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+        prompter = Prompter(stack.api, connection, last, SIZE, "Stain")
+        assert iou(prompter.box(*box).mask, masks[last.name]) >= 0.5
+
+        accept(stack, tasks[:TAUGHT], masks)
+        # Webhooks are heard in processes of their own there; the server learns once it is asked again.
+        remembered = tmp_path / "home" / "memory"
+        wait_for(lambda: len(list(remembered.glob(f"{number}.*/annotations/*.json"))) == TAUGHT)
+        prompter.box(*box)
+        wait_for_examples(tmp_path / "home", number, TAUGHT)
+        require_found(stack, number, tasks[TAUGHT:], masks)

@@ -78,6 +78,9 @@ class Predictor:
         url = drawn.target.image.source(task.data, drawn.item_index or 0)
         key, embedding = self._embeddings.fetch(segmenter, url, body.project, task.id, trace)
         answer = refine(segmenter, embedding, drawn.to_prompt(embedding.size), self._memo, key)
+        if body.project is not None:
+            # Another process may have heard of annotations, and nobody asks about whole tasks while people draw.
+            self._learner.look_at(str(body.project), segmenter.version)
         score = _score(answer.predicted_iou[0])
         regions = make_regions(
             answer.masks[0], drawn.target, label=drawn.label, score=score, item_index=drawn.item_index

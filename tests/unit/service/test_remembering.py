@@ -6,7 +6,7 @@ import pytest
 
 from annotation_events import ASKED, CONFIG, PROJECT_BODY, TAUGHT, deleted, event, region, task
 from colour_segmenter import ColourSegmenter, surface
-from label_studio_requests import PROJECT, batch
+from label_studio_requests import PROJECT, batch, click, interactive
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.service.bodies import WebhookBody, check_body
 from threshold_segmenter import ThresholdSegmenter
@@ -120,6 +120,14 @@ def test_what_another_process_heard_of_is_learnt_when_predictions_are_asked_for(
         # The first to ask sets the model to work.
         labels(client)
         assert labels(client) == expected
+
+
+def test_what_another_process_heard_of_is_learnt_while_people_draw(client, make_client):
+    ending = make_client(ColourSegmenter()).app.state.learner
+    assert ending.hear(check_body(event("ANNOTATION_CREATED"), WebhookBody), learn=False)
+    assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
+    assert client.app.state.learner.wait(PATIENCE)
+    assert labels(client) == [("green",), ("red",)]
 
 
 def test_another_projects_examples_are_not_used(client):
