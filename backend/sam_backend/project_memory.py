@@ -60,18 +60,15 @@ class ProjectWork:
     @contextmanager
     def open(cls, wanted: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[ProjectWork]:
         """Open a project; errors as of `open_project` and `load_segmenter`."""
-        servers = _servers(wanted)
+        servers = ServerRegistry.of_settings(wanted)
         opened = open_project(servers, project)
         if not servers.uids(opened.uid) and (server := servers.find(opened.uid)):
             # As `/setup` would: the images of its tasks are to be found.
             servers.remember(opened.uid, server.hostname, server.token)
         promoted = checkpoint or Versions(wanted.home / VERSIONS).checkpoint(model)
         segmenter = load_segmenter(model, promoted, focus=wanted.focus)
-        cache = EmbeddingCache.of_megabytes(
-            wanted.embedding_memory_mb, wanted.cache / "embeddings", wanted.embedding_disk_mb
-        )
-        images = TaskImages(timeout=wanted.image_timeout, max_pixels=wanted.max_image_pixels)
-        embeddings = TaskEmbeddings(images, servers, cache, Metrics())
+        cache = EmbeddingCache.of_settings(wanted)
+        embeddings = TaskEmbeddings(TaskImages.of_settings(wanted), servers, cache, Metrics())
         try:
             yield cls(opened, Memories(wanted.home).of(opened.uid), embeddings.measured(segmenter), embeddings)
         finally:
@@ -214,8 +211,3 @@ def forget(wanted: Settings, project: str) -> list[str]:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
     memories.of(known[0]).store.forget()
     return known
-
-
-def _servers(wanted: Settings) -> ServerRegistry:
-    key = wanted.label_studio_api_key
-    return ServerRegistry(wanted.home, url=wanted.label_studio_url, api_key=key.get_secret_value() if key else None)

@@ -162,8 +162,7 @@ def _fetch(project: str, progress: Callable[[int, int], None]) -> tuple[DatasetS
     from sam_evaluation.datasets.registry import DatasetSpec
 
     wanted = settings()
-    key = wanted.label_studio_api_key
-    servers = ServerRegistry(wanted.home, url=wanted.label_studio_url, api_key=key.get_secret_value() if key else None)
+    servers = ServerRegistry.of_settings(wanted)
     known = servers.uids(project)
     if len(known) > 1:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
@@ -180,7 +179,7 @@ def _fetch(project: str, progress: Callable[[int, int], None]) -> tuple[DatasetS
         server,
         int(number),
         wanted.home / "finetune" / name,
-        TaskImages(timeout=wanted.image_timeout, max_pixels=wanted.max_image_pixels),
+        TaskImages.of_settings(wanted),
         timeout=wanted.image_timeout,
         progress=progress,
     )

@@ -12,6 +12,7 @@ import httpx
 from PIL import Image
 
 from sam_backend.errors import ImageServerError, SamInspectError
+from sam_backend.files import write_whole
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import AccessTokens, Server
@@ -74,10 +75,7 @@ def fetch_accepted(
             each["result"] = [region for region in each["result"] if region.get("to_name", image.name) == image.name]
         kept.append({"id": task["id"], "data": {"image": name}, "annotations": annotated, "predictions": []})
     progress(len(tasks), len(tasks))
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{EXPORT}.part"
-    part.write_text(json.dumps(kept), encoding="utf-8")
-    part.replace(folder / EXPORT)
+    write_whole(folder / EXPORT, json.dumps(kept).encode())
     return folder / EXPORT
 
 
@@ -109,8 +107,5 @@ def _fetch_image(url: str, server: Server, task: int, folder: Path, images: Task
     content = images.fetch(url, server, task)
     with Image.open(io.BytesIO(content)) as image:
         suffix = {"jpeg": "jpg"}.get(form := (image.format or "png").lower(), form)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{task}.part"
-    part.write_bytes(content)
-    part.replace(folder / f"{task}.{suffix}")
+    write_whole(folder / f"{task}.{suffix}", content)
     return f"{task}.{suffix}"

@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 import time
-from typing import Any
+from typing import Any, Self
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 import requests
@@ -22,6 +22,7 @@ from sam_backend.errors import BadRequestError, ImageServerError
 from sam_backend.labelstudio.servers import AccessTokens, Server
 from sam_backend.segmenters.image_files import decode_image
 from sam_backend.segmenters.protocol import ImageArray
+from sam_backend.settings import Settings
 
 _MAX_BYTES = 2**30
 _CHUNK = 2**16
@@ -44,6 +45,11 @@ class TaskImages:
         self._timeout = timeout
         self._max_pixels = max_pixels
         self._tokens = AccessTokens(timeout)
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """Return what fetches images under the limits of the settings."""
+        return cls(timeout=settings.image_timeout, max_pixels=settings.max_image_pixels)
 
     def fetch(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
         """Fetch the file of an image.

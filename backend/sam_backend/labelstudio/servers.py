@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +18,7 @@ import jwt
 from filelock import FileLock
 
 from sam_backend.errors import ImageServerError, SamInspectError
+from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,12 @@ class ServerRegistry:
         self._api_key = api_key
         self._lock = threading.Lock()
         self._servers = self._read()
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """Return the registry that the settings ask for; SamInspectError where they contradict each other."""
+        key = settings.label_studio_api_key
+        return cls(settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None)
 
     def remember(self, project_uid: str, hostname: str, token: str) -> None:
         """Keep which server a project is on, on disk before this returns.

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 from sam_backend.learning.validation import PROMPTS, Answers
 
 CURVES = "curves.png"

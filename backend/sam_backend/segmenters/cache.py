@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from diskcache import Cache, Timeout
 
 from sam_backend.segmenters.protocol import Embedding, ImageArray, Segmenter
+from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,11 @@ class EmbeddingCache:
     def of_megabytes(cls, memory_mb: int, folder: Path | None, disk_mb: int) -> EmbeddingCache:
         """Make a cache with limits in MiB, as the settings give them."""
         return cls(memory_mb * _MEBIBYTE, folder, disk_mb * _MEBIBYTE)
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> EmbeddingCache:
+        """Return the cache that the settings ask for."""
+        return cls.of_megabytes(settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb)
 
     def fetch(self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]) -> tuple[Embedding, Source]:
         """Return the embedding of `key` and where it came from.

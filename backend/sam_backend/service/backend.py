@@ -137,15 +137,8 @@ def assemble(
     metrics = Metrics()
     promotions = _promotions(segmenter, settings) if isinstance(segmenter, str) and checkpoint is None else None
     model = _background(segmenter, checkpoint, settings.focus, promotions, on_failure)
-    key = settings.label_studio_api_key
-    servers = ServerRegistry(
-        settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None
-    )
-    cache = EmbeddingCache.of_megabytes(
-        settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb
-    )
-    images = TaskImages(timeout=settings.image_timeout, max_pixels=settings.max_image_pixels)
-    embeddings = TaskEmbeddings(images, servers, cache, metrics)
+    servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
+    embeddings = TaskEmbeddings(TaskImages.of_settings(settings), servers, cache, metrics)
     memories = Memories(settings.home)
     learner = Learner(memories, embeddings, model)
     predictor = Predictor(model, embeddings, memories, learner)

@@ -10,7 +10,7 @@ from typing import Protocol
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 
 
 class Point(Protocol):

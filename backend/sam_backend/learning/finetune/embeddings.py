@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 
 
 class Embeddings:

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam_backend.files import write_whole
 from sam_backend.learning.clicks import Clicks, chosen
-from sam_backend.learning.files import write_whole
 from sam_backend.learning.finetune.embeddings import Embeddings
 from sam_backend.learning.finetune.examples import Examples, Share
 from sam_backend.learning.finetune.recipe import Parts, Recipe

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from sam_backend.errors import SamInspectError
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 
 SHIPPED = "shipped"
 """The version that is not tuned: nano as it ships, or SAM as it is published."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 from sam_backend.learning.materials.archives import members
 from sam_backend.learning.materials.collection import INDEX, Material
 from sam_backend.learning.materials.fetching import MaterialsError, fetch

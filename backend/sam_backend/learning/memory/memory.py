@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 from sam_backend.learning.memory.calibration import USUAL, Calibration, calibrate, rightness
 from sam_backend.learning.memory.features import BACKGROUND, AcceptedMask, Vectors, pool
 from sam_backend.learning.memory.proposals import Outline, find, without_duplicates

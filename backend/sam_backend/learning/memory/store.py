@@ -18,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 from filelock import FileLock
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 from sam_backend.learning.memory.features import Vectors
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 from sam_backend.learning.materials.collection import library
 from sam_backend.learning.materials.fetching import MaterialsError
 from sam_backend.learning.scenes.composition import COMPOSITIONS, compose

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from sam_backend.learning.files import write_whole
+from sam_backend.files import write_whole
 from sam_backend.learning.simulation import summary
 from sam_backend.learning.simulation.figures import charts
 from sam_backend.learning.simulation.loop import Conditions
