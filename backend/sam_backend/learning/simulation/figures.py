@@ -25,14 +25,14 @@ _APART = 0.055
 
 
 def charts(
-    tables: Tables, arms: Sequence[str], strategies: Sequence[str], title: str, accept: float
+    tables: Tables, arms: Sequence[str], strategies: Sequence[str], levels: pd.DataFrame, title: str
 ) -> Iterator[Chart]:
     """Yield all figures that have anything to show.
 
     Parameters
     ----------
+    levels : of `summary.by_accept`.
     title : of the data.
-    accept : IoU from which masks were accepted.
     """
     images, seeds = int(tables.images["images"].max()), tables.images["seed"].nunique()
     bands = " Bands are 95 % intervals over seeds." if seeds > 1 else ""
@@ -48,7 +48,7 @@ def charts(
         "Clicks by the IoU that is asked for",
         "Clicks an object, of an annotator who accepts masks from that IoU on: the same clicks on the same masks, "
         f"counted until then.{bands}",
-        _by_accept(summary.by_accept(tables, arms, accept)),
+        _by_accept(levels),
     )
     if strategies:
         yield Chart(

@@ -77,7 +77,7 @@ def write_report(run: Simulated, out: Path) -> dict[str, Any]:
     note = _note(run)
     figures = [
         Drawn(run.card.title, chart, f"{chart.kind}.png", chart.png())
-        for chart in charts(run.tables, run.arms, run.strategies, run.title, run.conditions.habits.accept)
+        for chart in charts(run.tables, run.arms, run.strategies, levels, run.title)
     ]
     for figure in figures:
         write_whole(out / "figures" / figure.file, figure.png)
