@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import requests
 
 from label_studio_ml_pages import write_documented_files
 from sam_backend.demo.processes import free_port
+from waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / ".venv" / "label-studio-ml-1"
-PATIENCE = 60
 SERVER = """
 import sys
 # Where it finds PyTorch, each webhook's process takes seconds to begin.
@@ -62,14 +61,6 @@ def read(path):
         return json.loads(path.read_text())
     except ValueError:
         return None
-
-
-def wait_for(condition):
-    end = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < end, "the condition did not become true"
-        time.sleep(0.05)
-    return found
 
 
 @contextmanager

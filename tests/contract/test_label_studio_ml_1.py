@@ -8,10 +8,11 @@ from fastapi.testclient import TestClient
 from annotation_events import ASKED, PROJECT_BODY, TAUGHT, deleted, event, region
 from annotation_events import CONFIG as COLOURS
 from colour_segmenter import ColourSegmenter
-from label_studio_ml_1 import running, wait_for
+from label_studio_ml_1 import running
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, interactive, png, rectangle, task
 from sam_backend.service.app import create_app
 from sam_backend.settings import Settings
+from waiting import wait_for
 
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": "", "extra_params": None}
 

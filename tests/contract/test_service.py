@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -24,8 +23,7 @@ from sam_backend.service.server import SentenceProtocol
 from sam_backend.settings import Settings
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
-
-PATIENCE = 60
+from waiting import PATIENCE, wait_for
 
 
 @contextmanager
@@ -40,14 +38,6 @@ def running(app):
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
-
-
-def wait_for(condition):
-    end = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < end, "the condition did not become true"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

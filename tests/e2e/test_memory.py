@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from annotation_events import region
-from label_studio_ml_1 import running, wait_for
+from label_studio_ml_1 import running
 from sam_backend.demo import defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
 from sam_backend.demo.prompting import Prompter, iou
 from sam_backend.labelstudio.rle import decode_rle
+from waiting import wait_for
 
 SIZE = (480, 640)
 TAUGHT, ASKED = 4, 3
