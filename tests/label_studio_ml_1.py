@@ -24,7 +24,7 @@ import label_studio_ml.model
 del sys.modules["torch"]
 if sys.argv[2] == "colour":
     from colour_segmenter import ColourSegmenter
-    from sam_backend.service import backend
+    from sam_backend.core import backend
     backend.load_segmenter = lambda *_, **__: ColourSegmenter()
 from _wsgi import app
 app.run("127.0.0.1", int(sys.argv[1]), threaded=True)

@@ -37,3 +37,7 @@ class WeightsError(SamInspectError):
     """A checkpoint is missing, corrupt or cannot be downloaded."""
 
     status = 503
+
+
+class BrokenSampleError(SamInspectError):
+    """One image or its annotation cannot be used; the rest of the data set can."""

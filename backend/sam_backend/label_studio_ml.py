@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from sam_backend.core.backend import Backend, assemble
 from sam_backend.errors import SamInspectError
 from sam_backend.service.answers import reason
-from sam_backend.service.backend import Backend, assemble
 from sam_backend.service.bodies import PredictBody, SetupBody, TrainBody, WebhookBody, check_body
 from sam_backend.service.logs import quiet_libraries
 from sam_backend.service.tracing import Trace

@@ -1,11 +1,9 @@
 """Errors a user can act on: one sentence that says what was expected, what came, and what to do."""
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import BrokenSampleError, SamInspectError
+
+__all__ = ["BrokenSampleError", "EvaluationError"]
 
 
 class EvaluationError(SamInspectError):
     """An evaluation cannot be run or read as it was asked for."""
-
-
-class BrokenSampleError(SamInspectError):
-    """One image or its annotation cannot be used; the rest of the data set can."""

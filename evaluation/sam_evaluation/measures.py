@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Cropped, Object
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.automatic import propose_masks
 from sam_evaluation import metrics
-from sam_evaluation.datasets.sample import Cropped, Mask, Object
 from sam_evaluation.protocols.protocol import EVERYTHING, Protocol
 from sam_evaluation.rle import encode_mask
 
@@ -68,7 +69,7 @@ class Target:
         }
 
 
-def measure(pred: Mask, gt: Mask, thin: tuple[float, float] | None = None) -> Row:
+def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = None) -> Row:
     """Return every metric of a mask bool (H, W) against that of an object; `thin` is its target's.
 
     Lengths are in pixels; what has no value is NaN.

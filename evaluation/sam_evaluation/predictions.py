@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Cropped
 from sam_evaluation.datasets.files import IMAGE_SUFFIXES
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Cropped, Mask
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measures import LIMITS, Proposed
 
@@ -122,7 +123,7 @@ class Predictions:
         scores = np.array([score for _, score in found])
         return Proposed([part for part, _ in found], scores, np.full(len(found), np.nan))
 
-    def _layers(self, pixels: NDArray[Any], file: Path) -> Iterator[tuple[Mask, NDArray[np.floating[Any]] | None]]:
+    def _layers(self, pixels: NDArray[Any], file: Path) -> Iterator[tuple[BoolArray, NDArray[np.floating[Any]] | None]]:
         """Yield masks (H, W) to be parted, each with the probabilities it comes from, None where there are none."""
         if np.issubdtype(pixels.dtype, np.floating):
             yield self._above(pixels, file)
@@ -141,7 +142,7 @@ class Predictions:
                 f"they are: --predictions-are labels (each value above 0 a class){probabilities}."
             )
 
-    def _above(self, pixels: NDArray[Any], file: Path) -> tuple[Mask, NDArray[np.floating[Any]]]:
+    def _above(self, pixels: NDArray[Any], file: Path) -> tuple[BoolArray, NDArray[np.floating[Any]]]:
         wrong = np.count_nonzero(~np.isfinite(pixels))
         if wrong:
             raise BrokenSampleError(f"{file} holds {wrong} pixels that are NaN or infinite; predict them again.")
@@ -151,7 +152,7 @@ class Predictions:
                 f"{file} holds {low:.4g} to {high:.4g}; floats should be probabilities from 0 to 1, so save logits "
                 "through a sigmoid."
             )
-        mask: Mask = pixels >= self.threshold
+        mask: BoolArray = pixels >= self.threshold
         return mask, pixels
 
     def _files(self) -> list[Path]:
@@ -175,7 +176,7 @@ def _bare(path: PurePosixPath) -> str:
 
 
 def _parts(
-    layers: Iterable[tuple[Mask, NDArray[np.floating[Any]] | None]], rule: ObjectRule
+    layers: Iterable[tuple[BoolArray, NDArray[np.floating[Any]] | None]], rule: ObjectRule
 ) -> Iterator[tuple[Cropped, float]]:
     for layer, probability in layers:
         for part in (found.cropped for found in objects_of_mask(layer, "", rule)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco
 
-from sam_evaluation.datasets.sample import Mask
+from sam_backend.arrays import BoolArray
 from sam_evaluation.metrics.masks import box_of
 
 
-def encode_mask(mask: Mask) -> str:
+def encode_mask(mask: BoolArray) -> str:
     """Return the `counts` of a mask bool (H, W), an empty one included.
 
     Examples
@@ -27,6 +27,6 @@ def encode_mask(mask: Mask) -> str:
     return str(coco.frPyObjects(runs, height, width)["counts"].decode("ascii"))
 
 
-def decode_mask(counts: str, size: tuple[int, int]) -> Mask:
+def decode_mask(counts: str, size: tuple[int, int]) -> BoolArray:
     """Return the mask bool (H, W) of `counts` written by `encode_mask`; `size` is (H, W)."""
     return np.asarray(coco.decode({"counts": counts.encode("ascii"), "size": list(size)}), bool)

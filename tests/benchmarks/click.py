@@ -80,7 +80,7 @@ def service(model):
         environment = os.environ | {"SAM_INSPECT_HOME": f"{folder}/home", "SAM_INSPECT_CACHE": f"{folder}/cache"}
         if model.startswith("sam:"):
             environment.pop("SAM_INSPECT_CACHE")  # where downloaded checkpoints are
-        command = [sys.executable, "-m", "sam_backend", "serve", "--model", model, "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, "-m", "sam_inspect", "serve", "--model", model, "--host", "127.0.0.1", "--port", "0"]
         process = subprocess.Popen(command, env=environment, cwd=folder, text=True, stderr=subprocess.PIPE)
         try:
             url = ""

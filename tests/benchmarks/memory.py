@@ -26,10 +26,10 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import minimize
 
-from sam_backend.learning.memory.features import AcceptedMask
-from sam_backend.learning.memory.memory import LEAST_SCORE, ProjectMemory
-from sam_backend.learning.memory.proposals import class_map
-from sam_backend.learning.memory.store import Record
+from sam_backend.memory.features import AcceptedMask
+from sam_backend.memory.memory import LEAST_SCORE, ProjectMemory
+from sam_backend.memory.proposals import class_map
+from sam_backend.memory.store import Record
 from sam_backend.segmenters import Embedding
 from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.registry import load_segmenter

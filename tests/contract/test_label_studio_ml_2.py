@@ -25,10 +25,10 @@ from label_studio_requests import (
     task,
 )
 from loopback import serving
+from sam_backend.core import backend as backend_module
+from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.service import backend as backend_module
 from sam_backend.service.app import create_app
-from sam_backend.service.trainings import Trainings
 from sam_backend.settings import Settings, settings
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY

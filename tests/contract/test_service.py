@@ -126,7 +126,7 @@ class TestCommand:
         return kept | {"SAM_INSPECT_HOME": str(tmp_path / "home"), "SAM_INSPECT_CACHE": str(tmp_path / "cache")}
 
     def serve(self, environment, *options):
-        command = [sys.executable, "-m", "sam_backend", "serve", "--host", "127.0.0.1", *options]
+        command = [sys.executable, "-m", "sam_inspect", "serve", "--host", "127.0.0.1", *options]
         return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
     @contextmanager

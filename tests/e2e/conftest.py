@@ -60,7 +60,7 @@ def home(tmp_path_factory) -> Path:
 
 
 def _command(home: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "sam_backend", "demo", "--home", str(home), "--model", MODEL, *options]
+    return [sys.executable, "-m", "sam_inspect", "demo", "--home", str(home), "--model", MODEL, *options]
 
 
 @pytest.fixture(scope="session")

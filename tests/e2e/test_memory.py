@@ -58,7 +58,7 @@ def predictions(stack, task):
 
 def sam_inspect(home, stack, *words):
     own = {"SAM_INSPECT_HOME": str(home / "backend"), "NO_PROXY": "*", "COLUMNS": "120"}
-    command = [sys.executable, "-m", "sam_backend", *words]
+    command = [sys.executable, "-m", "sam_inspect", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=os.environ | own)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

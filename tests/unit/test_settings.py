@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sam_backend.cli import app
 from sam_backend.errors import SamInspectError
 from sam_backend.service import server
 from sam_backend.settings import settings
+from sam_inspect.main import app
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_backend.demo.surfaces import FloatImage, clouds
-from sam_backend.segmenters.protocol import BoolArray
 
 Defect = Callable[[FloatImage, np.random.Generator], tuple[FloatImage, BoolArray]]
 _SUBPIXEL = 4  # bits of a pixel's fraction that OpenCV draws with

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.demo import defects, surfaces
-from sam_backend.segmenters.protocol import BoolArray, ImageArray
 
 LABELS = ("Stain", "Pit", "Scratch", "Crack")
 

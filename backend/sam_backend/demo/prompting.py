@@ -7,10 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sam_backend.arrays import BoolArray
 from sam_backend.demo.api import LabelStudioApi, Task
 from sam_backend.demo.errors import DemoError
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.segmenters.protocol import BoolArray
 
 Region = dict[str, Any]
 Point = tuple[float, float]

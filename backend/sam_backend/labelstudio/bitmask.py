@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters.protocol import BoolArray
 
 _PREFIX = "data:image/png;base64,"
 

@@ -18,10 +18,10 @@ from label_studio_sdk._extensions.label_studio_tools.core.utils.io import (
 )
 from requests.adapters import HTTPAdapter
 
+from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError, ImageServerError
 from sam_backend.labelstudio.servers import AccessTokens, Server
 from sam_backend.segmenters.image_files import decode_image
-from sam_backend.segmenters.protocol import ImageArray
 from sam_backend.settings import Settings
 
 _MAX_BYTES = 2**30

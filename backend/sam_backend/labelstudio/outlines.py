@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.segmenters.protocol import BoolArray
+from sam_backend.arrays import BoolArray
 
 # A component smaller than this part of the largest is a speck of the model, not a part of the object.
 SPECK_FRACTION = 0.01

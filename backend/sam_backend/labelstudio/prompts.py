@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from sam_backend.arrays import FloatArray
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.config import SHAPES, LabelingConfig, Target
 from sam_backend.labelstudio.strokes import points_along
-from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, FloatArray, Prompt
+from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
 
 _LOG = logging.getLogger(__name__)
 # Label Studio computes per cents in floating point: a click on the very edge may come out a hair beyond it.

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.bitmask import encode_bitmask
 from sam_backend.labelstudio.config import Output, Target
 from sam_backend.labelstudio.outlines import bounding_rectangle, fitted_ellipse, rings, without_specks
 from sam_backend.labelstudio.rle import encode_rle
-from sam_backend.segmenters.protocol import BoolArray
 
 
 def make_regions(

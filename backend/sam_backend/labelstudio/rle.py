@@ -11,8 +11,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters.protocol import BoolArray
 
 _CHANNELS = 4
 _VALUE_BITS = 8

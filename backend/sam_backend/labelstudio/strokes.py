@@ -6,10 +6,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.segmenters.protocol import BoolArray
 from sam_backend.settings import settings
 
 _MAX_POINTS = 5

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.segmenters.protocol import POSITIVE, BoolArray, Embedding, FloatArray, Prompt, Segmenter
+from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.segmenters.protocol import POSITIVE, Embedding, Prompt, Segmenter
 
 STABILITY_OFFSET = 1.0
 """Logits by which the threshold is moved up and down to see whether a mask stays the same."""

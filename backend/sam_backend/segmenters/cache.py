@@ -16,7 +16,8 @@ import numpy as np
 from cachetools import LRUCache
 from diskcache import Cache, Timeout
 
-from sam_backend.segmenters.protocol import Embedding, ImageArray, Segmenter
+from sam_backend.arrays import ImageArray
+from sam_backend.segmenters.protocol import Embedding, Segmenter
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)

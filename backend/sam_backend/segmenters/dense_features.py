@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sam_backend.arrays import FloatArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters.protocol import Embedding, FloatArray
+from sam_backend.segmenters.protocol import Embedding
 
 _SAM_INPUT = 1024
 _NANO_INPUT = 512

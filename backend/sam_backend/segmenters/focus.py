@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.protocol import Candidates, Embedding, ImageArray, Prompt, Segmenter, Window
+from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter, Window
 from sam_backend.segmenters.windows import (
     holds,
     joined,

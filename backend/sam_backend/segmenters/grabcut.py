@@ -15,18 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.segmenters.pieces import clicked_pieces
-from sam_backend.segmenters.protocol import (
-    NEGATIVE,
-    POSITIVE,
-    BoolArray,
-    Candidates,
-    Embedding,
-    FloatArray,
-    ImageArray,
-    Prompt,
-    require_geometry,
-)
+from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Candidates, Embedding, Prompt, require_geometry
 
 LOGITS_SIDE = 256
 """Pixels of the longer side of the logits, as SAM's."""

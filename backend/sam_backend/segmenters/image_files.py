@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters.protocol import ImageArray
 
 WINDOW = (0.5, 99.5)
 """Percentiles of the values of a deep image that become 0 and 255."""

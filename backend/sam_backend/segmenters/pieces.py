@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sam_backend.segmenters.protocol import BoolArray, FloatArray
+from sam_backend.arrays import BoolArray, FloatArray
 
 
 def clicked_pieces(mask: BoolArray, points: FloatArray) -> BoolArray:

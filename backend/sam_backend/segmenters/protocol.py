@@ -9,11 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import BadRequestError
 
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
-ImageArray = NDArray[np.uint8]
 Window = tuple[int, int, int, int]
 """A part of an image, xyxy in whole pixels, half-open."""
 

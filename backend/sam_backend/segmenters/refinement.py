@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, FloatArray, Prompt, Segmenter, Window
+from sam_backend.arrays import FloatArray
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter, Window
 
 _MEMO_BYTES = 64 * 2**20
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
 
+from sam_backend.arrays import ImageArray
 from sam_backend.errors import WeightsError
-from sam_backend.segmenters.protocol import Candidates, Embedding, ImageArray, Prompt, require_geometry
+from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, require_geometry
 from sam_backend.segmenters.weights import CHECKPOINTS
 
 _BATCH_BYTES = 1 << 29

@@ -7,7 +7,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from sam_backend.segmenters.protocol import POSITIVE, BoolArray, FloatArray, Prompt, Window
+from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.segmenters.protocol import POSITIVE, Prompt, Window
 
 CONTEXT = 2.0
 """A window's side in sides of what it is around."""

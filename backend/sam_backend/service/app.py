@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sam_backend.core.backend import assemble
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Segmenter
 from sam_backend.service.answers import answer_error
 from sam_backend.service.authentication import UnauthorizedError, make_authenticate
-from sam_backend.service.backend import assemble
 from sam_backend.service.routes import make_router
 from sam_backend.service.tracing import TracingMiddleware, trace_of
 from sam_backend.settings import Settings

@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sam_backend.core.backend import Backend
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.service.answers import answer
-from sam_backend.service.backend import Backend
 from sam_backend.service.bodies import PredictBody, SetupBody, ValidateBody, WebhookBody, parse_body, read_body
 from sam_backend.service.tracing import trace_of
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.files import image_files, read_image, require_size, require_some
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card, Object, Sample
+from sam_evaluation.datasets.sample import Card
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.files import read_image, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, checked, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample import Card, Mask, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
@@ -149,7 +151,7 @@ class Coco:
             raise BrokenSampleError(f"The image {name} is in several folders ({where}); keep only the annotated one.")
         raise BrokenSampleError(f"The image {name} is neither in {root} nor in a folder of it; put it there.")
 
-    def _instances(self, entry: ImageEntry, size: tuple[int, int]) -> Iterator[tuple[Mask, str]]:
+    def _instances(self, entry: ImageEntry, size: tuple[int, int]) -> Iterator[tuple[BoolArray, str]]:
         for data in self._index.annotations.get(entry.id, ()):
             what = f"Annotation {data.get('id', '?')} of {self._index.file}"
             if data.get("iscrowd"):
@@ -162,7 +164,7 @@ class Coco:
             yield _mask(annotation.segmentation, size, what), self._index.labels[annotation.category_id]
 
 
-def _mask(segmentation: list[list[float]] | _Rle, size: tuple[int, int], what: str) -> Mask:
+def _mask(segmentation: list[list[float]] | _Rle, size: tuple[int, int], what: str) -> BoolArray:
     """Return the union of the polygons, or the run-lengths' mask; `what` names the annotation in an error."""
     if isinstance(segmentation, _Rle):
         rle = _checked_rle(segmentation, size, what)
@@ -180,7 +182,7 @@ def _mask(segmentation: list[list[float]] | _Rle, size: tuple[int, int], what: s
         if not rings:
             return np.zeros(size, np.bool_)
         rle = coco_mask.merge(coco_mask.frPyObjects(rings, *size))
-    mask: Mask = coco_mask.decode(rle).astype(np.bool_)
+    mask: BoolArray = coco_mask.decode(rle).astype(np.bool_)
     return mask
 
 

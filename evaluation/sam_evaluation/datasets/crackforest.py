@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.files import image_files, read_image, require_size, require_some
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card, Sample
+from sam_evaluation.datasets.sample import Card
 
 _CRACK = 2
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam_backend.arrays import BoolArray
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.image_files import decode_image
-from sam_evaluation.datasets.sample import Mask
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -71,7 +71,7 @@ def read_labels(path: Path) -> NDArray[np.int64]:
         raise BrokenSampleError(f"The mask {path} cannot be read ({error}).") from None
 
 
-def require_size(image: NDArray[np.uint8], mask: NDArray[np.generic] | Mask, path: Path) -> None:
+def require_size(image: NDArray[np.uint8], mask: NDArray[np.generic] | BoolArray, path: Path) -> None:
     """Check that a mask is as large as its image.
 
     Raises

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Object
 from sam_evaluation.datasets.objects import ObjectRule
-from sam_evaluation.datasets.sample import Mask, Object
 
 
-def objects_of_instances(instances: Iterable[tuple[Mask, str]], rule: ObjectRule) -> tuple[Object, ...]:
+def objects_of_instances(instances: Iterable[tuple[BoolArray, str]], rule: ObjectRule) -> tuple[Object, ...]:
     """Return one object an instance, in their order, of how many parts it may be.
 
     Parameters

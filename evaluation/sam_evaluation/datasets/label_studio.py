@@ -13,13 +13,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, PositiveInt
 
+from sam_backend.arrays import BoolArray
+from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.embedded import embedded_png
 from sam_evaluation.datasets.files import IMAGE_SUFFIXES, image_files, read_image, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, checked, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.polygons import ellipse_mask, polygon_mask, rectangle_mask
-from sam_evaluation.datasets.sample import Card, Mask, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 UNLABELLED = "unlabelled"
@@ -103,7 +105,7 @@ class Region:
     """
 
     id: str
-    mask: Mask
+    mask: BoolArray
     label: str
 
 
@@ -204,7 +206,7 @@ class LabelStudio:
         return found[shared.index(max(shared))]
 
 
-def region_mask(region: Mapping[str, Any]) -> Mask | None:
+def region_mask(region: Mapping[str, Any]) -> BoolArray | None:
     """Rasterise one region of an annotation's or a prediction's `result`.
 
     Parameters
@@ -263,7 +265,9 @@ def regions(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
             yield Region(str(entries[0].get("id") or ""), mask, label)
 
 
-def _instances(result: Sequence[Mapping[str, Any]], size: tuple[int, int], what: str) -> Iterator[tuple[Mask, str]]:
+def _instances(
+    result: Sequence[Mapping[str, Any]], size: tuple[int, int], what: str
+) -> Iterator[tuple[BoolArray, str]]:
     for region in regions(result):
         if region.mask.shape != size:
             height, width = region.mask.shape
@@ -274,7 +278,7 @@ def _instances(result: Sequence[Mapping[str, Any]], size: tuple[int, int], what:
         yield region.mask, region.label
 
 
-def _brush(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
+def _brush(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     # Takes a second to import, and only brushes need it.
     from label_studio_sdk.converter.brush import decode_rle
 
@@ -292,11 +296,11 @@ def _brush(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
         pixels = decode_rle(packed)
     except (ValueError, IndexError, OverflowError):
         raise BrokenSampleError(f"{what} is a brush that breaks off or is damaged; export it again.") from None
-    mask: Mask = pixels.reshape(*size, _CHANNELS)[..., 3] >= _OPAQUE
+    mask: BoolArray = pixels.reshape(*size, _CHANNELS)[..., 3] >= _OPAQUE
     return mask
 
 
-def _bitmask(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
+def _bitmask(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     url = value["imageDataURL"]
     if not isinstance(url, str) or not url.startswith(_PNG):
         raise BrokenSampleError(f"{what} is a bitmask, whose imageDataURL should start with '{_PNG}'.")
@@ -306,23 +310,23 @@ def _bitmask(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask
             f"{what} is a bitmask of {image.width} x {image.height} pixels, its image {size[1]} x {size[0]}; "
             "both must agree."
         )
-    mask: Mask = np.asarray(image.convert("RGBA"))[..., 3] >= _OPAQUE
+    mask: BoolArray = np.asarray(image.convert("RGBA"))[..., 3] >= _OPAQUE
     return mask
 
 
-def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
+def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     points = checked(list[tuple[FiniteFloat, FiniteFloat]], value["points"], what)
     return polygon_mask(np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100), size)
 
 
-def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
+def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     drawn = checked(_Rectangle, dict(value), what)
     x, width = (share / 100 * size[1] for share in (drawn.x, drawn.width))
     y, height = (share / 100 * size[0] for share in (drawn.y, drawn.height))
     return rectangle_mask((x, y, width, height), size, drawn.rotation or 0.0)
 
 
-def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Mask:
+def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     drawn = checked(_Ellipse, dict(value), what)
     x, radius_x = (share / 100 * size[1] for share in (drawn.x, drawn.radius_x))
     y, radius_y = (share / 100 * size[0] for share in (drawn.y, drawn.radius_y))

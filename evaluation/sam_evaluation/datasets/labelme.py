@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, FiniteFloat
 
+from sam_backend.arrays import BoolArray
+from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.embedded import embedded_image, embedded_png
 from sam_evaluation.datasets.files import read_image, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import checked, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.polygons import ellipse_mask, polygon_mask, rectangle_mask
-from sam_evaluation.datasets.sample import Card, Mask, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError
 
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
@@ -76,7 +78,7 @@ class Labelme:
                 f"The image of {path} is {size[1]} x {size[0]} pixels, but was annotated at {file.width} x "
                 f"{file.height}; put the image there that was annotated."
             )
-        masks: dict[tuple[str, int | str | None, int], Mask] = {}
+        masks: dict[tuple[str, int | str | None, int], BoolArray] = {}
         for index, shape in enumerate(file.shapes):
             mask = _mask(shape, size, f"Shape {index + 1} of {path}")
             if mask is not None:
@@ -96,7 +98,7 @@ def _image(file: _File, path: Path) -> NDArray[np.uint8]:
     return read_image(beside)
 
 
-def _mask(shape: _Shape, size: tuple[int, int], what: str) -> Mask | None:
+def _mask(shape: _Shape, size: tuple[int, int], what: str) -> BoolArray | None:
     """Return a shape's mask, or None for one without area; `what` names it in an error."""
     kind = shape.shape_type or "polygon"
     if kind in _WITHOUT_AREA:
@@ -121,7 +123,7 @@ def _mask(shape: _Shape, size: tuple[int, int], what: str) -> Mask | None:
     )
 
 
-def _placed(shape: _Shape, size: tuple[int, int], what: str) -> Mask:
+def _placed(shape: _Shape, size: tuple[int, int], what: str) -> BoolArray:
     """Return the mask whose PNG, not zero where it is true, has its top left pixel at the first point."""
     part = np.asarray(embedded_png(shape.mask or "", f"The mask inside {what}", size).convert("L")) > 0
     column, row = (math.floor(value) for value in shape.points[0])

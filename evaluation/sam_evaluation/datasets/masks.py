@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample import Card, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 _BINARY = {255: "object"}

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample import Card, Sample
+from sam_evaluation.datasets.sample import Card
 
 _CLASSES = {1: "inclusion", 2: "patches", 3: "scratches"}
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_evaluation.datasets.sample import Cropped, Mask, Object
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Cropped, Object
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -34,7 +35,7 @@ class ObjectRule:
 DEFAULT_RULE = ObjectRule()
 
 
-def objects_of_mask(mask: Mask, label: str, rule: ObjectRule, annotator: int = 0) -> Iterator[Object]:
+def objects_of_mask(mask: BoolArray, label: str, rule: ObjectRule, annotator: int = 0) -> Iterator[Object]:
     """Yield the objects of one class in the order of their topmost pixels; `mask` is bool (H, W)."""
     if not rule.connectivity:
         if mask.sum() >= max(rule.min_area, 1):

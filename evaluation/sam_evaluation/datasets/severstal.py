@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.files import image_files, read_image, require_some
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card, Mask, Object, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
@@ -85,7 +87,7 @@ def _rows(table: csv.DictReader[str]) -> Iterator[tuple[str, str, str]]:
         yield image, number, (row["EncodedPixels"] or "").strip()
 
 
-def mask_of_runs(runs: str, height: int, width: int) -> Mask:
+def mask_of_runs(runs: str, height: int, width: int) -> BoolArray:
     """Return the mask (H, W) of `start length start length ...`, counted from 1 down the columns.
 
     Raises

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample import Card, Mask, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 _VOID = 255
@@ -89,7 +91,7 @@ class Voc:
 
     def _instances(
         self, numbers: NDArray[np.int64], labels: NDArray[np.int64], path: Path
-    ) -> Iterator[tuple[Mask, str]]:
+    ) -> Iterator[tuple[BoolArray, str]]:
         for number in np.unique(numbers[(numbers > 0) & (numbers != _VOID)]).tolist():
             mask = numbers == number
             values, counts = np.unique(labels[mask], return_counts=True)

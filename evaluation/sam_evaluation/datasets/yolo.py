@@ -12,12 +12,14 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
+from sam_backend.arrays import BoolArray
+from sam_backend.polygons import polygon_mask
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.files import image_files, read_image, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import checked
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.polygons import polygon_mask
-from sam_evaluation.datasets.sample import Card, Mask, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 # Tools write points on the image's edge a hair beyond it.
@@ -60,7 +62,7 @@ class Yolo:
         instances = self._instances(path, (image.shape[0], image.shape[1])) if path.is_file() else ()
         return Sample(name, image, objects_of_instances(instances, self.rule))
 
-    def _instances(self, path: Path, size: tuple[int, int]) -> Iterator[tuple[Mask, str]]:
+    def _instances(self, path: Path, size: tuple[int, int]) -> Iterator[tuple[BoolArray, str]]:
         try:
             rows = path.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:

@@ -10,8 +10,9 @@ from typing import Protocol as Interface
 import numpy as np
 from numpy.random import Generator
 
+from sam_backend.arrays import BoolArray
+from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
-from sam_evaluation.datasets.sample import Mask, Object
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.protocols import clicks
 
@@ -122,7 +123,7 @@ def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
         yield list(range(start, min(start + size, len(objects))))
 
 
-def _one_click(point: Callable[[Generator, Mask], clicks.Point]) -> Callable[[Generator, Object], Prompt]:
+def _one_click(point: Callable[[Generator, BoolArray], clicks.Point]) -> Callable[[Generator, Object], Prompt]:
     return lambda rng, thing: _points([(point(rng, thing.mask), 1)], None)
 
 

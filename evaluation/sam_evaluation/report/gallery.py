@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_backend.errors import SamInspectError
-from sam_evaluation.datasets.sample import Dataset, Mask
+from sam_evaluation.datasets.sample import Dataset
 from sam_evaluation.report.findings import Findings, find, phrase
 from sam_evaluation.report.sources import open_dataset
 from sam_evaluation.rle import decode_mask
@@ -165,7 +166,7 @@ def _case(kind: str, file: str, source: Dataset, row: dict[Any, Any], results: p
     return Case(kind, file, row["sample"], row["label"], int(row["area"]), tuple(panels))
 
 
-def _window(mask: Mask) -> tuple[slice, slice]:
+def _window(mask: BoolArray) -> tuple[slice, slice]:
     """Return a square around an object, with context, as far as the image reaches."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     length = int(max(np.ptp(rows), np.ptp(columns))) + 1
@@ -183,7 +184,7 @@ def _picture(image: Pixels, window: tuple[slice, slice]) -> Pixels:
     return _centred(cv2.resize(part, _fitted(part.shape[:2]), interpolation=cv2.INTER_CUBIC), 235)
 
 
-def _outlined(image: Pixels, window: tuple[slice, slice], mask: Mask, colour: tuple[int, int, int]) -> Pixels:
+def _outlined(image: Pixels, window: tuple[slice, slice], mask: BoolArray, colour: tuple[int, int, int]) -> Pixels:
     picture = _picture(image, window)
     part = mask[window].astype(np.float32)
     scaled = _centred(cv2.resize(part, _fitted(part.shape), interpolation=cv2.INTER_LINEAR), 0) > 0.5

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sam_evaluation.datasets.sample import Cropped
+from sam_backend.samples import Cropped
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 1.0])

@@ -13,7 +13,7 @@ import pytest
     ids=["folder", "model"],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_started(tmp_path, options, sentence):
-    command = [sys.executable, "-m", "sam_backend", "demo", "--home", str(tmp_path / "home"), *options]
+    command = [sys.executable, "-m", "sam_inspect", "demo", "--home", str(tmp_path / "home"), *options]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.endswith(f"{sentence}\n")

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, block
-from sam_backend.cli import app
 from sam_evaluation.accepted import OPENED, SCRATCH, UNSEEN, Accepted, read_accepted, summary
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.metrics import assd
 from sam_evaluation.report.accepted import write_accepted
+from sam_inspect.main import app
 
 WIDER = np.s_[2:8, 3:10]
 Json = dict[str, Any]

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sam_backend.cli import app
 from sam_backend.errors import SamInspectError
+from sam_inspect.main import app
 
 FILES = ("objects.parquet", "images.parquet", "summary.csv", "report.html", "report.md", "run.json", "broken.csv")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam_evaluation.datasets.sample import Card, Object, Sample
+from sam_backend.samples import Object, Sample
+from sam_evaluation.datasets.sample import Card
 from sam_evaluation.humans import human_agreement
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding
-from sam_evaluation.datasets.sample import Object
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.protocols import clicks
 from sam_evaluation.protocols.protocol import parse_protocols

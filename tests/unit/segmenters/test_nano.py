@@ -46,7 +46,7 @@ def both_forms(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, NanoSe
     torch = pytest.importorskip("torch")
     from segment_anything import SamPredictor
 
-    from sam_backend.learning.export import export_nano
+    from sam_backend.finetune.export import export_nano
     from sam_backend.segmenters.nano.architecture import build_nano
 
     torch.manual_seed(0)
@@ -89,7 +89,7 @@ def test_what_ships_is_a_sam_for_the_official_mask_generator_too(shipped: NanoSe
     pytest.importorskip("torch")
     from segment_anything import SamAutomaticMaskGenerator
 
-    from sam_backend.learning.onnx_weights import nano_weights
+    from sam_backend.finetune.onnx_weights import nano_weights
     from sam_backend.segmenters.nano.architecture import build_nano
 
     model = build_nano().eval()
@@ -103,7 +103,7 @@ def test_what_ships_is_a_sam_for_the_official_mask_generator_too(shipped: NanoSe
 
 def test_weights_are_not_taken_from_what_is_no_model(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from sam_backend.learning.onnx_weights import nano_weights
+    from sam_backend.finetune.onnx_weights import nano_weights
 
     (tmp_path / "encoder.onnx").write_bytes(b"no model")
     with pytest.raises(WeightsError, match="no ONNX model"):

@@ -3,11 +3,11 @@
 import pytest
 from typer.testing import CliRunner
 
-from sam_backend.cli import app
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
 from sam_backend.segmenters import registry
 from sam_backend.segmenters.registry import known_models, load_segmenter, model_info
 from sam_backend.settings import settings
+from sam_inspect.main import app
 
 
 @pytest.fixture(autouse=True)

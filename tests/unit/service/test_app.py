@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 
 from label_studio_requests import CONFIG, PROJECT, click, data_url, defect_image, interactive, png
 from loopback import serving
+from sam_backend.core import backend as backend_module
 from sam_backend.errors import SamInspectError, WeightsError
-from sam_backend.service import backend as backend_module
 from sam_backend.service import bodies
 from sam_backend.service.app import create_app
 from threshold_segmenter import ThresholdSegmenter

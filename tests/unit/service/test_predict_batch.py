@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from label_studio_requests import batch, data_url, defect_image, png, task
-from sam_backend.service import predictions
+from sam_backend.core import predictions
+from sam_backend.core.predictions import MAX_PROPOSALS
 from sam_backend.service.app import create_app
-from sam_backend.service.predictions import MAX_PROPOSALS
 from threshold_segmenter import ThresholdSegmenter
 
 

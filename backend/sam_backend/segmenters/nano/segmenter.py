@@ -13,17 +13,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.pieces import clicked_pieces
-from sam_backend.segmenters.protocol import (
-    POSITIVE,
-    Candidates,
-    Embedding,
-    FloatArray,
-    ImageArray,
-    Prompt,
-    require_geometry,
-)
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, require_geometry
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256

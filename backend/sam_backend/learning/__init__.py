@@ -1,1 +1,0 @@
-"""How a model learns: scenes, simulated prompts, losses, the trainer."""

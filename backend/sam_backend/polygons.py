@@ -1,0 +1,93 @@
+"""Outlines -> masks, by one convention for every format that leaves the choice.
+
+Coordinates are continuous: (0, 0) is the image's top left corner and (W, H) its bottom right one, so that pixel
+(row, column) is the unit square from (column, row) to (column + 1, row + 1). A pixel belongs to a mask if its centre
+(column + 0.5, row + 0.5) lies within the outline; a centre just on a polygon's outline belongs where the inside is to
+the right of it or below it. So a rectangle of whole pixels covers exactly those, polygons that share an edge share no
+pixel, and what is thinner than a pixel may cover none. What lies outside the image is cut off.
+
+OpenCV would paint every pixel that the outline touches, half a pixel too much on each side, and scikit-image tests each
+pixel against each edge, which takes minutes for the large outlines of tools that trace masks.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sam_backend.arrays import BoolArray
+
+
+def polygon_mask(points: ArrayLike, size: tuple[int, int]) -> BoolArray:
+    """Return the inside of a closed ring, by the even-odd rule where it crosses itself.
+
+    Parameters
+    ----------
+    points : (N, 2) finite x and y in pixels; the last is joined to the first. Fewer than three enclose nothing.
+    size : (H, W) of the mask.
+    """
+    height, width = size
+    start = np.asarray(points, np.float64).reshape(-1, 2)
+    edges = np.stack([start, np.roll(start, -1, axis=0)], axis=1)
+    # From top to bottom, so that an edge is cut at the same places whichever of its two sides is asked for.
+    edges = np.take_along_axis(edges, np.argsort(edges[:, :, 1], axis=1, kind="stable")[:, :, None], axis=1)
+    # Rows whose centres the edge passes.
+    first, stop = np.ceil(edges[:, :, 1] - 0.5).clip(0, height).astype(np.int64).T
+    count = stop - first
+    edge = np.repeat(np.arange(len(edges)), count)
+    row = np.arange(len(edge)) + np.repeat(first - np.cumsum(count) + count, count)
+    (x0, y0), (x1, y1) = edges[edge, 0].T, edges[edge, 1].T
+    crossing = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+    column = np.ceil(crossing - 0.5).clip(0, width).astype(np.int64)
+    turns = np.zeros((height, width + 1), np.bool_)
+    np.logical_xor.at(turns, (row, column), True)
+    inside: BoolArray = np.logical_xor.accumulate(turns, axis=1)[:, :width]
+    return inside
+
+
+def rectangle_mask(box: tuple[float, float, float, float], size: tuple[int, int], rotation: float = 0.0) -> BoolArray:
+    """Return a rectangle.
+
+    Parameters
+    ----------
+    box : x, y, width, height in pixels.
+    size : (H, W) of the mask.
+    rotation : degrees it is turned clockwise about the corner (x, y).
+    """
+    x, y, width, height = box
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
+    if rotation:
+        cosine, sine = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+        corners = corners @ np.array([(cosine, sine), (-sine, cosine)])
+    return polygon_mask(corners + np.array([x, y]), size)
+
+
+def ellipse_mask(
+    centre: tuple[float, float], radii: tuple[float, float], size: tuple[int, int], rotation: float = 0.0
+) -> BoolArray:
+    """Return an ellipse; a centre of a pixel just on its outline is outside.
+
+    Parameters
+    ----------
+    centre, radii : x and y in pixels; the radii are along the ellipse's own axes.
+    size : (H, W) of the mask.
+    rotation : degrees it is turned clockwise about its centre.
+    """
+    mask = np.zeros(size, np.bool_)
+    if min(radii) <= 0:
+        return mask
+    reach = max(radii)
+    # Only the square around it is looked at: images are large and defects small.
+    rows, columns = (
+        np.arange(max(math.floor(middle - reach), 0), min(math.ceil(middle + reach), side))
+        for middle, side in zip(centre[::-1], size, strict=True)
+    )
+    if not (len(rows) and len(columns)):
+        return mask
+    dx, dy = columns[None, :] + 0.5 - centre[0], rows[:, None] + 0.5 - centre[1]
+    cosine, sine = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+    along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+    mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 < 1
+    return mask

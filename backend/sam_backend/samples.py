@@ -1,0 +1,89 @@
+"""An image with its labelled masks: what data sets and accepted annotations yield, and what models learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sam_backend.arrays import BoolArray, ImageArray
+
+
+@dataclass(frozen=True, eq=False)
+class Cropped:
+    """A mask that keeps only what lies in a box around it: thousands of small ones of one large image fit into memory.
+
+    Attributes
+    ----------
+    part : bool (h, w).
+    corner : row and column of its first pixel in the image.
+    size : (H, W) of the image.
+    """
+
+    part: BoolArray
+    corner: tuple[int, int]
+    size: tuple[int, ...]
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> Cropped:
+        """Keep a mask bool (H, W)."""
+        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return cls(mask[:0, :0], (0, 0), mask.shape)
+        part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+        return cls(part, (int(rows[0]), int(columns[0])), mask.shape)
+
+    @property
+    def area(self) -> int:
+        """How many pixels are set."""
+        return int(np.count_nonzero(self.part))
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of the part in the image."""
+        (row, column), (height, width) = self.corner, self.part.shape
+        return slice(row, row + height), slice(column, column + width)
+
+    @property
+    def mask(self) -> BoolArray:
+        """The whole mask, bool (H, W), made anew each time."""
+        whole = np.zeros(self.size, bool)
+        whole[self.place] = self.part
+        return whole
+
+
+class Object:
+    """One thing to be segmented.
+
+    Parameters
+    ----------
+    mask : bool (H, W) or cropped, not empty.
+    label : its class.
+    annotator : who outlined it, where several people outlined the same image; else 0.
+    """
+
+    def __init__(self, mask: BoolArray | Cropped, label: str, annotator: int = 0) -> None:
+        self.cropped = mask if isinstance(mask, Cropped) else Cropped.of(mask)
+        self.label = label
+        self.annotator = annotator
+
+    @property
+    def mask(self) -> BoolArray:
+        """The whole mask, bool (H, W), made anew each time."""
+        return self.cropped.mask
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image with all its objects.
+
+    Attributes
+    ----------
+    name : unique in its data set: mostly the image's path in it.
+    image : uint8 RGB (H, W, 3), turned by EXIF.
+    objects : may be empty: an image without any defect.
+    """
+
+    name: str
+    image: ImageArray
+    objects: tuple[Object, ...] = field(default=())

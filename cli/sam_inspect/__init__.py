@@ -1,0 +1,1 @@
+"""The command `sam-inspect`, one file a group of commands; each only translates its options, the work is elsewhere."""

@@ -1,0 +1,156 @@
+"""The command `simulate`: it only translates; the work is elsewhere."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sam_backend.errors import MissingExtraError
+from sam_backend.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sam_evaluation.simulation.plans import Plan
+
+_ESTIMATED_OVER = 1200.0
+"""Seconds whose speed the remaining time is told from: trainings come between images."""
+
+
+def simulate(
+    data: Annotated[str, typer.Option(help="A data set with masks, as format:folder or format:folder@split.")],
+    budget: Annotated[int, typer.Option(min=1, help="Images that are labelled.")] = 200,
+    out: Annotated[Path, typer.Option(help="Folder of the report; an interrupted simulation goes on there.")] = Path(
+        "runs/loop"
+    ),
+    arms: Annotated[
+        str, typer.Option(help="Ways of labelling, each with what those before it have.")
+    ] = "plain,+memory,+finetune,+ranking",
+    strategies: Annotated[
+        str, typer.Option(help="What to label next, compared by themselves; nothing for none.")
+    ] = "gain,uncertainty,diversity,random",
+    seeds: Annotated[int, typer.Option(min=1, help="Times that all is done, with other images in another order.")] = 3,
+    model: Annotated[str, typer.Option(help="The model that answers: nano, sam:vit_b, ...")] = "nano",
+    accept: Annotated[
+        float, typer.Option(min=0.5, max=1, help="IoU with the object from which a mask is accepted.")
+    ] = 0.9,
+    most_clicks: Annotated[
+        int, typer.Option(min=1, help="Clicks tried on an object; then the rest is painted by hand.")
+    ] = 10,
+    painting: Annotated[int, typer.Option(min=0, help="Clicks that painting by hand counts as.")] = 10,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Delete a proposal that is not good enough, instead of correcting it.")
+    ] = False,
+    tune_every: Annotated[int, typer.Option(min=1, help="Images after which the model is tuned again.")] = 70,
+    tune_steps: Annotated[int, typer.Option(min=1, help="Length of a training at most.")] = 200,
+    measured: Annotated[int, typer.Option(min=1, help="Images that are never labelled, to measure quality on.")] = 50,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Tell what the loop is worth: label a data set by simulation, with it and without.
+
+    A simulated annotator labels images, and its clicks are counted: with the
+    model alone (plain), with proposals of what it accepted before (+memory),
+    with a model that is tuned on that (+finetune), and in an order that is
+    chosen (+ranking). Images of the training split are labelled; where there
+    is none, three quarters of all. The others tell how good memory and model
+    are by then. Interrupted and started again, it goes on. The folder gets
+    report.html, figures (clicks.png says most), summary.json and the rows.
+
+    Arms from +finetune on need the torch extra of the package.
+
+    Example: sam-inspect simulate --data neu_seg:./neu_seg --budget 200
+    Example: sam-inspect simulate --data masks:./parts --budget 20
+             --arms plain,memory --strategies "" --seeds 1 --out runs/try
+    """
+    from sam_backend.core.predictions import MAX_PROPOSALS
+    from sam_backend.segmenters.registry import load_segmenter
+    from sam_evaluation.models import default_jobs
+    from sam_evaluation.simulation.annotator import Habits
+    from sam_evaluation.simulation.data import open_data
+    from sam_evaluation.simulation.loop import Conditions
+    from sam_evaluation.simulation.plans import parse_arms, parse_strategies, plans_of
+    from sam_evaluation.simulation.report import Simulated, write_report
+    from sam_evaluation.simulation.simulate import Storage, plan_tasks
+    from sam_evaluation.simulation.simulate import simulate as run
+    from sam_evaluation.simulation.tables import Tables
+
+    wanted = settings()
+    named, compared = parse_arms(arms), parse_strategies(strategies)
+    plans = plans_of(named, compared)
+    _require_torch(plans)
+    habits = Habits(accept, most_clicks, painting, redraw)
+    conditions = Conditions(model, budget, habits, tune_every, tune_steps, MAX_PROPOSALS, wanted.focus)
+    images = open_data(data, budget, measured)
+    version = load_segmenter(model, focus=wanted.focus).version
+    tasks = plan_tasks(plans, seeds, images, conditions, version, out)
+    storage = Storage(wanted.cache / "embeddings", wanted.embedding_disk_mb, wanted.embedding_memory_mb)
+    with _bar() as bar:
+        task = bar.add_task("Starting", total=None)
+        run(
+            tasks,
+            storage,
+            jobs=jobs or default_jobs([model]),
+            progress=lambda done, total, doing: bar.update(task, completed=done, total=total, description=doing),
+        )
+    told = write_report(
+        Simulated(
+            tables=Tables.of(tasks),
+            arms=named,
+            strategies=compared,
+            seeds=seeds,
+            conditions=conditions,
+            card=images.labelled.open().card,
+            data=data,
+            stamp=images.stamp[:8],
+            measured=len(images.measured_names),
+            version=version,
+        ),
+        out,
+    )
+    if json:
+        typer.echo(json_format.dumps(told, indent=1))
+        return
+    console = Console()
+    console.print(_summary(told))
+    console.print(f"The report is {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _require_torch(plans: Sequence[Plan]) -> None:
+    if not any(plan.finetune for plan in plans):
+        return
+    from sam_backend.segmenters.registry import TORCH_EXTRA
+
+    try:
+        from sam_backend.finetune import run  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The arms +finetune and +ranking need {error.name}; run {TORCH_EXTRA}, or take --arms plain,+memory."
+        ) from error
+
+
+def _summary(told: dict[str, Any]) -> Table:
+    """Return a line an arm."""
+    from sam_evaluation.report.numbers import NOTHING
+
+    table = Table("arm", "clicks", "an object", "times plain", "pixel IoU", box=None, pad_edge=False)
+    for row in told["arms"]:
+        values = ((row["clicks"], ",.0f"), (row["per_object"], ".1f"), (row["ratio"], ".3f"), (row["pixel_iou"], ".3f"))
+        table.add_row(row["arm"], *(NOTHING if value is None else format(value, style) for value, style in values))
+    return table
+
+
+def _bar() -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(
+        TextColumn("{task.description}"),
+        *columns,
+        console=Console(stderr=True),
+        speed_estimate_period=_ESTIMATED_OVER,
+    )

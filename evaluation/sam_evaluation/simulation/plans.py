@@ -1,0 +1,123 @@
+"""What is compared: arms and strategies by name, the ways of labelling that they stand for, and their rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from sam_backend.errors import BadRequestError
+from sam_backend.memory.ranking.strategies import DEFAULT, known_strategies
+
+RANDOM = "random"
+"""The order of the stream itself."""
+
+_PART = 3
+"""By one of so many parts what is labelled grows in a round."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way of labelling.
+
+    Attributes
+    ----------
+    memory : whether images come with proposals of the example memory.
+    finetune : whether the model is tuned on the way.
+    strategy : that chooses what is labelled next.
+    """
+
+    memory: bool = False
+    finetune: bool = False
+    strategy: str = RANDOM
+
+    @property
+    def name(self) -> str:
+        """Unique, and fit for a folder."""
+        parts = [part for part, on in (("memory", self.memory), ("finetune", self.finetune)) if on]
+        return "-".join([*(parts or ["plain"]), self.strategy])
+
+
+PLAIN = "plain"
+
+ARMS: dict[str, Plan] = {
+    PLAIN: Plan(),
+    "+memory": Plan(memory=True),
+    "+finetune": Plan(memory=True, finetune=True),
+    "+ranking": Plan(memory=True, finetune=True, strategy=DEFAULT),
+}
+"""Each has what those before it have."""
+
+
+def parse_arms(text: str) -> list[str]:
+    """Return the arms of a list such as `plain,+memory`, in their own order; the plus may be left out.
+
+    Raises
+    ------
+    BadRequestError
+        If there is no such arm, or none is named.
+    """
+    wanted = [name if name in ARMS else f"+{name.removeprefix('+')}" for name in _names(text)]
+    for name in wanted:
+        if name not in ARMS:
+            raise BadRequestError(_unknown("arm", name.removeprefix("+"), list(ARMS)))
+    if not wanted:
+        raise BadRequestError(f"Name at least one arm of {', '.join(ARMS)}.")
+    return [name for name in ARMS if name in wanted]
+
+
+def parse_strategies(text: str) -> list[str]:
+    """Return the strategies of a list such as `gain,random`, in the order of `known_strategies`; it may be empty.
+
+    `random` is always among several, for it is what the others are held against.
+
+    Raises
+    ------
+    BadRequestError
+        If there is no such strategy.
+    """
+    wanted = _names(text)
+    known = known_strategies()
+    for name in wanted:
+        if name not in known:
+            raise BadRequestError(_unknown("strategy", name, known))
+    return [name for name in known if name in wanted or (wanted and name == RANDOM)]
+
+
+def plans_of(arms: Sequence[str], strategies: Sequence[str]) -> list[Plan]:
+    """Return each way of labelling that arms and strategies stand for once: `+memory` labels as `random` does."""
+    return list(dict.fromkeys([*(ARMS[name] for name in arms), *map(plan_of_strategy, strategies)]))
+
+
+def plan_of_strategy(name: str) -> Plan:
+    """Return how a strategy is looked at by itself: with the memory, without tuning."""
+    return Plan(memory=True, strategy=name)
+
+
+def rounds(budget: int, tune_every: int) -> list[int]:
+    """Return after how many images the memory learns, quality is measured, and what comes next is chosen.
+
+    Each time that what is labelled has grown by a third, before each tuning, and at the end: a memory of three
+    images gains by a fourth, one of a hundred does not.
+
+    Examples
+    --------
+    >>> rounds(20, tune_every=10)
+    [1, 2, 3, 4, 6, 8, 10, 11, 15, 20]
+    """
+    ends, reached = set(range(tune_every, budget, tune_every)), 0
+    while reached < budget:
+        reached = min(reached + max(math.ceil(reached / _PART), 1), budget)
+        ends.add(reached)
+    return sorted(ends)
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    nearest = get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    return f"There is no {kind} {name!r}; known are {', '.join(known)}{hint}"

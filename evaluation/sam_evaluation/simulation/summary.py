@@ -1,0 +1,250 @@
+"""Means over seeds with their intervals: clicks, what became of proposals, and quality against labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sam_evaluation.metrics import Floats
+from sam_evaluation.simulation.annotator import Fate
+from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, plan_of_strategy
+from sam_evaluation.simulation.tables import ALL, Tables
+from sam_evaluation.statistics import LEVEL
+
+SCORES = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Where groups of proposals by score begin."""
+
+LEVELS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+"""IoU from which masks might be accepted."""
+
+_SHARES = frozenset({"painted", "pixel_iou", "start", "half", "end", *Fate, "missed", "relabelled"})
+_SIGNED = frozenset({"saved"})
+
+
+def over_seeds(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return mean, lower and upper end (K,) of the 95 % interval of values (S, K) of S seeds.
+
+    Student's t: a seed is a repetition with other images in another order, and a mean of few is not sure. One seed has
+    no interval (NaN).
+
+    Examples
+    --------
+    >>> mean, low, high = over_seeds([[1.0], [2.0], [3.0]])
+    >>> float(mean[0]), round(float(high[0] - mean[0]), 2)
+    (2.0, 2.48)
+    """
+    from scipy import stats  # takes half a second
+
+    table = np.asarray(values, np.float64)
+    seeds = len(table)
+    mean = table.mean(0)
+    if seeds < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    half = stats.t.ppf((1 + LEVEL) / 2, seeds - 1) * table.std(0, ddof=1) / np.sqrt(seeds)
+    return mean, mean - half, mean + half
+
+
+def totals(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return a row an arm.
+
+    Columns arm, and each with `_low` and `_high`: clicks, per_object, and ratio and saved (share) against `plain` with
+    the same seed, that is on the same images; labels_ratio, with a click more for each label that no proposal brought;
+    painted (share of the objects); pixel_iou at the end. NaN where there is none.
+    """
+    plain = _by_seed(tables.images, ARMS[PLAIN].name)
+    rows = []
+    for arm in arms:
+        plan = ARMS[arm]
+        own = _by_seed(tables.images, plan.name)
+        last = tables.quality[(tables.quality["plan"] == plan.name) & (tables.quality["label"] == ALL)]
+        ends = last.sort_values("images").groupby("seed")["pixel_iou"].last().reindex(own.index)
+        with_labels = [side["clicks"] + side[Fate.OUTLINED] for side in (own, plain)]
+        ratio = (own["clicks"] / plain["clicks"]).reindex(own.index)
+        values = {
+            "clicks": own["clicks"],
+            "per_object": own["clicks"] / own["objects"],
+            "ratio": ratio,
+            "saved": 1 - ratio,
+            "labels_ratio": (with_labels[0] / with_labels[1]).reindex(own.index),
+            "painted": own["painted"] / own["objects"],
+            "pixel_iou": ends,
+        }
+        rows.append({"arm": arm, **_estimates(values)})
+    return pd.DataFrame(rows)
+
+
+def by_accept(tables: Tables, arms: Sequence[str], accept: float) -> pd.DataFrame:
+    """Return a row an arm and IoU from which a mask might be accepted, up to the one from which it was.
+
+    Columns arm, accept, and each with `_low` and `_high`: per_object (clicks) and ratio against `plain`, as
+    `clicks_until` counts them on the same actions. What the loop learnt from is what was accepted.
+    """
+    rows = []
+    for level in [*(level for level in LEVELS if level < accept), accept]:
+        costs = [clicks_until(action, level) for action in tables.actions.itertuples()]
+        clicks = tables.actions.assign(clicks=costs).groupby(["plan", "seed"])["clicks"].sum().unstack(0)
+        for arm in arms:
+            own = clicks[ARMS[arm].name]
+            plain = clicks.get(ARMS[PLAIN].name, pd.Series(np.nan, own.index))
+            values = {"per_object": own / _by_seed(tables.images, ARMS[arm].name)["objects"], "ratio": own / plain}
+            rows.append({"arm": arm, "accept": level, **_estimates(values)})
+    return pd.DataFrame(rows)
+
+
+def clicks_until(action: Any, accept: float) -> int:
+    """Return what an action costs who accepts masks from an IoU of `accept` on, lower than the annotator did.
+
+    Parameters
+    ----------
+    action : with the attributes of `journal.Done`.
+    accept : IoU.
+    """
+    if action.fate == Fate.DELETED:
+        return int(action.clicks)
+    if action.iou >= accept:
+        # Deleting it was counted as a click already, where it was deleted to be outlined from nothing.
+        return 0 if action.fate == Fate.OUTLINED else 1 + int(action.relabelled)
+    needed = next((click for click, iou in enumerate(action.reached, 1) if iou >= accept), None)
+    return int(action.clicks) if needed is None else needed + int(action.relabelled)
+
+
+def clicks_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return columns arm, images, value, low, high: clicks so far, over how many images were labelled."""
+    parts = []
+    for arm in arms:
+        rows = tables.images[tables.images["plan"] == ARMS[arm].name]
+        so_far = rows.pivot_table(index="seed", columns="images", values="clicks").cumsum(axis=1)
+        parts.append(_curve(so_far).assign(arm=arm))
+    return pd.concat(parts, ignore_index=True)
+
+
+def quality_curve(tables: Tables, strategies: Sequence[str]) -> pd.DataFrame:
+    """Return columns strategy, images, value, low, high: the memory's pixel IoU, mean over classes."""
+    parts = [_curve(_quality(tables, name)).assign(strategy=name) for name in strategies]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def tuned_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return columns arm, prompt, images, value, low, high: mean IoU of the model's answers, of arms that tune it."""
+    parts = []
+    for arm in arms:
+        rows = tables.quality[(tables.quality["plan"] == ARMS[arm].name) & (tables.quality["label"] == ALL)]
+        for prompt in ("box", "click") if ARMS[arm].finetune else ():
+            by_seed = rows.pivot_table(index="seed", columns="images", values=prompt)
+            parts.append(_curve(by_seed).assign(arm=arm, prompt=prompt))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def strategies_table(tables: Tables, strategies: Sequence[str]) -> pd.DataFrame:
+    """Return a row a strategy.
+
+    Columns strategy, and each with `_low` and `_high`: start, half and end (pixel IoU after the first round, the round
+    at about half of the images, and all); needed, the images until it first reached what `random` has at the end,
+    between rounds in proportion; NaN where a seed never did; clicks in all.
+    """
+    rows = []
+    ends = _quality(tables, RANDOM).iloc[:, -1] if strategies else pd.Series(dtype=float)
+    for name in strategies:
+        curve = _quality(tables, name)
+        counts = curve.columns.to_numpy(np.float64)
+        middle = int(np.abs(counts - counts[-1] / 2).argmin())
+        needed = pd.Series(
+            {seed: first_reached(counts, values.to_numpy(), ends[seed]) for seed, values in curve.iterrows()}
+        )
+        clicks = _by_seed(tables.images, plan_of_strategy(name).name)["clicks"]
+        values = {
+            "start": curve.iloc[:, 0],
+            "half": curve.iloc[:, middle],
+            "end": curve.iloc[:, -1],
+            "needed": needed,
+            "clicks": clicks,
+        }
+        rows.append({"strategy": name, **_estimates(values)})
+    return pd.DataFrame(rows)
+
+
+def first_reached(images: ArrayLike, values: ArrayLike, target: float) -> float:
+    """Return after how many images a curve first reaches a target, between points in proportion; NaN where never.
+
+    Examples
+    --------
+    >>> first_reached([10, 20, 40], [0.2, 0.4, 0.6], 0.5)
+    30.0
+    """
+    counts, found = np.asarray(images, np.float64), np.asarray(values, np.float64)
+    reached = np.flatnonzero(found >= target)
+    if not len(reached):
+        return float("nan")
+    at = int(reached[0])
+    if at == 0:
+        return float(counts[0])
+    share = (target - found[at - 1]) / (found[at] - found[at - 1])
+    return float(counts[at - 1] + share * (counts[at] - counts[at - 1]))
+
+
+def fates(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return a row an arm with proposals.
+
+    Columns arm, and each with `_low` and `_high`: proposals an image; accepted, corrected and deleted, shares of the
+    proposals; missed, share of the objects that nothing was proposed for; relabelled, share of those kept.
+    """
+    rows = []
+    for arm in arms:
+        if not ARMS[arm].memory:
+            continue
+        own = _by_seed(tables.images, ARMS[arm].name)
+        kept = own[Fate.ACCEPTED] + own[Fate.CORRECTED]
+        shown = kept + own[Fate.DELETED]
+        images = tables.images[tables.images["plan"] == ARMS[arm].name].groupby("seed").size()
+        values = {
+            "proposals": shown / images,
+            **{fate.value: own[fate] / shown for fate in (Fate.ACCEPTED, Fate.CORRECTED, Fate.DELETED)},
+            "missed": own["missed"] / own["objects"],
+            "relabelled": own["relabelled"] / kept,
+        }
+        rows.append({"arm": arm, **_estimates(values)})
+    return pd.DataFrame(rows)
+
+
+def fates_by_score(tables: Tables, arm: str) -> pd.DataFrame:
+    """Return columns score (where the group begins), proposals, accepted, corrected, deleted: of all seeds together."""
+    rows = tables.actions[(tables.actions["plan"] == ARMS[arm].name) & tables.actions["score"].notna()]
+    group = np.digitize(rows["score"].astype(float), SCORES[1:])
+    found = []
+    for place, start in enumerate(SCORES):
+        some = rows[group == place]
+        shares = {fate.value: float((some["fate"] == fate).mean()) for fate in Fate if fate != Fate.OUTLINED}
+        found.append({"score": start, "proposals": len(some), **shares})
+    return pd.DataFrame(found)
+
+
+def _by_seed(images: pd.DataFrame, plan: str) -> pd.DataFrame:
+    """Return the sums of the counts of a plan's images, a row a seed."""
+    columns = ["clicks", "objects", *Fate, "missed", "painted", "relabelled"]
+    return images[images["plan"] == plan].groupby("seed")[columns].sum()
+
+
+def _quality(tables: Tables, strategy: str) -> pd.DataFrame:
+    """Return the pixel IoU of a strategy, a row a seed, a column a number of images."""
+    rows = tables.quality
+    rows = rows[(rows["plan"] == plan_of_strategy(strategy).name) & (rows["label"] == ALL)]
+    return rows.pivot_table(index="seed", columns="images", values="pixel_iou")
+
+
+def _curve(by_seed: pd.DataFrame) -> pd.DataFrame:
+    mean, low, high = over_seeds(by_seed.to_numpy())
+    return pd.DataFrame({"images": by_seed.columns, "value": mean, "low": low, "high": high})
+
+
+def _estimates(values: Mapping[str, pd.Series]) -> dict[str, float]:
+    """Return means with their intervals, which few seeds would carry to where no number can be."""
+    found: dict[str, float] = {}
+    for name, of_seeds in values.items():
+        ends = np.concatenate(over_seeds(of_seeds.to_numpy(np.float64)[:, None]))
+        ends = ends.clip(-np.inf if name in _SIGNED else 0.0, 1.0 if name in _SHARES else np.inf)
+        found |= {f"{name}{end}": float(each) for end, each in zip(("", "_low", "_high"), ends, strict=True)}
+    return found

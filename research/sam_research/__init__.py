@@ -1,0 +1,1 @@
+"""How the embedded model is made: materials, scenes, the training. Not part of the wheel."""

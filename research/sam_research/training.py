@@ -1,0 +1,233 @@
+"""Runs a training: processes side by side, a live table, checkpoints, curves and pictures, calibration, export."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+import torch.multiprocessing as multiprocessing
+from numpy.typing import NDArray
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from sam_backend.finetune.export import export_nano
+from sam_backend.segmenters.nano.architecture import build_nano
+from sam_evaluation.metrics import expected_calibration_error
+from sam_research import training_log
+from sam_research.batches import SceneBatches
+from sam_research.calibration import calibrate
+from sam_research.materials.collection import library
+from sam_research.recipe import Recipe
+from sam_research.scenes.composition import COMPOSITIONS
+from sam_research.scenes.regions import REGIONS
+from sam_research.scenes.scene import SURFACES
+from sam_research.scenes.store import build_scenes
+from sam_research.trainer import Trainer, digest_of, weights_of
+from sam_research.training_pictures import CURVES, FAILURES, SAMPLES, worst, write_curves, write_samples
+from sam_research.validation import PROMPTS, Answers, answers, load_held_out
+
+CHECKS = 20
+"""Times that a training measures itself on held-out scenes."""
+
+CHECKED_SCENES = 24
+CALIBRATION_SCENES = 200
+
+_LOG_EVERY = 15.0
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a training reads and writes.
+
+    Attributes
+    ----------
+    scenes : filled where scenes are missing.
+    out : of the checkpoint, from which an interrupted training goes on, of logs and pictures.
+    materials : that scenes are composed from; their digest becomes part of the recipe.
+    start : of a training whose weights this one starts from; their digest becomes part of the recipe.
+    """
+
+    scenes: Path
+    out: Path
+    materials: Path | None = None
+    start: Path | None = None
+
+
+def train(
+    recipe: Recipe,
+    folders: Folders,
+    device: str = "cpu",
+    save_every: float = 120.0,
+    checked: int = CHECKED_SCENES,
+) -> dict[str, Tensor]:
+    """Train `nano` by `recipe` and return its averaged weights, with the recipe's share of those it started from.
+
+    Parameters
+    ----------
+    recipe : what decides the weights, together with scenes and device.
+    folders : where it reads and writes.
+    device : `cpu` or `cuda`.
+    save_every : seconds between checkpoints.
+    checked : held-out scenes that it measures itself on.
+    """
+    start = weights_of(folders.start) if folders.start else None
+    if start is not None:
+        recipe = replace(recipe, start=digest_of(start))
+    if folders.materials is not None:
+        recipe = replace(recipe, materials=library(folders.materials).digest)
+    _build(recipe, folders)
+    trainer = Trainer(recipe, folders.out, device=device)
+    if trainer.resume():
+        Console().print(f"Going on at step {trainer.step} of {recipe.steps}.")
+    if trainer.step < recipe.steps:
+        with tempfile.TemporaryDirectory() as meeting:
+            arguments = (recipe, folders, device, save_every, checked, Path(meeting) / "replicas")
+            multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
+        trainer.resume()
+    found = {name: value.cpu() for name, value in trainer.averaged.state_dict().items()}
+    return found if start is None else blend(start, found, recipe.kept)
+
+
+def blend(before: dict[str, Tensor], after: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+    """Return weights on the line between two trainings, a share `kept` of the way back from the second."""
+    return {name: after[name].double().lerp(before[name].double(), kept).to(after[name].dtype) for name in after}
+
+
+def train_and_export(recipe: Recipe, folders: Folders, device: str = "cpu") -> tuple[Path, Path]:
+    """Train, calibrate, and write `encoder.onnx`, `decoder.onnx` and the worst answers into `folders.out`."""
+    model = build_nano()
+    model.load_state_dict(train(recipe, folders, device))
+    scenes = load_held_out(recipe, CALIBRATION_SCENES, folders.scenes, folders.materials)
+    found = [each for each in (answers(model, scene) for scene in scenes) if each is not None]
+    write_samples(worst(found), folders.out / FAILURES)
+    predicted, iou = _pairs(found)
+    slope, offset = calibrate(model, predicted, iou)
+    paths = export_nano(model.state_dict(), folders.out)
+    Console().print(
+        f"Calibrated on {len(iou)} answers in {len(found)} held-out scenes (log-odds x {slope:.3f} {offset:+.3f}). "
+        f"Wrote {paths[0]} and {paths[1]}.",
+        highlight=False,
+    )
+    return paths
+
+
+def _build(recipe: Recipe, folders: Folders) -> None:
+    first_ones = {
+        0: recipe.scenes,
+        SURFACES: recipe.surfaces,
+        COMPOSITIONS: recipe.compositions,
+        REGIONS: recipe.regions,
+    }
+    numbers = [first + number for first, count in first_ones.items() for number in range(count)]
+    build_scenes(folders.scenes, numbers, materials=folders.materials)
+
+
+def _replica(
+    replica: int, recipe: Recipe, folders: Folders, device: str, save_every: float, checked: int, meeting: Path
+) -> None:
+    """Train as one of several processes; the first measures, shows, logs and saves."""
+    distributed.init_process_group("gloo", f"file://{meeting}", rank=replica, world_size=recipe.replicas)
+    start = weights_of(folders.start) if folders.start else None
+    trainer = Trainer(recipe, folders.out, replica, start, device)
+    trainer.resume()
+    loader = torch.utils.data.DataLoader(
+        SceneBatches(recipe, folders.scenes, trainer.step, replica), batch_size=None, num_workers=1, prefetch_factor=8
+    )
+    with ExitStack() as stack:
+        watch = None if replica else stack.enter_context(_Watch(trainer, folders, checked))
+        saved = time.monotonic()
+        for batch in loader:
+            started = time.monotonic()
+            shown = trainer.take_step(batch)
+            now = time.monotonic()
+            trainer.seconds += now - started
+            if watch is None:
+                continue
+            watch.tell(shown)
+            if now - saved > save_every or trainer.step == recipe.steps:
+                saved = now
+                trainer.save()
+    distributed.destroy_process_group()
+
+
+class _Watch:
+    """Shows, logs and draws how a training goes."""
+
+    def __init__(self, trainer: Trainer, folders: Folders, checked: int) -> None:
+        recipe = trainer.recipe
+        self._trainer, self._out = trainer, folders.out
+        self._scenes = load_held_out(recipe, checked, folders.scenes, folders.materials)
+        self._checks = {round(recipe.steps * (check + 1) / CHECKS) for check in range(CHECKS)}
+        self._running: dict[str, float] = {}
+        self._logged = time.monotonic()
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bar = Progress(TextColumn("{task.description}"), *columns)
+        self._task = self._bar.add_task("training", total=recipe.steps, completed=trainer.step)
+        self._live = Live(self._table(), refresh_per_second=1)
+
+    def __enter__(self) -> _Watch:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def tell(self, shown: dict[str, float]) -> None:
+        """Take in what a step showed."""
+        trainer = self._trainer
+        for name, value in shown.items():
+            self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
+        described = " ".join(f"{name} {value:.3f}" for name, value in sorted(self._running.items()))
+        size = trainer.recipe.stage(trainer.step - 1).size
+        self._bar.update(self._task, completed=trainer.step, description=f"{size} px {described}")
+        now = time.monotonic()
+        is_check = trainer.step in self._checks
+        if is_check or now - self._logged > _LOG_EVERY:
+            self._logged = now
+            line = {"step": trainer.step, "seconds": round(trainer.seconds), **self._running}
+            training_log.append(self._out / training_log.STEPS, line)
+        if is_check:
+            self._check()
+
+    def _check(self) -> None:
+        found = [
+            each for each in (answers(self._trainer.averaged, scene) for scene in self._scenes) if each is not None
+        ]
+        predicted, iou = _pairs(found)
+        means = np.concatenate([each.iou for each in found], 1).mean(1)
+        line = {
+            "step": self._trainer.step,
+            "seconds": round(self._trainer.seconds),
+            **{prompt: round(float(mean), 4) for prompt, mean in zip(PROMPTS, means, strict=True)},
+            "ece": round(expected_calibration_error(predicted, iou), 4),
+        }
+        training_log.append(self._out / training_log.CHECKS, line)
+        checks = training_log.read(self._out / training_log.CHECKS)
+        write_curves(training_log.read(self._out / training_log.STEPS), checks, self._out / CURVES)
+        write_samples([(each, 0) for each in found[:6]], self._out / SAMPLES)
+        self._live.update(self._table())
+
+    def _table(self) -> Group:
+        title = f"Mean IoU on {len(self._scenes)} held-out scenes; curves and samples: {self._out}"
+        table = Table("step", "minutes", *PROMPTS, "calibration error", title=title)
+        for line in training_log.read(self._out / training_log.CHECKS)[-_SHOWN:]:
+            values = (f"{line[name]:.3f}" for name in (*PROMPTS, "ece"))
+            table.add_row(str(line["step"]), f"{line['seconds'] / 60:.0f}", *values)
+        return Group(table, self._bar)
+
+
+def _pairs(found: Sequence[Answers]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return predicted and true IoU of all answers, flat."""
+    predicted = np.concatenate([each.predicted.ravel() for each in found])
+    return predicted, np.concatenate([each.iou.ravel() for each in found])

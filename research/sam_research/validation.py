@@ -1,0 +1,113 @@
+"""Measures `nano` in PyTorch on scenes that no training sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sam_backend.finetune.clicks import Clicks, chosen
+from sam_backend.finetune.lessons import ask
+from sam_backend.finetune.losses import true_iou
+from sam_backend.finetune.simulated_prompts import first_click, jittered_box
+from sam_backend.segmenters.nano.architecture import IMAGE_SIZE
+from sam_research.batches import MIN_PIXELS
+from sam_research.recipe import Recipe
+from sam_research.scenes.composition import COMPOSITIONS
+from sam_research.scenes.regions import REGIONS
+from sam_research.scenes.scene import SURFACES, Scene
+from sam_research.scenes.store import build_scenes, load_scene
+
+HELD_OUT = 900_000
+"""Scenes of each kind from this number on are never trained on."""
+
+PROMPTS = ("box", "click", "corrected")
+"""What is asked of each object: a tight box, a lone click, and two corrections of that click's answer."""
+
+_MOST_OBJECTS = 6
+_CORRECTIONS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the model answered for N objects of a scene, by `PROMPTS`.
+
+    Attributes
+    ----------
+    image : (512, 512, 3) uint8 RGB, as it was shown.
+    truth : (N, 256, 256) bool.
+    masks : (3, N, 256, 256) bool, as they would be served.
+    iou, predicted : (3, N), true and predicted.
+    clicks : (N, 3, 2) xy in cells and (N, 3) labels of the last prompt.
+    """
+
+    image: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+    masks: NDArray[np.bool_]
+    iou: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+    clicks: tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def held_out(recipe: Recipe, count: int) -> list[int]:
+    """Return the numbers of held-out scenes of the kinds that a recipe trains on, each kind about alike."""
+    kinds = [COMPOSITIONS, REGIONS] if recipe.compositions else [0, SURFACES]
+    return [kind + HELD_OUT + number for number in range(-(-count // len(kinds))) for kind in kinds][:count]
+
+
+def load_held_out(recipe: Recipe, count: int, folder: Path, materials: Path | None) -> list[Scene]:
+    """Return held-out scenes, made where they are missing; errors as of `build_scenes`."""
+    numbers = held_out(recipe, count)
+    build_scenes(folder, numbers, materials=materials)
+    return [load_scene(folder, number) for number in numbers]
+
+
+@torch.no_grad()
+def answers(model: Any, scene: Scene) -> Answers | None:
+    """Ask a model for some objects of a scene, shown as in serving; None where all are too small to be asked for."""
+    device = next(model.parameters()).device
+    image = cv2.resize(scene.image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
+    cells = (IMAGE_SIZE // 2, IMAGE_SIZE // 2)
+    shrunk = [cv2.resize(mask.astype(np.float32), cells, interpolation=cv2.INTER_AREA) for mask in scene.masks]
+    large = [each for each in shrunk if (each >= 0.5).sum() >= MIN_PIXELS][:_MOST_OBJECTS]
+    if not large:
+        return None
+    coverage = np.stack(large)
+    model.prompt_encoder.resize(IMAGE_SIZE)
+    pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device).float()
+    embedding = model.image_encoder((pixels - model.pixel_mean) / model.pixel_std)
+    targets = torch.from_numpy(coverage).to(device)
+    masks = coverage >= 0.5
+    rng = np.random.default_rng(0)
+    found: list[tuple[Tensor, Tensor]] = []
+
+    boxes = torch.tensor([jittered_box(rng, mask, share=0.0) for mask in masks]) * 2.0
+    logits, predicted = ask(model, embedding, Clicks(len(masks)), boxes)
+    found.append((logits[:, 0] > 0, predicted[:, 0]))
+
+    clicks = Clicks(len(masks))
+    clicks.add([(first_click(rng, mask), 1) for mask in masks])
+    logits, predicted = ask(model, embedding, clicks, None)
+    given = chosen(logits, predicted, True)
+    found.append((clicks.pieces(given[:, None])[:, 0], predicted[:, 1:].max(1).values))
+    for _ in range(_CORRECTIONS):
+        clicks.add_corrections(rng, masks, given)
+        logits, predicted = ask(model, embedding, clicks, None, given)
+        given = logits[:, 0]
+    found.append((given > 0, predicted[:, 0]))
+
+    iou = [true_iou(mask.float() - 0.5, targets) for mask, _ in found]
+    return Answers(
+        image,
+        masks,
+        np.stack([mask.cpu().numpy() for mask, _ in found]),
+        torch.stack(iou).cpu().numpy(),
+        torch.stack([predicted for _, predicted in found]).cpu().numpy(),
+        (clicks.coords, clicks.labels),
+    )

@@ -1,0 +1,268 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from colour_segmenter import ColourSegmenter, surface
+from sam_backend.errors import BadRequestError, ImageServerError
+from sam_backend.memory.calibration import USUAL, calibrate, rightness
+from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
+from sam_backend.memory.memory import Memories, ProjectMemory
+from sam_backend.memory.proposals import GRID, Outline, find, without_duplicates
+from sam_backend.memory.similarity import fit_classes
+from sam_backend.memory.store import Record
+
+ANY = frozenset({"red", "green"}).__contains__
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A memory that was told of images by their number, and what gives their embeddings and masks."""
+    segmenter = ColourSegmenter()
+    images = {}
+
+    def add(number, **squares):
+        images[number] = surface(number, **squares)
+        memory.store.put(Record(number, f"2026-11-23T05:00:{number:02d}Z", number, f"/{number}.png"))
+
+    def embed(record):
+        return segmenter.encode(images[record.annotation][0])
+
+    def read(record):
+        return [AcceptedMask(mask, label) for label, mask in images[record.annotation][1]]
+
+    memory = ProjectMemory(tmp_path / "project")
+    return SimpleNamespace(memory=memory, segmenter=segmenter, images=images, add=add, embed=embed, read=read)
+
+
+def learn(world):
+    world.memory.catch_up(world.segmenter, world.embed, world.read)
+
+
+def look(world, seed=99, knows=ANY, **squares):
+    image, masks = surface(seed, **squares)
+    classes = world.memory.classes(world.segmenter.version, knows)
+    return world.memory.find(world.segmenter, world.segmenter.encode(image), classes), masks
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_one_example_a_class_finds_labels_and_outlines_what_is_like_it(world):
+    world.add(1, red=[(20, 30)], green=[(100, 60)])
+    learn(world)
+    finds, masks = look(world, red=[(90, 80), (10, 10)], green=[(60, 30)])
+    assert sorted(find.label for find in finds) == ["green", "red", "red"]
+    for label, mask in masks:
+        assert max(iou(find.mask, mask) for find in finds if find.label == label) > 0.85
+    assert [find.score for find in finds] == sorted((find.score for find in finds), reverse=True)
+    assert all(find.score > 0.5 for find in finds)
+
+
+def test_a_surface_without_anything_like_it_stays_empty(world):
+    world.add(1, red=[(20, 30)])
+    learn(world)
+    assert look(world)[0] == []
+
+
+def test_without_examples_there_are_no_classes(world):
+    assert world.memory.classes("colour-1", ANY) is None
+    world.add(1)
+    learn(world)
+    assert world.memory.classes("colour-1", ANY) is None
+
+
+def test_an_image_without_masks_teaches_background(world):
+    world.add(1, red=[(20, 30)])
+    world.add(2, green=[(50, 50)])
+    world.images[2] = (world.images[2][0], [])
+    learn(world)
+    finds, _ = look(world, red=[(90, 80)], green=[(20, 20)])
+    assert [find.label for find in finds] == ["red"]
+
+
+def test_a_label_that_left_the_config_is_told_once_and_not_looked_for(world, caplog):
+    world.add(1, red=[(20, 30)], green=[(100, 60)])
+    learn(world)
+    for _ in range(2):
+        finds, _ = look(world, knows="red".__eq__, red=[(90, 80)], green=[(20, 20)])
+        assert {find.label for find in finds} == {"red"}
+    assert caplog.text.count("no green (any more)") == 1
+    assert {find.label for find in look(world, red=[(90, 80)], green=[(20, 20)])[0]} == {"red", "green"}
+
+
+def test_a_deleted_example_is_forgotten(world):
+    world.add(1, red=[(20, 30)])
+    world.add(2, green=[(100, 60)])
+    learn(world)
+    world.memory.store.put(Record(2, deleted=True))
+    classes = world.memory.classes("colour-1", ANY)
+    assert classes.labels == ("red",)
+
+
+def test_another_model_learns_from_the_same_annotations(world):
+    world.add(1, red=[(20, 30)])
+    learn(world)
+    world.segmenter.version = "colour-2"
+    assert world.memory.classes("colour-2", ANY) is None
+    learn(world)
+    assert world.memory.classes("colour-2", ANY).labels == ("red",)
+
+
+@pytest.mark.parametrize(
+    ("masks", "reason"),
+    [
+        ([np.ones((10, 10), bool)], "mask of 10 x 10 pixels, but the image has 160 x 120"),
+        ([np.zeros((120, 160), bool)], "All its masks are empty"),
+    ],
+    ids=["another size", "empty"],
+)
+def test_masks_that_cannot_be_used_leave_the_annotation_out_with_one_line(world, caplog, masks, reason):
+    world.add(1, red=[(20, 30)])
+    world.images[1] = (world.images[1][0], [("red", mask) for mask in masks])
+    learn(world)
+    learn(world)
+    assert [reason in line for line in caplog.messages] == [True]
+    assert world.memory.classes("colour-1", ANY) is None
+
+
+def test_an_empty_mask_among_others_is_left_out_with_one_line(world, caplog):
+    world.add(1, red=[(20, 30)])
+    image, masks = world.images[1]
+    world.images[1] = (image, [*masks, ("green", np.zeros((120, 160), bool))])
+    learn(world)
+    assert caplog.messages == ["Annotation 1: 1 of its masks are empty and left out."]
+    assert world.memory.classes("colour-1", ANY).labels == ("red",)
+
+
+def test_an_image_that_is_gone_costs_one_line_and_no_other_example(world, caplog):
+    world.add(1, red=[(20, 30)])
+    world.add(2, red=[(20, 30)])
+
+    def embed(record):
+        if record.annotation == 1:
+            raise ImageServerError("The image /1.png could not be fetched: it is not there.")
+        return world.embed(record)
+
+    for _ in range(2):
+        world.memory.catch_up(world.segmenter, embed, world.read)
+    assert len(caplog.messages) == 1
+    assert "Annotation 1 of task 1 is not learnt: The image /1.png" in caplog.messages[0]
+    # Nothing is lost: the next process tries again.
+    assert [record.annotation for record in world.memory.store.missing("colour-1")] == [1]
+    assert world.memory.classes("colour-1", ANY) is not None
+
+
+def test_a_model_without_features_says_so(world):
+    world.add(1, red=[(20, 30)])
+    embedding = SimpleNamespace(arrays={"grey": np.zeros((2, 2))}, size=(120, 160))
+    with pytest.raises(BadRequestError, match="by the features of nano or sam"):
+        world.memory.catch_up(world.segmenter, lambda _: embedding, world.read)
+    assert world.memory.store.missing("colour-1")
+
+
+def test_the_same_images_give_the_same_classes_in_any_order(tmp_path, world):
+    for number in (1, 2):
+        world.add(number, red=[(20, 30 * number)], green=[(100, 20 * number)])
+    learn(world)
+    other = ProjectMemory(tmp_path / "other")
+    for record in reversed(world.memory.store.heads()):
+        other.store.put(record)
+        other.catch_up(world.segmenter, world.embed, world.read)
+    one, two = (memory.classes("colour-1", ANY) for memory in (world.memory, other))
+    np.testing.assert_array_equal(one.weights, two.weights)
+
+
+def test_left_out_examples_say_how_far_finds_can_be_trusted(world):
+    for number in range(6):
+        world.add(number, red=[(20 + 15 * number, 30)], green=[(100, 10 + 12 * number)])
+        if number % 2:
+            # Somebody accepts no green: finds of it are wrong half of the time.
+            image, masks = world.images[number]
+            world.images[number] = (image, [each for each in masks if each[0] == "red"])
+    learn(world)
+    trust = world.memory.recalibrate(world.segmenter, world.embed, world.read)
+    assert trust.seen >= 6
+    assert world.memory.calibration("colour-1") == trust
+    encoded = world.segmenter.encoded
+    assert world.memory.recalibrate(world.segmenter, world.embed, world.read) == trust
+    assert world.segmenter.encoded == encoded
+    world.memory.store.put(Record(0, deleted=True))
+    assert world.memory.recalibrate(world.segmenter, world.embed, world.read).seen < trust.seen
+
+
+def test_projects_have_memories_of_their_own(tmp_path):
+    memories = Memories(tmp_path)
+    memories.of("1.100").store.put(Record(1, image="/a.png"))
+    memories.of("1.200").store.put(Record(1, image="/b.png"))
+    assert Memories(tmp_path).of("1.100").store.heads()[0].image == "/a.png"
+    assert memories.projects() == ["1.100", "1.200"]
+    assert memories.of("../out").store.folder.parent == tmp_path / "memory"
+
+
+def test_pooling_keeps_a_few_vectors_that_stand_for_all_cells():
+    image, masks = surface(1, red=[(20, 30)], green=[(100, 60)])
+    embedding = ColourSegmenter().encode(image)
+    vectors = pool(embedding, [AcceptedMask(mask, label) for label, mask in masks])
+    assert set(vectors.labels) == {BACKGROUND, "red", "green"}
+    assert (vectors.labels == "red").sum() <= PER_MASK
+    assert vectors.weights.sum() == pytest.approx(48 * 64, rel=0.01)
+    red = np.average(vectors.values[vectors.labels == "red"], 0, vectors.weights[vectors.labels == "red"])
+    assert red[0] - red[1] > 0.5
+
+
+def test_a_mask_smaller_than_a_cell_still_counts():
+    image = surface(1)[0]
+    mask = np.zeros(image.shape[:2], bool)
+    mask[50, 70] = True
+    assert "red" in pool(ColourSegmenter().encode(image), [AcceptedMask(mask, "red")]).labels
+
+
+def outline(label, left, right, seen=0.0):
+    logits = np.full((GRID, GRID), -10, np.float32)
+    logits[10:30, left:right] = 10
+    return Outline(label, logits, np.array([seen, seen, seen, 0.8, 6], np.float32))
+
+
+def test_of_outlines_of_one_thing_the_likeliest_stays():
+    outlines = [outline("red", 10, 30), outline("red", 12, 40), outline("red", 50, 60), outline("green", 10, 31)]
+    assert without_duplicates(outlines, [0.5, 0.9, 0.3, 0.2]) == [1, 2]
+    assert without_duplicates(outlines, [0.5, 0.1, 0.3, 0.6]) == [3, 2]
+
+
+def test_an_accepted_mask_makes_one_outline_right_and_only_of_its_label():
+    mask = np.zeros((GRID, GRID), bool)
+    mask[10:30, 10:30] = True
+    found = [outline("red", 10, 24), outline("red", 10, 29), outline("green", 10, 30)]
+    assert rightness(found, [AcceptedMask(mask, "red")]) == [False, True, False]
+    assert rightness([], [AcceptedMask(mask, "red")]) == []
+
+
+def test_calibration_holds_to_what_is_usual_until_it_has_seen_otherwise():
+    found = [outline("red", 10, 30, seen) for seen in (3.0, 2.0)]
+    assert calibrate([], [], USUAL) == USUAL
+    few = calibrate(found, [False, False], USUAL)
+    many = calibrate(found * 60, [False, False] * 60, USUAL)
+    assert USUAL.score(found[0]) > few.score(found[0]) > many.score(found[0])
+    assert many.score(found[0]) < 0.15
+
+
+def test_an_outline_is_where_the_segmenter_and_the_memory_agree():
+    images = [surface(seed, red=[(20 * seed, 30)]) for seed in (1, 2)]
+    segmenter = ColourSegmenter()
+    vectors = [pool(segmenter.encode(image), [AcceptedMask(m, n) for n, m in masks]) for image, masks in images]
+    classes = fit_classes(vectors, ["red"])
+    image, ((_, mask),) = surface(5, red=[(80, 50)], size=(300, 220))
+    (found,) = find(segmenter, segmenter.encode(image), classes)
+    assert iou(found.mask(mask.shape), mask) > 0.85
+    assert found.evidence[2] > 2
+
+
+def test_of_many_examples_those_changed_last_count(world, monkeypatch):
+    monkeypatch.setattr("sam_backend.memory.memory._MOST_OF_A_LABEL", 2)
+    world.add(1, green=[(100, 60)])
+    for number in (2, 3, 4):
+        world.add(number, red=[(20, 10 * number)])
+    learn(world)
+    assert list(world.memory.examples("colour-1")) == [1, 3, 4]

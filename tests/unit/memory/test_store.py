@@ -1,0 +1,160 @@
+import itertools
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sam_backend.memory.features import Vectors
+from sam_backend.memory.store import Example, ExampleStore, Record
+
+CREATED = Record(1, "2026-11-23T05:00:00.5+00:00", 7, "/a.png", [{"id": "first"}])
+UPDATED = Record(1, "2026-11-23T06:00:00+00:00", 7, "/a.png", [{"id": "second"}])
+DELETED = Record(1, deleted=True)
+OTHER = Record(2, "2026-11-23T05:30:00+00:00", 8, "/b.png", left_out="it was skipped")
+VECTORS = Vectors(np.ones((2, 4), np.float32), np.array(["", "red"]), np.ones(2, np.float32))
+
+
+def head(record):
+    return replace(record, regions=[])
+
+
+def records(store):
+    return [store.whole(head.annotation) for head in store.heads()]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ExampleStore(tmp_path / "project")
+
+
+@pytest.mark.parametrize(
+    "events", [(CREATED, UPDATED, OTHER), (CREATED, UPDATED, DELETED, OTHER)], ids=["kept", "gone"]
+)
+def test_events_in_any_order_and_twice_leave_the_same_files(tmp_path, events):
+    seen = set()
+    for number, order in enumerate(itertools.permutations(events)):
+        store = ExampleStore(tmp_path / str(number))
+        for event in (*order, *order[:2]):
+            store.put(event)
+        seen.add(str([(each.annotation, each.regions, each.deleted, each.left_out) for each in records(store)]))
+    assert len(seen) == 1
+    (state,) = seen
+    assert ("second" in state) == (DELETED not in events)
+
+
+def test_only_what_is_newer_is_news(store):
+    assert [store.put(each) for each in (CREATED, CREATED, UPDATED, CREATED, DELETED, DELETED, UPDATED)] == [
+        True, False, True, False, True, False, False
+    ]  # fmt: skip
+
+
+def test_instants_are_compared_and_not_their_texts(store):
+    store.put(Record(1, "2026-11-23T05:00:00Z", image="early"))
+    assert store.put(Record(1, "2026-11-23T05:00:00.000001+00:00", image="late"))
+    assert not store.put(Record(1, "2026-11-23T07:00:00+02:00", image="the same instant as the first"))
+
+
+def test_an_example_is_of_one_change_and_one_model(store):
+    store.put(CREATED)
+    assert store.missing("nano-1") == [head(CREATED)]
+    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    assert store.missing("nano-1") == []
+    assert store.looked_at("nano-1")[1].labels == ("", "red")
+    np.testing.assert_array_equal(store.vectors("nano-1", [1, 2])[1].values, VECTORS.values)
+    assert store.missing("sam:vit_b-2") == [head(CREATED)]
+    store.put(UPDATED)
+    assert store.looked_at("nano-1") == {}
+    assert store.missing("nano-1") == [head(UPDATED)]
+
+
+@pytest.mark.parametrize("end", [DELETED, Record(1, "2027-01-01T00:00:00Z", left_out="it was skipped")])
+def test_what_teaches_nothing_any_more_has_no_example(store, end):
+    store.put(CREATED)
+    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    store.put(end)
+    assert store.looked_at("nano-1") == {}
+    assert store.missing("nano-1") == []
+    assert not list(store.folder.glob("examples/*/1.npz"))
+
+
+def test_an_example_of_what_was_changed_or_deleted_meanwhile_is_not_kept(store):
+    store.put(UPDATED)
+    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    assert store.missing("nano-1") == [head(UPDATED)]
+    store.put(DELETED)
+    store.add_example(Example(1, UPDATED.updated, VECTORS), "nano-1")
+    assert not list(store.folder.glob("examples/*/*.npz"))
+
+
+def test_a_problem_is_kept_so_that_it_is_told_once(store):
+    store.put(CREATED)
+    store.add_example(Example(1, CREATED.updated, None, "its mask is damaged"), "nano-1")
+    assert store.missing("nano-1") == []
+    assert store.looked_at("nano-1")[1].problem == "its mask is damaged"
+
+
+def test_a_damaged_file_is_made_anew(store, caplog):
+    store.put(CREATED)
+    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    (path,) = store.folder.glob("examples/*/1.npz")
+    path.write_bytes(path.read_bytes()[:100])
+    assert store.missing("nano-1") == [head(CREATED)]
+    assert "made anew" in caplog.text
+    (store.folder / "annotations" / "1.json").write_text("{")
+    assert records(store) == []
+    assert store.put(CREATED)
+    assert records(store) == [CREATED]
+
+
+def test_the_annotations_of_a_deleted_task_are_gone(store):
+    for each in (CREATED, OTHER):
+        store.put(each)
+    assert store.delete_task(7) == 1
+    assert [each.annotation for each in records(store) if not each.deleted] == [2]
+    assert not store.put(UPDATED)
+
+
+def test_replacing_deletes_what_is_not_there_and_keeps_what_came_meanwhile(store):
+    for each in (CREATED, OTHER):
+        store.put(each)
+    before = {each.annotation for each in records(store)}
+    meanwhile = Record(3, "2026-11-23T07:00:00Z", 9, "/c.png")
+    store.put(meanwhile)
+    store.replace([UPDATED], before)
+    assert [each.annotation for each in records(store) if not each.deleted] == [1, 3]
+    assert records(store)[0] == UPDATED
+
+
+def test_writers_at_once_lose_nothing(store):
+    start = threading.Barrier(4)
+
+    def write(first):
+        start.wait()
+        for number in range(20):
+            ExampleStore(store.folder).put(Record(number, f"2026-11-23T05:00:{first:02d}Z", image=str(first)))
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(each.annotation, each.image) for each in records(store)] == [(number, "3") for number in range(20)]
+    assert not [path for path in store.folder.rglob("*") if path.name.startswith(".")]
+
+
+def test_what_is_forgotten_is_gone_and_can_be_learnt_again(store):
+    store.put(DELETED)
+    store.forget()
+    assert records(store) == []
+    assert store.put(CREATED)
+
+
+def test_the_state_differs_where_records_or_examples_do(store):
+    states = [store.state("nano-1")]
+    store.put(CREATED)
+    states.append(store.state("nano-1"))
+    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    states.append(store.state("nano-1"))
+    assert len(set(states)) == 3
+    assert store.state("nano-1") == states[-1]

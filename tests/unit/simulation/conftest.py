@@ -1,0 +1,59 @@
+"""A data set of surfaces with a red and a green square each, and a model that outlines what has one colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colour_segmenter import ColourSegmenter, surface
+from sam_backend.segmenters.cache import EmbeddingCache
+from sam_evaluation.datasets.registry import DatasetSpec
+from sam_evaluation.simulation.annotator import Habits
+from sam_evaluation.simulation.data import Data
+from sam_evaluation.simulation.images import Embeddings
+from sam_evaluation.simulation.loop import Conditions
+
+BUDGET = 8
+
+
+@pytest.fixture(scope="session")
+def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("surfaces")
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    (folder / "classes.txt").write_text("1 red\n2 green\n")
+    for number in range(16):
+        rng = np.random.default_rng(number)
+        places = [(int(rng.integers(5, 45)), int(rng.integers(5, 90))), (int(rng.integers(80, 130)), 50)]
+        image, masks = surface(number, red=places[:1], green=places[1:])
+        painted = np.zeros(image.shape[:2], np.uint8)
+        for value, (_, mask) in enumerate(masks, 1):
+            painted[mask] = value
+        Image.fromarray(image).save(folder / "images" / f"{number:02d}.png")
+        Image.fromarray(painted).save(folder / "masks" / f"{number:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def data(surfaces: Path) -> Data:
+    spec = DatasetSpec("masks", surfaces)
+    names = list(spec.open().names())
+    return Data(spec, tuple(names[:BUDGET]), spec, tuple(names[BUDGET : BUDGET + 3]), "0")
+
+
+@pytest.fixture
+def conditions() -> Conditions:
+    return Conditions("nano", BUDGET, Habits(accept=0.8), tune_every=4)
+
+
+@pytest.fixture
+def embeddings(segmenter: ColourSegmenter) -> Embeddings:
+    return Embeddings(EmbeddingCache.of_megabytes(64, None, 0), EmbeddingCache.of_megabytes(64, None, 0), "colour-1")
+
+
+@pytest.fixture
+def segmenter() -> ColourSegmenter:
+    return ColourSegmenter()

@@ -1,0 +1,142 @@
+"""What an image costs, on cases whose clicks can be counted by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from sam_backend.arrays import BoolArray
+from sam_backend.memory.calibration import on_grid
+from sam_backend.memory.memory import Find
+from sam_backend.samples import Object
+from sam_backend.segmenters import Candidates, Embedding, Prompt
+from sam_evaluation.simulation.annotator import Action, Fate, Habits, annotate
+
+SIZE = (40, 60)
+HABITS = Habits(accept=0.9, most_clicks=4, painting=7)
+
+
+def bar(left: int, right: int, top: int = 10, bottom: int = 20) -> BoolArray:
+    mask = np.zeros(SIZE, bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+class Scripted:
+    """Answers with masks in the order that they are given, the last one for ever."""
+
+    name = version = "scripted"
+
+    def __init__(self, *masks: BoolArray) -> None:
+        self.masks = list(masks)
+        self.asked: list[Prompt] = []
+
+    def encode(self, image: object) -> Embedding:
+        raise AssertionError("nothing is to be encoded")
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        self.asked += prompts
+        mask = self.masks.pop(0) if len(self.masks) > 1 else self.masks[0]
+        return [Candidates(mask[None], np.ones(1, np.float32), np.where(mask[None], 10, -10).astype(np.float32))]
+
+
+def label(segmenter: Scripted, objects: list[Object], finds: list[Find], habits: Habits = HABITS) -> list[Action]:
+    return annotate(segmenter, Embedding({}, SIZE), objects, finds, habits)
+
+
+def told(actions: list[Action]) -> list[tuple[str, str, int]]:
+    return [(action.fate.value, action.label, action.clicks) for action in actions]
+
+
+TRUE = Object(bar(10, 30), "pit")
+GOOD = bar(10, 29)
+"""IoU 0.95 with it."""
+FAIR = bar(10, 24)
+"""IoU 0.7."""
+POOR = bar(10, 19)
+"""IoU 0.45."""
+
+
+def test_an_object_costs_its_clicks_until_it_is_good_enough() -> None:
+    segmenter = Scripted(POOR, FAIR, GOOD)
+    (action,) = label(segmenter, [TRUE], [])
+    assert told([action]) == [("outlined", "pit", 3)]
+    assert not action.painted
+    assert action.reached == pytest.approx((0.45, 0.7, 0.95))
+    np.testing.assert_array_equal(action.mask, GOOD)
+    first, _, last = segmenter.asked
+    assert TRUE.mask[int(first.points[0, 1]), int(first.points[0, 0])]
+    assert last.labels.tolist() == [1, 1, 1]
+    # As serving does: the last answer's logits go in with the next click.
+    assert first.logits is None
+    np.testing.assert_array_equal(last.logits > 0, FAIR)
+
+
+def test_what_clicks_do_not_reach_is_painted_at_its_price_and_then_true() -> None:
+    (action,) = label(Scripted(FAIR), [TRUE], [])
+    assert told([action]) == [("outlined", "pit", 4 + 7)]
+    assert action.painted
+    np.testing.assert_array_equal(action.mask, TRUE.mask)
+
+
+def test_a_good_proposal_costs_one_click_and_is_taken_as_it_is() -> None:
+    segmenter = Scripted(TRUE.mask)
+    (action,) = label(segmenter, [TRUE], [Find(GOOD, "pit", 0.8)])
+    assert told([action]) == [("accepted", "pit", 1)]
+    assert (action.iou, action.score) == (pytest.approx(0.95), 0.8)
+    np.testing.assert_array_equal(action.mask, GOOD)
+    assert segmenter.asked == []
+
+
+def test_another_label_costs_a_click_more() -> None:
+    assert told(label(Scripted(GOOD), [TRUE], [Find(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
+    (action,) = label(Scripted(GOOD), [TRUE], [Find(FAIR, "crack", 0.8)])
+    assert told([action]) == [("corrected", "pit", 2)]
+    assert action.relabelled
+
+
+def test_a_proposal_without_an_object_costs_a_click_and_leaves_nothing() -> None:
+    elsewhere, same = Find(bar(40, 50), "pit", 0.3), Find(GOOD, "pit", 0.7)
+    # A second proposal of the same object is one too many.
+    actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, Find(FAIR, "pit", 0.6)])
+    assert told(actions) == [("deleted", "pit", 1), ("deleted", "pit", 1), ("accepted", "pit", 1)]
+    assert [action.mask is None for action in actions] == [True, True, False]
+    assert label(Scripted(GOOD), [], [elsewhere])[0].fate is Fate.DELETED
+
+
+def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() -> None:
+    segmenter = Scripted(GOOD)
+    assert told(label(segmenter, [TRUE], [Find(POOR, "pit", 0.5)])) == [("deleted", "pit", 1), ("outlined", "pit", 1)]
+    assert segmenter.asked[0].box is None
+
+
+def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong() -> None:
+    segmenter = Scripted(GOOD)
+    (action,) = label(segmenter, [TRUE], [Find(FAIR, "pit", 0.5)])
+    assert told([action]) == [("corrected", "pit", 1)]
+    assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
+    (asked,) = segmenter.asked
+    np.testing.assert_array_equal(asked.logits > 0, on_grid(FAIR))
+    # A click in its middle, which is no click of the annotator's, and one on what is missing.
+    (x, y), (u, v) = asked.points
+    assert FAIR[int(y), int(x)]
+    assert TRUE.mask[int(v), int(u)]
+    assert not FAIR[int(v), int(u)]
+    assert asked.labels.tolist() == [1, 1]
+    assert asked.box is None
+
+
+def test_redrawing_deletes_what_would_be_corrected() -> None:
+    redraw = Habits(accept=0.9, most_clicks=4, painting=7, redraw=True)
+    actions = label(Scripted(GOOD), [TRUE], [Find(FAIR, "crack", 0.5)], redraw)
+    assert told(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
+    assert actions[1].iou == pytest.approx(0.7)
+
+
+def test_of_two_proposals_of_one_place_the_one_with_the_right_label_counts() -> None:
+    finds = [Find(GOOD, "crack", 0.9), Find(bar(10, 28), "pit", 0.5)]
+    assert told(label(Scripted(GOOD), [TRUE], finds)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]

@@ -1,0 +1,69 @@
+"""What is kept of a run, whatever ended it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam_evaluation.simulation.annotator import Action, Fate
+from sam_evaluation.simulation.journal import Chosen, Done, Journal, Labelled, Measured, Tuned, images_done
+
+MASK = np.zeros((6, 9), bool)
+MASK[2:4, 3:8] = True
+LABELLED = Labelled(
+    1,
+    "a/b.png",
+    MASK.shape,
+    (
+        Done.of(Action(Fate.OUTLINED, "pit", 3, painted=True, reached=(0.25, 0.5, 0.75), mask=MASK)),
+        Done.of(Action(Fate.DELETED, "crack", 1, iou=0.25, score=0.5)),
+    ),
+)
+EVENTS = [
+    LABELLED,
+    Tuned(1, "nano-0001", True, "better"),
+    Measured(1, "nano-1", {"crack": 0.2, "pit": 0.4}, 0.5, 0.6),
+    Chosen(1, ("c", "d")),
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    journal = Journal(tmp_path / "run" / "journal.jsonl")
+    for event in EVENTS:
+        journal.append(event)
+    return journal.path
+
+
+def test_events_come_back_as_they_were(file: Path) -> None:
+    journal = Journal(file)
+    assert journal.events == EVENTS
+    assert journal.at(Tuned, 1) == EVENTS[1]
+    assert journal.at(Tuned, 2) is None
+    assert images_done(file) == 1
+    assert LABELLED.clicks == 4
+    ((label, mask),) = journal.of(Labelled)[0].accepted()
+    assert label == "pit"
+    np.testing.assert_array_equal(mask, MASK)
+    assert journal.of(Measured)[0].pixel_iou == pytest.approx(0.3)
+
+
+def test_a_line_that_was_cut_anywhere_is_dropped_and_written_anew(file: Path) -> None:
+    whole = file.read_bytes()
+    last = whole.rindex(b"\n", 0, -1) + 1
+    for end in range(last, len(whole)):
+        file.write_bytes(whole[:end])
+        journal = Journal(file)
+        assert journal.events == EVENTS[:3]
+        assert file.read_bytes() == whole[:last]
+    journal.append(EVENTS[3])
+    assert file.read_bytes() == whole
+
+
+def test_a_line_of_zeros_as_a_power_cut_leaves_it_is_dropped(file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"\0" * 20)
+    assert Journal(file).events == EVENTS
+    assert file.read_bytes() == whole

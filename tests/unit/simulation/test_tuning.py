@@ -1,0 +1,163 @@
+"""The product's fine-tuning in a run: on what was accepted, once, and then it serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+
+from colour_segmenter import ColourSegmenter  # noqa: E402
+from sam_backend.finetune.gate import Verdict  # noqa: E402
+from sam_backend.finetune.recipe import recipe_for  # noqa: E402
+from sam_backend.finetune.run import Job, Outcome  # noqa: E402 - needs torch
+from sam_backend.finetune.versions import Version, Versions  # noqa: E402
+from sam_backend.memory.features import AcceptedMask  # noqa: E402
+from sam_backend.settings import Focus  # noqa: E402
+from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
+from sam_evaluation.datasets.sample import Sample  # noqa: E402
+from sam_evaluation.simulation import tuning  # noqa: E402
+from sam_evaluation.simulation.data import Data  # noqa: E402
+from sam_evaluation.simulation.images import Embeddings  # noqa: E402
+from sam_evaluation.simulation.journal import Journal, Labelled, Measured, Tuned  # noqa: E402
+from sam_evaluation.simulation.loop import Conditions, Loop, Task  # noqa: E402
+from sam_evaluation.simulation.plans import Plan  # noqa: E402
+
+PLAN = Plan(memory=True, finetune=True)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Trainings that make nothing but a version, which passes where `passes` says so, and are counted."""
+    state = SimpleNamespace(jobs=[], seen=[], passes=True, killed_before_promotion=False)
+
+    def finetune(job: Job, work: Path, versions: Versions, tell: object) -> Outcome:
+        dataset = job.data.open()
+        state.jobs.append(job)
+        state.seen.append({name: dataset.load(name) for name in dataset.names()})
+        verdict = Verdict(state.passes, "box: iou 0.5 -> 0.6.", {})
+        with versions.staging(job.model) as folder:
+            described = f"{job.data.format}:{job.data.folder}, 3 masks"
+            made = versions.add(
+                Version("", job.model, data=described, passed=verdict.passed, reason=verdict.reason), folder
+            )
+        if state.killed_before_promotion:
+            state.killed_before_promotion = False
+            raise KeyboardInterrupt
+        if verdict.passed:
+            versions.promote(made.name)
+        return Outcome(made, verdict, "All steps were done.")
+
+    monkeypatch.setattr(tuning, "finetune", finetune)
+    return state
+
+
+@pytest.fixture
+def task(tmp_path: Path, data: Data, conditions: Conditions) -> Task:
+    return Task(PLAN, 0, data, conditions, tmp_path / "run")
+
+
+def go(task: Task, embeddings: Embeddings) -> Journal:
+    def load(checkpoint: Path | None) -> ColourSegmenter:
+        return ColourSegmenter("colour-1" if checkpoint is None else f"colour-{checkpoint.name}")
+
+    Loop(task, load, embeddings).run(lambda images, doing: None)
+    return Journal(task.journal)
+
+
+def test_what_passed_the_gate_answers_from_then_on_and_is_measured(
+    task: Task, embeddings: Embeddings, trained: SimpleNamespace
+) -> None:
+    journal = go(task, embeddings)
+    assert journal.of(Tuned) == [Tuned(4, "nano-0001", True, "box: iou 0.5 -> 0.6.")]
+    versions = {each.images: each.version for each in journal.of(Measured)}
+    assert (versions[3], versions[4], versions[8]) == ("colour-1", "colour-nano-0001", "colour-nano-0001")
+    assert all(each.box and each.click for each in journal.of(Measured))
+    # Its memory knows what was accepted before.
+    assert any(action.fate == "accepted" for action in journal.of(Labelled)[4].actions)
+    job = trained.jobs[0]
+    assert (job.recipe.steps, job.recipe.seed, job.recipe.checks) == (200, 0, 5)
+    assert not (task.folder / "tunings" / "00004").exists()
+
+
+def test_it_learns_from_what_was_accepted_and_from_nothing_else(
+    task: Task, embeddings: Embeddings, trained: SimpleNamespace
+) -> None:
+    journal = go(task, embeddings)
+    (seen,) = trained.seen
+    labelled = {f"{each.name}.png": each for each in journal.of(Labelled)[:4]}
+    assert set(seen) == set(labelled)
+    for name, sample in seen.items():
+        masks = dict(labelled[name].accepted())
+        assert {thing.label for thing in sample.objects} == set(masks)
+        for thing in sample.objects:
+            np.testing.assert_array_equal(thing.mask, masks[thing.label])
+
+
+def test_what_did_not_pass_changes_nothing_but_is_told(
+    task: Task, embeddings: Embeddings, trained: SimpleNamespace
+) -> None:
+    trained.passes = False
+    journal = go(task, embeddings)
+    assert [each.passed for each in journal.of(Tuned)] == [False]
+    assert {each.version for each in journal.of(Measured)} == {"colour-1"}
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_killed_after_a_version_was_made_it_is_taken_and_not_made_again(
+    task: Task, embeddings: Embeddings, trained: SimpleNamespace, passes: bool
+) -> None:
+    trained.passes, trained.killed_before_promotion = passes, True
+    with pytest.raises(KeyboardInterrupt):
+        go(task, embeddings)
+    journal = go(task, embeddings)
+    assert len(trained.jobs) == 1
+    assert journal.of(Tuned) == [Tuned(4, "nano-0001", passes, "box: iou 0.5 -> 0.6.")]
+    assert Versions(task.folder / "models").current("nano") == ("nano-0001" if passes else "shipped")
+
+
+def test_killed_after_it_was_told_nothing_is_tuned_again(
+    task: Task, embeddings: Embeddings, trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Loop, images: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "tune", lambda *_: Tuned(4, "", False, "nothing was better"))
+        own = Loop._measured
+        patch.setattr(Loop, "_measured", lambda self, images: (own if images < 4 else killed)(self, images))
+        with pytest.raises(KeyboardInterrupt):
+            go(task, embeddings)
+    assert go(task, embeddings).of(Tuned) == [Tuned(4, "", False, "nothing was better")]
+    assert trained.jobs == []
+
+
+def test_too_few_masks_are_told_and_the_run_goes_on(task: Task, embeddings: Embeddings) -> None:
+    journal = go(task, embeddings)
+    (tuned,) = journal.of(Tuned)
+    assert not tuned.passed
+    assert "Fine-tuning needs accepted masks on about" in tuned.reason
+    assert len(journal.of(Labelled)) == 8
+
+
+def test_masks_are_written_under_names_that_stay_whatever_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = [Sample(name, rng.integers(0, 255, (20, 30, 3), np.uint8)) for name in ("a/b.png", "a_b.png", "é?.tif")]
+    mask = np.zeros((20, 30), bool)
+    mask[5:15, 5:15] = True
+    for _ in range(2):
+        tuning.write_masks(tmp_path, [(sample, [AcceptedMask(mask, "pit of a kind")]) for sample in samples])
+    dataset = DatasetSpec("masks", tmp_path).open()
+    assert len(dataset.names()) == 3
+    for name in dataset.names():
+        (thing,) = dataset.load(name).objects
+        assert thing.label == "pit of a kind"
+        np.testing.assert_array_equal(thing.mask, mask)
+
+
+def test_a_recipe_is_cut_to_its_steps_and_else_the_products_own() -> None:
+    cut = tuning.Tuning.small("nano", recipe_for("nano"), 60, 3, Focus.AUTO).recipe
+    assert (cut.steps, cut.seed, cut.parts) == (60, 3, recipe_for("nano").parts)
