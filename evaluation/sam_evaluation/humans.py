@@ -10,7 +10,7 @@ import pandas as pd
 from sam_backend.errors import SamInspectError
 from sam_backend.samples import Object, Sample
 from sam_evaluation import metrics
-from sam_evaluation.datasets.sample import Dataset
+from sam_evaluation.datasets.dataset import Dataset
 
 
 def human_agreement(dataset: Dataset, names: list[str] | None = None) -> pd.DataFrame:

@@ -18,8 +18,8 @@ from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Cropped
-from sam_evaluation.datasets.files import IMAGE_SUFFIXES
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
+from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measures import LIMITS, Proposed
 

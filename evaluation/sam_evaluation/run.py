@@ -22,9 +22,9 @@ from sam_backend.errors import SamInspectError
 from sam_backend.samples import Sample
 from sam_backend.segmenters import Segmenter
 from sam_backend.settings import Focus
+from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
-from sam_evaluation.datasets.sample import Dataset
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measures import RECALLS, Proposed, Row, Target, everything_rows, prompted_rows, propose
 from sam_evaluation.models import answers, check_model, load_model, threads_of

@@ -13,9 +13,9 @@ from cachetools import LRUCache
 from sam_backend.errors import BrokenSampleError, SamInspectError
 from sam_backend.samples import Sample
 from sam_evaluation.comparison import FEWEST_IMAGES
+from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
-from sam_evaluation.datasets.sample import Dataset
 
 _MEMORY_BYTES = 2**30
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from sam_backend.samples import Object, Sample
-from sam_evaluation.datasets.files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Bsds500:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "test"
 
-    card = Card(
+    card = DatasetCard(
         name="bsds500",
         title="BSDS500, Berkeley segmentation data set",
         layout=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sam_evaluation.datasets.files import image_files
+from sam_evaluation.datasets.sample_files import image_files
 
 
 def names_by_category(folder: Path, images: str, pattern: str) -> list[str]:

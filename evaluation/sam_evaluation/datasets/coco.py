@@ -15,11 +15,11 @@ from pydantic import BaseModel, FiniteFloat, NonNegativeInt
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import read_image, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, checked, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
@@ -72,7 +72,7 @@ class Coco:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="coco",
         title="COCO instances",
         layout="annotations/*.json or *.json (one, or give the file itself), images where file_name says, seen from "

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
 
 _CRACK = 2
 
@@ -22,7 +22,7 @@ class CrackForest:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="crackforest",
         title="CrackForest",
         layout="image/NNN.jpg, each with groundTruth/NNN.mat.",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -24,7 +24,7 @@ class Dagm:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "Test"
 
-    card = Card(
+    card = DatasetCard(
         name="dagm",
         title="DAGM 2007, weakly supervised learning for industrial optical inspection",
         layout=(

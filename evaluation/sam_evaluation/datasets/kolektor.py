@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class KolektorSdd:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="kolektor_sdd",
         title="KolektorSDD",
         layout="kosNN/PartN.jpg, each with a mask kosNN/PartN_label.bmp.",
@@ -49,7 +49,7 @@ class KolektorSdd2:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "test"
 
-    card = Card(
+    card = DatasetCard(
         name="kolektor_sdd2",
         title="KolektorSDD2",
         layout="<split>/NNNNN.png, each with a mask <split>/NNNNN_GT.png; split is test or train.",

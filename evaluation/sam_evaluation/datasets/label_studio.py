@@ -16,12 +16,12 @@ from pydantic import BaseModel, Field, FiniteFloat, PositiveInt
 from sam_backend.arrays import BoolArray
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
 from sam_backend.samples import Sample
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.embedded import embedded_png
-from sam_evaluation.datasets.files import IMAGE_SUFFIXES, image_files, read_image, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, checked, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 UNLABELLED = "unlabelled"
@@ -136,7 +136,7 @@ class LabelStudio:
     rule: ObjectRule = DEFAULT_RULE
     images: Path | None = None
 
-    card = Card(
+    card = DatasetCard(
         name="label_studio",
         title="Label Studio's JSON export",
         layout="one *.json exported as JSON, not JSON-MIN (or give the file itself), and the tasks' images in any "

@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field, FiniteFloat
 from sam_backend.arrays import BoolArray
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
 from sam_backend.samples import Sample
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.embedded import embedded_image, embedded_png
-from sam_evaluation.datasets.files import read_image, require_some
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import checked, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import read_image, require_some
 from sam_evaluation.errors import BrokenSampleError
 
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
@@ -54,7 +54,7 @@ class Labelme:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="labelme",
         title="Labelme",
         layout="*.json in any folder, one an image, whose image is at imagePath, seen from the file, or inside it.",

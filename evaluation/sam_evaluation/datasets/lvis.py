@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from sam_evaluation.datasets.coco import Coco, ImageEntry
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.dataset import DatasetCard
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Lvis(Coco):
     Which classes were not outlined exhaustively in an image is ignored: objects are measured that were outlined.
     """
 
-    card = Card(
+    card = DatasetCard(
         name="lvis",
         title="LVIS, instances of a large vocabulary",
         layout="annotations/*.json or *.json (one, or give the file itself); images as train2017/*.jpg and "

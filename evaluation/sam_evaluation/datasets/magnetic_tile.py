@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class MagneticTile:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="magnetic_tile",
         title="Magnetic tile surface defects",
         layout="MT_<defect>/Imgs/*.jpg, each with a mask *.png of the same name; none in MT_Free.",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.categories import names_by_category, root_of_categories
-from sam_evaluation.datasets.files import read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import read_image, read_labels, require_size, require_some
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class MvtecAd:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="mvtec_ad",
         title="MVTec AD",
         layout=(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.categories import names_by_category, root_of_categories
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -25,7 +25,7 @@ class MvtecLoco:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="mvtec_loco",
         title="MVTec LOCO AD",
         layout=(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 
 _CLASSES = {1: "inclusion", 2: "patches", 3: "scratches"}
 
@@ -22,7 +22,7 @@ class NeuSeg:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "test"
 
-    card = Card(
+    card = DatasetCard(
         name="neu_seg",
         title="NEU-Seg, defects of hot-rolled steel",
         layout="images/<split>/*.jpg, annotations/<split>/*.png: 0 background, 1 inclusion, 2 patches, 3 scratches.",

@@ -12,17 +12,17 @@ from sam_evaluation.datasets.bsds500 import Bsds500
 from sam_evaluation.datasets.coco import Coco
 from sam_evaluation.datasets.crackforest import CrackForest
 from sam_evaluation.datasets.dagm import Dagm
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.kolektor import KolektorSdd, KolektorSdd2
 from sam_evaluation.datasets.label_studio import LabelStudio
 from sam_evaluation.datasets.labelme import Labelme
 from sam_evaluation.datasets.lvis import Lvis
 from sam_evaluation.datasets.magnetic_tile import MagneticTile
-from sam_evaluation.datasets.masks import MaskFolder
+from sam_evaluation.datasets.mask_folder import MaskFolder
 from sam_evaluation.datasets.mvtec_ad import MvtecAd
 from sam_evaluation.datasets.mvtec_loco import MvtecLoco
 from sam_evaluation.datasets.neu_seg import NeuSeg
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample import Card, Dataset
 from sam_evaluation.datasets.severstal import Severstal
 from sam_evaluation.datasets.visa import Visa
 from sam_evaluation.datasets.voc import Voc
@@ -54,7 +54,7 @@ _FORMATS: dict[str, Any] = {
 }
 
 
-def known_datasets() -> tuple[Card, ...]:
+def known_datasets() -> tuple[DatasetCard, ...]:
     """Return the cards of all formats."""
     return tuple(each.card for each in _FORMATS.values())
 

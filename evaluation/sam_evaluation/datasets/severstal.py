@@ -12,9 +12,9 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Object, Sample
-from sam_evaluation.datasets.files import image_files, read_image, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
@@ -25,7 +25,7 @@ class Severstal:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="severstal",
         title="Severstal: Steel Defect Detection",
         layout=(

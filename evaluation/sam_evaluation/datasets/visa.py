@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.categories import names_by_category, root_of_categories
-from sam_evaluation.datasets.files import read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import EvaluationError
 
 _IMAGES = "Data/Images"
@@ -28,7 +28,7 @@ class Visa:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "test"
 
-    card = Card(
+    card = DatasetCard(
         name="visa",
         title="VisA, visual anomalies",
         layout=(

@@ -13,10 +13,10 @@ from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 _VOID = 255
@@ -46,7 +46,7 @@ class Voc:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "val"
 
-    card = Card(
+    card = DatasetCard(
         name="voc",
         title="Pascal VOC segmentation",
         layout=(

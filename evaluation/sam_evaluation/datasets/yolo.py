@@ -15,11 +15,11 @@ from pydantic import BaseModel
 from sam_backend.arrays import BoolArray
 from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import checked
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 # Tools write points on the image's edge a hair beyond it.
@@ -41,7 +41,7 @@ class Yolo:
     rule: ObjectRule = DEFAULT_RULE
     split: str = "val"
 
-    card = Card(
+    card = DatasetCard(
         name="yolo",
         title="YOLO segmentation",
         layout="data.yaml with names (or classes.txt, one a line), and images/<split>/ with labels/<split>/*.txt, or "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
-from sam_evaluation.datasets.sample import Dataset
 from sam_evaluation.errors import EvaluationError
 
 

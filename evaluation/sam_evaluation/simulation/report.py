@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sam_backend.files import write_whole
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.report.numbers import CLICKS, NOTHING, PERCENT, SHARE, count, estimate, listed, number
 from sam_evaluation.report.page import Drawn, template
 from sam_evaluation.report.sheets import Sheet
@@ -50,7 +50,7 @@ class Simulated:
     strategies: Sequence[str]
     seeds: int
     conditions: Conditions
-    card: Card
+    card: DatasetCard
     data: str
     stamp: str
     measured: int

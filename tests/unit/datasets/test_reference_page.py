@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.registry import known_datasets
-from sam_evaluation.datasets.sample import Card
 
 _PAGE = Path(__file__).parents[3] / "docs" / "reference" / "datasets.md"
 
@@ -18,7 +18,7 @@ def _plain(text: str) -> str:
 
 
 @pytest.mark.parametrize("card", known_datasets(), ids=lambda card: card.name)
-def test_every_format_has_its_row_and_its_section(card: Card) -> None:
+def test_every_format_has_its_row_and_its_section(card: DatasetCard) -> None:
     overview, *sections = _PAGE.read_text(encoding="utf-8").split("\n## ")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in overview.splitlines()]
     (row,) = [each for each in cells if each[0] == f"[`{card.name}`](#{card.name})"]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from sam_backend.samples import Object, Sample
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.humans import human_agreement
 
 
 class Outlined:
-    card = Card("x", "x", "x", "x")
+    card = DatasetCard("x", "x", "x", "x")
 
     def __init__(self, people: int) -> None:
         self.people = people

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.annotator import Habits
 from sam_evaluation.simulation.data import Data
@@ -68,7 +68,7 @@ def tables(tmp_path: Path, data: Data, conditions: Conditions) -> Tables:
 
 @pytest.fixture
 def simulated(tables: Tables, conditions: Conditions) -> Simulated:
-    card = Card("masks", "Parts <i>of</i> a line", "images/", "none")
+    card = DatasetCard("masks", "Parts <i>of</i> a line", "images/", "none")
     return Simulated(tables, ARM_NAMES, STRATEGIES, 2, conditions, card, "masks:parts", "0123", 3, "nano-1")
 
 

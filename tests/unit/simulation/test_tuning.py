@@ -17,8 +17,8 @@ from sam_backend.finetune.run import Job, Outcome  # noqa: E402 - needs torch
 from sam_backend.finetune.versions import Version, Versions  # noqa: E402
 from sam_backend.memory.features import AcceptedMask  # noqa: E402
 from sam_backend.settings import Focus  # noqa: E402
+from sam_evaluation.datasets.dataset import Sample  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
-from sam_evaluation.datasets.sample import Sample  # noqa: E402
 from sam_evaluation.simulation import tuning  # noqa: E402
 from sam_evaluation.simulation.data import Data  # noqa: E402
 from sam_evaluation.simulation.images import Embeddings  # noqa: E402

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mask_files import FIRST, SECOND, block, painted, save, surface
-from sam_evaluation.datasets.masks import MaskFolder
+from sam_evaluation.datasets.mask_folder import MaskFolder
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 

@@ -10,7 +10,7 @@ from sam_backend.samples import Sample
 
 
 @dataclass(frozen=True)
-class Card:
+class DatasetCard:
     """What must be known of a data set to use it and to cite it.
 
     Attributes
@@ -38,7 +38,7 @@ class Dataset(Protocol):
     card : what it is.
     """
 
-    card: Card
+    card: DatasetCard
 
     def names(self) -> Sequence[str]:
         """Return the names of all samples, sorted; always the same for the same folder.

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample import Card
+from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 _BINARY = {255: "object"}
@@ -31,7 +31,7 @@ class MaskFolder:
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
 
-    card = Card(
+    card = DatasetCard(
         name="masks",
         title="Images with masks",
         layout=(
