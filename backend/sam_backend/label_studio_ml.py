@@ -18,8 +18,8 @@ from typing import Any
 
 from sam_backend.core.backend import Backend, assemble
 from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, TrainRequest, parse_message
 from sam_backend.service.answers import reason
-from sam_backend.service.bodies import PredictBody, SetupBody, TrainBody, WebhookBody, check_body
 from sam_backend.service.logs import quiet_libraries
 from sam_backend.service.tracing import Trace
 from sam_backend.settings import settings
@@ -70,7 +70,7 @@ class SamInspectModel(LabelStudioMLBase):
         with _telling(Trace()):
             backend = _backend()
             if _is_setup():
-                backend.connect(check_body(_sent(), SetupBody))
+                backend.connect(parse_message(_sent(), SetupRequest))
             if _IS_2 and self.get("model_version") != backend.model.version:
                 self.set("model_version", backend.model.version)
 
@@ -94,7 +94,7 @@ class SamInspectModel(LabelStudioMLBase):
                     "project": sent.get("project") or getattr(self, "project_id", None),
                     "params": {"context": context},
                 }
-                return _backend().predictor.predict(check_body(values, PredictBody), trace)
+                return _backend().predictor.predict(parse_message(values, PredictRequest), trace)
         finally:
             level = logging.WARNING if trace.error else logging.INFO
             logger.log(level, "predict %.0f ms%s", 1000 * (time.perf_counter() - started), trace)
@@ -133,10 +133,10 @@ class SamInspectModel(LabelStudioMLBase):
     def _take(self, tasks: Iterable[Any], backend: Backend) -> dict[str, str]:
         """Remember the annotations of tasks, then start a training."""
         sent = _sent()
-        body = check_body({"label_config": self.label_config, **sent, "annotations": list(tasks)}, TrainBody)
+        body = parse_message({"label_config": self.label_config, **sent, "annotations": list(tasks)}, TrainRequest)
         for task in body.annotations:
             backend.hear(body.event(task), learn=False)
-        return backend.hear(WebhookBody(action="START_TRAINING", project=body.about), learn=False)
+        return backend.hear(Event(action="START_TRAINING", project=body.event_project), learn=False)
 
 
 @cache
@@ -167,8 +167,8 @@ def _assemble() -> Backend:
     return assemble(wanted.model, wanted)
 
 
-def _event(action: str | None, data: dict[str, Any] | None) -> WebhookBody:
-    return check_body({**(data or {}), "action": action}, WebhookBody)
+def _event(action: str | None, data: dict[str, Any] | None) -> Event:
+    return parse_message({**(data or {}), "action": action}, Event)
 
 
 def _is_setup() -> bool:

@@ -17,12 +17,12 @@ from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memory import Memories
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.service.bodies import SetupBody, WebhookBody
 from sam_backend.service.metrics import Metrics
 from sam_backend.settings import Focus, Settings
 
@@ -63,7 +63,7 @@ class Backend:
         self.predictor.stop()
         self.cache.close()
 
-    def connect(self, asked: SetupBody) -> None:
+    def connect(self, asked: SetupRequest) -> None:
         """Remember which Label Studio a project is on, and let the model look at what is new of it.
 
         Raises
@@ -88,7 +88,7 @@ class Backend:
         except OSError as error:
             logger.warning("The address of Label Studio is not kept across a restart: %s", error)
 
-    def hear(self, event: WebhookBody, *, learn: bool = True) -> dict[str, str]:
+    def hear(self, event: Event, *, learn: bool = True) -> dict[str, str]:
         """Take in what happened in a project; return what was done about it.
 
         Parameters

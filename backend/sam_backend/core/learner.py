@@ -10,11 +10,11 @@ from sam_backend.core.model import BackgroundModel
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.accepted_masks import has_prompts_only, mask_regions, read_masks
 from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.messages import Annotation, Event, Task
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memory import Embed, Memories
 from sam_backend.memory.store import Record
 from sam_backend.segmenters import Segmenter
-from sam_backend.service.bodies import AnnotationBody, TaskBody, WebhookBody
 from sam_backend.service.tracing import Trace
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Learner:
         self._stopping = self._busy = False
         self._thread: threading.Thread | None = None
 
-    def hear(self, event: WebhookBody, *, learn: bool = True) -> bool:
+    def hear(self, event: Event, *, learn: bool = True) -> bool:
         """Take in an event; return whether the memory depends on it. Nothing of it fails: a problem is logged.
 
         Without `learn` it is kept only, for another process to learn: one that ends soon cannot.
@@ -74,20 +74,20 @@ class Learner:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
-    def _take(self, event: WebhookBody, project: str) -> tuple[bool, bool]:
+    def _take(self, event: Event, project: str) -> tuple[bool, bool]:
         """Return whether an event is about examples, and whether it changed any."""
         store = self._memories.of(project).store
         if event.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
-            tasks = {task.id: task for task in event.tasks_about}
-            records = [self._record(each, tasks.get(each.task), event) for each in event.about]
+            tasks = {task.id: task for task in event.all_tasks}
+            records = [self._record(each, tasks.get(each.task), event) for each in event.all_annotations]
             return True, bool(sum(map(store.put, records)))
         if event.action == "ANNOTATIONS_DELETED":
-            return True, bool(sum(store.put(Record(each.id, deleted=True)) for each in event.about))
+            return True, bool(sum(store.put(Record(each.id, deleted=True)) for each in event.all_annotations))
         if event.action == "TASKS_DELETED":
-            return True, bool(sum(store.delete_task(int(task.id)) for task in event.tasks_about if task.id is not None))
+            return True, bool(sum(store.delete_task(int(task.id)) for task in event.all_tasks if task.id is not None))
         return False, False
 
-    def _record(self, annotation: AnnotationBody, task: TaskBody | None, event: WebhookBody) -> Record:
+    def _record(self, annotation: Annotation, task: Task | None, event: Event) -> Record:
         if task is None or event.project is None or event.project.label_config is None:
             raise SamInspectError(
                 f"the event says of annotation {annotation.id} neither task nor labeling config; run sam-inspect "
@@ -132,7 +132,7 @@ class Learner:
             memory.recalibrate(segmenter, embed, accepted_masks)
 
 
-def make_record(annotation: AnnotationBody, task: TaskBody, label_config: str) -> Record:
+def make_record(annotation: Annotation, task: Task, label_config: str) -> Record:
     """Return what is to be remembered of an annotation as Label Studio has it.
 
     Raises

@@ -14,13 +14,13 @@ from sam_backend.core.learner import Learner
 from sam_backend.core.model import BackgroundModel
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.config import LabelingConfig, Target
+from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import Drawn, read_drawn
 from sam_backend.labelstudio.regions import make_regions, prediction
 from sam_backend.memory.memory import Find, Memories
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.automatic import Proposal, propose_masks
 from sam_backend.segmenters.refinement import LogitsMemo, refine
-from sam_backend.service.bodies import PredictBody, TaskBody
 from sam_backend.service.tracing import Trace
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Predictor:
         self._memo = LogitsMemo()
         self._stopping = threading.Event()
 
-    def predict(self, body: PredictBody, trace: Trace) -> Results:
+    def predict(self, body: PredictRequest, trace: Trace) -> Results:
         """Return `results`: one prediction for what was drawn, or one entry a task in a batch.
 
         Raises
@@ -67,7 +67,7 @@ class Predictor:
         """Let batches under way end early, so that the process can."""
         self._stopping.set()
 
-    def _answer_drawn(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> dict[str, Any]:
+    def _answer_drawn(self, body: PredictRequest, config: LabelingConfig, trace: Trace) -> dict[str, Any]:
         drawn = read_drawn(body.drawn, config)
         task = body.tasks[0]
         trace.task, trace.prompt = str(task.id), _kind(drawn)
@@ -87,7 +87,7 @@ class Predictor:
         )
         return prediction(regions, score, segmenter.version)
 
-    def _pre_annotate(self, body: PredictBody, config: LabelingConfig, trace: Trace) -> Results:
+    def _pre_annotate(self, body: PredictRequest, config: LabelingConfig, trace: Trace) -> Results:
         # No prediction, unlike an empty one, lets Label Studio ask for a task again.
         deadline = time.monotonic() + BUDGET
         trace.task, trace.prompt = _numbered(body.tasks), "everything"
@@ -121,7 +121,7 @@ class Predictor:
         return results
 
     def _propose(
-        self, segmenter: Segmenter, body: PredictBody, task: TaskBody, config: LabelingConfig
+        self, segmenter: Segmenter, body: PredictRequest, task: Task, config: LabelingConfig
     ) -> dict[str, Any]:
         target = config.target()
         url = target.image.source(task.data)
@@ -210,6 +210,6 @@ def _kind(drawn: Drawn | None) -> str:
     return "box" * bool(drawn.box) + clicks
 
 
-def _numbered(tasks: Sequence[TaskBody]) -> str:
+def _numbered(tasks: Sequence[Task]) -> str:
     ids = [str(task.id) for task in tasks]
     return ",".join(ids) if len(ids) <= 10 else f"{ids[0]}…{ids[-1]}({len(ids)})"

@@ -18,6 +18,7 @@ from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memory import Embed, Find, Memories, ProjectMemory
@@ -28,7 +29,6 @@ from sam_backend.memory.store import Record
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.service.bodies import AnnotationBody, TaskBody
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.tracing import Trace
 from sam_backend.settings import Settings
@@ -83,8 +83,8 @@ class ProjectWork:
             progress(done - 1, done)
             for annotation in task.annotations:
                 try:
-                    body = AnnotationBody.model_validate(annotation)
-                    about = TaskBody(id=task.id, data=dict(task.data))
+                    body = Annotation.model_validate(annotation)
+                    about = Task(id=task.id, data=dict(task.data))
                     found.append(make_record(body, about, self.project.label_config))
                 except (SamInspectError, ValueError) as error:
                     logger.warning("Annotation %s of task %d is left out: %s", annotation.get("id"), task.id, error)

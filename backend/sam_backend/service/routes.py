@@ -14,8 +14,9 @@ from starlette.responses import Response
 
 from sam_backend.core.backend import Backend
 from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, ValidateRequest
 from sam_backend.service.answers import answer
-from sam_backend.service.bodies import PredictBody, SetupBody, ValidateBody, WebhookBody, parse_body, read_body
+from sam_backend.service.bodies import parse_body, read_body
 from sam_backend.service.tracing import trace_of
 
 _PREDICTIONS_AT_ONCE = 64
@@ -37,7 +38,7 @@ def make_router(backend: Backend) -> APIRouter:
 
     @router.post("/setup")
     async def setup(body: JsonBody) -> Response:
-        asked = parse_body(body, SetupBody)
+        asked = parse_body(body, SetupRequest)
         await run_in_threadpool(backend.connect, asked)
         return answer({"model_version": model.version})
 
@@ -46,13 +47,13 @@ def make_router(backend: Backend) -> APIRouter:
         trace = trace_of(request)
 
         def work() -> Response:
-            return answer({"results": backend.predictor.predict(parse_body(body, PredictBody), trace)})
+            return answer({"results": backend.predictor.predict(parse_body(body, PredictRequest), trace)})
 
         return await to_thread.run_sync(work, limiter=predicting)
 
     @router.post("/webhook")
     async def webhook(body: JsonBody) -> Response:
-        event = await run_in_threadpool(parse_body, body, WebhookBody)
+        event = await run_in_threadpool(parse_body, body, Event)
         return answer(await run_in_threadpool(backend.hear, event))
 
     @router.get("/status")
@@ -67,7 +68,7 @@ def make_router(backend: Backend) -> APIRouter:
 
     @router.post("/validate")
     async def validate(body: JsonBody) -> Response:
-        config = await run_in_threadpool(LabelingConfig.parse, parse_body(body, ValidateBody).config)
+        config = await run_in_threadpool(LabelingConfig.parse, parse_body(body, ValidateRequest).config)
         masks = {target.image.name: [output.control.name for output in target.outputs] for target in config.targets}
         return answer({"status": "ok", "masks": masks})
 

@@ -7,8 +7,8 @@ import pytest
 from annotation_events import ASKED, CONFIG, PROJECT_BODY, TAUGHT, deleted, event, region, task
 from colour_segmenter import ColourSegmenter, surface
 from label_studio_requests import PROJECT, batch, click, interactive
+from sam_backend.labelstudio.messages import Event, parse_message
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.service.bodies import WebhookBody, check_body
 from threshold_segmenter import ThresholdSegmenter
 
 PATIENCE = 60
@@ -115,7 +115,7 @@ def test_what_another_process_heard_of_is_learnt_when_predictions_are_asked_for(
     ending = make_client(ColourSegmenter()).app.state.learner
     updated = event("ANNOTATION_UPDATED", second=1, masks=TAUGHT[1][1:])
     for heard, expected in ((event("ANNOTATION_CREATED"), [("green",), ("red",)]), (updated, [("green",)])):
-        assert ending.hear(check_body(heard, WebhookBody), learn=False)
+        assert ending.hear(parse_message(heard, Event), learn=False)
         assert ending.wait(0)
         # The first to ask sets the model to work.
         labels(client)
@@ -124,7 +124,7 @@ def test_what_another_process_heard_of_is_learnt_when_predictions_are_asked_for(
 
 def test_what_another_process_heard_of_is_learnt_while_people_draw(client, make_client):
     ending = make_client(ColourSegmenter()).app.state.learner
-    assert ending.hear(check_body(event("ANNOTATION_CREATED"), WebhookBody), learn=False)
+    assert ending.hear(parse_message(event("ANNOTATION_CREATED"), Event), learn=False)
     assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
     assert client.app.state.learner.wait(PATIENCE)
     assert labels(client) == [("green",), ("red",)]
