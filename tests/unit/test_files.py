@@ -16,12 +16,17 @@ def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
+def write_half(path: Path) -> None:
+    with whole_file(path) as part:
+        part.write_bytes(b"half")
+        raise ZeroDivisionError
+
+
 def test_a_block_that_fails_keeps_the_file_before_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"before")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as part:
-        part.write_bytes(b"half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        write_half(path)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
