@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sam_evaluation.rows import METRICS
+from sam_evaluation.row_columns import METRICS
 
 
 def objects(*rows: dict[str, Any], **same: Any) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sam_evaluation.stored import FORMAT, Run
+from sam_evaluation.run_files import FORMAT, Run
 
 
 def run_of(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sam_evaluation.requirements import Requirements
-    from sam_evaluation.stored import Run
+    from sam_evaluation.run_files import Run
 
 PANEL = "Evaluation"
 
@@ -51,7 +51,7 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, everything, text."
+            help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, everything."
         ),
     ] = "box,click,clicks:5,everything",
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, where there is one model.")] = None,
@@ -103,15 +103,15 @@ def evaluate(
         raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
     from sam_evaluation.datasets.objects import ObjectRule
     from sam_evaluation.models import default_jobs
-    from sam_evaluation.predictions import Kind, Predictions
-    from sam_evaluation.run import Settings
-    from sam_evaluation.run import evaluate as run
+    from sam_evaluation.prediction_files import Predictions, ValueKind
+    from sam_evaluation.runner import RunSettings
+    from sam_evaluation.runner import evaluate as run
 
     if connectivity not in (0, 4, 8):
         raise EvaluationError(f"--connectivity is 8, 4 or 0; got {connectivity}.")
-    if predictions_are not in tuple(Kind):
-        raise EvaluationError(f"--predictions-are is {', '.join(Kind)}; got {predictions_are!r}.")
-    theirs = [Predictions(folder, threshold, Kind(predictions_are)) for folder in predictions or []]
+    if predictions_are not in tuple(ValueKind):
+        raise EvaluationError(f"--predictions-are is {', '.join(ValueKind)}; got {predictions_are!r}.")
+    theirs = [Predictions(folder, threshold, ValueKind(predictions_are)) for folder in predictions or []]
     needed = _read(requirements)
     with _bar() as bar:
         task = bar.add_task("Opening", total=None)
@@ -120,7 +120,7 @@ def evaluate(
             data,
             out=out,
             predictions=theirs,
-            settings=Settings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus),
+            settings=RunSettings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus),
             checkpoint=checkpoint,
             jobs=jobs or default_jobs(model or []),
             progress=lambda done, total, what: bar.update(
@@ -146,7 +146,7 @@ def report(
 
     Example: sam-inspect report runs/tile --requirements line.toml
     """
-    from sam_evaluation.stored import load_run
+    from sam_evaluation.run_files import load_run
 
     _report(load_run(run), run, _read(requirements))
 
@@ -162,7 +162,7 @@ def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
     from sam_evaluation.report.numbers import count
     from sam_evaluation.report.people import people
     from sam_evaluation.report.write import write_report
-    from sam_evaluation.tables import summary
+    from sam_evaluation.summary_tables import summary
 
     with _bar() as bar:
         task = bar.add_task("Report", total=None)
@@ -207,7 +207,7 @@ def _bar() -> Progress:
 def _means(means: pd.DataFrame) -> Table:
     """Return a line a model, data set and protocol, over all objects after the last click."""
     from sam_evaluation.report.numbers import estimate, number
-    from sam_evaluation.rows import clicks_of
+    from sam_evaluation.row_columns import clicks_of
 
     columns = ("model", "data set", "protocol", Column("IoU", no_wrap=True), "boundary F", "objects")
     table = Table(*columns, box=None, pad_edge=False)
@@ -233,8 +233,8 @@ def compare(
     """
     from sam_evaluation.comparison import compare as pair
     from sam_evaluation.report.numbers import DIFFERENCE, PIXELS, SHARE, estimate, number
-    from sam_evaluation.rows import METRICS
-    from sam_evaluation.stored import load_model_of_run
+    from sam_evaluation.row_columns import METRICS
+    from sam_evaluation.run_files import load_model_of_run
 
     found = pair(load_model_of_run(first).objects, load_model_of_run(second).objects, metric, seed)
     heads = ("protocol", "objects", "A", "B", "B \N{MINUS SIGN} A", "p", "better", "worse")
@@ -260,9 +260,9 @@ def gate(
 
     Example: sam-inspect gate runs/tile --min "iou.box>=0.7" --max "fp.everything<=2"
     """
+    from sam_evaluation.ci_gate import evaluate_gate, parse_gate
     from sam_evaluation.errors import EvaluationError
-    from sam_evaluation.gate import evaluate_gate, parse_gate
-    from sam_evaluation.stored import load_model_of_run
+    from sam_evaluation.run_files import load_model_of_run
 
     conditions = []
     for option, bounds, sign in (("min", minimum, ">"), ("max", maximum, "<")):

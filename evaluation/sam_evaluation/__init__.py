@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from sam_evaluation.comparison import compare as compare
     from sam_evaluation.gap import gap_table as gap_table
     from sam_evaluation.report.write import write_report as write_report
-    from sam_evaluation.run import Settings as Settings
-    from sam_evaluation.run import evaluate as evaluate
-    from sam_evaluation.stored import Run as Run
-    from sam_evaluation.stored import load_run as load_run
+    from sam_evaluation.run_files import Run as Run
+    from sam_evaluation.run_files import load_run as load_run
+    from sam_evaluation.runner import RunSettings as RunSettings
+    from sam_evaluation.runner import evaluate as evaluate
 
 # None of the names may be that of a module: once that is imported, it hides the function.
 _PLACES = {
-    "Run": "stored",
-    "Settings": "run",
+    "Run": "run_files",
+    "RunSettings": "runner",
     "compare": "comparison",
-    "evaluate": "run",
+    "evaluate": "runner",
     "gap_table": "gap",
-    "load_run": "stored",
+    "load_run": "run_files",
     "write_report": "report.write",
 }
 

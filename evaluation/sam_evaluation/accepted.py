@@ -15,7 +15,7 @@ from sam_evaluation import metrics, statistics
 from sam_evaluation.datasets.json_files import checked
 from sam_evaluation.datasets.label_studio import Annotation, Region, Task, read_tasks, regions
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-from sam_evaluation.measures import RECALLS
+from sam_evaluation.measurement import RECALLS
 
 OPENED = "opened with the prediction"
 UNSEEN = "in bulk or by a program"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sam_evaluation import statistics
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.rows import OBJECT, RUN, Metric, judged, last_clicks, metric_named, object_rows
+from sam_evaluation.row_columns import OBJECT, RUN, Metric, judged, last_clicks, metric_named, object_rows
 
 FEWEST_IMAGES = 10
 """Fewer give intervals that are too narrow: the bootstrap cannot draw what it never saw."""

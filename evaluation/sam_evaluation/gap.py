@@ -11,9 +11,9 @@ import pandas as pd
 from sam_evaluation import statistics
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.metrics import Floats
-from sam_evaluation.protocols.protocol import EVERYTHING
+from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.requirements import Requirements
-from sam_evaluation.rows import CELL, RUN, last_clicks, metric_named, object_rows
+from sam_evaluation.row_columns import CELL, RUN, last_clicks, metric_named, object_rows
 from sam_evaluation.statistics import Estimate
 
 ALL_INDUSTRIAL = "all industrial"

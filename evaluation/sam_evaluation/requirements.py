@@ -12,16 +12,16 @@ import pandas as pd
 
 from sam_evaluation.bounds import Bound
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.measures import RECALLS
+from sam_evaluation.measurement import RECALLS
 from sam_evaluation.metrics import Floats
-from sam_evaluation.rows import METRICS, Metric, judged, metric_named, unknown
+from sam_evaluation.row_columns import METRICS, Metric, judged, metric_named, unknown
 
 _SECTIONS = ("object", "recall")
 _RECALL = ("threshold", "min_area", "recall")
 
 
 @dataclass(frozen=True)
-class Condition:
+class ObjectCondition:
     """What one metric of every object must be."""
 
     metric: Metric
@@ -61,7 +61,7 @@ class Requirements:
     recall : None where nothing is asked.
     """
 
-    objects: tuple[Condition, ...] = ()
+    objects: tuple[ObjectCondition, ...] = ()
     recall: RecallCondition | None = None
 
     def met(self, rows: pd.DataFrame) -> Floats:
@@ -136,9 +136,9 @@ def parse_requirements(text: str) -> Requirements:
     return Requirements(objects, recall)
 
 
-def _condition(name: str, bound: Any) -> Condition:
+def _condition(name: str, bound: Any) -> ObjectCondition:
     metric = metric_named(name)
-    return Condition(metric, Bound.parse(bound, f"{name} in [object]", share=metric.bounded))
+    return ObjectCondition(metric, Bound.parse(bound, f"{name} in [object]", share=metric.bounded))
 
 
 def _recall(section: dict[str, Any]) -> RecallCondition:

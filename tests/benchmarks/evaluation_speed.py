@@ -98,9 +98,8 @@ def boundary(console: Console) -> None:
 
 def shares(console: Console, data: str, limit: int | None) -> None:
     """Time every part of a run inside it."""
-    from sam_evaluation import measures
-    from sam_evaluation import run as runs
-    from sam_evaluation.protocols import clicks
+    from sam_evaluation import measurement, runner
+    from sam_evaluation.protocols import named_protocols
 
     spent: dict[str, float] = defaultdict(float)
 
@@ -119,14 +118,14 @@ def shares(console: Console, data: str, limit: int | None) -> None:
             self.name, self.version = model.name, model.version
             self.encode, self.decode = timed("model", model.encode), timed("model", model.decode)
 
-    load = runs.load_model
-    runs.load_model = lambda *given, **named: Timed(load(*given, **named))  # type: ignore[assignment]
-    measures.measure = timed("metrics", measures.measure)
-    measures.Target.of = timed("metrics", measures.Target.of)  # type: ignore[method-assign]
-    clicks.correction = timed("annotator", clicks.correction)
+    load = runner.load_model
+    runner.load_model = lambda *given, **named: Timed(load(*given, **named))  # type: ignore[assignment]
+    measurement.measure = timed("metrics", measurement.measure)
+    measurement.MeasuredObject.of = timed("metrics", measurement.MeasuredObject.of)  # type: ignore[method-assign]
+    named_protocols.correction = timed("annotator", named_protocols.correction)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        made = runs.evaluate(["nano"], [data], out=Path(folder), settings=settings(limit), jobs=1)
+        made = runner.evaluate(["nano"], [data], out=Path(folder), settings=settings(limit), jobs=1)
         whole = time.perf_counter() - start
     table = Table(title=f"clicks:5 with nano, {made.objects['sample'].nunique()} images of Magnetic Tile, one job")
     for head in ("part", "s", "share"):
@@ -138,20 +137,20 @@ def shares(console: Console, data: str, limit: int | None) -> None:
 
 
 def settings(limit: int | None) -> Any:
-    from sam_evaluation.run import Settings
+    from sam_evaluation.runner import RunSettings
 
-    return Settings(protocols="clicks:5", limit=limit)
+    return RunSettings(protocols="clicks:5", limit=limit)
 
 
 _ONE_RUN = """
 import sys, time
 from pathlib import Path
-from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.runner import RunSettings, evaluate
 if __name__ == "__main__":
     data, out, limit, jobs = sys.argv[1:]
     start = time.perf_counter()
     evaluate(["nano"], [data], out=Path(out), jobs=int(jobs),
-             settings=Settings(protocols="clicks:5", limit=int(limit) if limit else None))
+             settings=RunSettings(protocols="clicks:5", limit=int(limit) if limit else None))
     print(time.perf_counter() - start)
 """
 
@@ -174,10 +173,10 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from PIL import Image
-from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.runner import RunSettings, evaluate
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    evaluate(["boxfill"], [f"masks:{folder}"], out=folder / "run", settings=Settings(protocols="box"))
+    evaluate(["boxfill"], [f"masks:{folder}"], out=folder / "run", settings=RunSettings(protocols="box"))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from sam_backend.settings import Focus
 from sam_evaluation.comparison import compare
 from sam_evaluation.datasets.registry import DatasetSpec
-from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.runner import RunSettings, evaluate
 
 SIDE = 1000
 PROTOCOL = "box,click,clicks:5"
@@ -72,7 +72,7 @@ def write_mosaics(data, count, folder):
 
 
 def rows_of(model, folder, focus):
-    settings = Settings(protocols=PROTOCOL, focus=focus)
+    settings = RunSettings(protocols=PROTOCOL, focus=focus)
     with tempfile.TemporaryDirectory() as out:
         return evaluate([model], [f"masks:{folder}"], out=Path(out), settings=settings).objects
 

@@ -35,7 +35,7 @@ from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.settings import Focus
 from sam_evaluation.datasets.registry import DatasetSpec
-from sam_evaluation.metrics.calibration import expected_calibration_error
+from sam_evaluation.metrics.calibration_error import expected_calibration_error
 from sam_evaluation.metrics.detection import match, pairwise_iou
 
 CELLS_AN_IMAGE = 4096

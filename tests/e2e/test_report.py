@@ -6,7 +6,7 @@ from PIL import Image
 
 from sam_evaluation.report.write import write_report
 from sam_evaluation.requirements import parse_requirements
-from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.runner import RunSettings, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def report(tmp_path_factory):
         Image.fromarray(surface).save(data / "images" / f"<b>{index} a very long name of a part from line 7.png")
         Image.fromarray(mask).save(data / "masks" / f"<b>{index} a very long name of a part from line 7.png")
     next((data / "images").iterdir()).write_bytes(b"no image")
-    settings = Settings("box,click,clicks:3")
+    settings = RunSettings("box,click,clicks:3")
     run = evaluate(["nano", "boxfill", "felzenszwalb"], [f"masks:{data}"], out=folder / "run", settings=settings)
     needs = parse_requirements('[object]\niou = ">= 0.9"\nboundary_f = ">= 0.95"\nhd95 = "<= 3"\nassd = "<= 1"')
     return write_report(run, folder / "run", requirements=needs)

@@ -12,10 +12,10 @@ import pandas as pd
 from sam_backend.samples import Sample
 from sam_backend.segmenters import Segmenter
 from sam_evaluation.comparison import FEWEST_IMAGES, Comparison, Pairing, compare
-from sam_evaluation.measures import Row, Target, everything_rows, prompted_rows, propose
-from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
+from sam_evaluation.measurement import MeasuredObject, ResultRow, everything_rows, prompted_rows, propose
+from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
 from sam_evaluation.requirements import Requirements
-from sam_evaluation.rows import last_clicks
+from sam_evaluation.row_columns import last_clicks
 
 PROTOCOLS = "box,click,clicks:3"
 METRICS = ("iou", "boundary_f")
@@ -64,8 +64,8 @@ def measure(
         progress(done, len(names))
         sample = load(name)
         embedding = segmenter.encode(sample.image)
-        targets = [Target.of(index, thing) for index, thing in enumerate(sample.objects)]
-        found: list[Row] = []
+        targets = [MeasuredObject.of(index, thing) for index, thing in enumerate(sample.objects)]
+        found: list[ResultRow] = []
         for protocol in parse_protocols(PROTOCOLS):
             assert protocol is not None
             digest = hashlib.sha256(f"{protocol.name}\n{name}".encode()).digest()

@@ -27,7 +27,7 @@ from sam_backend.finetune.recipe import Parts, Recipe
 from sam_backend.finetune.simulated_prompts import jittered_box
 from sam_backend.finetune.starts import Start
 from sam_backend.finetune.views import GRID, View, random_view, served_view
-from sam_evaluation.protocols.clicks import centre
+from sam_backend.masks import deepest_point
 
 _VALIDATION_IMAGES = 32
 _VALIDATION_OBJECTS = 6
@@ -265,7 +265,7 @@ class Tuner:
         logits, _ = ask(self.model, embedding, Clicks(len(masks), self._stride), boxes)
         found.append(true_iou(logits[:, 0], targets))
         clicks = Clicks(len(masks), self._stride)
-        clicks.add([((float(x), float(y)), 1) for x, y in map(centre, masks)])
+        clicks.add([((float(x), float(y)), 1) for x, y in map(deepest_point, masks)])
         logits, predicted = ask(self.model, embedding, clicks, None)
         answer = chosen(logits, predicted, True)[:, None]
         served = clicks.pieces(answer)[:, 0].float() - 0.5 if self.start.pieces else answer[:, 0]

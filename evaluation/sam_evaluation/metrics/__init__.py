@@ -1,9 +1,9 @@
 """Metrics: pure functions on masks; nothing here knows models, files or tables."""
 
 from sam_evaluation.metrics.boundary import boundary_f, boundary_fs_of, boundary_iou, boundary_iou_of
-from sam_evaluation.metrics.calibration import Reliability, expected_calibration_error, reliability
+from sam_evaluation.metrics.calibration_error import Reliability, expected_calibration_error, reliability
 from sam_evaluation.metrics.detection import Floats, Matching, average_recall, match, pairwise_iou, region_overlap
-from sam_evaluation.metrics.masks import Pair
+from sam_evaluation.metrics.mask_pair import Pair
 from sam_evaluation.metrics.region import area_error, area_error_of, dice, dice_of, iou, iou_of
 from sam_evaluation.metrics.surface import assd, hd95, hd95_assd_of
 from sam_evaluation.metrics.thickness import length, width

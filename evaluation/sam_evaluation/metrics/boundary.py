@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam_evaluation.metrics.masks import Mask, Pair
+from sam_evaluation.metrics.mask_pair import BoolArray, Pair
 
 Words = NDArray[np.uint64]
 
@@ -75,7 +75,7 @@ def boundary_fs_of(pair: Pair, tolerances: Iterable[float]) -> list[float]:
     return scores
 
 
-def _outline(mask: Mask) -> Words:
+def _outline(mask: BoolArray) -> Words:
     """Return the outline of a mask (H, W): pixels that differ from the one right, below, or both.
 
     In the last row and column only the neighbour that exists is asked, and the last pixel is never part.
@@ -180,10 +180,10 @@ def boundary_iou_of(pair: Pair, ratio: float = 0.02) -> float:
     return int(np.count_nonzero(bands[0] & bands[1])) / int(np.count_nonzero(bands[0] | bands[1]))
 
 
-def _band(mask: Mask, width: int) -> Mask:
+def _band(mask: BoolArray, width: int) -> BoolArray:
     """Return the pixels of a mask within `width` of one outside it, counted as a king moves."""
     side = 2 * width + 1
     padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(padded, np.ones((side, side), np.uint8))[1:-1, 1:-1]
-    band: Mask = mask & (inner == 0)
+    band: BoolArray = mask & (inner == 0)
     return band

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
-from sam_evaluation.metrics.masks import Mask, as_pair
+from sam_evaluation.metrics.mask_pair import BoolArray, as_pair
 
 Floats = NDArray[np.float64]
 COCO_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 
 
-def pairwise_iou(pred: Iterable[Mask], gt: Iterable[Mask]) -> Floats:
+def pairwise_iou(pred: Iterable[BoolArray], gt: Iterable[BoolArray]) -> Floats:
     """Return the IoU (P, G) of every one of P masks with every one of G.
 
     Parameters

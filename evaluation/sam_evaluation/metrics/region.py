@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sam_evaluation.metrics.masks import Pair
+from sam_evaluation.metrics.mask_pair import Pair
 
 
 def iou(pred: ArrayLike, gt: ArrayLike) -> float:

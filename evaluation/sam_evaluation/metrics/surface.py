@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam_evaluation.metrics.masks import Mask, Pair
+from sam_evaluation.metrics.mask_pair import BoolArray, Pair
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
@@ -81,14 +81,14 @@ def hd95_assd_of(pair: Pair) -> tuple[float, float]:
     return max(float(np.percentile(each, 95)) for each in both), float(np.concatenate(both).mean())
 
 
-def _surface(mask: Mask) -> Mask:
+def _surface(mask: BoolArray) -> BoolArray:
     """Return the pixels of a mask that touch what is outside it, along rows and columns."""
     padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    surface: Mask = mask & (cv2.erode(padded, _CROSS)[1:-1, 1:-1] == 0)
+    surface: BoolArray = mask & (cv2.erode(padded, _CROSS)[1:-1, 1:-1] == 0)
     return surface
 
 
-def _distances(at: Mask, to: Mask) -> NDArray[np.float64]:
+def _distances(at: BoolArray, to: BoolArray) -> NDArray[np.float64]:
     distance = cv2.distanceTransform((~to).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[at].astype(np.float64)
     # Squares of distances on a grid are whole numbers; rounding them undoes OpenCV's single precision.
     exact: NDArray[np.float64] = np.sqrt(np.rint(distance * distance))

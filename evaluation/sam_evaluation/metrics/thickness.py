@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from skimage.morphology import skeletonize
 
-from sam_evaluation.metrics.masks import as_pair, box_of
+from sam_evaluation.metrics.mask_pair import as_pair, box_slices
 
 
 def length(mask: ArrayLike, mm_per_pixel: float = 1.0) -> float:
@@ -34,7 +34,7 @@ def length(mask: ArrayLike, mm_per_pixel: float = 1.0) -> float:
     10.0
     """
     found, _ = as_pair(mask, mask)
-    box = box_of(found)
+    box = box_slices(found)
     if box is None:
         return 0.0
     thin = np.pad(skeletonize(np.pad(found[box], 1)), 1)

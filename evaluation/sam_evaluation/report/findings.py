@@ -8,22 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from sam_evaluation import statistics, tables
+from sam_evaluation import statistics, summary_tables
 from sam_evaluation.comparison import compare
 from sam_evaluation.gap import against_humans, against_requirements, gap_table
-from sam_evaluation.protocols.protocol import EVERYTHING
+from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.requirements import Requirements
-from sam_evaluation.rows import CELL, clicks_in, clicks_of, last_clicks, object_rows
-from sam_evaluation.stored import Run
+from sam_evaluation.row_columns import CELL, clicks_in, clicks_of, last_clicks, object_rows
+from sam_evaluation.run_files import Run
 
-_FIRST = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", "text", EVERYTHING)
+_FIRST = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", EVERYTHING)
 _PHRASES = {
     "box": "by a box",
     "box:jitter": "by a loose box",
     "click": "by one click",
     "click:random": "by one click anywhere",
     "click:spread": "by one click near the centre",
-    "text": "by the name of its class",
     EVERYTHING: "without a prompt",
 }
 _SIZE_BINS, _FEWEST_IN_BIN = 6, 5
@@ -52,7 +51,8 @@ class Findings:
     models, datasets : names, in the order they were given.
     estimating : models that predict an IoU of their own; of others, calibration and choice say nothing.
     natural : names of data sets with natural images.
-    summary, noc, curve, detection, calibration : as `sam_evaluation.tables` has them, `summary` after the last click.
+    summary, noc, curve, detection, calibration : the tables of `sam_evaluation.summary_tables`; `summary` after the
+        last click.
     sizes : columns model, version, dataset, protocol, click, area (median), value, low, high, objects, images: IoU in
         bins of as many objects each.
     gap : of `gap_table`; empty unless there are industrial and natural data sets.
@@ -72,7 +72,7 @@ class Findings:
     noc: pd.DataFrame
     curve: pd.DataFrame
     detection: pd.DataFrame
-    calibration: tables.Calibration
+    calibration: summary_tables.CalibrationTables
     sizes: pd.DataFrame
     gap: pd.DataFrame
     agreement: pd.DataFrame
@@ -96,7 +96,7 @@ class Findings:
         estimating = frozenset(spread.index[spread > 1])
         natural = frozenset(name for name, card in run.about["datasets"].items() if card["domain"] == "natural")
         there = set(every["dataset"].unique())
-        means = tables.summary(every, seed=seed)
+        means = summary_tables.summary(every, seed=seed)
         rows = last_clicks(every)
         clicks = clicks_in(means["protocol"])
         return cls(
@@ -107,10 +107,10 @@ class Findings:
             estimating,
             natural,
             means[clicks.isna() | (clicks == means["click"])],
-            tables.noc(every, seed=seed),
-            tables.clicks_curve(every, seed=seed),
-            tables.detection(every, run.images, seed=seed),
-            tables.calibration(every[every["model"].isin(estimating)], seed=seed),
+            summary_tables.noc(every, seed=seed),
+            summary_tables.clicks_curve(every, seed=seed),
+            summary_tables.detection(every, run.images, seed=seed),
+            summary_tables.calibration(every[every["model"].isin(estimating)], seed=seed),
             _sizes(rows, seed),
             gap_table(every, natural, seed=seed) if there & natural and there - natural else pd.DataFrame(),
             _agreement(every, human, seed),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import SamInspectError
+from sam_evaluation.coco_rle import decode_mask
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.report.findings import Findings, find, phrase
-from sam_evaluation.report.sources import open_dataset
-from sam_evaluation.rle import decode_mask
+from sam_evaluation.report.run_datasets import open_dataset
 
 KINDS = ("worst", "median", "best")
 EACH = 3

@@ -10,7 +10,7 @@ from io import BytesIO
 import jinja2
 from PIL import Image
 
-from sam_evaluation.report.figures import Chart
+from sam_evaluation.report.charts import Chart
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.gallery import Gallery, Pixels
 from sam_evaluation.report.numbers import listed

@@ -8,10 +8,10 @@ import pandas as pd
 
 from sam_backend.errors import SamInspectError
 from sam_evaluation.humans import human_agreement
-from sam_evaluation.report.sources import open_dataset
-from sam_evaluation.rows import IMAGE, OBJECT
-from sam_evaluation.run import Progress
-from sam_evaluation.stored import Run
+from sam_evaluation.report.run_datasets import open_dataset
+from sam_evaluation.row_columns import IMAGE, OBJECT
+from sam_evaluation.run_files import Run
+from sam_evaluation.runner import Progress
 
 FILE = "human.parquet"
 

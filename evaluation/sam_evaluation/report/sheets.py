@@ -12,9 +12,9 @@ from sam_evaluation.gap import ALL_INDUSTRIAL, HUMANS
 from sam_evaluation.report import numbers
 from sam_evaluation.report.findings import Findings, phrase, protocol_order
 from sam_evaluation.report.numbers import CLICKS, DIFFERENCE, PERCENT, PIXELS, count, estimate, number
-from sam_evaluation.report.sources import object_rule
-from sam_evaluation.rows import CELL, METRICS, RUN
-from sam_evaluation.tables import NOC
+from sam_evaluation.report.run_datasets import object_rule
+from sam_evaluation.row_columns import CELL, METRICS, RUN
+from sam_evaluation.summary_tables import NOC
 
 _LEAD = ("data set", "model and prompt")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sam_evaluation.comparison import FEWEST_IMAGES
 from sam_evaluation.gap import ALL_INDUSTRIAL, HUMANS
-from sam_evaluation.protocols.protocol import EVERYTHING
+from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.findings import Findings, find, phrase
 from sam_evaluation.report.numbers import CLICKS, DIFFERENCE, PERCENT, count, estimate, listed, number
 
@@ -23,7 +23,7 @@ _FEWEST = 5
 
 
 @dataclass(frozen=True)
-class About:
+class ModelSentences:
     """Sentences about one model on one data set."""
 
     model: str
@@ -44,7 +44,7 @@ class Chapter:
 
     dataset: str
     size: str
-    models: tuple[About, ...]
+    models: tuple[ModelSentences, ...]
     verdicts: tuple[str, ...]
 
 
@@ -130,7 +130,7 @@ def _chapter(found: Findings, dataset: str) -> Chapter:
     objects = rows.drop_duplicates(["sample", "object"])
     images = count(objects["sample"].nunique(), "image")
     size = f"{count(len(objects), 'object')} in {images}" if len(objects) else "no objects"
-    told = (About(model, tuple(_sentences(found, dataset, model))) for model in found.models)
+    told = (ModelSentences(model, tuple(_sentences(found, dataset, model))) for model in found.models)
     verdicts = found.verdicts.loc[found.verdicts["dataset"] == dataset, "verdict"]
     return Chapter(dataset, size, tuple(each for each in told if each.sentences), tuple(verdicts))
 

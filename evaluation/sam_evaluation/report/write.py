@@ -9,17 +9,17 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from sam_evaluation.protocols.protocol import EVERYTHING
-from sam_evaluation.report.figures import charts
+from sam_evaluation.protocols.named_protocols import EVERYTHING
+from sam_evaluation.report.charts import charts
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.gallery import Gallery, gallery
 from sam_evaluation.report.page import Content, Drawn, render, slug
+from sam_evaluation.report.run_datasets import object_rule
 from sam_evaluation.report.sheets import sheets
-from sam_evaluation.report.sources import object_rule
 from sam_evaluation.report.words import words
 from sam_evaluation.requirements import Requirements
-from sam_evaluation.run import Progress
-from sam_evaluation.stored import Run
+from sam_evaluation.run_files import Run
+from sam_evaluation.runner import Progress
 
 
 def write_report(

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 
 from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.masks import deepest_point
 from sam_backend.memory.calibration import RIGHT, on_grid
 from sam_backend.memory.memory import Find
 from sam_backend.samples import Object
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
 from sam_backend.segmenters.protocol import POSITIVE, Window
 from sam_evaluation import metrics
-from sam_evaluation.protocols.clicks import Point, centre, correction
+from sam_evaluation.protocols.simulated_clicks import Point, correction
 
 _SURE = 8.0
 """Logits of a proposal that is fed back, inside; outside as much below zero."""
@@ -146,7 +147,7 @@ def _clicked(
     fed: FloatArray | None = None
     window: Window | None = None
     if proposal is not None:
-        mask, points, labels, fed = proposal, [centre(proposal)], [POSITIVE], _as_logits(proposal)
+        mask, points, labels, fed = proposal, [deepest_point(proposal)], [POSITIVE], _as_logits(proposal)
     reached: list[float] = []
     while len(reached) < habits.most_clicks:
         following = correction(mask, truth, points)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from sam_evaluation.report.figures import COLOURS, Chart
+from sam_evaluation.report.charts import COLOURS, Chart
 from sam_evaluation.report.numbers import count, number
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.plans import PLAIN

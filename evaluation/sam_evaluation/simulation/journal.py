@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sam_backend.arrays import BoolArray
-from sam_evaluation.rle import decode_mask, encode_mask
+from sam_evaluation.coco_rle import decode_mask, encode_mask
 from sam_evaluation.simulation.annotator import Action, Fate
 
 

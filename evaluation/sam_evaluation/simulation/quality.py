@@ -13,7 +13,7 @@ from sam_backend.memory.similarity import ClassModel
 from sam_backend.segmenters import Segmenter
 from sam_evaluation import metrics
 from sam_evaluation.errors import BrokenSampleError
-from sam_evaluation.protocols.protocol import parse_protocols
+from sam_evaluation.protocols.named_protocols import parse_protocols
 from sam_evaluation.simulation.images import ImageSet
 
 _PROMPTS = "box,click"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sam_evaluation import accepted, gate
-from sam_evaluation.protocols.protocol import NAMES
-from sam_evaluation.rows import METRICS
+from sam_evaluation import accepted, ci_gate
+from sam_evaluation.protocols.named_protocols import NAMES
+from sam_evaluation.row_columns import METRICS
 
 _PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "evaluation.md").read_text(encoding="utf-8")
 _MARKED = set(re.findall(r"`([^`\n]+)`", _PAGE))
@@ -17,7 +17,7 @@ _MARKED = set(re.findall(r"`([^`\n]+)`", _PAGE))
 
 @pytest.mark.parametrize(
     "names",
-    [METRICS, NAMES, gate.KNOWN, accepted._ROW, accepted.SHARES, accepted.GROUPS],
+    [METRICS, NAMES, ci_gate.KNOWN, accepted._ROW, accepted.SHARES, accepted.GROUPS],
     ids=["metrics", "protocols", "gate", "columns of accepted", "outcomes", "groups of accepted"],
 )
 def test_every_name_is_on_the_page(names: tuple[str, ...]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sam_backend.masks import deepest_point
 from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.protocols import clicks
-from sam_evaluation.protocols.protocol import parse_protocols
+from sam_evaluation.protocols import simulated_clicks
+from sam_evaluation.protocols.named_protocols import parse_protocols
 
 
 def square(size: int = 40, low: int = 10, high: int = 21) -> np.ndarray:
@@ -19,31 +20,31 @@ def square(size: int = 40, low: int = 10, high: int = 21) -> np.ndarray:
 
 
 def test_the_centre_is_the_deepest_pixel_and_the_edge_of_the_image_is_outside() -> None:
-    assert clicks.centre(square()) == (15, 15)
-    assert clicks.centre(square(low=0, high=11)) == (5, 5)
+    assert deepest_point(square()) == (15, 15)
+    assert deepest_point(square(low=0, high=11)) == (5, 5)
 
 
 def test_a_correction_is_in_the_deepest_error_and_says_what_is_wrong() -> None:
     truth, mask = square(), square()
     mask[10:14, 10:21] = False
-    assert clicks.correction(mask, truth, []) == ((11, 11), 1)
+    assert simulated_clicks.correction(mask, truth, []) == ((11, 11), 1)
     mask[25:40, 0:15] = True
-    assert clicks.correction(mask, truth, []) == ((7, 32), 0)
+    assert simulated_clicks.correction(mask, truth, []) == ((7, 32), 0)
 
 
 def test_nothing_is_corrected_twice_or_without_need() -> None:
     truth = square()
-    assert clicks.correction(truth, truth, []) is None
+    assert simulated_clicks.correction(truth, truth, []) is None
     almost = truth.copy()
     almost[10, 10] = False
-    assert clicks.correction(almost, truth, []) == ((10, 10), 1)
-    assert clicks.correction(almost, truth, [(10, 10)]) is None
+    assert simulated_clicks.correction(almost, truth, []) == ((10, 10), 1)
+    assert simulated_clicks.correction(almost, truth, [(10, 10)]) is None
 
 
 def test_random_clicks_are_on_the_object_and_spread_clicks_are_deeper() -> None:
     rng, mask = np.random.default_rng(0), square()
-    anywhere = np.array([clicks.anywhere(rng, mask) for _ in range(300)])
-    spread = np.array([clicks.around_centre(rng, mask) for _ in range(300)])
+    anywhere = np.array([simulated_clicks.random_pixel(rng, mask) for _ in range(300)])
+    spread = np.array([simulated_clicks.around_deepest_point(rng, mask) for _ in range(300)])
     for points in (anywhere, spread):
         assert mask[points[:, 1], points[:, 0]].all()
         assert len(np.unique(points, axis=0)) > 10
@@ -52,10 +53,10 @@ def test_random_clicks_are_on_the_object_and_spread_clicks_are_deeper() -> None:
 
 def test_a_jittered_box_moves_as_sam_was_trained_and_stays_in_the_image() -> None:
     rng, mask = np.random.default_rng(0), square(size=200, low=50, high=150)
-    boxes = np.array([clicks.jittered_box(rng, mask) for _ in range(400)])
+    boxes = np.array([simulated_clicks.jittered_box(rng, mask) for _ in range(400)])
     assert np.abs(boxes - [50, 50, 150, 150]).max() <= 20
     assert boxes.std(0) == pytest.approx([9.6] * 4, rel=0.15)
-    at_the_edge = np.array([clicks.jittered_box(rng, square(low=0, high=40)) for _ in range(50)])
+    at_the_edge = np.array([simulated_clicks.jittered_box(rng, square(low=0, high=40)) for _ in range(50)])
     assert at_the_edge.min() >= 0
     assert at_the_edge.max() <= 40
 
@@ -99,7 +100,13 @@ def test_corrected_clicks_feed_the_logits_back_and_stop_when_the_mask_is_perfect
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("bix", "did you mean box"), ("clicks:0", "1 to 20"), ("clicks:x", "1 to 20"), (",", "at least")],
+    [
+        ("bix", "did you mean box"),
+        ("text", "There is no protocol 'text'"),
+        ("clicks:0", "1 to 20"),
+        ("clicks:x", "1 to 20"),
+        (",", "at least"),
+    ],
 )
 def test_an_unknown_protocol_is_told_in_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(EvaluationError, match=sentence):

@@ -16,14 +16,14 @@ from PIL import Image
 
 from evaluation_rows import ious, objects
 from evaluation_run import run_of
-from sam_evaluation.report.figures import charts
+from sam_evaluation.coco_rle import decode_mask, encode_mask
+from sam_evaluation.report.charts import charts
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.gallery import choose, gallery
 from sam_evaluation.report.people import people
 from sam_evaluation.report.write import write_report
-from sam_evaluation.rle import decode_mask, encode_mask
-from sam_evaluation.run import Settings, evaluate
-from sam_evaluation.stored import Run
+from sam_evaluation.run_files import Run
+from sam_evaluation.runner import RunSettings, evaluate
 
 IMAGES = 7
 
@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Run:
         Image.fromarray(60 + mask // 2).save(data / "images" / f"{index}.png")
         Image.fromarray(mask).save(data / "masks" / f"{index}.png")
     (data / "images" / "6.png").write_bytes(b"no image")
-    settings = Settings("box,clicks:2")
+    settings = RunSettings("box,clicks:2")
     return evaluate(["boxfill", "felzenszwalb"], [f"masks:{data}"], out=tmp_path / "run", settings=settings)
 
 
@@ -192,7 +192,9 @@ class TestPeople:
             labels[:, at:] = 2
             divided[0, person] = {"Segmentation": labels}
         savemat(tmp_path / "bsds" / "groundTruth" / "1.mat", {"groundTruth": divided})
-        return evaluate(["boxfill"], [f"bsds500:{tmp_path / 'bsds'}"], out=tmp_path / "run", settings=Settings("box"))
+        return evaluate(
+            ["boxfill"], [f"bsds500:{tmp_path / 'bsds'}"], out=tmp_path / "run", settings=RunSettings("box")
+        )
 
     def test_agreement_is_measured_once_and_kept(self, natural: Run, tmp_path: Path) -> None:
         measured = people(natural, tmp_path / "run")

@@ -8,7 +8,7 @@ import pytest
 
 from evaluation_rows import clicked, images, ious, objects
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.tables import SIZES, calibration, clicks_curve, detection, noc, summary
+from sam_evaluation.summary_tables import SIZES, calibration, clicks_curve, detection, noc, summary
 
 
 def one(table: pd.DataFrame, **where: object) -> pd.Series:

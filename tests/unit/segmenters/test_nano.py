@@ -15,7 +15,7 @@ from sam_backend.segmenters.nano import segmenter as nano
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 from sam_backend.segmenters.pieces import clicked_pieces
 from sam_evaluation.metrics import iou
-from sam_evaluation.run import Settings, evaluate
+from sam_evaluation.runner import RunSettings, evaluate
 
 POINTS = np.array([[60.0, 50.0], [120.0, 90.0]])
 LABELS = np.array([1, 0])
@@ -174,7 +174,7 @@ def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
 def test_on_real_steel_it_beats_the_filled_box_and_the_region_under_a_click(tmp_path: Path) -> None:
     steel = f"neu_seg:{os.environ['SAM_INSPECT_DATA']}/neu_seg"
     rivals = ["boxfill", "felzenszwalb"]
-    run = evaluate(["nano", *rivals], [steel], out=tmp_path, settings=Settings("box,click", limit=60))
+    run = evaluate(["nano", *rivals], [steel], out=tmp_path, settings=RunSettings("box,click", limit=60))
     mean = run.objects.groupby(["model", "protocol"])["iou"].mean()
     assert mean["nano", "box"] > mean["boxfill", "box"] + 0.05
     assert mean["nano", "click"] > mean["felzenszwalb", "click"] + 0.05

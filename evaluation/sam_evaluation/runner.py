@@ -26,11 +26,19 @@ from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.measures import RECALLS, Proposed, Row, Target, everything_rows, prompted_rows, propose
+from sam_evaluation.measurement import (
+    RECALLS,
+    MeasuredObject,
+    Proposed,
+    ResultRow,
+    everything_rows,
+    prompted_rows,
+    propose,
+)
 from sam_evaluation.models import answers, check_model, load_model, threads_of
-from sam_evaluation.predictions import Predictions
-from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
-from sam_evaluation.stored import FORMAT, Run, write_run
+from sam_evaluation.prediction_files import Predictions
+from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
+from sam_evaluation.run_files import FORMAT, Run, write_run
 from sam_evaluation.workers import worker_pool
 
 _CHUNK = 4
@@ -45,7 +53,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """What decides the numbers, beside models and data.
 
     Attributes
@@ -73,7 +81,7 @@ class _Job:
     predictions: Predictions | None
     dataset: DatasetSpec
     names: tuple[str, ...]
-    settings: Settings
+    settings: RunSettings
     threads: int
     part: Path
 
@@ -84,7 +92,7 @@ def evaluate(
     *,
     out: Path,
     predictions: Sequence[Predictions] = (),
-    settings: Settings = Settings(),
+    settings: RunSettings = RunSettings(),
     checkpoint: Path | None = None,
     jobs: int = 1,
     progress: Progress = lambda done, total, what: None,
@@ -142,7 +150,7 @@ def _plan(
     predictions: Sequence[Predictions],
     specs: Sequence[DatasetSpec],
     out: Path,
-    settings: Settings,
+    settings: RunSettings,
     checkpoint: Path | None,
     jobs: int,
 ) -> tuple[dict[str, Any], list[_Job]]:
@@ -266,7 +274,7 @@ def _do(job: _Job) -> _Job:
     return job
 
 
-def _rows(job: _Job, name: str) -> Iterator[Row]:
+def _rows(job: _Job, name: str) -> Iterator[ResultRow]:
     """Yield the rows of one sample: of its objects, of the image, or the reason why there are none."""
     settings, rule, predictions = job.settings, job.settings.rule, job.predictions
     proposed = None
@@ -279,7 +287,7 @@ def _rows(job: _Job, name: str) -> Iterator[Row]:
     except SamInspectError as error:
         yield {"kind": "broken", "sample": name, "reason": str(error)}
         return
-    targets = [Target.of(index, thing) for index, thing in enumerate(sample.objects)]
+    targets = [MeasuredObject.of(index, thing) for index, thing in enumerate(sample.objects)]
     if proposed:
         yield from _everything(sample, proposed, targets)
         return
@@ -299,7 +307,7 @@ def _rows(job: _Job, name: str) -> Iterator[Row]:
             yield from ({"kind": "object", "sample": name, **row} for row in found)
 
 
-def _everything(sample: Sample, proposed: Proposed, targets: Sequence[Target]) -> Iterator[Row]:
+def _everything(sample: Sample, proposed: Proposed, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
     height, width, _ = sample.image.shape
     of_objects, of_image = everything_rows(proposed, targets, (height, width))
     yield {"kind": "image", "sample": sample.name, **of_image}

@@ -14,10 +14,10 @@ from sam_backend.samples import Cropped, Object
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.automatic import propose_masks
 from sam_evaluation import metrics
-from sam_evaluation.protocols.protocol import EVERYTHING, Protocol
-from sam_evaluation.rle import encode_mask
+from sam_evaluation.coco_rle import encode_mask
+from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 
 TOLERANCES = (1, 2, 3, 5)
 """Pixels at which boundary F is measured beside the DAVIS tolerance."""
@@ -36,7 +36,7 @@ _PRED_IOU, _STABILITY, _NMS = 0.5, 0.4, 0.7
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class MeasuredObject:
     """An object with what is measured of it once.
 
     Attributes
@@ -50,13 +50,13 @@ class Target:
     thin: tuple[float, float] | None
 
     @classmethod
-    def of(cls, index: int, thing: Object) -> Target:
+    def of(cls, index: int, thing: Object) -> MeasuredObject:
         """Measure an object."""
         length = metrics.length(thing.mask)
         width = thing.cropped.area / length
         return cls(index, thing, (length, width) if length >= THIN * width else None)
 
-    def row(self) -> Row:
+    def row(self) -> ResultRow:
         """Return what every row about it begins with."""
         height, width = self.object.cropped.size
         return {
@@ -69,7 +69,7 @@ class Target:
         }
 
 
-def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = None) -> Row:
+def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = None) -> ResultRow:
     """Return every metric of a mask bool (H, W) against that of an object; `thin` is its target's.
 
     Lengths are in pixels; what has no value is NaN.
@@ -77,7 +77,7 @@ def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = N
     pair = metrics.Pair.of(pred, gt)
     hd95, assd = metrics.hd95_assd_of(pair)
     davis, *pixels = metrics.boundary_fs_of(pair, [0.008, *TOLERANCES])
-    row: Row = {
+    row: ResultRow = {
         "iou": metrics.iou_of(pair),
         "dice": metrics.dice_of(pair),
         "boundary_f": davis,
@@ -97,8 +97,8 @@ def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = N
 
 
 def prompted_rows(
-    protocol: Protocol, segmenter: Segmenter, embedding: Embedding, targets: Sequence[Target], rng: Generator
-) -> Iterator[Row]:
+    protocol: Protocol, segmenter: Segmenter, embedding: Embedding, targets: Sequence[MeasuredObject], rng: Generator
+) -> Iterator[ResultRow]:
     """Yield a row an object and click."""
     for answer in protocol.run(segmenter, embedding, [target.object for target in targets], rng):
         target = targets[answer.object]
@@ -148,7 +148,9 @@ def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
     return Proposed([Cropped.of(proposal.mask) for proposal in proposals], scores, scores)
 
 
-def everything_rows(proposed: Proposed, targets: Sequence[Target], size: tuple[int, int]) -> tuple[list[Row], Row]:
+def everything_rows(
+    proposed: Proposed, targets: Sequence[MeasuredObject], size: tuple[int, int]
+) -> tuple[list[ResultRow], ResultRow]:
     """Return a row an object and the row of the image, from masks that nobody prompted for.
 
     An object's mask is that of the proposal it is paired with (one to one, IoU of `RECALLS[0]` at least), else empty;
@@ -183,8 +185,8 @@ def _image_row(
     ious: metrics.Floats,
     scores: metrics.Floats,
     size: tuple[int, int],
-) -> Row:
-    row: Row = {"objects": len(truth), "proposals": len(found)}
+) -> ResultRow:
+    row: ResultRow = {"objects": len(truth), "proposals": len(found)}
     for threshold in RECALLS:
         row[f"matched_{threshold:g}"] = len(metrics.match(ious, threshold).pred)
     for limit in LIMITS:

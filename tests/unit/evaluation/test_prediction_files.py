@@ -13,10 +13,10 @@ from PIL import Image
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, painted, save, surface
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-from sam_evaluation.predictions import Kind, Predictions
-from sam_evaluation.run import Settings, evaluate
-from sam_evaluation.stored import Run
-from sam_evaluation.tables import detection
+from sam_evaluation.prediction_files import Predictions, ValueKind
+from sam_evaluation.run_files import Run
+from sam_evaluation.runner import RunSettings, evaluate
+from sam_evaluation.summary_tables import detection
 
 SIZE = (HEIGHT, WIDTH)
 SURE, UNSURE = 0.9, 0.3
@@ -49,12 +49,12 @@ def _proposed(path: Path, rule: ObjectRule = DEFAULT_RULE, **how: object):
         ("a.png", painted(1, 1) > 0, {}),
         ("a.tif", painted(1, 1).astype(np.uint16) * 65535, {}),
         ("a.npy", painted(1, 1).astype(np.int64), {}),
-        ("a.png", painted(1, 2), {"kind": Kind.LABELS}),
-        ("a.tiff", painted(9, 9), {"kind": Kind.LABELS}),
+        ("a.png", painted(1, 2), {"kind": ValueKind.LABELS}),
+        ("a.tiff", painted(9, 9), {"kind": ValueKind.LABELS}),
     ],
 )
 def test_parts_of_masks_are_proposals_of_score_1(
-    tmp_path: Path, name: str, pixels: NDArray[np.uint8], how: dict[str, Kind]
+    tmp_path: Path, name: str, pixels: NDArray[np.uint8], how: dict[str, ValueKind]
 ) -> None:
     found = _proposed(_write(tmp_path / name, pixels), **how)
     # Of equal scores the larger first.
@@ -70,13 +70,13 @@ def test_parts_of_masks_are_proposals_of_score_1(
         ("a.npy", MAP, {}),
         ("a.npz", MAP[None].astype(np.float16), {}),
         ("a.tif", MAP.astype(np.float32), {}),
-        ("a.png", np.round(MAP * 255).astype(np.uint8), {"kind": Kind.PROBABILITIES}),
-        ("a.png", np.round(MAP * 65535).astype(np.uint16), {"kind": Kind.PROBABILITIES}),
-        ("a.tif", np.round(MAP * 65535).astype(np.uint16), {"kind": Kind.PROBABILITIES}),
+        ("a.png", np.round(MAP * 255).astype(np.uint8), {"kind": ValueKind.PROBABILITIES}),
+        ("a.png", np.round(MAP * 65535).astype(np.uint16), {"kind": ValueKind.PROBABILITIES}),
+        ("a.tif", np.round(MAP * 65535).astype(np.uint16), {"kind": ValueKind.PROBABILITIES}),
     ],
 )
 def test_probabilities_become_proposals_from_the_threshold_on(
-    tmp_path: Path, name: str, pixels: NDArray[np.generic], how: dict[str, Kind]
+    tmp_path: Path, name: str, pixels: NDArray[np.generic], how: dict[str, ValueKind]
 ) -> None:
     path = _write(tmp_path / name, pixels)
     assert _proposed(path, **how).scores == pytest.approx([SURE], abs=0.003)
@@ -89,7 +89,7 @@ def test_parts_of_two_classes_that_touch_are_two(tmp_path: Path) -> None:
     labels = painted(1)
     labels[:, 8:12] = 2
     path = _write(tmp_path / "a.png", labels)
-    assert len(_proposed(path, kind=Kind.LABELS).masks) == 2
+    assert len(_proposed(path, kind=ValueKind.LABELS).masks) == 2
 
 
 def test_parts_are_made_by_the_rule_of_the_run(tmp_path: Path) -> None:
@@ -107,7 +107,12 @@ def test_parts_are_made_by_the_rule_of_the_run(tmp_path: Path) -> None:
             {},
             r"3 different values up to 2.*--predictions-are labels.*probabilities \(0 to 255\)",
         ),
-        ("a.npy", painted(1, 2).astype(np.int64), {"kind": Kind.PROBABILITIES}, r"say what they are: .* a class\)\.$"),
+        (
+            "a.npy",
+            painted(1, 2).astype(np.int64),
+            {"kind": ValueKind.PROBABILITIES},
+            r"say what they are: .* a class\)\.$",
+        ),
         ("a.png", np.dstack([painted(255)] * 3), {}, r"an image of colours \(RGB\); save one channel"),
         ("a.npy", np.where(MAP > 0.5, np.nan, MAP), {}, "30 pixels that are NaN or infinite"),
         ("a.npy", MAP * 8 - 4, {}, "-4 to 3.2; floats should be probabilities from 0 to 1"),
@@ -117,7 +122,7 @@ def test_parts_are_made_by_the_rule_of_the_run(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_file_should_not_hold_is_told(
-    tmp_path: Path, name: str, pixels: NDArray[np.generic], how: dict[str, Kind], sentence: str
+    tmp_path: Path, name: str, pixels: NDArray[np.generic], how: dict[str, ValueKind], sentence: str
 ) -> None:
     with pytest.raises(BrokenSampleError, match=sentence):
         _proposed(_write(tmp_path / name, pixels), **how)
@@ -201,7 +206,7 @@ def theirs(tmp_path: Path) -> Predictions:
 
 def _run(data: Path, theirs: Predictions, out: str = "run", models: tuple[str, ...] = (), **options: object) -> Run:
     where = [f"masks:{data}"]
-    settings = options.pop("settings", Settings("box,everything"))
+    settings = options.pop("settings", RunSettings("box,everything"))
     return evaluate(models, where, out=data.parent / out, predictions=[theirs], settings=settings, **options)
 
 
@@ -248,7 +253,7 @@ def test_jobs_and_an_interruption_change_nothing(data: Path, theirs: Predictions
 
 
 def test_a_limit_leaves_the_names_to_match_as_they_are(data: Path, theirs: Predictions) -> None:
-    run = _run(data, theirs, settings=Settings("everything", limit=2))
+    run = _run(data, theirs, settings=RunSettings("everything", limit=2))
     assert run.images["sample"].tolist() == ["0.png", "3.png"]
     assert run.about["models"]["unet"]["version"] == theirs.version()
 
@@ -266,14 +271,14 @@ def test_of_two_data_sets_each_has_its_own_folder(data: Path, theirs: Prediction
         [f"masks:{data}", f"neu_seg:{tmp_path / 'neu'}"],
         out=tmp_path / "run",
         predictions=[Predictions(both)],
-        settings=Settings("everything"),
+        settings=RunSettings("everything"),
     )
     assert run.images.groupby(["model", "dataset"]).size().to_dict() == {("both", "masks"): 6, ("both", "neu_seg"): 2}
 
 
 def test_what_cannot_be_measured_is_told_before_anything_is_written(data: Path, theirs: Predictions) -> None:
     with pytest.raises(EvaluationError, match="add it to --protocol"):
-        _run(data, theirs, settings=Settings("box"))
+        _run(data, theirs, settings=RunSettings("box"))
     with pytest.raises(EvaluationError, match="2 models are called unet"):
         evaluate([], [f"masks:{data}"], out=data.parent / "run", predictions=[theirs, theirs])
     with pytest.raises(EvaluationError, match="name a model, or a folder"):

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from evaluation_rows import clicked, images, ious, objects
+from sam_evaluation.ci_gate import GateResult, evaluate_gate, parse_gate
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.gate import Result, evaluate_gate, parse_gate
 
 
-def measured(text: str, rows: pd.DataFrame, pictures: pd.DataFrame | None = None) -> Result:
+def measured(text: str, rows: pd.DataFrame, pictures: pd.DataFrame | None = None) -> GateResult:
     (result,) = evaluate_gate(parse_gate(text), rows, pictures)
     return result
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Mask = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,8 @@ class Pair:
     shape : (H, W) of the image.
     """
 
-    pred: Mask
-    gt: Mask
+    pred: BoolArray
+    gt: BoolArray
     shape: tuple[int, int]
 
     @classmethod
@@ -38,7 +38,7 @@ class Pair:
         """
         first, second = as_pair(pred, gt)
         height, width = first.shape
-        box = box_of(first, second)
+        box = box_slices(first, second)
         if box is None:
             return cls(first[:0, :0], second[:0, :0], (height, width))
         place = tuple(
@@ -47,7 +47,7 @@ class Pair:
         return cls(first[place], second[place], (height, width))
 
 
-def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[Mask, Mask]:
+def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[BoolArray, BoolArray]:
     """Return two masks as bool (H, W).
 
     Raises
@@ -61,7 +61,7 @@ def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[Mask, Mask]:
     return first, second
 
 
-def box_of(*masks: Mask) -> tuple[slice, slice] | None:
+def box_slices(*masks: BoolArray) -> tuple[slice, slice] | None:
     """Return rows and columns of the smallest box around all that is set in masks of one shape; None if nothing is."""
     found = [cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) for mask in masks if mask.size]
     boxes = [(y, x, y + height, x + width) for x, y, width, height in found if width]

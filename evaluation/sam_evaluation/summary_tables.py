@@ -15,10 +15,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sam_evaluation import metrics, statistics
-from sam_evaluation.measures import LIMITS, RECALLS, TOLERANCES
+from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
-from sam_evaluation.protocols.protocol import EVERYTHING
-from sam_evaluation.rows import CELL, OBJECT, RUN, clicks_in, clicks_of, image_rows, last_clicks, object_rows, unknown
+from sam_evaluation.protocols.named_protocols import EVERYTHING
+from sam_evaluation.row_columns import (
+    CELL,
+    OBJECT,
+    RUN,
+    clicks_in,
+    clicks_of,
+    image_rows,
+    last_clicks,
+    object_rows,
+    unknown,
+)
 from sam_evaluation.statistics import Estimate
 
 SIZES = ("under 10² px", "10² to 32² px", "32² to 96² px", "96² px and over")
@@ -215,7 +225,7 @@ def image_ratios(images: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class CalibrationTables:
     """How far the predicted IoU can be trusted, over objects for which one was predicted, after their last click.
 
     Of `everything` these are the objects that were found.
@@ -232,7 +242,7 @@ class Calibration:
     reliability: pd.DataFrame
 
 
-def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> Calibration:
+def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> CalibrationTables:
     """Return the expected calibration error and the reliability curve of every model, data set and protocol.
 
     The error itself has no interval: drawn images scatter more than the images, which moves it up.
@@ -251,7 +261,9 @@ def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> Calibra
         ends = [(estimate.low, estimate.high) for estimate in statistics.means(each, frame["sample"], seed)]
         bounds = zip(curve.edges[:-1], curve.edges[1:], curve.predicted, curve.true, ends, curve.count, strict=True)
         curves += [(*cell, *bound, *end, count) for *bound, end, count in bounds if count]
-    return Calibration(pd.DataFrame(errors, columns=list(_ERRORS)), pd.DataFrame(curves, columns=list(_RELIABILITY)))
+    return CalibrationTables(
+        pd.DataFrame(errors, columns=list(_ERRORS)), pd.DataFrame(curves, columns=list(_RELIABILITY))
+    )
 
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:

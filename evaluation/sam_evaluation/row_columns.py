@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.measures import LIMITS, RECALLS, TOLERANCES
+from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
 
 RUN = ("model", "version")

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sam_evaluation.measures import TOLERANCES
+from sam_evaluation.measurement import TOLERANCES
 from sam_evaluation.report.findings import Findings, phrase, protocol_order
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; yellow is too faint for lines.

@@ -11,10 +11,10 @@ import pandas as pd
 from sam_evaluation import metrics
 from sam_evaluation.bounds import Bound
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.measures import LIMITS, RECALLS
-from sam_evaluation.protocols.protocol import EVERYTHING, parse_protocols
-from sam_evaluation.rows import METRICS, RUN, clicks_of, image_rows, judged, last_clicks, object_rows, unknown
-from sam_evaluation.tables import DETECTED, NOC, clicks_needed, image_ratios
+from sam_evaluation.measurement import LIMITS, RECALLS
+from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
+from sam_evaluation.row_columns import METRICS, RUN, clicks_of, image_rows, judged, last_clicks, object_rows, unknown
+from sam_evaluation.summary_tables import DETECTED, NOC, clicks_needed, image_ratios
 
 CLICKS = "clicks"
 """Stands for the one `clicks:N` there is."""
@@ -39,7 +39,7 @@ _CONDITION = re.compile(r"\s*([^<>=\s]+)\s*((?:>=|<=|>|<).*)")
 
 
 @dataclass(frozen=True)
-class Condition:
+class GateCondition:
     """A bound of one metric by one protocol.
 
     Attributes
@@ -60,7 +60,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Result:
+class GateResult:
     """What came of a condition.
 
     Attributes
@@ -77,13 +77,13 @@ class Result:
     met: bool
 
 
-def parse_gate(text: str) -> list[Condition]:
+def parse_gate(text: str) -> list[GateCondition]:
     """Read conditions, `metric.protocol` with a comparator and a number each, separated by commas.
 
-    Metrics are the columns of `rows.METRICS` (means over objects after the last click; signed errors by their
+    Metrics are the columns of `row_columns.METRICS` (means over objects after the last click; signed errors by their
     magnitude), `ece` (expected calibration error); by `clicks:N` also `noc80`, `noc85`, `noc90`; by `everything` also
     `recall0.1`, `recall0.5`, `recall0.75`, `precision`, `f1`, `fp` (false positives an image), `ar10`, `ar100`,
-    `ar1000`, `pro`, as `tables.detection` defines them.
+    `ar1000`, `pro`, as `summary_tables.detection` defines them.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def parse_gate(text: str) -> list[Condition]:
     return found
 
 
-def _parse(text: str) -> Condition:
+def _parse(text: str) -> GateCondition:
     found = _CONDITION.fullmatch(text)
     metric, dot, protocol = found[1].rpartition(".") if found else ("", "", "")
     if found is None or not dot:
@@ -116,12 +116,12 @@ def _parse(text: str) -> Condition:
         raise EvaluationError(
             f"{metric} is measured by everything; got {metric}.{protocol}. Write {metric}.everything."
         )
-    return Condition(metric, protocol, Bound.parse(found[2], f"{metric}.{protocol}", share=metric in _SHARES))
+    return GateCondition(metric, protocol, Bound.parse(found[2], f"{metric}.{protocol}", share=metric in _SHARES))
 
 
 def evaluate_gate(
-    conditions: Sequence[Condition], rows: pd.DataFrame, images: pd.DataFrame | None = None
-) -> list[Result]:
+    conditions: Sequence[GateCondition], rows: pd.DataFrame, images: pd.DataFrame | None = None
+) -> list[GateResult]:
     """Measure each condition over all objects of all data sets in the rows together.
 
     To let no data set hide behind another, evaluate each by itself.
@@ -152,11 +152,11 @@ def evaluate_gate(
             measured = float(needed["clicks"].mean())
         else:
             measured = _of_objects(condition.metric, last[last["protocol"] == protocol])
-        results.append(Result(condition.name, measured, condition.bound, bool(condition.bound.holds(measured))))
+        results.append(GateResult(condition.name, measured, condition.bound, bool(condition.bound.holds(measured))))
     return results
 
 
-def _protocol(condition: Condition, run: list[str], images: pd.DataFrame | None) -> str:
+def _protocol(condition: GateCondition, run: list[str], images: pd.DataFrame | None) -> str:
     if condition.protocol == CLICKS:
         clicked = [name for name in run if clicks_of(name) is not None]
         if len(clicked) > 1:
@@ -180,7 +180,7 @@ def _of_objects(metric: str, rows: pd.DataFrame) -> float:
     return float(pd.Series(judged(rows, METRICS[metric])).mean())
 
 
-def _of_images(condition: Condition, images: pd.DataFrame | None) -> float:
+def _of_images(condition: GateCondition, images: pd.DataFrame | None) -> float:
     if images is None or images.empty:
         raise EvaluationError(f"{condition.name} needs the rows of images; give images.parquet beside objects.parquet.")
     names, sums, counts = image_ratios(image_rows(images))

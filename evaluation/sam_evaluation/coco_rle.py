@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from sam_backend.arrays import BoolArray
-from sam_evaluation.metrics.masks import box_of
+from sam_evaluation.metrics.mask_pair import box_slices
 
 
 def encode_mask(mask: BoolArray) -> str:
@@ -19,7 +19,7 @@ def encode_mask(mask: BoolArray) -> str:
     """
     height, width = mask.shape
     # Runs go down the columns. Only those that hold anything are looked at: most masks are small in a large image.
-    _, columns = box_of(mask) or (slice(0, 0), slice(0, 0))
+    _, columns = box_slices(mask) or (slice(0, 0), slice(0, 0))
     pixels = mask[:, columns].ravel("F").view(np.int8)
     flips = np.flatnonzero(np.diff(pixels, prepend=0, append=0)) + columns.start * height
     ends = np.concatenate([[0], flips[flips < mask.size], [mask.size]])

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from sam_backend.errors import SamInspectError
-from sam_evaluation import run as runs
+from sam_evaluation import runner
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.run import Settings, evaluate
-from sam_evaluation.stored import load_run
+from sam_evaluation.run_files import load_run
+from sam_evaluation.runner import RunSettings, evaluate
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> str:
 
 
 def test_rows_say_what_was_asked_and_what_came(data: str, tmp_path: Path) -> None:
-    run = evaluate(["boxfill", "felzenszwalb"], [data], out=tmp_path / "run", settings=Settings("box,click"))
+    run = evaluate(["boxfill", "felzenszwalb"], [data], out=tmp_path / "run", settings=RunSettings("box,click"))
     assert run.objects.groupby(["model", "protocol"]).size().to_dict() == {
         ("boxfill", "box"): 11,
         ("felzenszwalb", "click"): 11,
@@ -50,10 +50,10 @@ def test_rows_say_what_was_asked_and_what_came(data: str, tmp_path: Path) -> Non
 def test_an_interrupted_run_goes_on_and_ends_the_same(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings("box:jitter")
+    settings = RunSettings("box:jitter")
     straight = evaluate(["boxfill"], [data], out=tmp_path / "straight", settings=settings)
     calls: list[object] = []
-    work = runs._do
+    work = runner._do
 
     def failing(job: object) -> object:
         calls.append(job)
@@ -61,7 +61,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
         return work(job)
 
-    monkeypatch.setattr(runs, "_do", failing)
+    monkeypatch.setattr(runner, "_do", failing)
     with pytest.raises(KeyboardInterrupt):
         evaluate(["boxfill"], [data], out=tmp_path / "run", settings=settings)
     with pytest.raises(EvaluationError, match="no finished run"):
@@ -73,7 +73,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 def test_two_jobs_give_the_rows_of_one(data: str, tmp_path: Path) -> None:
     one, two = (
-        evaluate(["felzenszwalb"], [data], out=tmp_path / str(jobs), settings=Settings("click:random"), jobs=jobs)
+        evaluate(["felzenszwalb"], [data], out=tmp_path / str(jobs), settings=RunSettings("click:random"), jobs=jobs)
         for jobs in (1, 2)
     )
     pd.testing.assert_frame_equal(one.objects, two.objects)
@@ -81,7 +81,7 @@ def test_two_jobs_give_the_rows_of_one(data: str, tmp_path: Path) -> None:
 
 def test_a_broken_sample_is_listed_and_the_rest_goes_on(data: str, tmp_path: Path) -> None:
     (Path(data.partition(":")[2]) / "images" / "3.png").write_bytes(b"no image")
-    run = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box"))
+    run = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box"))
     assert len(run.objects) == 9
     assert len(run.broken) == 1
     assert "not an image" in run.broken["reason"].iloc[0]
@@ -92,9 +92,9 @@ def test_what_was_mended_in_the_data_is_measured_again(data: str, tmp_path: Path
     image = Path(data.partition(":")[2]) / "images" / "3.png"
     whole = image.read_bytes()
     image.write_bytes(b"no image")
-    assert len(evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box")).broken) == 1
+    assert len(evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box")).broken) == 1
     image.write_bytes(whole)
-    mended = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box"))
+    mended = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box"))
     assert len(mended.objects) == 11
     assert not len(mended.broken)
 
@@ -102,12 +102,12 @@ def test_what_was_mended_in_the_data_is_measured_again(data: str, tmp_path: Path
 def test_data_sets_in_folders_of_one_name_are_told_apart(data: str, tmp_path: Path) -> None:
     folder = Path(data.partition(":")[2])
     other = shutil.copytree(folder, tmp_path / "other" / "data")
-    run = evaluate(["boxfill"], [data, f"masks:{other}"], out=tmp_path / "run", settings=Settings("box"))
+    run = evaluate(["boxfill"], [data, f"masks:{other}"], out=tmp_path / "run", settings=RunSettings("box"))
     assert run.objects.groupby("dataset").size().to_dict() == {f"masks:{folder}": 11, f"masks:{other}": 11}
 
 
 def test_a_limit_takes_samples_from_the_whole_set(data: str, tmp_path: Path) -> None:
-    run = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=Settings("box", limit=2))
+    run = evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box", limit=2))
     assert run.objects["sample"].nunique() == 2
     assert run.objects["sample"].iloc[-1] > "3"
 

@@ -21,7 +21,7 @@ from sam_backend.samples import Cropped
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-from sam_evaluation.measures import LIMITS, Proposed
+from sam_evaluation.measurement import LIMITS, Proposed
 
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".npy", ".npz")
 
@@ -30,7 +30,7 @@ _MOST = {"uint8": 255, "uint16": 65535}
 """What stands for a probability of 1, by the type of whole numbers."""
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """What files of whole numbers hold; floats are always probabilities.
 
     `AUTO` takes files with no other values than 0 and 1, or 0 and the greatest there is (255 of 8 bits, 65535 of 16),
@@ -58,7 +58,7 @@ class Predictions:
 
     folder: Path
     threshold: float = 0.5
-    kind: Kind = Kind.AUTO
+    kind: ValueKind = ValueKind.AUTO
 
     @property
     def name(self) -> str:
@@ -129,9 +129,9 @@ class Predictions:
             yield self._above(pixels, file)
             return
         values, most = np.unique(pixels), _MOST.get(pixels.dtype.name)
-        if self.kind is Kind.LABELS:
+        if self.kind is ValueKind.LABELS:
             yield from ((pixels == value, None) for value in values if value > 0)
-        elif self.kind is Kind.PROBABILITIES and most:
+        elif self.kind is ValueKind.PROBABILITIES and most:
             yield self._above(pixels / most, file)
         elif np.isin(values, (0, 1)).all() or np.isin(values, (0, most or 0)).all():
             yield pixels > 0, None
