@@ -1,60 +1,138 @@
-"""The one settings object: environment variables `SAM_INSPECT_*`, with defaults that work on a laptop."""
+"""The one settings object: from the environment (`SAM_INSPECT_*`), a settings file and defaults, in this order."""
 
-from enum import StrEnum
+from __future__ import annotations
+
+import os
+import tomllib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from platformdirs import user_cache_path, user_data_path
+from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from sam_backend.errors import SamInspectError
+from sam_backend.names import did_you_mean
+from sam_backend.second_look import Focus
 
+PREFIX = "SAM_INSPECT_"
+FILE_NAME = "sam-inspect.toml"
+FILE_VARIABLE = PREFIX + "SETTINGS"
 
-class Focus(StrEnum):
-    """When a model takes a second look, at a crop around what is small in the image.
-
-    AUTO: with the models that it was measured to help, where it was measured to help. ON: with every model, wherever a
-    crop is smaller than the image. OFF: never.
-    """
-
-    AUTO = "auto"
-    ON = "on"
-    OFF = "off"
+_PATHS = ("weights", "home", "cache")
 
 
 class Settings(BaseSettings):
-    """Settings of the service and the command line; every field is read from `SAM_INSPECT_<FIELD>`."""
+    """Settings of the service and of all commands; docs/reference/settings.md lists them.
 
-    model_config = SettingsConfigDict(env_prefix="SAM_INSPECT_", env_ignore_empty=True, extra="ignore")
+    The constructor reads the environment only. `read_settings` reads a settings file as well.
+    """
 
-    model: str = Field("nano", description="The model that answers, where no option names another.")
-    weights: Path | None = Field(None, description="Folder in which official checkpoints are looked for first.")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    model: str = Field("nano", description="The model of every command that takes `--model`.")
+    weights: Path | None = Field(None, description="Folder that is searched first for official checkpoints.")
     home: Path = Field(
-        default_factory=lambda: user_data_path("sam-inspect"), description="What must survive a restart."
+        default_factory=lambda: user_data_path("sam-inspect"),
+        description="Folder for data that must survive a restart: memories, tuned models, addresses of Label Studio.",
     )
     cache: Path = Field(
-        default_factory=lambda: user_cache_path("sam-inspect"), description="What can be computed or fetched again."
+        default_factory=lambda: user_cache_path("sam-inspect"),
+        description="Folder for data that can be computed or downloaded again.",
     )
-    basic_auth_user: str | None = Field(None, description="User name that Label Studio must give.")
-    basic_auth_pass: SecretStr | None = Field(None, description="Password that Label Studio must give.")
-    label_studio_url: str | None = Field(None, description="Label Studio, for projects that never called /setup.")
+    basic_auth_user: str | None = Field(None, description="User name that `serve` asks of Label Studio.")
+    basic_auth_pass: SecretStr | None = Field(None, description="Password that `serve` asks of Label Studio.")
+    label_studio_url: str | None = Field(
+        None, description="Address of Label Studio, for projects that never connected to this backend."
+    )
     label_studio_api_key: SecretStr | None = Field(
-        None, description="Token of that Label Studio, legacy or personal; wins over the one of /setup."
+        None,
+        description="Token of that Label Studio, legacy or personal; it is used instead of the token that "
+        "Label Studio sends.",
     )
-    focus: Focus = Field(Focus.AUTO, description="When to look a second time, at a crop: auto, on, off.")
-    image_timeout: float = Field(10.0, gt=0, description="Seconds that an image's server has to answer.")
-    max_image_pixels: int = Field(200_000_000, gt=0, description="Images larger than this are refused.")
-    embedding_memory_mb: int = Field(512, gt=0, description="Memory for embeddings of recently seen images.")
-    embedding_disk_mb: int = Field(4096, ge=0, description="Disk for embeddings; 0 keeps none on disk.")
+    focus: Focus = Field(
+        Focus.AUTO,
+        description="When a model takes a second look, at a crop around a small object: `auto` (where it was measured "
+        "to help), `on`, `off`.",
+    )
+    image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
+    max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
+    embedding_memory_mb: int = Field(512, gt=0, description="Memory in MB for embeddings of recent images.")
+    embedding_disk_mb: int = Field(4096, ge=0, description="Disk in MB for embeddings; 0 keeps none on disk.")
+
+    def as_environment(self) -> dict[str, str]:
+        """Return variables that give a child process the same settings, whatever settings files there are."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = {name: _plain(value) for name, value in values.items() if value is not None}
+        return {PREFIX + name.upper(): value for name, value in plain.items()} | {FILE_VARIABLE: os.devnull}
+
+
+def read_settings(file: Path | None = None) -> Settings:
+    """Return the settings: environment, then settings file, then defaults.
+
+    Parameters
+    ----------
+    file : Path, the settings file (TOML). None for the first that there is of the file that `SAM_INSPECT_SETTINGS`
+        names, `sam-inspect.toml` in the working directory, and `sam-inspect.toml` in the user's configuration folder.
+
+    Raises
+    ------
+    SamInspectError
+        If a value is wrong, the file holds an unknown key, or a file that was named cannot be read.
+    """
+    path = file or _default_file()
+    from_file = _values(path) if path else {}
+    from_environment = EnvSettingsSource(Settings)()
+    try:
+        return Settings(**(from_file | from_environment))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = str(wrong["loc"][0])
+        where = f"{PREFIX}{name.upper()}" if name in from_environment else f"{path}: {name}"
+        secret = Settings.model_fields[name].annotation == (SecretStr | None)
+        value = "" if secret else f" is {wrong['input']!r}"
+        raise SamInspectError(f"{where}{value}: {wrong['msg']}; set it right, or leave it out.") from None
+
+
+def _default_file() -> Path | None:
+    named = os.environ.get(FILE_VARIABLE)
+    if named:
+        return Path(named)
+    places = (Path(FILE_NAME), user_config_path("sam-inspect") / FILE_NAME)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Return the values of a settings file; a relative path in it counts from the file's folder."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SamInspectError(
+            f"The settings file {path} cannot be read ({error.strerror}); give the path of a TOML file with --settings "
+            f"or {FILE_VARIABLE}."
+        ) from None
+    except ValueError as error:
+        raise SamInspectError(
+            f"The settings file {path} is not TOML: {error}; a line is, for example, model = 'nano'."
+        ) from None
+    known = Settings.model_fields
+    for key in values:
+        if key not in known:
+            raise SamInspectError(
+                f"{path}: there is no setting {key!r}; the settings are {', '.join(known)}{did_you_mean(key, known)}"
+            )
+    for key in _PATHS:
+        if isinstance(values.get(key), str):
+            values[key] = path.parent / Path(values[key]).expanduser()
+    return values
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 @lru_cache
 def settings() -> Settings:
-    """Return the settings of this process, read once from the environment."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        name = f"SAM_INSPECT_{'_'.join(str(part) for part in wrong['loc'])}".upper()
-        raise SamInspectError(f"{name} is {wrong['input']!r}: {wrong['msg']}; set it right, or leave it out.") from None
+    """Return the settings of this process, read once."""
+    return read_settings()

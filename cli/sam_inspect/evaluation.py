@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from sam_backend.settings import Focus
+from sam_backend.second_look import Focus
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from sam_backend.errors import SamInspectError
-from sam_backend.settings import Focus, settings
+from sam_backend.second_look import Focus
+from sam_backend.settings import settings
 from sam_inspect import evaluation as commands
 from sam_inspect import memory as memory_commands
 from sam_inspect import models as tuning_commands

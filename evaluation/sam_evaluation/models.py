@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.registry import known_models, load_segmenter
-from sam_backend.settings import Focus
 from sam_evaluation.baselines import Felzenszwalb, FilledBox
 from sam_evaluation.errors import EvaluationError
 

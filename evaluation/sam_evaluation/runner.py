@@ -20,8 +20,8 @@ import pandas as pd
 
 from sam_backend.errors import SamInspectError
 from sam_backend.samples import Sample
+from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter
-from sam_backend.settings import Focus
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from sam_backend.settings import Focus
+from sam_backend.second_look import Focus
 from sam_evaluation.comparison import compare
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.runner import RunSettings, evaluate

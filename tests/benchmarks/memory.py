@@ -30,10 +30,10 @@ from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memory import LEAST_SCORE, ProjectMemory
 from sam_backend.memory.proposals import class_map
 from sam_backend.memory.store import Record
+from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding
 from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.settings import Focus
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.metrics.calibration_error import expected_calibration_error
 from sam_evaluation.metrics.detection import match, pairwise_iou

@@ -1,50 +1,121 @@
-"""Settings from the environment."""
+"""Settings from the environment, a settings file and defaults, in this order."""
 
+import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from pydantic import SecretStr
 
 from sam_backend.errors import SamInspectError
-from sam_backend.service import server
-from sam_backend.settings import settings
-from sam_inspect.main import app
+from sam_backend.second_look import Focus
+from sam_backend.settings import Settings, read_settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
-@pytest.fixture(autouse=True)
-def fresh_settings():
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a settings file and name it in the environment."""
+    path = tmp_path / "settings.toml"
+    monkeypatch.setenv("SAM_INSPECT_SETTINGS", str(path))
+    return lambda text: path.write_text(text) and path
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(write, monkeypatch):
+    assert Settings().image_timeout == 10
+    write("image_timeout = 5\nfocus = 'on'")
+    monkeypatch.setenv("SAM_INSPECT_IMAGE_TIMEOUT", "7")
+    assert (read_settings().image_timeout, read_settings().focus) == (7, Focus.ON)
+
+
+def test_an_empty_variable_counts_as_missing(write, monkeypatch):
+    monkeypatch.setenv("SAM_INSPECT_HOME", "")
+    monkeypatch.setenv("SAM_INSPECT_MODEL", "")
+    write("model = 'grabcut'")
+    assert read_settings().home != Path()
+    assert read_settings().model == "grabcut"
+
+
+def test_the_first_file_that_there_is_counts(tmp_path, monkeypatch):
+    places = [
+        tmp_path / name
+        for name in ("given.toml", "named.toml", "sam-inspect.toml", "user/sam-inspect/sam-inspect.toml")
+    ]
+    for path in places:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"model = '{path}'")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("SAM_INSPECT_SETTINGS", str(places[1]))
+    chosen = [read_settings(places[0]).model, read_settings().model]
+    monkeypatch.delenv("SAM_INSPECT_SETTINGS")
+    chosen.append(read_settings().model)
+    places[2].unlink()
+    chosen.append(read_settings().model)
+    assert chosen == [str(path) for path in places]
+
+
+def test_a_relative_path_counts_from_the_folder_of_the_file(write):
+    path = write("weights = 'checkpoints'")
+    assert read_settings().weights == path.parent / "checkpoints"
+    write("weights = '~/checkpoints'")
+    assert read_settings().weights == Path.home() / "checkpoints"
 
 
 def test_a_wrong_value_is_told_with_its_variable(monkeypatch):
     monkeypatch.setenv("SAM_INSPECT_IMAGE_TIMEOUT", "soon")
     with pytest.raises(SamInspectError, match="SAM_INSPECT_IMAGE_TIMEOUT is 'soon'"):
-        settings()
-
-
-def test_an_empty_variable_is_as_good_as_none(monkeypatch):
-    monkeypatch.setenv("SAM_INSPECT_HOME", "")
-    assert settings().home != Path()
-
-
-@pytest.mark.parametrize(("option", "expected"), [([], "off"), (["--focus", "on"], "on")])
-def test_an_option_of_serve_wins_over_its_variable(monkeypatch, option, expected):
-    monkeypatch.setenv("SAM_INSPECT_FOCUS", "off")
-    served = []
-    monkeypatch.setattr(server, "serve", lambda _model, wanted, **_: served.append(wanted.focus))
-    assert CliRunner().invoke(app, ["serve", *option]).exit_code == 0
-    assert served == [expected]
+        read_settings()
 
 
 @pytest.mark.parametrize(
-    ("variable", "option", "expected"),
-    [("", [], "nano"), ("grabcut", [], "grabcut"), ("grabcut", ["--model", "sam:vit_b"], "sam:vit_b")],
+    ("text", "sentence"),
+    [
+        ("image_timeout = 'soon'", "{file}: image_timeout is 'soon': Input should be a valid number"),
+        ("focus = 'sometimes'", "{file}: focus is 'sometimes': Input should be 'auto', 'on' or 'off'; set it right"),
+        ("modle = 'nano'", "{file}: there is no setting 'modle'; the settings are model, weights"),
+        ("modle = 'nano'", "did you mean model?"),
+        ("model", "The settings file {file} is not TOML"),
+    ],
 )
-def test_the_model_is_the_options_or_else_the_variables(monkeypatch, variable, option, expected):
-    monkeypatch.setenv("SAM_INSPECT_MODEL", variable)
-    served = []
-    monkeypatch.setattr(server, "serve", lambda model, _wanted, **_: served.append(model))
-    assert CliRunner().invoke(app, ["serve", *option]).exit_code == 0
-    assert served == [expected]
+def test_a_mistake_in_the_file_is_one_sentence_with_file_and_key(write, text, sentence):
+    path = write(text)
+    with pytest.raises(SamInspectError, match=re.escape(sentence.format(file=path))) as error:
+        read_settings()
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_named_and_missing_is_a_mistake(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAM_INSPECT_SETTINGS", str(tmp_path / "none.toml"))
+    with pytest.raises(SamInspectError, match=r"none\.toml cannot be read \(No such file or directory\)"):
+        read_settings()
+
+
+def test_a_secret_is_never_shown(write):
+    write("label_studio_api_key = 3735928559")
+    with pytest.raises(SamInspectError, match="label_studio_api_key: Input should be a valid string") as error:
+        read_settings()
+    assert "3735928559" not in str(error.value)
+    write("label_studio_api_key = 'deadbeef'")
+    assert "deadbeef" not in repr(read_settings())
+
+
+def test_a_child_process_gets_the_same_settings_by_its_environment(monkeypatch, tmp_path):
+    given = Settings(
+        model="grabcut", weights=tmp_path, focus=Focus.OFF, basic_auth_pass=SecretStr("secret"), image_timeout=3.5
+    )
+    for name, value in given.as_environment().items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == given
+
+
+def test_the_reference_page_lists_every_setting():
+    rows = []
+    for name, field in Settings.model_fields.items():
+        if field.default_factory:
+            default = f"the user's {'data' if name == 'home' else 'cache'} folder"
+        else:
+            default = "none" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{name}` | `SAM_INSPECT_{name.upper()}` | {default} | {field.description} |")
+    written = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    assert written == rows, "the table should be:\n" + "\n".join(rows)

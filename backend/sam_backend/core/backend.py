@@ -20,11 +20,12 @@ from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memory import Memories
+from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.service.metrics import Metrics
-from sam_backend.settings import Focus, Settings
+from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from sam_backend.finetune.recipe import Parts, Recipe
 from sam_backend.finetune.starts import Start, load_start
 from sam_backend.finetune.tuning import Tuner
 from sam_backend.finetune.versions import Version, Versions
+from sam_backend.second_look import Focus
 from sam_backend.segmenters.registry import TUNED, load_segmenter
-from sam_backend.settings import Focus
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.requirements import Requirements
 

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
+from sam_backend.second_look import Focus
 from sam_backend.segmenters.protocol import Segmenter
 from sam_backend.segmenters.weights import CHECKPOINTS, Checkpoint, find_checkpoint, obtain_checkpoint
-from sam_backend.settings import Focus
 
 TORCH_EXTRA = "pip install 'sam-inspect[torch]'"
 

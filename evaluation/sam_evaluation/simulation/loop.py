@@ -15,8 +15,8 @@ from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memory import FOLDER, Find, ProjectMemory
 from sam_backend.memory.similarity import ClassModel
 from sam_backend.memory.store import Record
+from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter
-from sam_backend.settings import Focus
 from sam_evaluation.errors import BrokenSampleError
 from sam_evaluation.simulation.annotator import Habits, annotate
 from sam_evaluation.simulation.choosing import choose

@@ -18,7 +18,7 @@ from sam_backend.finetune.run import Job, finetune
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.samples import Sample
-from sam_backend.settings import Focus
+from sam_backend.second_look import Focus
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.simulation.journal import Tuned
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError
+from sam_backend.second_look import Focus
 from sam_backend.segmenters import Candidates, Embedding, Prompt
 from sam_backend.segmenters import registry as registry_module
 from sam_backend.segmenters.automatic import propose_masks
@@ -16,7 +17,6 @@ from sam_backend.segmenters.grabcut import GrabCutSegmenter
 from sam_backend.segmenters.refinement import LogitsMemo, refine
 from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.segmenters.windows import LEAST_SIDE, holds, logits_region, move_logits, side_of, window_around
-from sam_backend.settings import Focus
 
 SIZE = (1200, 1600)
 SPOT = (816, 592, 848, 624)  # xyxy

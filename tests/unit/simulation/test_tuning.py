@@ -16,7 +16,7 @@ from sam_backend.finetune.recipe import recipe_for  # noqa: E402
 from sam_backend.finetune.run import Job, Outcome  # noqa: E402 - needs torch
 from sam_backend.finetune.versions import Version, Versions  # noqa: E402
 from sam_backend.memory.features import AcceptedMask  # noqa: E402
-from sam_backend.settings import Focus  # noqa: E402
+from sam_backend.second_look import Focus  # noqa: E402
 from sam_evaluation.datasets.dataset import Sample  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 from sam_evaluation.simulation import tuning  # noqa: E402
