@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from sam_backend.segmenters import Candidates, Embedding
+from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo
 
 CELLS, INPUT, LOGITS = 64, 1024, 256
 TOLERANCE = 30
@@ -13,6 +13,7 @@ class ColourSegmenter:
     """Answers with the pixels that have the colour of a click or of a box's middle; surer the more they fill."""
 
     name = "colour"
+    info = ModelInfo(name, "Colours", "Apache-2.0", lambda *_: ColourSegmenter(), has_features=True)
 
     def __init__(self, version="colour-1"):
         self.version = version
@@ -32,6 +33,10 @@ class ColourSegmenter:
 
     def decode(self, embedding, prompts, *, multimask=None):
         return [self._answer(embedding, prompt) for prompt in prompts]
+
+    def features(self, embedding):
+        values = embedding.arrays["features"].transpose(1, 2, 0)
+        return DenseFeatures.of_square(values, embedding.arrays["input_size"], INPUT)
 
     def _answer(self, embedding, prompt):
         image = embedding.arrays["image"].astype(int)

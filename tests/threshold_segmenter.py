@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sam_backend.segmenters import Candidates, Embedding, Prompt
+from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE
+from sam_backend.segmenters.registry import no_features
 
 TOLERANCES = (5, 40, 90)
 PREDICTED_IOU = (0.8, 0.95, 0.7)
@@ -14,6 +15,7 @@ class ThresholdSegmenter:
     """Logits are the full-size mask at 10, the rest at -10; those of an earlier answer add to the mask."""
 
     name = "threshold"
+    info = ModelInfo(name, "Brightness", "Apache-2.0", lambda *_: ThresholdSegmenter())
 
     def __init__(self, version="threshold-1"):
         self.version = version
@@ -28,6 +30,9 @@ class ThresholdSegmenter:
 
     def decode(self, embedding, prompts, *, multimask=None):
         return [self._answer(embedding, prompt, multimask) for prompt in prompts]
+
+    def features(self, embedding):
+        raise no_features(embedding)
 
     def _answer(self, embedding, prompt: Prompt, multimask):
         self.asked.append(prompt)

@@ -137,11 +137,11 @@ def download(
     from sam_backend.segmenters.registry import model_info
     from sam_backend.segmenters.weights import obtain_checkpoint
 
-    checkpoint = model_info(model).checkpoint
-    if checkpoint is None:
+    files = model_info(model).files
+    if not files:
         Console().print(f"{model} needs no download.", highlight=False)
-    else:
-        Console().print(str(obtain_checkpoint(checkpoint)), highlight=False, markup=False, soft_wrap=True)
+    for file in files:
+        Console().print(str(obtain_checkpoint(file)), highlight=False, markup=False, soft_wrap=True)
 
 
 app.command(rich_help_panel="Models")(tuning_commands.finetune)

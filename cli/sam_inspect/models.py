@@ -65,7 +65,7 @@ def finetune(
              --requirements line.toml
     """
     from sam_backend.finetune.progress import Progress as Reached
-    from sam_backend.segmenters.registry import TORCH_EXTRA
+    from sam_backend.segmenters.entries import TORCH_EXTRA
     from sam_evaluation.datasets.registry import DatasetSpec
     from sam_evaluation.requirements import read_requirements
 

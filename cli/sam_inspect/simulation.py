@@ -125,7 +125,7 @@ def simulate(
 def _require_torch(plans: Sequence[Plan]) -> None:
     if not any(plan.finetune for plan in plans):
         return
-    from sam_backend.segmenters.registry import TORCH_EXTRA
+    from sam_backend.segmenters.entries import TORCH_EXTRA
 
     try:
         from sam_backend.finetune import run  # noqa: F401

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from skimage.segmentation import felzenszwalb
 
+from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters import Candidates, Embedding, Prompt
+from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo, Prompt, Segmenter
+from sam_backend.segmenters.registry import no_features
+from sam_evaluation.errors import EvaluationError
 
 SCALES = (100, 400)
-"""Of Felzenszwalb's segmentation: the larger, the larger its regions."""
+"""Scales of Felzenszwalb's segmentation: the larger, the larger its regions."""
+
+
+def _load(info: ModelInfo, checkpoint: Path | None, _threads: int) -> Segmenter:
+    if checkpoint:
+        raise EvaluationError(f"{info.name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
+    return FilledBox() if info is FILLED_BOX else Felzenszwalb()
+
+
+FILLED_BOX = ModelInfo("boxfill", "The box itself, filled.", "Apache-2.0", _load, prompts=frozenset({"box"}))
+
+FELZENSZWALB = ModelInfo(
+    "felzenszwalb",
+    "The region under a click of Felzenszwalb's segmentation.",
+    "Apache-2.0",
+    _load,
+    prompts=frozenset({"points"}),
+)
 
 
 class FilledBox:
     """The box itself, filled: what any model must beat."""
 
-    name = "boxfill"
+    info = FILLED_BOX
+    name = FILLED_BOX.name
     version = "boxfill-1"
-    prompts = frozenset({"box"})
 
-    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+    def encode(self, image: ImageArray) -> Embedding:
         """Keep nothing of the image uint8 RGB (H, W, 3) but its size."""
         return Embedding({}, (image.shape[0], image.shape[1]))
 
@@ -46,16 +65,22 @@ class FilledBox:
             answers.append(_certain(mask))
         return answers
 
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Raise BadRequestError: there are none."""
+        raise no_features(embedding)
+
 
 class Felzenszwalb:
     """The region under a click of Felzenszwalb's graph-based segmentation (IJCV 2004), at two scales."""
 
-    name = "felzenszwalb"
+    info = FELZENSZWALB
+    name = FELZENSZWALB.name
     version = "felzenszwalb-1"
-    prompts = frozenset({"points"})
 
-    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+    def encode(self, image: ImageArray) -> Embedding:
         """Segment the image uint8 RGB (H, W, 3) at each scale."""
+        from skimage.segmentation import felzenszwalb
+
         maps = [felzenszwalb(image, scale=scale, sigma=0.8, min_size=20) for scale in SCALES]
         return Embedding({"segments": np.stack(maps)}, (image.shape[0], image.shape[1]))
 
@@ -84,8 +109,12 @@ class Felzenszwalb:
             answers.append(_certain(masks))
         return answers
 
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Raise BadRequestError: there are none."""
+        raise no_features(embedding)
 
-def _certain(masks: NDArray[np.bool_]) -> Candidates:
+
+def _certain(masks: BoolArray) -> Candidates:
     """Return masks (K, H, W) as an answer, without an estimate of the IoU: one half each."""
     logits = np.where(masks, np.float32(1), np.float32(-1))
     return Candidates(masks, np.full(len(masks), 0.5, np.float32), logits)

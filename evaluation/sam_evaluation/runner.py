@@ -35,7 +35,7 @@ from sam_evaluation.measurement import (
     prompted_rows,
     propose,
 )
-from sam_evaluation.models import answers, check_model, load_model, threads_of
+from sam_evaluation.models import check_model, load_model, threads_of
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
 from sam_evaluation.run_files import FORMAT, Run, write_run
@@ -295,7 +295,7 @@ def _rows(job: _Job, name: str) -> Iterator[ResultRow]:
     embedding = model.encode(sample.image)
     for protocol in parse_protocols(settings.protocols):
         needs = EVERYTHING if protocol is None else protocol.needs
-        if not answers(model, needs):
+        if needs not in model.info.prompts:
             continue
         if protocol is None:
             yield from _everything(sample, propose(model, embedding), targets)

@@ -85,7 +85,7 @@ def train(
                  --materials .train/materials --out .train/nano
              sam-inspect serve --model nano --checkpoint .train/nano
     """
-    from sam_backend.segmenters.registry import TORCH_EXTRA
+    from sam_backend.segmenters.entries import TORCH_EXTRA
 
     try:
         import torch

@@ -98,6 +98,7 @@ def boundary(console: Console) -> None:
 
 def shares(console: Console, data: str, limit: int | None) -> None:
     """Time every part of a run inside it."""
+    from sam_backend.segmenters.wrapper import SegmenterWrapper
     from sam_evaluation import measurement, runner
     from sam_evaluation.protocols import named_protocols
 
@@ -113,9 +114,9 @@ def shares(console: Console, data: str, limit: int | None) -> None:
 
         return wrapped
 
-    class Timed:
+    class Timed(SegmenterWrapper):
         def __init__(self, model: Any) -> None:
-            self.name, self.version = model.name, model.version
+            super().__init__(model)
             self.encode, self.decode = timed("model", model.encode), timed("model", model.decode)
 
     load = runner.load_model

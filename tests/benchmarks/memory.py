@@ -32,7 +32,6 @@ from sam_backend.memory.proposals import class_map
 from sam_backend.memory.store import Record
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding
-from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.metrics.calibration_error import expected_calibration_error
@@ -197,14 +196,17 @@ def measure(segmenter, examples, images, classes, tallies):
         memory.catch_up(segmenter, embed, read)
         memory.recalibrate(segmenter, embed, read)
         model = memory.classes(segmenter.version, classes.__contains__)
-        rivals = {"prototype": prototype(examples, classes), "regression": regression(examples, classes)}
+        rivals = {
+            "prototype": prototype(segmenter, examples, classes),
+            "regression": regression(segmenter, examples, classes),
+        }
         for image in track(images, description=f"{len(examples)} images of examples", transient=True):
             embedding = image.whole
-            features = dense_features(embedding)
+            features = segmenter.features(embedding)
             for name, scores in rivals.items():
                 painted = on_image(scores(features.values), embedding.size).argmax(2)
                 tallies.setdefault(name, Tally()).add(painted, components(painted, classes), image, classes)
-            painted = on_image(class_map(embedding, model)[0], embedding.size).argmax(2)
+            painted = on_image(class_map(segmenter, embedding, model)[0], embedding.size).argmax(2)
             painted = np.array([0, *(1 + classes.index(label) for label in model.labels)])[painted]
             tallies.setdefault("class map", Tally()).add(painted, components(painted, classes), image, classes)
             finds = memory.find(segmenter, embedding, model)
@@ -216,12 +218,12 @@ def measure(segmenter, examples, images, classes, tallies):
             tallies.setdefault(name, Tally()).add(painted, things, image, classes)
 
 
-def cells_of(examples, classes):
+def cells_of(segmenter, examples, classes):
     """Return features (N, C) and labels (N,) of cells of the images."""
     random = np.random.default_rng(0)
     values, labels = [], []
     for example in examples:
-        features = dense_features(example.whole)
+        features = segmenter.features(example.whole)
         rows, columns = features.shown
         truth = example.label_map(classes)
         shares = [
@@ -235,8 +237,8 @@ def cells_of(examples, classes):
     return np.concatenate(values), np.concatenate(labels)
 
 
-def prototype(examples, classes):
-    values, labels = cells_of(examples, classes)
+def prototype(segmenter, examples, classes):
+    values, labels = cells_of(segmenter, examples, classes)
     unit = values / np.linalg.norm(values, axis=1, keepdims=True)
     means = np.stack(
         [unit[labels == i].mean(0) if (labels == i).any() else 0 * unit[0] for i in range(len(classes) + 1)]
@@ -245,8 +247,8 @@ def prototype(examples, classes):
     return lambda features: (features @ means.T) / np.maximum(np.linalg.norm(features, axis=2, keepdims=True), 1e-9)
 
 
-def regression(examples, classes):
-    values, labels = cells_of(examples, classes)
+def regression(segmenter, examples, classes):
+    values, labels = cells_of(segmenter, examples, classes)
     middle, scale = values.mean(0), values.std(0) + 1e-3
     x = np.hstack([(values - middle) / scale, np.ones((len(values), 1))]).astype(np.float32)
     y = np.eye(len(classes) + 1, dtype=np.float32)[labels]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.segmenters import Prompt
+from sam_backend.segmenters import Embedding, Prompt
+from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.segmenters.weights import CHECKPOINTS
 from sam_backend.settings import settings
 
 torch = pytest.importorskip("torch", reason="the extra [torch] is not installed")
@@ -79,7 +79,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def segmenter(model):
-    return SamSegmenter(model, name="sam:thin", version="sam:thin-0", device="cpu")
+    return SamSegmenter(model, replace(OWN["sam:vit_b"], name="sam:thin"), version="sam:thin-0", device="cpu")
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -195,20 +195,28 @@ def test_a_text_alone_is_refused(encoded, segmenter):
         segmenter.decode(encoded[1], [Prompt(text="scratch")])
 
 
+def test_features_are_the_encoders_map_as_it_is(segmenter):
+    values = np.random.default_rng(0).normal(size=(256, 64, 64)).astype(np.float32)
+    features = segmenter.features(Embedding({"features": values, "input_size": np.array([1024, 500])}, (200, 98)))
+    assert features.shown == (64, 32)
+    np.testing.assert_array_equal(features.values[3, 4], values[:, 3, 4])
+
+
 @pytest.fixture
 def checkpoint_file(tmp_path, monkeypatch):
     """Return a function that puts a file where ViT-B's checkpoint is looked for, as if it were the published one."""
     monkeypatch.setenv("SAM_INSPECT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SAM_INSPECT_WEIGHTS", str(tmp_path))
     settings.cache_clear()
-    published = CHECKPOINTS["sam:vit_b"]
+    info = OWN["sam:vit_b"]
+    (published,) = info.files
     path = tmp_path / published.filename
 
     def put(content):
         torch.save(content, path)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        monkeypatch.setitem(CHECKPOINTS, "sam:vit_b", replace(published, sha256=sha256))
+        monkeypatch.setitem(OWN, info.name, replace(info, files=(replace(published, sha256=sha256),)))
         return path
 
     yield put
@@ -222,7 +230,7 @@ def test_a_full_vit_b_from_its_file_gives_the_official_answers(checkpoint_file):
     checkpoint_file(model.state_dict())
     segmenter = load_segmenter("sam:vit_b")
     assert segmenter.name == "sam:vit_b"
-    assert segmenter.version == f"sam:vit_b-{CHECKPOINTS['sam:vit_b'].sha256[:8]}"
+    assert segmenter.version == f"sam:vit_b-{OWN['sam:vit_b'].files[0].sha256[:8]}"
     loaded = segmenter._model.state_dict()
     assert all(torch.equal(loaded[name], weight) for name, weight in model.state_dict().items())
     # With equal weights the encoders are equal; a ViT-B takes too long to show it by encoding twice.
@@ -247,7 +255,7 @@ def test_the_weights_of_another_architecture_are_told_in_one_sentence(checkpoint
 def test_a_file_that_holds_no_weights_is_told_in_one_sentence(checkpoint_file, content):
     path = checkpoint_file(content)
     with pytest.raises(WeightsError, match="does not hold the weights") as caught:
-        SamSegmenter.from_checkpoint("sam:vit_b", path)
+        SamSegmenter.from_checkpoint(OWN["sam:vit_b"], path)
     assert "\n" not in str(caught.value)
 
 
@@ -256,4 +264,4 @@ def test_a_file_that_is_not_torchs_is_told_in_one_sentence(tmp_path):
     for content in (b"", b"<html>", b"PK\x03\x04 broken"):
         path.write_bytes(content)
         with pytest.raises(WeightsError, match="does not hold the weights"):
-            SamSegmenter.from_checkpoint("sam:vit_b", path)
+            SamSegmenter.from_checkpoint(OWN["sam:vit_b"], path)

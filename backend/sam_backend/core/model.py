@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.wrapper import SegmenterWrapper
 from sam_backend.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -102,23 +103,13 @@ class BackgroundModel:
             logger.info("Model %s is ready after %.1f s", segmenter.version, time.perf_counter() - started)
 
 
-class MeasuredSegmenter:
+class MeasuredSegmenter(SegmenterWrapper):
     """A segmenter whose work is timed, and done by no more callers at once than there are `slots`."""
 
     def __init__(self, segmenter: Segmenter, metrics: Metrics, slots: AbstractContextManager[object]) -> None:
-        self._segmenter = segmenter
+        super().__init__(segmenter)
         self._metrics = metrics
         self._slots = slots
-
-    @property
-    def name(self) -> str:
-        """The segmenter's."""
-        return self._segmenter.name
-
-    @property
-    def version(self) -> str:
-        """The segmenter's."""
-        return self._segmenter.version
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, as the segmenter does."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sam_backend.arrays import ImageArray
 from sam_backend.core.embeddings import TaskEmbeddings
 from sam_backend.core.learner import Learner
 from sam_backend.core.model import BackgroundModel
@@ -21,6 +20,7 @@ from sam_backend.memory.memory import Find, Memories
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.automatic import Proposal, propose_masks
 from sam_backend.segmenters.refinement import LogitsMemo, refine
+from sam_backend.segmenters.wrapper import SegmenterWrapper
 from sam_backend.service.tracing import Trace
 
 logger = logging.getLogger(__name__)
@@ -157,19 +157,15 @@ class Predictor:
         return self._embeddings.measured(self._model.get(BUDGET))
 
 
-class _InTime:
+class _InTime(SegmenterWrapper):
     """A segmenter that raises TimeoutError rather than begin anything after a deadline or while the process ends."""
 
     def __init__(self, segmenter: Segmenter, deadline: float, stopping: threading.Event) -> None:
-        self._segmenter = segmenter
+        super().__init__(segmenter)
         self._deadline = deadline
         self._stopping = stopping
-        self.name = segmenter.name
-        self.version = segmenter.version
 
-    def encode(self, image: ImageArray) -> Embedding:
-        # Without a check: a click may wait for this very image.
-        return self._segmenter.encode(image)
+    # `encode` has no check: a click may wait for this very image.
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None

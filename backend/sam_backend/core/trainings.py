@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sam_backend.finetune.progress import FAILED, RUNNING, Progress, latest_progress
-from sam_backend.segmenters.registry import TORCH_EXTRA, model_info
+from sam_backend.segmenters.entries import TORCH_EXTRA, TORCH_PACKAGES
+from sam_backend.segmenters.model_info import missing_packages
+from sam_backend.segmenters.registry import known_models
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,10 +48,10 @@ class Trainings:
         ----------
         project : uid, `<project id>.<unix time it was created>`, or id.
         """
-        if not (self._model == "nano" or self._model.startswith("sam:")):
+        if self._model not in {info.name for info in known_models() if info.is_trainable}:
             return False, f"{self._model} cannot be trained."
         # What serves nano needs no PyTorch, what trains it does.
-        missing = model_info("sam:vit_b").missing_packages
+        missing = missing_packages(TORCH_PACKAGES)
         if missing:
             return False, f"Training needs {' and '.join(missing)}, not installed here; run {TORCH_EXTRA}"
         with self._lock:

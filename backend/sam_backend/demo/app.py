@@ -67,9 +67,8 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
         With the reason, if anything does not work as it should.
     """
     source = user_images(demo.images) if demo.images else None
-    checkpoint = model_info(demo.model).checkpoint
-    if checkpoint:
-        obtain_checkpoint(checkpoint)
+    for file in model_info(demo.model).files:
+        obtain_checkpoint(file)
     home = demo.home.expanduser().absolute()
     with _ended_by_signals(), _alone(home), ExitStack() as servers:
         with console.status("Looking for Label Studio") as status:

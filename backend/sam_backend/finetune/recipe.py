@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sam_backend.segmenters.registry import model_info
+
 
 class Parts(StrEnum):
     """What of a model is trained."""
@@ -64,5 +66,5 @@ class Recipe:
 
 
 def recipe_for(model: str) -> Recipe:
-    """Return the recipe of a model: all of `nano`, which is small; of SAM the decoder, on embeddings made once."""
-    return Recipe(parts=Parts.ALL) if model == "nano" else Recipe()
+    """Return the recipe of a model: all of a light one; of a heavy one the decoder, on embeddings made once."""
+    return Recipe() if model_info(model).is_heavy else Recipe(parts=Parts.ALL)

@@ -27,7 +27,8 @@ from sam_backend.finetune.starts import Start, load_start
 from sam_backend.finetune.tuning import Tuner
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.second_look import Focus
-from sam_backend.segmenters.registry import TUNED, load_segmenter
+from sam_backend.segmenters.entries import NANO, TUNED
+from sam_backend.segmenters.registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.requirements import Requirements
 
@@ -229,7 +230,7 @@ def _export(start: Start, parts: Parts, folder: Path) -> None:
     """Write what serving loads, and for SAM the decoder in ONNX beside it."""
     merge_adapters(start.model.image_encoder)
     weights = start.model.state_dict()
-    if start.name == "nano":
+    if start.name == NANO.name:
         export_nano(weights, folder)
         return
     # An encoder that was never touched is the published checkpoint's, hundreds of megabytes.

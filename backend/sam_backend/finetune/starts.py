@@ -12,9 +12,10 @@ from segment_anything import sam_model_registry
 
 from sam_backend.errors import WeightsError
 from sam_backend.finetune.onnx_weights import nano_weights
+from sam_backend.segmenters.entries import NANO, TUNED
 from sam_backend.segmenters.nano import architecture, segmenter
-from sam_backend.segmenters.registry import TUNED
-from sam_backend.segmenters.weights import CHECKPOINTS, obtain_checkpoint
+from sam_backend.segmenters.registry import known_models
+from sam_backend.segmenters.weights import obtain_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +64,14 @@ def load_start(name: str, checkpoint: Path | None = None) -> Start:
     WeightsError
         If weights are missing or do not fit, or the model cannot be tuned.
     """
-    if name == "nano":
+    trainable = {info.name: info for info in known_models() if info.is_trainable}
+    if name not in trainable:
+        raise WeightsError(f"{name} cannot be tuned; choose one of {', '.join(trainable)}.")
+    if name == NANO.name:
         model = architecture.build_nano()
         model.load_state_dict(nano_weights(checkpoint or Path(segmenter.__file__).parent))
         return Start(name, model, architecture.IMAGE_SIZE, True, checkpoint is not None)
-    if name not in CHECKPOINTS:
-        tunable = ", ".join(["nano", *CHECKPOINTS])
-        raise WeightsError(f"{name} cannot be tuned; choose one of {tunable}.")
-    official = obtain_checkpoint(CHECKPOINTS[name])
+    official = obtain_checkpoint(trainable[name].files[0])
     model = sam_model_registry[name.removeprefix("sam:")]()
     model.load_state_dict(torch.load(official, map_location="cpu", weights_only=True))
     if checkpoint:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray
-from sam_backend.segmenters.dense_features import DenseFeatures, dense_features
-from sam_backend.segmenters.protocol import Embedding
+from sam_backend.segmenters import DenseFeatures, Embedding, Segmenter
 
 BACKGROUND = ""
 """Stands for what lies in no accepted mask where a label is expected."""
@@ -56,24 +55,24 @@ class Vectors:
     weights: FloatArray
 
 
-def place_features(embedding: Embedding) -> DenseFeatures:
+def place_features(segmenter: Segmenter, embedding: Embedding) -> DenseFeatures:
     """Return the features (n, n, 2 C) of an image's places: the model's own, and how they differ from their median.
 
     A defect is what differs from the surface it lies on, and surfaces differ more than defects do.
     """
-    dense = dense_features(embedding)
+    dense = segmenter.features(embedding)
     # A regular sample: the median of all would take longer than all the rest.
     usual = np.median(dense.inside[::4, ::4].reshape(-1, dense.values.shape[2]), 0)
     return DenseFeatures(np.concatenate([dense.values, dense.values - usual], 2), dense.shown)
 
 
-def pool(embedding: Embedding, masks: Sequence[AcceptedMask]) -> Vectors:
+def pool(segmenter: Segmenter, embedding: Embedding, masks: Sequence[AcceptedMask]) -> Vectors:
     """Return what an image with all its accepted masks teaches; without masks, that all of it is background.
 
     The cells of the masks of each label, those near a mask and those far from any are each summarised by k-means. The
     same image and masks give the same vectors.
     """
-    features = place_features(embedding)
+    features = place_features(segmenter, embedding)
     inside = features.inside
     cells = _cells(masks, embedding.size, features)
     covered = np.zeros(inside.shape[:2], bool)

@@ -24,7 +24,6 @@ from sam_backend.memory.proposals import Outline, find, without_duplicates
 from sam_backend.memory.similarity import ClassModel, fit_classes
 from sam_backend.memory.store import Example, ExampleStore, Looked, Record, instant
 from sam_backend.segmenters import Embedding, Segmenter
-from sam_backend.segmenters.dense_features import dense_features
 
 logger = logging.getLogger(__name__)
 
@@ -114,13 +113,13 @@ class ProjectMemory:
                 self._failed.add((version, str(record)))
                 logger.warning("Annotation %d of task %d is not learnt: %s", record.annotation, record.task, error)
                 continue
-            dense_features(embedding)
-            problem = self._learn(record, embedding, read_masks, version)
+            segmenter.features(embedding)
+            problem = self._learn(record, segmenter, embedding, read_masks)
             if problem:
                 logger.warning("Annotation %d of task %d is left out: %s", record.annotation, record.task, problem)
         progress(len(waiting), len(waiting))
 
-    def _learn(self, head: Record, embedding: Embedding, read_masks: ReadMasks, version: str) -> str:
+    def _learn(self, head: Record, segmenter: Segmenter, embedding: Embedding, read_masks: ReadMasks) -> str:
         """Make an example of a record and keep it; return the problem where there is one."""
         vectors, problem = None, ""
         record = self.store.whole(head.annotation) or head
@@ -138,10 +137,10 @@ class ProjectMemory:
                 if not drawn_on:
                     raise BadRequestError("All its masks are empty; draw them again.")
                 logger.warning("Annotation %d: %d of its masks are empty and left out.", record.annotation, empty)
-            vectors = pool(embedding, drawn_on)
+            vectors = pool(segmenter, embedding, drawn_on)
         except SamInspectError as error:
             problem = str(error)
-        self.store.add_example(Example(record.annotation, record.updated, vectors, problem), version)
+        self.store.add_example(Example(record.annotation, record.updated, vectors, problem), segmenter.version)
         return problem
 
     def classes(self, version: str, knows: Callable[[str], bool]) -> ClassModel | None:

@@ -67,9 +67,9 @@ EVIDENCE = (
 """What `Outline.evidence` holds, in order."""
 
 
-def class_map(embedding: Embedding, model: ClassModel) -> tuple[FloatArray, tuple[int, int]]:
+def class_map(segmenter: Segmenter, embedding: Embedding, model: ClassModel) -> tuple[FloatArray, tuple[int, int]]:
     """Return the probabilities (GRID, GRID, 1 + K) of background and classes, and how many rows and columns count."""
-    features = place_features(embedding)
+    features = place_features(segmenter, embedding)
     fine = cv2.resize(model.probabilities(features.values), (GRID, GRID), interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(fine, (0, 0), _BLUR)
     rows, columns = (min(GRID, round(side * GRID / max(embedding.size))) for side in embedding.size)
@@ -83,7 +83,7 @@ def find(segmenter: Segmenter, embedding: Embedding, model: ClassModel) -> list[
     log-odds of the class together say "object", each correcting the other: the segmenter knows edges, the memory knows
     what is meant. One look at the whole image, whatever the segmenter's focus.
     """
-    shares, shown = class_map(embedding, model)
+    shares, shown = class_map(segmenter, embedding, model)
     odds = _log_odds(shares)
     winner = shares.argmax(2)
     winner[shown[0] :] = 0

@@ -21,6 +21,7 @@ from sam_backend.segmenters.windows import (
     whole,
     window_around,
 )
+from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 PAYS_FROM = 2.0
 """Magnification from which a second look was measured to pay; docs/decisions/009-a-second-look.md has the numbers."""
@@ -29,7 +30,7 @@ _CROPS_BYTES = 256 * 2**20
 _IMAGE, _DIGEST = "focus.image", "focus.digest"
 
 
-class Focused:
+class Focused(SegmenterWrapper):
     """A segmenter that looks twice: at the whole image, and at a window around what the prompt shows.
 
     A box says by itself where to look; for clicks, the best mask of the whole image does. Where the window is much
@@ -51,14 +52,9 @@ class Focused:
     def __init__(
         self, segmenter: Segmenter, least_magnification: float = PAYS_FROM, crops: EmbeddingCache | None = None
     ) -> None:
-        self._segmenter = segmenter
+        super().__init__(segmenter)
         self._least_magnification = least_magnification
         self._crops = crops or EmbeddingCache(_CROPS_BYTES)
-
-    @property
-    def name(self) -> str:
-        """The segmenter's."""
-        return self._segmenter.name
 
     @property
     def version(self) -> str:

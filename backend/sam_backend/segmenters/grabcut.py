@@ -16,8 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.segmenters.entries import GRABCUT
 from sam_backend.segmenters.pieces import clicked_pieces
-from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Candidates, Embedding, Prompt, require_geometry
+from sam_backend.segmenters.protocol import (
+    NEGATIVE,
+    POSITIVE,
+    Candidates,
+    DenseFeatures,
+    Embedding,
+    Prompt,
+    require_geometry,
+)
+from sam_backend.segmenters.registry import no_features
 
 LOGITS_SIDE = 256
 """Pixels of the longer side of the logits, as SAM's."""
@@ -57,7 +67,8 @@ class GrabCutSegmenter:
     sum of p over the mask / (pixels of the mask + sum of p outside it), over the crop. It knows nothing of shape.
     """
 
-    name = "grabcut"
+    info = GRABCUT
+    name = GRABCUT.name
     version = f"grabcut-1-opencv-{cv2.__version__}"
 
     def encode(self, image: ImageArray) -> Embedding:
@@ -77,6 +88,10 @@ class GrabCutSegmenter:
         require_geometry(prompts, self.name)
         image = np.asarray(embedding.arrays["image"], np.uint8)
         return [_answer(image, prompt, prompt.is_ambiguous if multimask is None else multimask) for prompt in prompts]
+
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Raise BadRequestError: GrabCut has no features."""
+        raise no_features(embedding)
 
 
 def _answer(image: ImageArray, prompt: Prompt, multimask: bool) -> Candidates:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import BadRequestError
+from sam_backend.segmenters.model_info import ModelInfo
 
 Window = tuple[int, int, int, int]
 """A part of an image, xyxy in whole pixels, half-open."""
@@ -139,12 +140,48 @@ class Candidates:
         return int(np.argmax(self.predicted_iou))
 
 
+@dataclass(frozen=True, eq=False)
+class DenseFeatures:
+    """A model's features of an image: what it sees at each place, for comparing places of images.
+
+    Attributes
+    ----------
+    values : (n, n, C) float32; the image's longer side is n cells long, the rest is padding at the right or bottom.
+    shown : (rows, columns) of `values` that show the image.
+    """
+
+    values: FloatArray
+    shown: tuple[int, int]
+
+    @classmethod
+    def of_square(cls, values: FloatArray, input_size: NDArray[np.generic], side: int) -> DenseFeatures:
+        """Return the features of a model that resizes an image to `input_size` and pads it to a square.
+
+        Parameters
+        ----------
+        values : (n, n, C) float32.
+        input_size : (2,) int, height and width in pixels of the resized image.
+        side : int, the square's side in pixels.
+        """
+        rows, columns = np.ceil(np.asarray(input_size, np.float64) * (len(values) / side)).astype(int).tolist()
+        return cls(np.ascontiguousarray(values, np.float32), (rows, columns))
+
+    @property
+    def inside(self) -> FloatArray:
+        """The part (rows, columns, C) that shows the image."""
+        return self.values[: self.shown[0], : self.shown[1]]
+
+
 class Segmenter(Protocol):
     """A model that encodes an image once and answers many prompts on it."""
 
     @property
+    def info(self) -> ModelInfo:
+        """Its entry among the models."""
+
+    @property
     def name(self) -> str:
-        """What a user calls it: `nano`, `sam:vit_b`, `grabcut`."""
+        """The name that users give: `info.name`, for example `nano`, `sam:vit_b`, `grabcut`."""
 
     @property
     def version(self) -> str:
@@ -160,4 +197,13 @@ class Segmenter(Protocol):
 
         `multimask` True gives every prompt SAM's three masks, False its single mask; None, the default, gives
         three to an ambiguous prompt (a lone click) and one to every other, as SAM was trained.
+        """
+
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Return the features in an embedding of this model; other arrays may lie beside its own.
+
+        Raises
+        ------
+        BadRequestError
+            If the model has no features (`ModelInfo.has_features`); `registry.no_features` makes it.
         """

@@ -15,8 +15,8 @@ from segment_anything.modeling import Sam
 
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import WeightsError
-from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, require_geometry
-from sam_backend.segmenters.weights import CHECKPOINTS
+from sam_backend.segmenters.model_info import ModelInfo
+from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_geometry
 
 _BATCH_BYTES = 1 << 29
 """Bytes of full-size logits that one pass of the mask decoder may produce."""
@@ -35,42 +35,45 @@ class SamSegmenter:
     Parameters
     ----------
     model : a module of the interface of `segment_anything.modeling.Sam`; it is put into evaluation mode.
-    name : the name users know it by.
-    version : name and a hash of its weights.
+    info : ModelInfo, its entry.
+    version : str, the name and a hash of the weights.
     device : a torch device; None takes a CUDA GPU if there is one.
     """
 
-    def __init__(self, model: Sam, *, name: str, version: str, device: str | None = None) -> None:
-        self.name = name
+    def __init__(self, model: Sam, info: ModelInfo, *, version: str, device: str | None = None) -> None:
+        self.info = info
+        self.name = info.name
         self.version = version
         self._model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
     @classmethod
     def from_checkpoint(
-        cls, name: str, path: Path, device: str | None = None, tuned: Path | None = None
+        cls, info: ModelInfo, path: Path, device: str | None = None, tuned: Path | None = None
     ) -> SamSegmenter:
-        """Load the official model `name`, such as "sam:vit_b", from a file whose SHA-256 has been checked.
+        """Load an official model from a file whose SHA-256 has been checked.
 
         Parameters
         ----------
-        name, path : of the official model.
+        info : ModelInfo, the official model's entry.
+        path : Path, the official checkpoint.
         device : a torch device; None takes a CUDA GPU if there is one.
-        tuned : file of the weights that a fine-tuning changed.
+        tuned : Path or None, the file of the weights that a fine-tuning changed.
 
         Raises
         ------
         WeightsError
             If a file holds no weights, or those of another model.
         """
+        name, published = info.name, info.files[0]
         model = sam_model_registry[name.removeprefix("sam:")]()
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
             raise WeightsError(
-                f"{path} does not hold the weights of {name}: expected a file like {CHECKPOINTS[name].filename}, "
+                f"{path} does not hold the weights of {name}: expected a file like {published.filename}, "
                 f"as `sam-inspect download {name}` brings it."
             ) from error
-        digest = CHECKPOINTS[name].sha256
+        digest = published.sha256
         if tuned is not None:
             try:
                 unknown = model.load_state_dict(torch.load(tuned, map_location="cpu", weights_only=True), strict=False)
@@ -79,7 +82,7 @@ class SamSegmenter:
                 raise WeightsError(f"{tuned} does not hold weights tuned from {name}; fine-tune again.") from error
             if unknown.unexpected_keys:
                 raise WeightsError(f"{tuned} is tuned from another model than {name}; fine-tune again.")
-        return cls(model, name=name, version=f"{name}-{digest[:8]}", device=device)
+        return cls(model, info, version=f"{name}-{digest[:8]}", device=device)
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image: uint8 RGB (H, W, 3).
@@ -118,6 +121,11 @@ class SamSegmenter:
             for chunk in (indices[start : start + step] for start in range(0, len(indices), step)):
                 answers |= zip(chunk, _predict(predictor, [prompts[i] for i in chunk], several), strict=True)
         return [answers[index] for index in range(len(prompts))]
+
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Return the image encoder's output (64, 64, 256)."""
+        values = np.asarray(embedding.arrays["features"], np.float32).transpose(1, 2, 0)
+        return DenseFeatures.of_square(values, embedding.arrays["input_size"], self._model.image_encoder.img_size)
 
     def _predictor(self, embedding: Embedding) -> SamPredictor:
         """Return a predictor in the state that `set_image` would have left it in."""

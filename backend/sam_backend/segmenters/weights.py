@@ -6,67 +6,18 @@ import hashlib
 import json
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.download import fetch
+from sam_backend.segmenters.model_info import Checkpoint
 from sam_backend.segmenters.progress import byte_progress
+from sam_backend.segmenters.registry import known_models
 from sam_backend.settings import settings
 
 _PART = ".part"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A published file of weights.
-
-    Attributes
-    ----------
-    model : the model it belongs to.
-    filename : its published name. The six hex digits in an official name begin the file's MD5, not its SHA-256.
-    size : bytes.
-    sha256 : 64 hex digits.
-    folder_url : address of the folder that holds it, with a slash at the end.
-    """
-
-    model: str
-    filename: str
-    size: int
-    sha256: str
-    folder_url: str = "https://dl.fbaipublicfiles.com/segment_anything/"
-
-    @property
-    def url(self) -> str:
-        """Where it is published."""
-        return self.folder_url + self.filename
-
-
-CHECKPOINTS = {
-    checkpoint.model: checkpoint
-    for checkpoint in (
-        Checkpoint(
-            "sam:vit_b",
-            "sam_vit_b_01ec64.pth",
-            375_042_383,
-            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-        ),
-        Checkpoint(
-            "sam:vit_l",
-            "sam_vit_l_0b3195.pth",
-            1_249_524_607,
-            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-        ),
-        Checkpoint(
-            "sam:vit_h",
-            "sam_vit_h_4b8939.pth",
-            2_564_550_879,
-            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-        ),
-    )
-}
 
 
 def download_folder() -> Path:
@@ -114,7 +65,8 @@ def verify_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
     if sha256 == checkpoint.sha256:
         return
-    other = next((known.model for known in CHECKPOINTS.values() if known.sha256 == sha256), None)
+    published = (file for info in known_models() for file in info.files)
+    other = next((file.model for file in published if file.sha256 == sha256), None)
     what = f"is the checkpoint of {other}" if other else "is corrupt or another file"
     raise WeightsError(
         f"{path} {what}: the SHA-256 of {checkpoint.filename} is {checkpoint.sha256}, this file's is {sha256}; "

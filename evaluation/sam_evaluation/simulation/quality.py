@@ -52,7 +52,7 @@ class Yardstick:
         for name in self._names:
             painted = np.zeros_like(self._truths[name])
             if classes is not None:
-                shares, (rows, columns) = class_map(self._images.embed(segmenter, name), classes)
+                shares, (rows, columns) = class_map(segmenter, self._images.embed(segmenter, name), classes)
                 numbers = [0, *(self._number(label) for label in classes.labels)]
                 painted[:rows, :columns] = np.array(numbers)[shares.argmax(2)][:rows, :columns]
             for index in range(len(self._labels)):

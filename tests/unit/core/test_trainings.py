@@ -11,7 +11,6 @@ from label_studio_requests import PROJECT
 from sam_backend.core import trainings
 from sam_backend.core.trainings import Trainings
 from sam_backend.finetune.progress import RUNNING, Progress, write_progress
-from sam_backend.segmenters import registry
 from threshold_segmenter import ThresholdSegmenter
 
 
@@ -30,7 +29,7 @@ def commands(monkeypatch):
         return child
 
     monkeypatch.setattr(trainings.subprocess, "Popen", begin)
-    monkeypatch.setattr(trainings, "model_info", lambda name: registry.ModelInfo(name, "", ""))
+    monkeypatch.setattr(trainings, "missing_packages", lambda packages: ())
     asked_and_children = (asked, children)
     yield asked_and_children
     for child in children:
@@ -101,8 +100,7 @@ def test_a_model_that_does_not_learn_says_so(make_settings):
 
 
 def test_what_training_needs_and_is_not_installed_is_told(make_settings, monkeypatch):
-    lacking = registry.ModelInfo("sam:vit_b", "", "", missing_packages=("torch",))
-    monkeypatch.setattr(trainings, "model_info", lambda name: lacking)
+    monkeypatch.setattr(trainings, "missing_packages", lambda packages: ("torch",))
     started, message = Trainings(make_settings(), "nano").start("3")
     assert not started
     assert "needs torch" in message

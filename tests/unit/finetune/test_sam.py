@@ -29,6 +29,7 @@ from sam_backend.finetune.examples import Share, read_examples  # noqa: E402
 from sam_backend.finetune.recipe import Parts, Recipe  # noqa: E402
 from sam_backend.finetune.starts import Start  # noqa: E402
 from sam_backend.finetune.tuning import Tuner  # noqa: E402
+from sam_backend.segmenters.entries import OWN  # noqa: E402
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 
@@ -75,8 +76,8 @@ def test_a_tuned_sam_is_served_from_what_differs_and_its_decoder_is_in_onnx(
 
     monkeypatch.setitem(sam_model_registry, "vit_b", small_sam)
     torch.save(small_sam().state_dict(), tmp_path / "official.pth")
-    official = SamSegmenter.from_checkpoint("sam:vit_b", tmp_path / "official.pth", "cpu")
-    served = SamSegmenter.from_checkpoint("sam:vit_b", tmp_path / "official.pth", "cpu", folder / "weights.pt")
+    official = SamSegmenter.from_checkpoint(OWN["sam:vit_b"], tmp_path / "official.pth", "cpu")
+    served = SamSegmenter.from_checkpoint(OWN["sam:vit_b"], tmp_path / "official.pth", "cpu", folder / "weights.pt")
     assert served.version != official.version
     assert all(torch.equal(value, start.model.state_dict()[name]) for name, value in served._model.state_dict().items())
 
@@ -106,7 +107,7 @@ def test_weights_tuned_from_another_model_are_refused(tmp_path: Path, monkeypatc
     torch.save(small_sam().state_dict(), tmp_path / "official.pth")
     torch.save({"another.weight": torch.zeros(1)}, tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match="tuned from another model"):
-        SamSegmenter.from_checkpoint("sam:vit_b", tmp_path / "official.pth", "cpu", tmp_path / "weights.pt")
+        SamSegmenter.from_checkpoint(OWN["sam:vit_b"], tmp_path / "official.pth", "cpu", tmp_path / "weights.pt")
 
 
 def test_adapters_alone_learn_and_are_merged_into_what_they_stand_beside() -> None:

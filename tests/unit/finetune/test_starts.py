@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="the torch extra is not installed")
 from sam_backend.errors import WeightsError
 from sam_backend.finetune.starts import load_start
 from sam_backend.segmenters import Prompt
+from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 from sam_backend.segmenters.sam import SamSegmenter
 
@@ -23,7 +24,7 @@ def test_nano_out_of_its_onnx_files_answers_as_these_do() -> None:
         Prompt(points=np.array([[60, 40], [10, 10]]), labels=np.array([1, 0]), logits=np.ones((256, 256), np.float32)),
     ]
     served = NanoSegmenter(threads=1)
-    torch_form = SamSegmenter(load_start("nano").model, name="nano", version="nano-torch", device="cpu")
+    torch_form = SamSegmenter(load_start("nano").model, NANO, version="nano-torch", device="cpu")
     expected, found = (each.decode(each.encode(image), prompts) for each in (served, torch_form))
     for one, other in zip(expected, found, strict=True):
         assert one.logits == pytest.approx(other.logits, abs=2e-2)

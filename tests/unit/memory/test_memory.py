@@ -203,8 +203,9 @@ def test_projects_have_memories_of_their_own(tmp_path):
 
 def test_pooling_keeps_a_few_vectors_that_stand_for_all_cells():
     image, masks = surface(1, red=[(20, 30)], green=[(100, 60)])
-    embedding = ColourSegmenter().encode(image)
-    vectors = pool(embedding, [AcceptedMask(mask, label) for label, mask in masks])
+    segmenter = ColourSegmenter()
+    embedding = segmenter.encode(image)
+    vectors = pool(segmenter, embedding, [AcceptedMask(mask, label) for label, mask in masks])
     assert set(vectors.labels) == {BACKGROUND, "red", "green"}
     assert (vectors.labels == "red").sum() <= PER_MASK
     assert vectors.weights.sum() == pytest.approx(48 * 64, rel=0.01)
@@ -216,7 +217,7 @@ def test_a_mask_smaller_than_a_cell_still_counts():
     image = surface(1)[0]
     mask = np.zeros(image.shape[:2], bool)
     mask[50, 70] = True
-    assert "red" in pool(ColourSegmenter().encode(image), [AcceptedMask(mask, "red")]).labels
+    assert "red" in pool(ColourSegmenter(), ColourSegmenter().encode(image), [AcceptedMask(mask, "red")]).labels
 
 
 def outline(label, left, right, seen=0.0):
@@ -251,7 +252,9 @@ def test_calibration_holds_to_what_is_usual_until_it_has_seen_otherwise():
 def test_an_outline_is_where_the_segmenter_and_the_memory_agree():
     images = [surface(seed, red=[(20 * seed, 30)]) for seed in (1, 2)]
     segmenter = ColourSegmenter()
-    vectors = [pool(segmenter.encode(image), [AcceptedMask(m, n) for n, m in masks]) for image, masks in images]
+    vectors = [
+        pool(segmenter, segmenter.encode(image), [AcceptedMask(m, n) for n, m in masks]) for image, masks in images
+    ]
     classes = fit_classes(vectors, ["red"])
     image, ((_, mask),) = surface(5, red=[(80, 50)], size=(300, 220))
     (found,) = find(segmenter, segmenter.encode(image), classes)

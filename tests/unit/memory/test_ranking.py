@@ -12,7 +12,6 @@ from sam_backend.memory.ranking import strategies
 from sam_backend.memory.ranking.signals import Signals, look_of, look_of_example, signals_of
 from sam_backend.memory.ranking.strategies import find_strategy, known_strategies
 from sam_backend.memory.similarity import fit_classes
-from sam_backend.segmenters.dense_features import dense_features
 
 NOTHING = np.zeros((0, 2), np.float32)
 
@@ -71,7 +70,7 @@ def test_an_unknown_strategy_is_told_with_the_known_ones():
 def taught():
     segmenter = ColourSegmenter()
     pixels, masks = surface(1, red=[(20, 30)])
-    vectors = pool(segmenter.encode(pixels), [AcceptedMask(mask, label) for label, mask in masks])
+    vectors = pool(segmenter, segmenter.encode(pixels), [AcceptedMask(mask, label) for label, mask in masks])
     return segmenter, fit_classes([vectors], ["red"]), vectors
 
 
@@ -99,6 +98,6 @@ def test_an_example_looks_about_as_its_image_does(taught):
     segmenter, _, vectors = taught
     crowd = [(x, y) for x in range(10, 131, 30) for y in (10, 60)]
     images = [surface(1, red=[(20, 30)])[0], surface(2, red=crowd)[0]]
-    looks = [look_of(dense_features(segmenter.encode(image)).inside) for image in images]
+    looks = [look_of(segmenter.features(segmenter.encode(image)).inside) for image in images]
     own, other = (np.linalg.norm(look_of_example(vectors) - look) for look in looks)
     assert own < other / 2

@@ -3,7 +3,6 @@ import pytest
 
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters import Embedding
-from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.grabcut import GrabCutSegmenter
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 
@@ -21,7 +20,7 @@ def test_nanos_maps_are_unpacked_to_stride_four():
     fine, finest = random.normal(size=(24, 128, 128)), random.normal(size=(12, 256, 256))
     embedding = np.concatenate([base, packed(fine, 2), packed(finest, 4)])[None].astype(np.float32)
     arrays = {"embedding": embedding, "input_size": np.array([256, 512]), "focus.image": np.zeros((1, 1, 3), np.uint8)}
-    features = dense_features(Embedding(arrays, (100, 200)))
+    features = NanoSegmenter().features(Embedding(arrays, (100, 200)))
     assert features.values.shape == (128, 128, 144)
     assert features.inside.shape == (64, 128, 144)
     np.testing.assert_allclose(features.values[5, 9, :96], base[:, 0, 0], rtol=1e-5)
@@ -33,19 +32,13 @@ def test_nanos_maps_are_unpacked_to_stride_four():
 
 def test_a_real_embedding_of_nano_shows_the_image_and_its_padding():
     image = np.random.default_rng(0).integers(0, 255, (30, 60, 3), np.uint8)
-    features = dense_features(NanoSegmenter().encode(image))
+    segmenter = NanoSegmenter()
+    features = segmenter.features(segmenter.encode(image))
     assert features.values.shape == (128, 128, 144)
     assert features.shown == (64, 128)
-
-
-def test_sams_map_is_taken_as_it_is():
-    values = np.random.default_rng(0).normal(size=(256, 64, 64)).astype(np.float32)
-    features = dense_features(Embedding({"features": values, "input_size": np.array([1024, 500])}, (200, 98)))
-    assert features.shown == (64, 32)
-    np.testing.assert_array_equal(features.values[3, 4], values[:, 3, 4])
 
 
 def test_a_model_without_features_says_so():
     embedding = GrabCutSegmenter().encode(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(BadRequestError, match=r"features of nano or sam.*\['image'\]"):
-        dense_features(embedding)
+        GrabCutSegmenter().features(embedding)

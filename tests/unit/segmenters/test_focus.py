@@ -10,12 +10,11 @@ import pytest
 from sam_backend.errors import BadRequestError
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Candidates, Embedding, Prompt
-from sam_backend.segmenters import registry as registry_module
 from sam_backend.segmenters.automatic import propose_masks
 from sam_backend.segmenters.focus import Focused
 from sam_backend.segmenters.grabcut import GrabCutSegmenter
 from sam_backend.segmenters.refinement import LogitsMemo, refine
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.registry import known_models, load_segmenter
 from sam_backend.segmenters.windows import LEAST_SIDE, holds, logits_region, move_logits, side_of, window_around
 
 SIZE = (1200, 1600)
@@ -263,4 +262,4 @@ def test_off_and_models_that_need_no_second_look_are_untouched() -> None:
     assert isinstance(load_segmenter("grabcut"), GrabCutSegmenter)
     assert isinstance(load_segmenter("nano", focus=Focus.AUTO), Focused)
     assert not isinstance(load_segmenter("nano", focus=Focus.OFF), Focused)
-    assert [name for name, entry in registry_module._ENTRIES.items() if entry.focus_pays] == ["nano"]
+    assert [info.name for info in known_models() if info.focus_pays] == ["nano"]

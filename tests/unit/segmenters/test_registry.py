@@ -1,10 +1,13 @@
 """Names of models, and what is said when one cannot be had."""
 
+from dataclasses import replace
+
 import pytest
 from typer.testing import CliRunner
 
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
-from sam_backend.segmenters import registry
+from sam_backend.segmenters import model_info as entry_module
+from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.registry import known_models, load_segmenter, model_info
 from sam_backend.settings import settings
 from sam_inspect.main import app
@@ -29,7 +32,7 @@ def test_every_known_model_is_described():
     names = [model.name for model in known_models()]
     assert names == ["nano", "sam:vit_b", "sam:vit_l", "sam:vit_h", "grabcut"]
     assert all(model.description and model.licence for model in known_models())
-    assert [model.name for model in known_models() if model.checkpoint] == ["sam:vit_b", "sam:vit_l", "sam:vit_h"]
+    assert [model.name for model in known_models() if model.files] == ["sam:vit_b", "sam:vit_l", "sam:vit_h"]
 
 
 def test_an_unknown_model_is_told_with_the_known_ones_and_the_nearest():
@@ -47,7 +50,7 @@ def test_a_name_like_no_other_gets_no_guess():
 
 
 def test_official_models_without_torch_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(registry, "find_spec", without_torch)
+    monkeypatch.setattr(entry_module, "find_spec", without_torch)
     with pytest.raises(MissingExtraError, match=r"sam:vit_b needs torch, .* pip install 'sam-inspect\[torch\]'$"):
         load_segmenter("sam:vit_b")
 
@@ -67,7 +70,7 @@ def test_a_checkpoint_given_for_a_model_is_looked_for_there_alone(tmp_path):
 
 
 def test_the_table_says_of_each_model_what_is_here_and_what_to_do(weights_folder, monkeypatch):
-    monkeypatch.setattr(registry, "find_spec", without_torch)
+    monkeypatch.setattr(entry_module, "find_spec", without_torch)
     path = weights_folder / "sam_vit_b_01ec64.pth"
     path.touch()
     result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "300"})
@@ -87,7 +90,7 @@ def test_download_prints_where_a_file_is_that_is_here_already(weights_folder, mo
     path = weights_folder / "sam_vit_b_01ec64.pth"
     path.write_bytes(b"")
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    checkpoint = registry.CHECKPOINTS["sam:vit_b"]
-    monkeypatch.setitem(registry.CHECKPOINTS, "sam:vit_b", type(checkpoint)("sam:vit_b", path.name, 0, empty))
+    info = OWN["sam:vit_b"]
+    monkeypatch.setitem(OWN, info.name, replace(info, files=(replace(info.files[0], size=0, sha256=empty),)))
     result = CliRunner().invoke(app, ["download", "sam:vit_b"])
     assert (result.exit_code, result.stdout) == (0, f"{path}\n")

@@ -2,13 +2,16 @@
 
 import hashlib
 import os
+from dataclasses import replace
 
 import pytest
 
 from loopback import serving
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters import weights
-from sam_backend.segmenters.weights import CHECKPOINTS, Checkpoint, find_checkpoint, obtain_checkpoint
+from sam_backend.segmenters.entries import OWN
+from sam_backend.segmenters.model_info import Checkpoint
+from sam_backend.segmenters.weights import find_checkpoint, obtain_checkpoint
 from sam_backend.settings import settings
 
 CONTENT = b"weights of a model" * 1000
@@ -32,9 +35,7 @@ def server():
 
 @pytest.fixture
 def checkpoint(server):
-    return Checkpoint(
-        "sam:tiny", "tiny.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), folder_url=f"{server.url}/"
-    )
+    return Checkpoint("sam:tiny", f"{server.url}/tiny.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 def put(folder, content=CONTENT):
@@ -45,8 +46,9 @@ def put(folder, content=CONTENT):
 
 
 def test_official_checkpoints_have_their_published_addresses():
-    assert CHECKPOINTS["sam:vit_h"].url == "https://dl.fbaipublicfiles.com/segment_anything/sam_vit_h_4b8939.pth"
-    assert {len(bytes.fromhex(checkpoint.sha256)) for checkpoint in CHECKPOINTS.values()} == {32}
+    (largest,) = OWN["sam:vit_h"].files
+    assert largest.url == "https://dl.fbaipublicfiles.com/segment_anything/sam_vit_h_4b8939.pth"
+    assert {len(bytes.fromhex(checkpoint.sha256)) for info in OWN.values() for checkpoint in info.files} == {32}
 
 
 def test_an_explicit_path_comes_before_the_given_folder_before_the_cache_before_the_network(
@@ -80,10 +82,10 @@ def test_a_corrupt_file_is_told_with_both_hashes_and_what_to_do(checkpoint, fold
 
 
 def test_the_checkpoint_of_another_model_is_called_by_its_name(checkpoint, folders, monkeypatch):
-    monkeypatch.setitem(weights.CHECKPOINTS, "sam:tiny", checkpoint)
+    monkeypatch.setitem(OWN, "sam:tiny", replace(OWN["sam:vit_b"], name="sam:tiny", files=(checkpoint,)))
     path = put(folders["explicit"])
     with pytest.raises(WeightsError, match=r"is the checkpoint of sam:tiny: .*download sam:vit_b"):
-        obtain_checkpoint(CHECKPOINTS["sam:vit_b"], path)
+        obtain_checkpoint(OWN["sam:vit_b"].files[0], path)
 
 
 def test_a_download_with_other_bytes_is_told_and_leaves_nothing_to_go_on_from(checkpoint, folders, server):

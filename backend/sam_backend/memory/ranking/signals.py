@@ -12,7 +12,6 @@ from sam_backend.memory.calibration import Calibration
 from sam_backend.memory.features import Vectors
 from sam_backend.memory.proposals import GRID, Outline
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
-from sam_backend.segmenters.dense_features import dense_features
 from sam_backend.segmenters.windows import mask_region
 
 _JITTER = 0.1
@@ -49,7 +48,7 @@ def signals_of(
     segmenter: Segmenter, embedding: Embedding, outlines: Sequence[Outline], calibration: Calibration
 ) -> Signals:
     """Look at an image and at what the memory outlines in it; without outlines there is nothing to be unsure of."""
-    look = look_of(dense_features(embedding).inside)
+    look = look_of(segmenter.features(embedding).inside)
     if not outlines:
         return Signals(0.0, 0.0, 0.0, look)
     scores = np.array([calibration.score(outline) for outline in outlines])

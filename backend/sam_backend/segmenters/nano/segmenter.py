@@ -15,12 +15,16 @@ from PIL import Image
 
 from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.errors import WeightsError
+from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.pieces import clicked_pieces
-from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, require_geometry
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_geometry
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256
 _PADDING = 127
+_WIDTHS = (96, 24, 12)
+"""Channels of the maps at stride 8, 4 and 2; the finer two are packed by space-to-depth."""
+
 _BATCH = 16
 """Prompts decoded at once: more does not go faster on a CPU and holds more memory."""
 
@@ -39,7 +43,8 @@ class NanoSegmenter:
         If a file is missing or is no ONNX model.
     """
 
-    name = "nano"
+    info = NANO
+    name = NANO.name
 
     def __init__(self, folder: Path | None = None, threads: int = 0) -> None:
         folder = folder or Path(__file__).parent
@@ -99,6 +104,11 @@ class NanoSegmenter:
                     answers[index] = _candidates(embedding, prompts[index], logits[row, chosen], predicted[row, chosen])
         return [answer for answer in answers if answer is not None]
 
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Return the features (128, 128, 144), at stride 4."""
+        packed = np.asarray(embedding.arrays["embedding"], np.float32)[0]
+        return DenseFeatures.of_square(_unpack(packed), embedding.arrays["input_size"], IMAGE_SIZE)
+
     def _run(self, embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, FloatArray]:
         height, width = embedding.size
         rows, columns = embedding.arrays["input_size"].tolist()
@@ -144,6 +154,20 @@ def _candidates(embedding: Embedding, prompt: Prompt, logits: FloatArray, predic
         if prompt.box is None:
             masks[index] = clicked_pieces(masks[index], prompt.points[prompt.labels == POSITIVE])
     return Candidates(masks, np.asarray(predicted, np.float32), np.asarray(logits, np.float32))
+
+
+def _unpack(packed: FloatArray) -> FloatArray:
+    """Return (128, 128, 144): all three maps at stride 4; of the finest, mean and spread of each four cells."""
+    wide, fine, finest = _WIDTHS
+    rows, columns = packed.shape[1:]
+    size = (2 * columns, 2 * rows)
+    base = cv2.resize(packed[:wide].transpose(1, 2, 0), size, interpolation=cv2.INTER_LINEAR)
+    quarter = packed[wide : wide + 4 * fine].reshape(fine, 2, 2, rows, columns)
+    quarter = quarter.transpose(3, 1, 4, 2, 0).reshape(2 * rows, 2 * columns, fine)
+    half = packed[wide + 4 * fine :].reshape(finest, 2, 2, 2, 2, rows, columns)
+    # Channels are (row, column) within a cell of stride 8; the first half of each says which cell of stride 4.
+    half = half.transpose(5, 1, 6, 3, 0, 2, 4).reshape(2 * rows, 2 * columns, finest, 4)
+    return np.concatenate([base, quarter, half.mean(3), half.std(3)], 2)
 
 
 def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:

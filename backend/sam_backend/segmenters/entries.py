@@ -1,0 +1,109 @@
+"""The entries of the models that come with this project. Loading one imports its code; reading its entry does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.model_info import Checkpoint, ModelInfo
+from sam_backend.segmenters.protocol import Segmenter
+
+TORCH_EXTRA = "pip install 'sam-inspect[torch]'"
+
+TORCH_PACKAGES = ("torch", "torchvision", "segment_anything")
+"""What the official checkpoints need, and every training."""
+
+TUNED = "weights.pt"
+"""The file in the folder of a tuned `sam:*`: the weights that differ from the official checkpoint's."""
+
+_SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
+
+
+def _load_nano(_info: ModelInfo, checkpoint: Path | None, threads: int) -> Segmenter:
+    from sam_backend.segmenters.nano.segmenter import NanoSegmenter
+
+    return NanoSegmenter(checkpoint, threads)
+
+
+def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int) -> Segmenter:
+    if checkpoint:
+        raise WeightsError(f"{info.name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
+    from sam_backend.segmenters.grabcut import GrabCutSegmenter
+
+    return GrabCutSegmenter()
+
+
+def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int) -> Segmenter:
+    from sam_backend.segmenters.weights import obtain_checkpoint
+
+    tuned = checkpoint / TUNED if checkpoint and checkpoint.is_dir() else None
+    path = obtain_checkpoint(info.files[0], None if tuned else checkpoint)
+    # torch takes seconds to import, so missing weights are reported before.
+    from sam_backend.segmenters.sam import SamSegmenter
+
+    segmenter = SamSegmenter.from_checkpoint(info, path, tuned=tuned)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    return segmenter
+
+
+def _sam(size: str, parameters: str, filename: str, file_size: int, sha256: str) -> ModelInfo:
+    name = f"sam:vit_{size.lower()}"
+    return ModelInfo(
+        name,
+        f"The official SAM with a ViT-{size} encoder, {parameters} parameters.",
+        "Apache-2.0",
+        _load_sam,
+        files=(Checkpoint(name, _SAM_URL + filename, file_size, sha256),),
+        packages=TORCH_PACKAGES,
+        install=TORCH_EXTRA,
+        is_trainable=True,
+        is_heavy=True,
+        has_features=True,
+    )
+
+
+NANO = ModelInfo(
+    "nano",
+    "The embedded model: SAM's architecture made small; ships with the package.",
+    "Apache-2.0",
+    _load_nano,
+    is_trainable=True,
+    focus_pays=True,
+    has_features=True,
+)
+
+GRABCUT = ModelInfo("grabcut", "OpenCV's GrabCut, the classical baseline; no weights.", "Apache-2.0", _load_grabcut)
+
+# The six hex digits in an official file name begin the file's MD5, not its SHA-256.
+OWN = {
+    info.name: info
+    for info in (
+        NANO,
+        _sam(
+            "B",
+            "91 M",
+            "sam_vit_b_01ec64.pth",
+            375_042_383,
+            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        ),
+        _sam(
+            "L",
+            "308 M",
+            "sam_vit_l_0b3195.pth",
+            1_249_524_607,
+            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        ),
+        _sam(
+            "H",
+            "636 M",
+            "sam_vit_h_4b8939.pth",
+            2_564_550_879,
+            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        ),
+        GRABCUT,
+    )
+}
+"""Name -> entry, the embedded model first."""

@@ -1,0 +1,85 @@
+"""What is known of a model before it is loaded: one entry a model, for everyone who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sam_backend.segmenters.protocol import Segmenter
+
+PromptKind = Literal["box", "points", "logits", "everything"]
+"""What a prompt may hold; `everything` are the clicks of `propose_masks`, which segments all of an image."""
+
+EVERY_PROMPT: frozenset[PromptKind] = frozenset({"box", "points", "logits", "everything"})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A published file of weights.
+
+    Attributes
+    ----------
+    model : str, the name of the model that it belongs to.
+    url : str, its address; the last part is the name under which it is kept.
+    size : int, in bytes.
+    sha256 : str, 64 hex digits.
+    """
+
+    model: str
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """Its published name."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model's entry.
+
+    Attributes
+    ----------
+    name : str, as users give it, for example "nano" or "sam:vit_b".
+    description : str, one line.
+    licence : str, SPDX identifier of the licence of the weights or, without weights, of the code.
+    load : function of this entry, of the path given with `--checkpoint` (None for the default place), and of the number
+        of threads (0 for all cores); it returns the segmenter, or raises `WeightsError`.
+    prompts : kinds of prompts that the model answers.
+    files : files of weights that it needs beside the package; they can be downloaded before it is loaded.
+    packages : packages, by their import names, that it needs beside those of the base install.
+    install : str, the command that installs these packages.
+    is_trainable : bool, whether `sam-inspect finetune` can tune it.
+    is_heavy : bool, whether an image takes seconds on a CPU and a copy takes gigabytes, so that processes share one.
+    focus_pays : bool, whether it takes a second look by default (`sam_backend.segmenters.focus`).
+    has_features : bool, whether `Segmenter.features` gives features, which the memory needs.
+    """
+
+    name: str
+    description: str
+    licence: str
+    load: Callable[[ModelInfo, Path | None, int], Segmenter]
+    prompts: frozenset[PromptKind] = EVERY_PROMPT
+    files: tuple[Checkpoint, ...] = ()
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    is_trainable: bool = False
+    is_heavy: bool = False
+    focus_pays: bool = False
+    has_features: bool = False
+
+    @property
+    def missing_packages(self) -> tuple[str, ...]:
+        """The needed packages that are not installed here."""
+        return missing_packages(self.packages)
+
+
+def missing_packages(packages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of some packages, given by their import names, that are not installed."""
+    return tuple(package for package in packages if find_spec(package) is None)
