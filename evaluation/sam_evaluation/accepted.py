@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from sam_backend.labelstudio.region_masks import Region, regions_of
+from sam_backend.validation import checked
 from sam_evaluation import metrics, statistics
-from sam_evaluation.datasets.json_files import checked
-from sam_evaluation.datasets.label_studio import Annotation, Region, Task, read_tasks, regions
+from sam_evaluation.datasets.label_studio import Annotation, Task, read_tasks
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measurement import RECALLS
 
@@ -183,7 +184,7 @@ def _person(annotation: Annotation) -> str:
 
 def _compared(predicted: Sequence[dict[str, Any]], accepted: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield a row a region of a prediction's and an annotation's `result`."""
-    mine, theirs = ([region for region in regions(result) if region.mask.any()] for result in (predicted, accepted))
+    mine, theirs = ([region for region in regions_of(result) if region.mask.any()] for result in (predicted, accepted))
     sizes = {region.mask.shape for region in (*mine, *theirs)}
     if len(sizes) > 1:
         came = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))

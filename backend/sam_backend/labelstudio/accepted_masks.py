@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sam_backend.labelstudio.config import SHAPES, Target
-from sam_evaluation.datasets.label_studio import Region, regions
+from sam_backend.labelstudio.region_masks import Region, regions_of
 
 _MASKS = ("brush", "bitmask", "polygon")
 _SHAPE_OF_KEY = {
@@ -47,7 +47,7 @@ def read_masks(entries: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
     BrokenSampleError
         If one is damaged or was drawn on an image that was turned.
     """
-    yield from regions(entries)
+    yield from regions_of(entries)
 
 
 def _shape(entry: Mapping[str, Any]) -> str | None:

@@ -35,8 +35,8 @@ def decode_bitmask(url: str, size: tuple[int, int]) -> BoolArray:
         If it is not a data URL of a PNG, or a mask of an image of another size.
     """
     height, width = size
-    if not url.startswith(_PREFIX):
-        raise BadRequestError(f"A bitmask is a data URL that starts with '{_PREFIX}'; got '{url[:40]}'.")
+    if not isinstance(url, str) or not url.startswith(_PREFIX):
+        raise BadRequestError(f"A bitmask is a data URL that starts with '{_PREFIX}'; got '{str(url)[:40]}'.")
     try:
         with Image.open(io.BytesIO(base64.b64decode(url[len(_PREFIX) :], validate=True)), formats=["PNG"]) as image:
             # Checked on the header, before any pixel is unpacked.

@@ -1,18 +1,14 @@
-"""JSON files of annotations, read and checked with errors that name them."""
+"""JSON files of annotations, read with errors that name them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from sam_backend.errors import SamInspectError
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-
-T = TypeVar("T")
 
 
 def annotation_file(folder: Path, patterns: Sequence[str], layout: str) -> Path:
@@ -52,21 +48,3 @@ def read_json(path: Path, error: type[SamInspectError] = BrokenSampleError) -> A
     # Not of UTF-8 is a ValueError too; nesting without end a RecursionError.
     except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not valid JSON ({reason}); export it again.") from None
-
-
-def checked(kind: type[T], data: object, what: str, error: type[SamInspectError] = BrokenSampleError) -> T:
-    """Return data as `kind`, a pydantic model or a type of them.
-
-    Raises
-    ------
-    SamInspectError
-        Of the type `error`, that tells one thing amiss; `what` begins the sentence.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(data)
-    except ValidationError as reason:
-        # Of several kinds that a field may be, the one that fits furthest is what was meant.
-        worst = max(reason.errors(include_url=False, include_input=False), key=lambda one: len(one["loc"]))
-        place = ".".join(map(str, worst["loc"]))
-        at = f" at '{place}'" if place else ""
-        raise error(f"{what} is not as its format says{at}: {worst['msg']}; export it again.") from None

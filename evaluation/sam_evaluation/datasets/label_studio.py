@@ -10,51 +10,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-from pydantic import BaseModel, Field, FiniteFloat, PositiveInt
+from pydantic import BaseModel, FiniteFloat
 
 from sam_backend.arrays import BoolArray
-from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
+from sam_backend.labelstudio.region_masks import regions_of
 from sam_backend.samples import Sample
+from sam_backend.validation import checked
 from sam_evaluation.datasets.dataset import DatasetCard
-from sam_evaluation.datasets.embedded import embedded_png
 from sam_evaluation.datasets.instances import objects_of_instances
-from sam_evaluation.datasets.json_files import annotation_file, checked, read_json
+from sam_evaluation.datasets.json_files import annotation_file, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
-UNLABELLED = "unlabelled"
-"""Label of a region that was given none."""
-
-_CHANNELS = 4
-_OPAQUE = 128
-_PNG = "data:image/png;base64,"
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
-
-
-class _Frame(BaseModel, frozen=True):
-    """The image a region was drawn on, in pixels."""
-
-    original_width: PositiveInt
-    original_height: PositiveInt
-    image_rotation: float | None = None
-
-
-class _Rectangle(BaseModel, frozen=True):
-    x: FiniteFloat
-    y: FiniteFloat
-    width: FiniteFloat
-    height: FiniteFloat
-    rotation: FiniteFloat | None = None
-
-
-class _Ellipse(BaseModel, frozen=True):
-    x: FiniteFloat
-    y: FiniteFloat
-    radius_x: FiniteFloat = Field(alias="radiusX")
-    radius_y: FiniteFloat = Field(alias="radiusY")
-    rotation: FiniteFloat | None = None
 
 
 class Annotation(BaseModel, frozen=True):
@@ -91,22 +60,6 @@ class Task(BaseModel, frozen=True):
         """Return the annotation changed last of those that were not cancelled (skipped)."""
         kept = [annotation for annotation in self.annotations if not annotation.was_cancelled]
         return max(kept, key=lambda one: (one.updated_at or one.created_at or "", one.id or 0), default=None)
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """An outlined region of an annotation or a prediction.
-
-    Attributes
-    ----------
-    id : the same in a prediction and in an annotation that was begun with it; "" where it has none.
-    mask : bool (H, W), maybe all False.
-    label : all its labels, joined by commas, or `UNLABELLED`.
-    """
-
-    id: str
-    mask: BoolArray
-    label: str
 
 
 def read_tasks(file: Path) -> list[Task]:
@@ -206,69 +159,10 @@ class LabelStudio:
         return found[shared.index(max(shared))]
 
 
-def region_mask(region: Mapping[str, Any]) -> BoolArray | None:
-    """Rasterise one region of an annotation's or a prediction's `result`.
-
-    Parameters
-    ----------
-    region : as Label Studio serialises it, with `original_width`, `original_height` and `value`. What kind it is, is
-        seen from its value, since a region labelled by a `Labels` tag is of the type "labels" whatever its shape.
-
-    Returns
-    -------
-    bool (original_height, original_width), maybe all False; None for what has no area: key points, choices, texts,
-    relations. Of a brush and a bitmask the pixels with an alpha of 128 or more; of shapes those that `polygons` says,
-    where 100 per cent are the image's full width and height. A polygon is taken as closed.
-
-    Raises
-    ------
-    BrokenSampleError
-        If it misses what its kind needs, does not decode, or was drawn on an image turned in Label Studio.
-    """
-    value = region.get("value")
-    if not isinstance(value, Mapping):
-        return None
-    kinds = {"rle": _brush, "imageDataURL": _bitmask, "points": _polygon, "radiusX": _ellipse, "height": _rectangle}
-    rasterise = next((kinds[key] for key in kinds if key in value), None)
-    if rasterise is None or "sequence" in value:
-        return None
-    what = f"Region {region.get('id', '')}".rstrip()
-    frame = checked(_Frame, dict(region), what)
-    if frame.image_rotation:
-        raise BrokenSampleError(
-            f"{what} was drawn on an image turned by {frame.image_rotation:g} degrees in Label Studio; only upright "
-            "images are read, so turn it back there."
-        )
-    return rasterise(value, (frame.original_height, frame.original_width), what)
-
-
-def region_label(region: Mapping[str, Any]) -> str | None:
-    """Return a region's labels, joined by commas; None if it has none."""
-    value = region.get("value")
-    if isinstance(value, Mapping):
-        for key, labels in value.items():
-            if key.endswith("labels") and isinstance(labels, list) and labels:
-                return ", ".join(map(str, labels))
-    return None
-
-
-def regions(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
-    """Yield the regions of a `result` that have an area; errors as of `region_mask`."""
-    # A region can have several results of one id: its shape, its label, its choices and texts.
-    by_id: dict[object, list[Mapping[str, Any]]] = {}
-    for index, entry in enumerate(result):
-        by_id.setdefault(entry.get("id") or index, []).append(entry)
-    for entries in by_id.values():
-        mask = next((mask for mask in map(region_mask, entries) if mask is not None), None)
-        if mask is not None:
-            label = next((label for label in map(region_label, entries) if label), UNLABELLED)
-            yield Region(str(entries[0].get("id") or ""), mask, label)
-
-
 def _instances(
     result: Sequence[Mapping[str, Any]], size: tuple[int, int], what: str
 ) -> Iterator[tuple[BoolArray, str]]:
-    for region in regions(result):
+    for region in regions_of(result):
         if region.mask.shape != size:
             height, width = region.mask.shape
             raise BrokenSampleError(
@@ -276,61 +170,6 @@ def _instances(
                 f"{size[1]} x {size[0]}; put the image there that was annotated."
             )
         yield region.mask, region.label
-
-
-def _brush(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    # Takes a second to import, and only brushes need it.
-    from label_studio_sdk.converter.brush import decode_rle
-
-    try:
-        packed = bytes(value["rle"])
-    except (TypeError, ValueError):
-        raise BrokenSampleError(f"{what} is a brush, whose rle should be a list of bytes from 0 to 255.") from None
-    # Checked before anything is unpacked: the first four bytes tell how much it will be.
-    total, expected = int.from_bytes(packed[:4], "big"), size[0] * size[1] * _CHANNELS
-    if total != expected:
-        raise BrokenSampleError(
-            f"{what} is a brush of {total} bytes, but its image of {size[1]} x {size[0]} pixels needs {expected}."
-        )
-    try:
-        pixels = decode_rle(packed)
-    except (ValueError, IndexError, OverflowError):
-        raise BrokenSampleError(f"{what} is a brush that breaks off or is damaged; export it again.") from None
-    mask: BoolArray = pixels.reshape(*size, _CHANNELS)[..., 3] >= _OPAQUE
-    return mask
-
-
-def _bitmask(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    url = value["imageDataURL"]
-    if not isinstance(url, str) or not url.startswith(_PNG):
-        raise BrokenSampleError(f"{what} is a bitmask, whose imageDataURL should start with '{_PNG}'.")
-    image = embedded_png(url.removeprefix(_PNG), f"The bitmask inside {what}", size)
-    if image.size != (size[1], size[0]):
-        raise BrokenSampleError(
-            f"{what} is a bitmask of {image.width} x {image.height} pixels, its image {size[1]} x {size[0]}; "
-            "both must agree."
-        )
-    mask: BoolArray = np.asarray(image.convert("RGBA"))[..., 3] >= _OPAQUE
-    return mask
-
-
-def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    points = checked(list[tuple[FiniteFloat, FiniteFloat]], value["points"], what)
-    return polygon_mask(np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100), size)
-
-
-def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    drawn = checked(_Rectangle, dict(value), what)
-    x, width = (share / 100 * size[1] for share in (drawn.x, drawn.width))
-    y, height = (share / 100 * size[0] for share in (drawn.y, drawn.height))
-    return rectangle_mask((x, y, width, height), size, drawn.rotation or 0.0)
-
-
-def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    drawn = checked(_Ellipse, dict(value), what)
-    x, radius_x = (share / 100 * size[1] for share in (drawn.x, drawn.radius_x))
-    y, radius_y = (share / 100 * size[0] for share in (drawn.y, drawn.radius_y))
-    return ellipse_mask((x, y), (radius_x, radius_y), size, drawn.rotation or 0.0)
 
 
 def _name(task: Task) -> str:

@@ -14,10 +14,11 @@ from pydantic import BaseModel, Field, FiniteFloat
 from sam_backend.arrays import BoolArray
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
 from sam_backend.samples import Sample
+from sam_backend.validation import checked
 from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.embedded import embedded_image, embedded_png
 from sam_evaluation.datasets.instances import objects_of_instances
-from sam_evaluation.datasets.json_files import checked, read_json
+from sam_evaluation.datasets.json_files import read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import read_image, require_some
 from sam_evaluation.errors import BrokenSampleError

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from sam_backend.arrays import BoolArray
 from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Sample
+from sam_backend.validation import checked
 from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
-from sam_evaluation.datasets.json_files import checked
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError

@@ -9,7 +9,8 @@ from label_studio_sdk.converter.brush import encode_rle, mask2rle
 from PIL import Image
 
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, block, save, surface
-from sam_evaluation.datasets.label_studio import LabelStudio, region_label, region_mask
+from sam_backend.labelstudio.region_masks import region_label, region_mask
+from sam_evaluation.datasets.label_studio import LabelStudio
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 NOISE = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
@@ -132,21 +133,23 @@ def test_a_region_of_no_pixel_has_an_empty_mask():
     ("region", "message"),
     [
         (_polygon() | {"original_width": None}, "Region x1 is not as its format says at 'original_width'"),
-        (_polygon() | {"image_rotation": 90}, "turned by 90 degrees"),
         (_region("polygonlabels", points=[[1, "a"]]), r"Region x1 is not as its format says at '0\.1'"),
         (_region("rectanglelabels", x=1, width=2, height=3), "at 'y': Field required"),
         (_region("ellipselabels", x=1, y=2, radiusX=3), "at 'radiusY'"),
         (_region("brushlabels", rle="abc"), "list of bytes from 0 to 255"),
         (_region("brushlabels", rle=[1, 2, 300]), "list of bytes from 0 to 255"),
-        (_region("brushlabels", rle=_brush(NOISE)["value"]["rle"][:-200]), "breaks off or is damaged"),
-        (_brush(NOISE) | {"original_width": 99}, "brush of 3072 bytes, but its image of 99 x 24 pixels needs 9504"),
-        (_region("bitmasklabels", imageDataURL="http://a/b.png"), "should start with 'data:image/png"),
+        (
+            _region("brushlabels", rle=_brush(NOISE)["value"]["rle"][:-200]),
+            "x1 cannot be read. The brush mask breaks off",
+        ),
+        (_brush(NOISE) | {"original_width": 99}, "holds 3072 bytes, but an image of 99 x 24 pixels needs 9504"),
+        (_region("bitmasklabels", imageDataURL="http://a/b.png"), "starts with 'data:image/png"),
         (
             _region("bitmasklabels", imageDataURL="data:image/png;base64,AAAA"),
-            "bitmask inside Region x1 is not a readable",
+            "Region x1 cannot be read. The bitmask is not a readable",
         ),
-        (_bitmask(NOISE) | {"original_width": 99}, "bitmask of 32 x 24 pixels, its image 99 x 24"),
-        (_bitmask(NOISE) | {"original_width": 9}, "32 x 24 pixels; at most 9 x 24"),
+        (_bitmask(NOISE) | {"original_width": 99}, "bitmask has 32 x 24 pixels, but the image 99 x 24"),
+        (_bitmask(NOISE) | {"original_width": 9}, "bitmask has 32 x 24 pixels, but the image 9 x 24"),
     ],
 )
 def test_a_broken_region_is_named(region, message):

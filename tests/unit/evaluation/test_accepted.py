@@ -187,7 +187,10 @@ def test_predictions_by_their_ids_alone_are_told_with_what_to_do(tmp_path: Path)
             _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(np.ones((9, 8), bool), "a"))),
             f"images of 8 x 9 and {WIDTH} x {HEIGHT} pixels",
         ),
-        (_task([_prediction(_brush(FIRST, "a", value={"rle": [1, 2]}))], _annotation()), "Region a is a brush of"),
+        (
+            _task([_prediction(_brush(FIRST, "a", value={"rle": [1, 2]}))], _annotation()),
+            "Region a cannot be read. The brush mask holds 258 bytes",
+        ),
         (_task([{"id": 7, "result": 3}], _annotation()), "A prediction of task 1 is not as its format says"),
     ],
 )

@@ -1,0 +1,203 @@
+"""One region of Label Studio's JSON -> its shape, its label and its mask. Whether the mask counts: `accepted_masks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat, PositiveInt
+
+from sam_backend.arrays import BoolArray
+from sam_backend.errors import BadRequestError, BrokenSampleError
+from sam_backend.labelstudio.bitmask import decode_bitmask
+from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
+from sam_backend.validation import checked
+
+UNLABELLED = "unlabelled"
+"""Label of a region that has none."""
+
+_KEYS = {
+    "rle": "brush",
+    "imageDataURL": "bitmask",
+    "points": "polygon",
+    "vertices": "vector",
+    "radiusX": "ellipse",
+    "height": "rectangle",
+}
+
+
+class _Frame(BaseModel, frozen=True):
+    """The size in pixels of the image that a region was drawn on."""
+
+    original_width: PositiveInt
+    original_height: PositiveInt
+
+
+class _Rectangle(BaseModel, frozen=True):
+    x: FiniteFloat
+    y: FiniteFloat
+    width: FiniteFloat
+    height: FiniteFloat
+    rotation: FiniteFloat | None = None
+
+
+class _Ellipse(BaseModel, frozen=True):
+    x: FiniteFloat
+    y: FiniteFloat
+    radius_x: FiniteFloat = Field(alias="radiusX")
+    radius_y: FiniteFloat = Field(alias="radiusY")
+    rotation: FiniteFloat | None = None
+
+
+class _Vertex(BaseModel, frozen=True):
+    x: FiniteFloat
+    y: FiniteFloat
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A region of an annotation or a prediction, as pixels.
+
+    Attributes
+    ----------
+    id : str, the same in a prediction and in an annotation that was begun with it; "" where it has none.
+    mask : bool (H, W); all False where the region covers no pixel.
+    label : str, all its labels joined by commas, or `UNLABELLED`.
+    """
+
+    id: str
+    mask: BoolArray
+    label: str
+
+
+def region_shape(entry: Mapping[str, Any]) -> str | None:
+    """Return the shape of an entry of a `result`: brush, bitmask, polygon, vector, ellipse or rectangle.
+
+    The value tells the shape, not the type: an entry of a `Labels` tag has the type "labels" whatever its shape.
+
+    Returns
+    -------
+    str or None
+        None for an entry without an area: a key point, a choice, a text, a relation, an open or curved vector, an
+        object of a video.
+    """
+    value = entry.get("value")
+    if not isinstance(value, Mapping) or "sequence" in value:
+        return None
+    shape = next((shape for key, shape in _KEYS.items() if key in value), None)
+    return None if shape == "vector" and vector_problem(value) else shape
+
+
+def vector_problem(value: Mapping[str, Any]) -> str:
+    """Return why the value of a vector encloses no area that is read; "" where it does."""
+    if not value.get("closed"):
+        return "an open vector has no area"
+    vertices = value["vertices"] if isinstance(value["vertices"], list) else []
+    if any(isinstance(vertex, Mapping) and vertex.get("isBezier") for vertex in vertices):
+        return "a vector with curves is not read"
+    return "" if _along(vertices) else "a vector with branches is not read"
+
+
+def _along(vertices: Sequence[Any]) -> list[Any]:
+    """Return the vertices in the order in which each names the one before; none where they are not one line."""
+    after = {vertex.get("prevPointId"): vertex for vertex in vertices if isinstance(vertex, Mapping)}
+    ordered = []
+    before = None
+    while before in after:
+        vertex = after.pop(before)
+        ordered.append(vertex)
+        before = vertex.get("id")
+    return ordered if len(ordered) == len(vertices) else []
+
+
+def region_label(entry: Mapping[str, Any]) -> str | None:
+    """Return the labels of an entry, joined by commas; None if it has none."""
+    value = entry.get("value")
+    if isinstance(value, Mapping):
+        for key, labels in value.items():
+            if key.endswith("labels") and isinstance(labels, list) and labels:
+                return ", ".join(map(str, labels))
+    return None
+
+
+def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
+    """Rasterise one entry of an annotation's or a prediction's `result`.
+
+    Parameters
+    ----------
+    entry : a region as Label Studio serialises it, with `original_width`, `original_height` and `value`. Its
+        `image_rotation` is ignored: Label Studio 1.23 leaves the coordinates upright however the page showed the image.
+
+    Returns
+    -------
+    bool (original_height, original_width) or None
+        None for an entry without an area, see `region_shape`. Of a brush and a bitmask the pixels with an alpha of 128
+        or more; of the other shapes the pixels by the convention of `polygons`, where 100 per cent are the image's full
+        width and height. A polygon is taken as closed.
+
+    Raises
+    ------
+    BrokenSampleError
+        If the entry lacks a field of its shape, or does not decode.
+    """
+    shape = region_shape(entry)
+    if shape is None:
+        return None
+    what = f"Region {entry.get('id', '')}".rstrip()
+    frame = checked(_Frame, dict(entry), what)
+    value, size = entry["value"], (frame.original_height, frame.original_width)
+    try:
+        if shape == "brush":
+            return decode_rle(value["rle"], size)
+        if shape == "bitmask":
+            return decode_bitmask(value["imageDataURL"], size)
+    except BadRequestError as error:
+        raise BrokenSampleError(f"{what} cannot be read. {error}") from None
+    return _RASTERISERS[shape](value, size, what)
+
+
+def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
+    """Yield the regions of a `result` that have an area; errors as of `region_mask`."""
+    # A region can have several entries of one id: its shape, its label, its choices and texts.
+    by_id: dict[object, list[Mapping[str, Any]]] = {}
+    for index, entry in enumerate(result):
+        by_id.setdefault(entry.get("id") or index, []).append(entry)
+    for entries in by_id.values():
+        mask = next((mask for mask in map(region_mask, entries) if mask is not None), None)
+        if mask is not None:
+            label = next((label for label in map(region_label, entries) if label), UNLABELLED)
+            yield Region(str(entries[0].get("id") or ""), mask, label)
+
+
+def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+    points = checked(list[tuple[FiniteFloat, FiniteFloat]], value["points"], what)
+    return _ring_mask(points, size)
+
+
+def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+    vertices = checked(list[_Vertex], _along(value["vertices"]), what)
+    return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size)
+
+
+def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> BoolArray:
+    return polygon_mask(np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100), size)
+
+
+def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+    drawn = checked(_Rectangle, dict(value), what)
+    x, width = (share / 100 * size[1] for share in (drawn.x, drawn.width))
+    y, height = (share / 100 * size[0] for share in (drawn.y, drawn.height))
+    return rectangle_mask((x, y, width, height), size, drawn.rotation or 0.0)
+
+
+def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+    drawn = checked(_Ellipse, dict(value), what)
+    x, radius_x = (share / 100 * size[1] for share in (drawn.x, drawn.radius_x))
+    y, radius_y = (share / 100 * size[0] for share in (drawn.y, drawn.radius_y))
+    return ellipse_mask((x, y), (radius_x, radius_y), size, drawn.rotation or 0.0)
+
+
+_RASTERISERS = {"polygon": _polygon, "vector": _vector, "rectangle": _rectangle, "ellipse": _ellipse}
