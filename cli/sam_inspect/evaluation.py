@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from sam_backend.extras import EVALUATION, require
 from sam_backend.second_look import Focus
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def evaluate(
     Example: sam-inspect evaluate --label-studio-export export.json
              --out runs/accepted
     """
+    require("evaluation", EVALUATION, "sam-inspect evaluate")
     from sam_evaluation.errors import EvaluationError
 
     if label_studio_export:
@@ -146,6 +148,7 @@ def report(
 
     Example: sam-inspect report runs/tile --requirements line.toml
     """
+    require("evaluation", EVALUATION, "sam-inspect report")
     from sam_evaluation.run_files import load_run
 
     _report(load_run(run), run, _read(requirements))
@@ -231,6 +234,7 @@ def compare(
     Example: sam-inspect compare runs/plain runs/tuned
     Example: sam-inspect compare runs/tile@grabcut runs/tile@nano
     """
+    require("evaluation", EVALUATION, "sam-inspect compare")
     from sam_evaluation.comparison import compare as pair
     from sam_evaluation.report.numbers import DIFFERENCE, PIXELS, SHARE, estimate, number
     from sam_evaluation.row_columns import METRICS
@@ -260,6 +264,7 @@ def gate(
 
     Example: sam-inspect gate runs/tile --min "iou.box>=0.7" --max "fp.everything<=2"
     """
+    require("evaluation", EVALUATION, "sam-inspect gate")
     from sam_evaluation.ci_gate import evaluate_gate, parse_gate
     from sam_evaluation.errors import EvaluationError
     from sam_evaluation.run_files import load_model_of_run

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from sam_backend.errors import BadRequestError, MissingExtraError
+from sam_backend.extras import EVALUATION, require
 from sam_backend.finetune.recipe import Parts, recipe_for
 from sam_backend.settings import settings
 
@@ -64,6 +65,7 @@ def finetune(
     Example: sam-inspect finetune --data neu_seg:./neu_seg@training
              --requirements line.toml
     """
+    require("evaluation", EVALUATION, "sam-inspect finetune")
     from sam_backend.finetune.progress import Progress as Reached
     from sam_backend.segmenters.entries import TORCH_EXTRA
     from sam_evaluation.datasets.registry import DatasetSpec

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sam_backend.errors import MissingExtraError
+from sam_backend.extras import EVALUATION, require
 from sam_backend.settings import settings
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def simulate(
     Example: sam-inspect simulate --data masks:./parts --budget 20
              --arms plain,memory --strategies "" --seeds 1 --out runs/try
     """
+    require("evaluation", EVALUATION, "sam-inspect simulate")
     from sam_backend.core.predictions import MAX_PROPOSALS
     from sam_backend.segmenters.registry import load_segmenter
     from sam_evaluation.models import default_jobs
