@@ -1,11 +1,11 @@
-"""One primitive each on masks: the box around one, its deepest point, the IoU of two."""
+"""One primitive each on masks: the box around one, its depths and deepest point, the IoU of two."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from sam_backend.arrays import BoolArray
+from sam_backend.arrays import BoolArray, FloatArray
 
 
 def mask_box(mask: BoolArray) -> tuple[int, int, int, int] | None:
@@ -27,6 +27,27 @@ def mask_box(mask: BoolArray) -> tuple[int, int, int, int] | None:
     """
     left, top, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) if mask.size else (0,) * 4
     return (left, top, left + width, top + height) if width else None
+
+
+def mask_depths(mask: BoolArray) -> tuple[FloatArray, tuple[int, int]] | None:
+    """Return how far each pixel of a mask is from the outside, inside the mask's box only.
+
+    Parameters
+    ----------
+    mask : bool (H, W). The image's edge counts as outside.
+
+    Returns
+    -------
+    tuple or None
+        The Euclidean distances float32 (h, w) in pixels, 0 outside the mask, and x, y of the box's first pixel; None
+        for an empty mask.
+    """
+    box = mask_box(mask)
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    padded = np.pad(mask[top:bottom, left:right], 1).view(np.uint8)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1], (left, top)
 
 
 def deepest_point(mask: BoolArray) -> tuple[int, int]:
@@ -51,13 +72,11 @@ def deepest_point(mask: BoolArray) -> tuple[int, int]:
     >>> deepest_point(np.pad(np.ones((3, 3), bool), 1))
     (2, 2)
     """
-    box = mask_box(mask)
-    if box is None:
+    found = mask_depths(mask)
+    if found is None:
         raise ValueError("An empty mask has no deepest point.")
-    left, top, right, bottom = box
-    padded = np.pad(mask[top:bottom, left:right], 1).view(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    depths, (left, top) = found
+    row, column = np.unravel_index(int(np.argmax(depths)), depths.shape)
     return left + int(column), top + int(row)
 
 

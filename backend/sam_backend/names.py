@@ -16,6 +16,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("yolo", ["nano", "grabcut"])
     '.'
     """
-    spelled = {each.lower(): each for each in known}
+    spelled = {one.lower(): one for one in known}
     nearest = get_close_matches(name.lower(), spelled, n=1, cutoff=0.4)
     return f"; did you mean {spelled[nearest[0]]}?" if nearest else "."

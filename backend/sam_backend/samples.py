@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sam_backend.arrays import BoolArray, ImageArray
+from sam_backend.masks import mask_box
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +28,8 @@ class Cropped:
     @classmethod
     def of(cls, mask: BoolArray) -> Cropped:
         """Keep a mask bool (H, W)."""
-        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        if not len(rows):
-            return cls(mask[:0, :0], (0, 0), mask.shape)
-        part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
-        return cls(part, (int(rows[0]), int(columns[0])), mask.shape)
+        left, top, right, bottom = mask_box(mask) or (0, 0, 0, 0)
+        return cls(mask[top:bottom, left:right].copy(), (top, left), mask.shape)
 
     @property
     def area(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
+from sam_backend.names import did_you_mean
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
@@ -76,9 +76,9 @@ _IMAGES_MAYBE = (*(f"average_recall_{limit}" for limit in LIMITS), "region_overl
 def unknown(kind: str, name: str, known: Iterable[str]) -> EvaluationError:
     """Return the error for a name that is none of the known ones."""
     names = list(known)
-    nearest = get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "."
-    return EvaluationError(f"There is no {kind} {name!r}; the known ones are {', '.join(names)}{hint}")
+    return EvaluationError(
+        f"There is no {kind} {name!r}; the known ones are {', '.join(names)}{did_you_mean(name, names)}"
+    )
 
 
 def metric_named(name: str) -> Metric:

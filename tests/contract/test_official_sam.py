@@ -189,12 +189,6 @@ def test_logits_of_another_model_are_refused_with_the_right_shape(encoded, segme
         segmenter.decode(encoded[1], [Prompt(logits=np.zeros((64, 64), np.float32))])
 
 
-@pytest.mark.parametrize("encoded", ["landscape"], indirect=True)
-def test_a_text_alone_is_refused(encoded, segmenter):
-    with pytest.raises(BadRequestError, match="points or a box"):
-        segmenter.decode(encoded[1], [Prompt(text="scratch")])
-
-
 def test_features_are_the_encoders_map_as_it_is(segmenter):
     values = np.random.default_rng(0).normal(size=(256, 64, 64)).astype(np.float32)
     features = segmenter.features(Embedding({"features": values, "input_size": np.array([1024, 500])}, (200, 98)))

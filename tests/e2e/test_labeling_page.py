@@ -8,8 +8,8 @@ from label_studio_sdk import LabelStudio
 
 from sam_backend.demo.images import make_images
 from sam_backend.demo.project import Source, import_images, open_project
-from sam_backend.demo.prompting import deepest_point, iou
 from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.masks import deepest_point, mask_iou
 
 LEAST_IOU = 0.5
 
@@ -46,7 +46,7 @@ def test_a_click_a_negative_click_and_accepting_annotate_a_defect(stack, labelin
     first = labeling.click(inside, label=image.label)
     labeling.screenshot("click")
     assert [region["is_positive"] for region in first.drawn] == [True]
-    assert iou(first.mask, image.mask) > LEAST_IOU
+    assert mask_iou(first.mask, image.mask) > LEAST_IOU
 
     second = labeling.click(outside, label=image.label, positive=False)
     assert [region["is_positive"] for region in second.drawn] == [True, False]
@@ -58,7 +58,7 @@ def test_a_click_a_negative_click_and_accepting_annotate_a_defect(stack, labelin
     mask, labels = submitted_mask(stack, task, second.region)
     assert labels == [image.label]
     assert np.array_equal(mask, second.mask)
-    assert iou(mask, image.mask) > LEAST_IOU
+    assert mask_iou(mask, image.mask) > LEAST_IOU
 
 
 def test_a_smart_rectangle_annotates_a_defect(stack, labeling, images):
@@ -79,7 +79,7 @@ def test_a_smart_rectangle_annotates_a_defect(stack, labeling, images):
     labeling.submit()
     mask, labels = submitted_mask(stack, task, asked.region)
     assert labels == [image.label]
-    assert iou(mask, image.mask) > LEAST_IOU
+    assert mask_iou(mask, image.mask) > LEAST_IOU
 
 
 LABELS = '<Label value="Stain"/><Label value="Pit"/>'
@@ -160,4 +160,4 @@ def test_a_box_annotates_the_defect_of_a_real_magnetic_tile(stack, labeling):
     labeling.accept()
     labeling.submit()
     mask, _ = submitted_mask(stack, task, asked.region)
-    assert iou(mask, truth) > LEAST_IOU
+    assert mask_iou(mask, truth) > LEAST_IOU

@@ -14,8 +14,9 @@ from annotation_events import region
 from label_studio_ml_1 import running
 from sam_backend.demo import defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
-from sam_backend.demo.prompting import Prompter, iou
+from sam_backend.demo.prompting import Prompter
 from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.masks import mask_iou
 from waiting import wait_for
 
 SIZE = (480, 640)
@@ -87,7 +88,7 @@ def require_found(stack, number, tasks, masks):
         (prediction,) = predictions(stack, task)
         found = [decode_rle(each["value"]["rle"], SIZE) for each in prediction["result"]]
         assert {label for each in prediction["result"] for label in each["value"]["brushlabels"]} == {"Stain"}
-        assert max(iou(mask, masks[task.name]) for mask in found) >= 0.5
+        assert max(mask_iou(mask, masks[task.name]) for mask in found) >= 0.5
 
 
 def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, stains):
@@ -120,7 +121,7 @@ def test_a_model_in_label_studio_mls_server_answers_and_learns_as_the_service_do
         rows, columns = np.nonzero(masks[last.name])
         box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
         prompter = Prompter(stack.api, connection, last, SIZE, "Stain")
-        assert iou(prompter.box(*box).mask, masks[last.name]) >= 0.5
+        assert mask_iou(prompter.box(*box).mask, masks[last.name]) >= 0.5
 
         accept(stack, tasks[:TAUGHT], masks)
         # Webhooks are heard in processes of their own there; the server learns once it is asked again.

@@ -11,7 +11,8 @@ from rich.table import Table
 from sam_backend.demo.api import LabelStudioApi, Task
 from sam_backend.demo.errors import DemoError
 from sam_backend.demo.images import DemoImage
-from sam_backend.demo.prompting import Measured, Prompter, correction, deepest_point, iou
+from sam_backend.demo.prompting import Measured, Prompter, correction
+from sam_backend.masks import deepest_point, mask_iou
 
 # What an answer's overlap with a defect must reach on the product's own images; far below what a sound model does.
 LEAST_IOU = 0.4
@@ -68,7 +69,7 @@ def _on_own(prompter: Prompter, image: DemoImage) -> list[Row]:
         float(min(rows.max() + 1 + _MARGIN, prompter.size[0])),
     )
     answers = {"first click": first, "next click": second, "box": box}
-    return [Row(image.name, prompt, answer, iou(answer.mask, image.mask)) for prompt, answer in answers.items()]
+    return [Row(image.name, prompt, answer, mask_iou(answer.mask, image.mask)) for prompt, answer in answers.items()]
 
 
 def _on_unknown(prompter: Prompter) -> list[Row]:

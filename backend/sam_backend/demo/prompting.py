@@ -4,13 +4,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-
 from sam_backend.arrays import BoolArray
 from sam_backend.demo.api import LabelStudioApi, Task
 from sam_backend.demo.errors import DemoError
 from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.masks import deepest_point
 
 Region = dict[str, Any]
 Point = tuple[float, float]
@@ -108,20 +106,12 @@ class Prompter:
         return Measured(mask, float(answer.score or 0), milliseconds)
 
 
-def deepest_point(mask: BoolArray) -> Point:
-    """Return the pixel (x, y) of a mask that is farthest from its edge: where a person clicks."""
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(np.argmax(depth)), mask.shape)
-    return float(column), float(row)
-
-
 def correction(mask: BoolArray, truth: BoolArray) -> tuple[Point, bool]:
-    """Return the click that corrects the larger error: positive where `mask` misses, negative where it is too much."""
+    """Return the click that corrects the larger error: positive where `mask` misses, negative where it is too much.
+
+    A perfect mask is confirmed by a positive click.
+    """
     missing, surplus = truth & ~mask, mask & ~truth
     positive = bool(missing.sum() >= surplus.sum())
-    return deepest_point(missing if positive else surplus), positive
-
-
-def iou(mask: BoolArray, truth: BoolArray) -> float:
-    """Return the intersection over the union of two masks."""
-    return float((mask & truth).sum() / max((mask | truth).sum(), 1))
+    wrong = missing if positive else surplus
+    return deepest_point(wrong if wrong.any() else truth), positive

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
+from sam_backend.masks import mask_box
 
 # A component smaller than this part of the largest is a speck of the model, not a part of the object.
 SPECK_FRACTION = 0.01
@@ -115,8 +116,8 @@ def fitted_ellipse(mask: BoolArray) -> Ellipse:
 
 def _bounds(mask: BoolArray) -> tuple[int, int, int, int]:
     """Return y0, x0, y1, x1, half-open, of a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    x0, y0, x1, y1 = mask_box(mask) or (0, 0, 0, 0)
+    return y0, x0, y1, x1
 
 
 def _simplified(contour: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.masks import mask_depths
 from sam_backend.settings import settings
 
 _MAX_POINTS = 5
@@ -42,10 +42,10 @@ def points_along(value: Mapping[str, Any], shape: str, size: tuple[int, int] | N
 
 def _spread(mask: BoolArray) -> list[tuple[int, int]]:
     """Pick pixels xy: first the deepest of the mask, then each time the one farthest from those picked so far."""
-    if not mask.any():
+    depths = mask_depths(mask)
+    if depths is None:
         return []
-    # Padded, so that the image's border counts as the mask's edge too.
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    depth, (left, top) = depths
     thickness = 2 * float(depth.max())
     ys, xs = np.nonzero(depth > thickness / 4)
     picked = [int(np.argmax(depth[ys, xs]))]
@@ -56,4 +56,4 @@ def _spread(mask: BoolArray) -> list[tuple[int, int]]:
         if distance[farthest] < thickness:
             break
         picked.append(farthest)
-    return [(int(xs[i]), int(ys[i])) for i in picked]
+    return [(left + int(xs[i]), top + int(ys[i])) for i in picked]

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.masks import mask_box
 from sam_backend.segmenters.entries import GRABCUT
 from sam_backend.segmenters.pieces import clicked_pieces
 from sam_backend.segmenters.protocol import (
@@ -25,7 +27,6 @@ from sam_backend.segmenters.protocol import (
     DenseFeatures,
     Embedding,
     Prompt,
-    require_geometry,
 )
 from sam_backend.segmenters.registry import no_features
 
@@ -78,14 +79,7 @@ class GrabCutSegmenter:
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        """Answer each prompt; three masks look at three sizes of surroundings.
-
-        Raises
-        ------
-        BadRequestError
-            If a prompt has nothing but a text.
-        """
-        require_geometry(prompts, self.name)
+        """Answer each prompt; three masks look at three sizes of surroundings."""
         image = np.asarray(embedding.arrays["image"], np.uint8)
         return [_answer(image, prompt, prompt.is_ambiguous if multimask is None else multimask) for prompt in prompts]
 
@@ -135,9 +129,8 @@ def _extent(prompt: Prompt, prior: BoolArray | None) -> FloatArray | None:
     boxes = [np.concatenate([point, point + 1]) for point in positive]
     if prompt.box is not None:
         boxes.append(prompt.box)
-    elif prior is not None and prior.any():
-        x, y, width, height = cv2.boundingRect(prior.astype(np.uint8))
-        boxes.append(np.array([x, y, x + width, y + height]))
+    elif prior is not None and (around := mask_box(prior)):
+        boxes.append(np.array(around))
     if not boxes:
         return None
     stacked = np.stack(boxes).astype(np.float32)
@@ -222,7 +215,7 @@ def _solve(crop: ImageArray, trimap: ImageArray) -> tuple[BoolArray, FloatArray]
         cv2.setRNGSeed(0)
         cv2.grabCut(crop, trimap, None, background, foreground, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     odds = _log_density(crop, foreground[0]) - _log_density(crop, background[0])
-    posterior: FloatArray = np.reciprocal(1 + np.exp(-np.clip(odds, -30, 30)))
+    posterior: FloatArray = expit(odds)
     return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), posterior
 
 
@@ -247,4 +240,5 @@ def _logits(mask: BoolArray) -> FloatArray:
     scale = min(1.0, LOGITS_SIDE / max(mask.shape))
     size = tuple(max(round(side * scale), 1) for side in mask.shape[::-1])
     covered: FloatArray = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return np.log((covered + 1e-3) / (1 - covered + 1e-3))
+    logits: FloatArray = logit((covered + 1e-3) / 1.002)
+    return logits

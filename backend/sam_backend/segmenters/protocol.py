@@ -39,7 +39,6 @@ class Prompt:
     box : (4,) float32 xyxy, half-open, or None.
     logits : (h, w) float32, low-resolution logits of an earlier answer for the same image by the same
         segmenter, fed back as the mask prompt; or None.
-    text : what to look for, in words, or None.
     window : the part of the image that `logits` show, as `Candidates.window` said, or None for all of it. A segmenter
         that takes a second look stays in a given window where the prompt allows it, so the whole image as the window
         asks for no second look; one that does not sees the whole image in any case.
@@ -54,7 +53,6 @@ class Prompt:
     labels: NDArray[np.int64] = field(default_factory=_no_labels)
     box: FloatArray | None = None
     logits: FloatArray | None = None
-    text: str | None = None
     window: Window | None = None
 
     def __post_init__(self) -> None:
@@ -74,8 +72,8 @@ class Prompt:
         left, top, right, bottom = self.window or (0, 0, 1, 1)
         if not (0 <= left < right and 0 <= top < bottom):
             raise BadRequestError(f"A window is x0, y0, x1, y1 with x1 > x0 >= 0 and y1 > y0 >= 0; got {self.window}.")
-        if not len(points) and self.box is None and self.logits is None and not self.text:
-            raise BadRequestError("A prompt needs at least one point, a box, logits or a text; got none of them.")
+        if not len(points) and self.box is None and self.logits is None:
+            raise BadRequestError("A prompt needs at least one point, a box or logits; got none of them.")
 
     @property
     def is_ambiguous(self) -> bool:
@@ -83,19 +81,17 @@ class Prompt:
         return len(self.points) == 1 and self.box is None and self.logits is None
 
 
-def require_geometry(prompts: Sequence[Prompt], name: str, logits_size: tuple[int, int] | None = None) -> None:
-    """Check that every prompt shows something to a segmenter that cannot read, with logits of `logits_size` (h, w).
+def require_logits_size(prompts: Sequence[Prompt], name: str, size: tuple[int, int]) -> None:
+    """Check that the logits of prompts have the shape `size` (h, w) that the model `name` takes.
 
     Raises
     ------
     BadRequestError
-        If a prompt has nothing but a text, or logits of another size.
+        If they have another shape.
     """
     for prompt in prompts:
-        if prompt.logits is not None and logits_size and prompt.logits.shape != logits_size:
-            raise BadRequestError(f"{name} takes logits of shape {logits_size}; got {prompt.logits.shape}.")
-        if not len(prompt.points) and prompt.box is None and prompt.logits is None:
-            raise BadRequestError(f"{name} finds what points or a box show it; got a text alone.")
+        if prompt.logits is not None and prompt.logits.shape != size:
+            raise BadRequestError(f"{name} takes logits of shape {size}; got {prompt.logits.shape}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,8 +61,8 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Log
     ----------
     segmenter : made `embedding`.
     embedding : of the image.
-    prompt : points in the order in which they were given, and perhaps a box. One that already carries logits or a
-        text is decoded as it is.
+    prompt : points in the order in which they were given, and perhaps a box. One that already carries logits is
+        decoded as it is.
     memo : answers of before.
     image : names the image and the version of the segmenter, in `memo`.
 
@@ -71,7 +71,7 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Log
     Candidates
         One candidate: the one with the highest predicted IoU for a lone click, the single-mask output for more.
     """
-    if prompt.logits is not None or prompt.text:
+    if prompt.logits is not None:
         return _only(segmenter.decode(embedding, [prompt])[0])
     first = _first_answer(prompt)
     count = len(prompt.points)

@@ -16,7 +16,7 @@ from segment_anything.modeling import Sam
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.model_info import ModelInfo
-from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_geometry
+from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
 _BATCH_BYTES = 1 << 29
 """Bytes of full-size logits that one pass of the mask decoder may produce."""
@@ -107,9 +107,9 @@ class SamSegmenter:
         Raises
         ------
         BadRequestError
-            If a prompt has nothing but a text, or its logits are not of this model's size.
+            If the logits of a prompt do not have this model's size.
         """
-        require_geometry(prompts, self.name, tuple(self._model.prompt_encoder.mask_input_size))
+        require_logits_size(prompts, self.name, tuple(self._model.prompt_encoder.mask_input_size))
         groups: dict[_Shape, list[int]] = {}
         for index, prompt in enumerate(prompts):
             several = prompt.is_ambiguous if multimask is None else multimask

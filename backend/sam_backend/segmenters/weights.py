@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
 from sam_backend.errors import WeightsError
+from sam_backend.files import write_whole
 from sam_backend.segmenters.download import fetch
 from sam_backend.segmenters.model_info import Checkpoint
 from sam_backend.segmenters.progress import byte_progress
@@ -116,14 +116,7 @@ def _sha256(path: Path) -> str:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
             progress.advance(task, len(chunk))
-    _write(memory, json.dumps(remembered | {key: [*stamp, digest.hexdigest()]}))
-    return digest.hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole; a folder that cannot be written to costs speed at the next start, no more."""
+    # A folder that cannot be written to costs speed at the next start, no more.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).replace(path)
+        write_whole(memory, json.dumps(remembered | {key: [*stamp, digest.hexdigest()]}).encode())
+    return digest.hexdigest()

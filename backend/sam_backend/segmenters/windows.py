@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.masks import mask_box
 from sam_backend.segmenters.protocol import POSITIVE, Prompt, Window
 
 CONTEXT = 2.0
@@ -65,10 +66,8 @@ def shown_region(prompt: Prompt) -> FloatArray | None:
 
 def mask_region(mask: BoolArray) -> FloatArray | None:
     """Return the region (4,) xyxy around a mask (H, W); None for an empty one."""
-    if not mask.any():
-        return None
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return np.array([left, top, left + width, top + height], np.float32)
+    box = mask_box(mask)
+    return None if box is None else np.array(box, np.float32)
 
 
 def logits_region(logits: FloatArray, window: Window) -> FloatArray | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from sam_backend.names import did_you_mean
 from sam_evaluation.datasets.bsds500 import Bsds500
 from sam_evaluation.datasets.coco import Coco
 from sam_evaluation.datasets.crackforest import CrackForest
@@ -85,8 +85,7 @@ class DatasetSpec:
         """
         name, colon, where = text.partition(":")
         if name not in _FORMATS:
-            nearest = get_close_matches(name, _FORMATS, n=1, cutoff=0.4)
-            hint = f"; did you mean {nearest[0]}?" if nearest else "."
+            hint = did_you_mean(name, _FORMATS)
             raise EvaluationError(f"There is no data set format {name!r}; known are {', '.join(_FORMATS)}{hint}")
         if not colon or not where:
             raise EvaluationError(f"A data set is format:folder, such as {name}:./images; got {text!r}.")

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sam_backend.arrays import BoolArray, FloatArray
-from sam_backend.masks import mask_box
+from sam_backend.arrays import BoolArray
+from sam_backend.masks import mask_box, mask_depths
 
 Point = tuple[int, int]
 """x and y in pixels."""
-
-
-def _depths(mask: BoolArray) -> tuple[FloatArray, Point] | None:
-    """Return each pixel's distance to the outside, on the mask's box, and the box's corner; None for an empty mask."""
-    box = mask_box(mask)
-    if box is None:
-        return None
-    left, top, right, bottom = box
-    padded = np.pad(mask[top:bottom, left:right], 1).view(np.uint8)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1], (left, top)
 
 
 def random_pixel(rng: Generator, mask: BoolArray) -> Point:
@@ -47,7 +36,7 @@ def around_deepest_point(rng: Generator, mask: BoolArray) -> Point:
     Antonov et al., RClicks, arXiv 2410.11722: real clicks are spread like this, while benchmarks put all of them on
     one point.
     """
-    depths = _depths(mask)
+    depths = mask_depths(mask)
     if depths is None:
         raise ValueError("An empty mask has no pixel to click on.")
     distance, (left, top) = depths
@@ -79,7 +68,7 @@ def correction(mask: BoolArray, truth: BoolArray, clicked: list[Point]) -> tuple
     """
     best: tuple[float, Point, int] | None = None
     for wrong, label in ((truth & ~mask, 1), (mask & ~truth, 0)):
-        depths = _depths(wrong)
+        depths = mask_depths(wrong)
         if depths is None:
             continue
         distance, (left, top) = depths

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import SamInspectError
+from sam_backend.masks import mask_box
 from sam_evaluation.coco_rle import decode_mask
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.report.findings import Findings, find, phrase
@@ -168,12 +169,11 @@ def _case(kind: str, file: str, source: Dataset, row: dict[Any, Any], results: p
 
 def _window(mask: BoolArray) -> tuple[slice, slice]:
     """Return a square around an object, with context, as far as the image reaches."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    length = int(max(np.ptp(rows), np.ptp(columns))) + 1
-    side = max(int(length * (1 + 2 * _CONTEXT)), _LEAST)
+    left, top, right, bottom = mask_box(mask) or (0, 0, *mask.shape[::-1])
+    side = max(int(max(right - left, bottom - top) * (1 + 2 * _CONTEXT)), _LEAST)
     found = []
-    for ends, reach in zip((rows, columns), mask.shape, strict=True):
-        start = min(max(int(ends[0] + ends[-1] + 1 - side) // 2, 0), max(reach - side, 0))
+    for start, stop, reach in ((top, bottom, mask.shape[0]), (left, right, mask.shape[1])):
+        start = min(max((start + stop - side) // 2, 0), max(reach - side, 0))
         found.append(slice(start, min(start + side, reach)))
     return found[0], found[1]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from sam_backend.errors import BadRequestError
 from sam_backend.memory.ranking.strategies import DEFAULT, known_strategies
+from sam_backend.names import did_you_mean
 
 RANDOM = "random"
 """The order of the stream itself."""
@@ -118,6 +118,4 @@ def _names(text: str) -> list[str]:
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    nearest = get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "."
-    return f"There is no {kind} {name!r}; known are {', '.join(known)}{hint}"
+    return f"There is no {kind} {name!r}; known are {', '.join(known)}{did_you_mean(name, known)}"

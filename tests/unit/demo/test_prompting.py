@@ -1,6 +1,7 @@
 import numpy as np
 
-from sam_backend.demo.prompting import correction, deepest_point, iou
+from sam_backend.demo.prompting import correction
+from sam_backend.masks import deepest_point, mask_iou
 
 
 def square(left, top, right, bottom):
@@ -25,5 +26,5 @@ def test_the_larger_error_is_corrected_where_it_is_deepest():
 
 
 def test_iou_is_the_shared_part_of_both():
-    assert iou(square(0, 0, 10, 10), square(5, 0, 15, 10)) == 50 / 150
-    assert iou(square(0, 0, 0, 0), square(0, 0, 0, 0)) == 0
+    assert mask_iou(square(0, 0, 10, 10), square(5, 0, 15, 10)) == 50 / 150
+    assert mask_iou(square(0, 0, 0, 0), square(0, 0, 0, 0)) == 0

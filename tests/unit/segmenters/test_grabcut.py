@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from sam_backend.errors import BadRequestError
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.grabcut import GrabCutSegmenter
 
@@ -138,12 +137,6 @@ def test_an_unsure_cut_has_a_lower_predicted_iou_than_a_clear_one(scene):
     unsure = answer(SEGMENTER.encode(noise), box=[55, 75, 145, 165]).predicted_iou[0]
     assert clear > 0.9
     assert unsure < clear - 0.1
-
-
-def test_a_text_alone_is_refused_with_what_it_understands(scene):
-    embedding, *_ = scene
-    with pytest.raises(BadRequestError, match="points or a box"):
-        answer(embedding, text="scratch")
 
 
 def test_logits_padded_to_a_square_are_as_good_as_its_own(scene):

@@ -17,7 +17,7 @@ from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.pieces import clicked_pieces
-from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_geometry
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256
@@ -86,9 +86,9 @@ class NanoSegmenter:
         Raises
         ------
         BadRequestError
-            If a prompt has nothing but a text, or its logits are not 256 x 256.
+            If the logits of a prompt are not 256 x 256.
         """
-        require_geometry(prompts, self.name, (LOGITS_SIZE, LOGITS_SIZE))
+        require_logits_size(prompts, self.name, (LOGITS_SIZE, LOGITS_SIZE))
         answers: list[Candidates | None] = [None] * len(prompts)
         # A padding point would change an answer, so only prompts of one form are decoded together.
         groups: dict[tuple[int, bool], list[int]] = {}
