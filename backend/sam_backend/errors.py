@@ -1,5 +1,7 @@
 """Errors a user can act on: one sentence that says what was expected, what came, and what to do."""
 
+_MAX_REASON_PHRASE = 500
+
 
 class SamInspectError(Exception):
     """A user's or an outside system's mistake, told in one clear sentence.
@@ -41,3 +43,11 @@ class WeightsError(SamInspectError):
 
 class BrokenSampleError(SamInspectError):
     """One image or its annotation cannot be used; the rest of the data set can."""
+
+
+def reason_phrase(sentence: str) -> str:
+    """Return a sentence as the reason phrase of an HTTP status line, the only part of an error that Label Studio shows.
+
+    It is one line of at most 500 characters of Latin-1; other characters become question marks.
+    """
+    return " ".join(sentence.split())[:_MAX_REASON_PHRASE].encode("latin-1", "replace").decode("latin-1")

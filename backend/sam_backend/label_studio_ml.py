@@ -1,8 +1,8 @@
-"""SAM Inspect as a model of label-studio-ml, for those who run that server: release 1.0.9 of PyPI, or 2.x of GitHub.
+"""SAM Inspect as a model of the server label-studio-ml: release 1.0.9 on PyPI, or 2.x on GitHub.
 
-That server makes instances as it likes, 2.x one for each request: all of a process share one backend. It does not hand
-on all that a model needs, as the project's uid, where Label Studio is, or in 1.x the labeling config of the very
-request: that is read from the request itself.
+That server creates many instances of the model (2.x: one per request); all instances in a process share one backend.
+It does not pass on everything that the model needs: the project's uid, the address of Label Studio, and in 1.x the
+labeling config of the current request. These are read from the request itself.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from functools import cache
 from typing import Any
 
 from sam_backend.core.backend import Backend, assemble
-from sam_backend.errors import SamInspectError
+from sam_backend.core.logs import quiet_libraries
+from sam_backend.core.observer import RequestNotes
+from sam_backend.errors import SamInspectError, reason_phrase
 from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, TrainRequest, parse_message
-from sam_backend.service.answers import reason
-from sam_backend.service.logs import quiet_libraries
-from sam_backend.service.tracing import Trace
 from sam_backend.settings import settings
 
 try:
@@ -37,16 +36,16 @@ except ModuleNotFoundError as error:
 logger = logging.getLogger(__name__)
 
 _IS_2 = hasattr(LabelStudioMLBase, "setup")
-"""Whether it is 2.x, whose constructor calls `setup`, and whose webhooks are handled in the server's own process."""
+"""Whether the server is 2.x: its constructor calls `setup`, and it handles webhooks in its own process."""
 
-_making = threading.Lock()
+_lock = threading.Lock()
 
 
 class SamInspectModel(LabelStudioMLBase):
-    """Answers as SAM Inspect's own service does, to whom label-studio-ml's server asks. Settings are `SAM_INSPECT_*`.
+    """Answers the requests of label-studio-ml's server as `sam-inspect serve` does. Its settings are `SAM_INSPECT_*`.
 
-    A mistake of the user's raises that server's `AnswerException`, which it answers with the sentence in the status
-    line; outside a request the `SamInspectError` itself.
+    A user's mistake raises that server's `AnswerException`, which it answers with the sentence in the status line.
+    Outside a request, the `SamInspectError` itself is raised.
     """
 
     TRAIN_EVENTS = (
@@ -57,86 +56,86 @@ class SamInspectModel(LabelStudioMLBase):
         "TASKS_DELETED",
         "START_TRAINING",
     )
-    """What `fit` is to be told of. The server of 2.x goes by a list of its own, `label_studio_ml.api.TRAIN_EVENTS`."""
+    """The events that `fit` handles. The server of 2.x uses its own list, `label_studio_ml.api.TRAIN_EVENTS`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # 1.x makes an instance in the process of each webhook too, where nothing is to be loaded.
+        # 1.x also creates an instance in the process of each webhook, which must not load a model.
         if not _IS_2 and _is_setup():
             self.setup()
 
     def setup(self) -> None:
-        """Begin to load the model, tell its version, and remember the Label Studio that asks."""
-        with _telling(Trace()):
+        """Begin to load the model, set its version, and remember the Label Studio that sent the request."""
+        with _answering_errors():
             backend = _backend()
             if _is_setup():
-                backend.connect(parse_message(_sent(), SetupRequest))
+                backend.connect(parse_message(_request_body(), SetupRequest))
             if _IS_2 and self.get("model_version") != backend.model.version:
                 self.set("model_version", backend.model.version)
 
     def predict(
         self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_more: Any
     ) -> list[dict[str, Any]]:
-        """Return what `POST /predict` of our own service has for `results`.
+        """Return the `results` that `POST /predict` of `sam-inspect serve` would return.
 
         Parameters
         ----------
-        tasks : as Label Studio has them.
-        context : what was just drawn; None in a batch.
+        tasks : list of dict, tasks as Label Studio sends them.
+        context : dict, the regions that were just drawn; None in a batch.
         """
-        trace, started = Trace(), time.perf_counter()
+        notes, started = RequestNotes(), time.perf_counter()
         try:
-            with _telling(trace):
-                sent = _sent()
+            with _answering_errors(notes):
+                body = _request_body()
                 values = {
                     "tasks": tasks,
-                    "label_config": sent.get("label_config") or self.label_config,
-                    "project": sent.get("project") or getattr(self, "project_id", None),
+                    "label_config": body.get("label_config") or self.label_config,
+                    "project": body.get("project") or getattr(self, "project_id", None),
                     "params": {"context": context},
                 }
-                return _backend().predictor.predict(parse_message(values, PredictRequest), trace)
+                return _backend().predictor.predict(parse_message(values, PredictRequest), notes)
         finally:
-            level = logging.WARNING if trace.error else logging.INFO
-            logger.log(level, "predict %.0f ms%s", 1000 * (time.perf_counter() - started), trace)
+            level = logging.WARNING if notes.error else logging.INFO
+            logger.log(level, "predict %.0f ms%s", 1000 * (time.perf_counter() - started), notes)
 
     def fit(
         self, *given: Any, event: str | None = None, data: dict[str, Any] | None = None, **_more: Any
     ) -> dict[str, Any]:
-        """Remember what was annotated, or start a training in a process of its own, as our own `/webhook` does.
+        """Remember annotations, or start a training in a process of its own, as `/webhook` of `sam-inspect serve` does.
 
         Parameters
         ----------
-        given : of 2.x the event and its data. Of 1.x the tasks with annotations that `/train` brought, which are
-            remembered before a training is started; for a webhook none, and the other two instead.
-        event, data : of 1.x, a webhook's action and its other fields.
+        given : in 2.x, the event and its data. In 1.x, the annotated tasks of `/train`, which are remembered before a
+            training starts; empty for a webhook.
+        event, data : str and dict, in 1.x a webhook's action and its other fields; None in 2.x.
 
         Returns
         -------
-        What was done, as our own `/webhook` answers; a mistake is told here, for the server would hide it.
+        dict, what was done, as `/webhook` answers. An error is part of it, because the server would hide an exception.
         """
         try:
             if _IS_2 and given:
                 event, data = given
-                return _backend().hear(_event(event, data))
-            # 1.x calls from a process that ends at once, or from a worker: no model is to be loaded there.
+                return _backend().handle(_event(event, data))
+            # 1.x calls this in a process that ends soon, or in a worker; neither must load a model.
             backend = _assemble()
             try:
                 if event is None:
-                    return self._take(given[0], backend)
-                return backend.hear(_event(event, data), learn=False)
+                    return self._train(given[0], backend)
+                return backend.handle(_event(event, data), learn=False)
             finally:
                 backend.stop()
         except SamInspectError as error:
             logger.warning("fit: %s", error)
             return {"status": "failed", "message": str(error)}
 
-    def _take(self, tasks: Iterable[Any], backend: Backend) -> dict[str, str]:
+    def _train(self, tasks: Iterable[Any], backend: Backend) -> dict[str, str]:
         """Remember the annotations of tasks, then start a training."""
-        sent = _sent()
-        body = parse_message({"label_config": self.label_config, **sent, "annotations": list(tasks)}, TrainRequest)
-        for task in body.annotations:
-            backend.hear(body.event(task), learn=False)
-        return backend.hear(Event(action="START_TRAINING", project=body.event_project), learn=False)
+        values = {"label_config": self.label_config, **_request_body(), "annotations": list(tasks)}
+        training = parse_message(values, TrainRequest)
+        for task in training.annotations:
+            backend.handle(training.event(task), learn=False)
+        return backend.handle(Event(action="START_TRAINING", project=training.event_project), learn=False)
 
 
 @cache
@@ -149,22 +148,22 @@ def _started() -> Backend:
 
 
 def _backend() -> Backend:
-    """Return the backend of this process, which begins to load its model when it is first asked for.
+    """Return the backend of this process; the first call starts it.
 
-    Not before: a server that is forked would leave the threads of a model behind.
+    It is not started earlier, because a server that forks would lose the threads of the model.
     """
-    with _making:
+    with _lock:
         return _started()
 
 
 def _assemble() -> Backend:
-    wanted = settings()
-    if wanted.basic_auth_user or wanted.basic_auth_pass:
+    chosen = settings()
+    if chosen.basic_auth_user or chosen.basic_auth_pass:
         raise SamInspectError(
             "SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS protect sam-inspect serve, not this server; "
             "unset them here, and set BASIC_AUTH_USER and BASIC_AUTH_PASS, which label-studio-ml 2.x reads."
         )
-    return assemble(wanted.model, wanted)
+    return assemble(chosen.model, chosen)
 
 
 def _event(action: str | None, data: dict[str, Any] | None) -> Event:
@@ -175,20 +174,21 @@ def _is_setup() -> bool:
     return bool(has_request_context() and request.path == "/setup")
 
 
-def _sent() -> dict[str, Any]:
-    """Return the body of the request under way; {} where there is none."""
+def _request_body() -> dict[str, Any]:
+    """Return the body of the current request; {} if there is none."""
     sent = request.get_json(silent=True) if has_request_context() else None
     return sent if isinstance(sent, dict) else {}
 
 
 @contextmanager
-def _telling(trace: Trace) -> Iterator[None]:
-    """Let the server answer with the sentence of a mistake, in the status line too, which is all Label Studio shows."""
+def _answering_errors(notes: RequestNotes | None = None) -> Iterator[None]:
+    """Let the server answer an error with its sentence, also in the status line, the part that Label Studio shows."""
     try:
         yield
     except SamInspectError as error:
-        trace.error = str(error)
+        if notes is not None:
+            notes.error = str(error)
         if not has_request_context():
             raise
-        # Where there is no traceback the server puts its own.
-        raise AnswerException(f"{error.status} {reason(str(error))}", str(error), {"traceback": ""}) from None
+        # Without a traceback in the answer, the server adds its own.
+        raise AnswerException(f"{error.status} {reason_phrase(str(error))}", str(error), {"traceback": ""}) from None

@@ -18,7 +18,8 @@ from sam_backend.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sam_backend.core.project_memory import ProjectWork
+    from sam_backend.core.project_work import ProjectWork
+    from sam_backend.progress import ProgressCallback
 
 memory = typer.Typer(help="The accepted masks of a project that pre-annotation goes by.", no_args_is_help=True)
 
@@ -65,7 +66,7 @@ def forget(project: ProjectOption) -> None:
 
     Example: sam-inspect memory forget --project 3
     """
-    from sam_backend.core.project_memory import forget as forget_project
+    from sam_backend.core.project_work import forget as forget_project
 
     for uid in forget_project(settings(), project):
         _say(f"Project {uid} has no examples any more.")
@@ -124,9 +125,9 @@ def rank(
 @contextmanager
 def _working(
     project: str, model: str, checkpoint: Path | None
-) -> Iterator[tuple[ProjectWork, Callable[[str], Callable[[int, int], None]]]]:
+) -> Iterator[tuple[ProjectWork, Callable[[str], ProgressCallback]]]:
     """Open a project's memory, with what makes a progress bar; warnings go above the bars, one line each."""
-    from sam_backend.core.project_memory import ProjectWork
+    from sam_backend.core.project_work import ProjectWork
 
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
@@ -138,9 +139,9 @@ def _working(
         ) as bars,
     ):
 
-        def bar(description: str) -> Callable[[int, int], None]:
+        def bar(description: str) -> ProgressCallback:
             task = bars.add_task(description, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
+            return lambda done, total, _doing="", /: bars.update(task, completed=done, total=total)
 
         yield work, bar
 

@@ -71,7 +71,7 @@ def simulate(
              --arms plain,memory --strategies "" --seeds 1 --out runs/try
     """
     require("evaluation", EVALUATION, "sam-inspect simulate")
-    from sam_backend.core.predictions import MAX_PROPOSALS
+    from sam_backend.core.predictor import MAX_PROPOSALS
     from sam_backend.segmenters.registry import load_segmenter
     from sam_evaluation.models import default_jobs
     from sam_evaluation.simulation.annotator import Habits

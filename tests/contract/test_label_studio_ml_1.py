@@ -10,8 +10,8 @@ from annotation_events import CONFIG as COLOURS
 from colour_segmenter import ColourSegmenter
 from label_studio_ml_1 import running
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, interactive, png, rectangle, task
-from sam_backend.service.app import create_app
 from sam_backend.settings import Settings
+from services import make_app
 from waiting import wait_for
 
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": "", "extra_params": None}
@@ -39,9 +39,7 @@ def without_ids(results):
 def test_predictions_are_those_of_our_own_service(server, tmp_path, body):
     # Another project's labeling config is the last that this server was given; the request's own counts.
     assert setup(server, "2.1795411201").status_code == 200
-    with TestClient(
-        create_app(ColourSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
-    ) as client:
+    with TestClient(make_app(ColourSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))) as client:
         expected = client.post("/predict", json=body).json()["results"]
     assert without_ids(server.predict(body)) == without_ids(expected)
 

@@ -28,8 +28,8 @@ from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.service.app import create_app
 from sam_backend.settings import Settings, settings
+from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
 
@@ -70,8 +70,8 @@ def forget_imports():
 def make_server(monkeypatch, tmp_path):
     backends, assemble = [], backend_module.assemble
 
-    def assemble_and_note(*given):
-        backends.append(assemble(*given))
+    def assemble_and_note(*given, **options):
+        backends.append(assemble(*given, **options))
         return backends[-1]
 
     def make(load):
@@ -106,7 +106,7 @@ def server(make_server, segmenter):
 @pytest.fixture
 def service(tmp_path):
     own = Settings(home=tmp_path / "own-home", cache=tmp_path / "own-cache")
-    with TestClient(create_app(ThresholdSegmenter(), own)) as client:
+    with TestClient(make_app(ThresholdSegmenter(), own)) as client:
         yield client
 
 

@@ -6,8 +6,8 @@ from fastapi.testclient import TestClient
 
 from label_studio_requests import CONFIG
 from sam_backend.labelstudio.rle import encode_rle
-from sam_backend.service.app import create_app
 from sam_backend.settings import Settings
+from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 
 MASK = np.zeros((200, 200), bool)
@@ -65,12 +65,12 @@ EVENTS = {
 @pytest.mark.parametrize("name", EVENTS)
 def test_what_happens_to_annotations_is_remembered(tmp_path, name):
     body, expected = EVENTS[name]
-    app = create_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
+    app = make_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
     with TestClient(app) as client:
         response = client.post("/webhook", json=body)
     assert response.status_code == 200
     assert response.json() == {"status": "remembered", "action": body["action"]}
-    store = app.state.memories.of("1.1795448494").store
+    store = app.state.backend.memories.of("1.1795448494").store
     records = [store.whole(head.annotation) for head in store.heads()]
     assert {each.annotation: "deleted" if each.deleted else each.left_out for each in records} == expected
     for record in records:
@@ -80,6 +80,6 @@ def test_what_happens_to_annotations_is_remembered(tmp_path, name):
 
 
 def test_imported_tasks_bring_no_annotations_and_are_ignored(tmp_path):
-    app = create_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
+    app = make_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
     with TestClient(app) as client:
         assert client.post("/webhook", json=about("TASKS_CREATED", tasks=[TASK])).json()["status"] == "ignored"

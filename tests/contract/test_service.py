@@ -18,9 +18,9 @@ from requests.auth import HTTPBasicAuth
 
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, defect_image, interactive, png, task
 from loopback import serving
-from sam_backend.service.app import create_app
 from sam_backend.service.server import SentenceProtocol
 from sam_backend.settings import Settings
+from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
 from waiting import PATIENCE, wait_for
@@ -43,7 +43,7 @@ def running(app):
 @pytest.fixture
 def service(tmp_path):
     settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", image_timeout=0.5)
-    with running(create_app(ThresholdSegmenter(), settings)) as url:
+    with running(make_app(ThresholdSegmenter(), settings)) as url:
         yield url
 
 
@@ -112,7 +112,7 @@ def test_a_task_full_of_masks_is_served(service):
 
 def test_a_wrong_password_is_told_where_label_studio_looks(tmp_path):
     settings = Settings(home=tmp_path, cache=tmp_path, basic_auth_user="ls", basic_auth_pass="right")
-    with running(create_app(ThresholdSegmenter(), settings)) as url:
+    with running(make_app(ThresholdSegmenter(), settings)) as url:
         assert requests.get(f"{url}/health", auth=HTTPBasicAuth("ls", "right"), timeout=PATIENCE).ok
         wrong = requests.get(f"{url}/health", auth=HTTPBasicAuth("ls", "wrong"), timeout=PATIENCE)
         assert wrong.status_code == 401

@@ -1,1 +1,1 @@
-"""The work itself: predictions, learning, embeddings, the model in service, one project; it knows no HTTP."""
+"""The work of the product: predictions, learning, embeddings, the model in service, one project; nothing of HTTP."""

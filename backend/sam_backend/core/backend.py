@@ -1,4 +1,4 @@
-"""What answers Label Studio, put together, whoever carries its requests: model, cache, memory, trainings."""
+"""One backend, assembled from its parts: model, cache, memories, trainings; independent of how requests arrive."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sam_backend.core.embeddings import TaskEmbeddings
+from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
-from sam_backend.core.model import BackgroundModel
-from sam_backend.core.predictions import Predictor
+from sam_backend.core.observer import Observer
+from sam_backend.core.predictor import Predictor
 from sam_backend.core.promotions import Promotions
+from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError
 from sam_backend.finetune.versions import VERSIONS, Versions
-from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memory import Memories
@@ -24,7 +24,6 @@ from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.service.metrics import Metrics
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -32,12 +31,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Backend:
-    """The parts of one backend, which belong to it alone. Its methods block; safe to call from many threads.
+    """The parts of one backend; no two backends share a part. Its methods block; they are safe to call from threads.
 
     Attributes
     ----------
-    model : what segments, loaded from `start` on.
-    promotions : what the model follows; None where it is given.
+    model : BackgroundModel, loaded from `start` on.
+    promotions : Promotions, replaces the model when another version is promoted; None if the weights are fixed.
     """
 
     model: BackgroundModel
@@ -48,37 +47,36 @@ class Backend:
     learner: Learner
     predictor: Predictor
     trainings: Trainings
-    metrics: Metrics
 
     def start(self) -> None:
-        """Begin to load the model, and to follow what is promoted; once."""
+        """Begin to load the model and to follow promotions; call it once."""
         self.model.start()
         if self.promotions:
             self.promotions.follow(self.model.replace)
 
     def stop(self) -> None:
-        """End what is under way."""
+        """Stop the background work."""
         if self.promotions:
             self.promotions.stop()
         self.learner.stop()
         self.predictor.stop()
         self.cache.close()
 
-    def connect(self, asked: SetupRequest) -> None:
-        """Remember which Label Studio a project is on, and let the model look at what is new of it.
+    def connect(self, request: SetupRequest) -> None:
+        """Remember the Label Studio of a project, and learn the project's records that the model does not know yet.
 
         Raises
         ------
         BadRequestError
-            If the address is none.
+            If the hostname is not an HTTP address.
         """
-        if asked.project is None:
+        if request.project is None:
             return
-        if asked.hostname:
-            self._remember(str(asked.project), asked.hostname, asked.access_token or "")
-        self.learner.look_at(str(asked.project), self.model.version)
+        if request.hostname:
+            self._remember_server(str(request.project), request.hostname, request.access_token or "")
+        self.learner.check(str(request.project), self.model.version)
 
-    def _remember(self, project: str, hostname: str, token: str) -> None:
+    def _remember_server(self, project: str, hostname: str, token: str) -> None:
         if urlsplit(hostname).scheme not in ("http", "https"):
             raise BadRequestError(
                 "The hostname of Label Studio must start with http:// or https:// and does not; set "
@@ -89,21 +87,21 @@ class Backend:
         except OSError as error:
             logger.warning("The address of Label Studio is not kept across a restart: %s", error)
 
-    def hear(self, event: Event, *, learn: bool = True) -> dict[str, str]:
-        """Take in what happened in a project; return what was done about it.
+    def handle(self, event: Event, *, learn: bool = True) -> dict[str, str]:
+        """Handle an event of a project; return the answer to Label Studio, which says what was done.
 
         Parameters
         ----------
-        event : the memory keeps what is about annotations, and START_TRAINING starts a training.
-        learn : whether the model is to look at what is new; without it, the next process that is asked for predictions
-            lets its model look.
+        event : Event; one about annotations goes to the memory, START_TRAINING starts a training.
+        learn : bool, whether this process learns the changed records. If not, the next process that is asked for
+            predictions learns them.
 
         Raises
         ------
         BadRequestError
             If a training is to be started without a project.
         """
-        if self.learner.hear(event, learn=learn):
+        if self.learner.handle(event, learn=learn):
             return {"status": "remembered", "action": event.action}
         if event.action != "START_TRAINING":
             message = "Nothing here depends on this event."
@@ -117,34 +115,36 @@ class Backend:
 def assemble(
     segmenter: str | Segmenter,
     settings: Settings,
-    on_failure: Callable[[BaseException], None] | None = None,
+    *,
     checkpoint: Path | None = None,
+    on_failure: Callable[[BaseException], None] | None = None,
+    observer: Observer | None = None,
 ) -> Backend:
-    """Put a backend together; nothing of it runs before its `start`.
+    """Assemble a backend; nothing runs before its `start`.
 
     Parameters
     ----------
-    segmenter : a model's name, or one that is there.
-    settings : where things are kept, limits.
-    on_failure : told the error when the model cannot be loaded; the backend itself goes on and answers with it.
-    checkpoint : where the weights of a model given by name are, as in `load_segmenter`; None for those that were
-        promoted last, followed from then on, or else those that ship.
+    segmenter : str or Segmenter, a model's name, or a segmenter that is loaded already.
+    settings : Settings, folders and limits.
+    checkpoint : Path, the weights of a model given by name, as in `load_segmenter`. If None, the promoted version is
+        used and promotions are followed; without a promoted version, the weights that ship.
+    on_failure : callable, receives the error if the model cannot be loaded; the backend goes on and answers with it.
+    observer : Observer, receives what is measured; None ignores it.
 
     Raises
     ------
     SamInspectError
         If the settings contradict each other.
     """
-    metrics = Metrics()
-    promotions = _promotions(segmenter, settings) if isinstance(segmenter, str) and checkpoint is None else None
-    model = _background(segmenter, checkpoint, settings.focus, promotions, on_failure)
+    follows = isinstance(segmenter, str) and checkpoint is None
+    promotions = _promotions(str(segmenter), settings) if follows else None
+    model = _background_model(segmenter, checkpoint, settings.focus, promotions, on_failure)
     servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
-    embeddings = TaskEmbeddings(TaskImages.of_settings(settings), servers, cache, metrics)
+    embeddings = TaskEmbeddings.of_settings(settings, servers, cache, observer or Observer())
     memories = Memories(settings.home)
     learner = Learner(memories, embeddings, model)
     predictor = Predictor(model, embeddings, memories, learner)
-    trainings = Trainings(settings, model.name)
-    return Backend(model, promotions, servers, cache, memories, learner, predictor, trainings, metrics)
+    return Backend(model, promotions, servers, cache, memories, learner, predictor, Trainings(settings, model.name))
 
 
 def _promotions(model: str, settings: Settings) -> Promotions:
@@ -152,7 +152,7 @@ def _promotions(model: str, settings: Settings) -> Promotions:
     return Promotions(versions, model, lambda folder: load_segmenter(model, folder, focus=settings.focus))
 
 
-def _background(
+def _background_model(
     segmenter: str | Segmenter,
     checkpoint: Path | None,
     focus: Focus,

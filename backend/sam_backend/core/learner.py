@@ -1,12 +1,12 @@
-"""What annotators accept, kept as examples while the service runs: heard at once, learnt in a thread of its own."""
+"""What annotators accept, kept as examples while the service runs: stored at once, learnt in a background thread."""
 
 from __future__ import annotations
 
 import logging
 import threading
 
-from sam_backend.core.embeddings import TaskEmbeddings
-from sam_backend.core.model import BackgroundModel
+from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.accepted_masks import has_prompts_only, mask_regions, read_masks
 from sam_backend.labelstudio.config import LabelingConfig
@@ -15,19 +15,18 @@ from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memory import Embed, Memories
 from sam_backend.memory.store import Record
 from sam_backend.segmenters import Segmenter
-from sam_backend.service.tracing import Trace
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 600.0
-"""Seconds that the model may take to be loaded before an example of it is given up."""
+_MODEL_TIMEOUT = 600.0
+"""Seconds to wait for the model before a project is not learnt."""
 
 
 class Learner:
-    """Keeps the memories of projects as Label Studio's webhooks say.
+    """Keeps the memories of projects up to date with Label Studio's webhooks.
 
-    What is heard is on disk before the request is answered; the image is looked at afterwards. What fails is told in
-    one line and tried again when the service starts anew or the memory is rebuilt.
+    An event is on disk before the request is answered. The image is encoded later. A failure is logged in one line; the
+    record is tried again when the service restarts or the memory is rebuilt.
     """
 
     def __init__(self, memories: Memories, embeddings: TaskEmbeddings, model: BackgroundModel) -> None:
@@ -35,20 +34,25 @@ class Learner:
         self._embeddings = embeddings
         self._model = model
         self._waiting: dict[str, None] = {}
-        self._seen: dict[str, tuple[str, int]] = {}
+        """Projects to learn, in the order of their events."""
+        self._checked: dict[str, tuple[str, int]] = {}
+        """Project -> the model's version and the state of its records, when `check` last saw them."""
         self._changed = threading.Condition()
         self._stopping = self._busy = False
         self._thread: threading.Thread | None = None
 
-    def hear(self, event: Event, *, learn: bool = True) -> bool:
-        """Take in an event; return whether the memory depends on it. Nothing of it fails: a problem is logged.
+    def handle(self, event: Event, *, learn: bool = True) -> bool:
+        """Store what an event says; return whether the memory depends on the event. Never fails: an error is logged.
 
-        Without `learn` it is kept only, for another process to learn: one that ends soon cannot.
+        Parameters
+        ----------
+        event : Event, any event of a project.
+        learn : bool, whether to learn the changed records in this process. A process that ends soon cannot.
         """
         if event.project is None:
             return False
         try:
-            depends, changed = self._take(event, event.project.uid)
+            depends, changed = self._store(event, event.project.uid)
         except (SamInspectError, OSError) as error:
             logger.warning("Project %s: %s is not remembered: %s", event.project.id, event.action, error)
             return False
@@ -56,44 +60,42 @@ class Learner:
             self._wake(event.project.uid)
         return depends
 
-    def look_at(self, project: str, version: str) -> None:
-        """See to it that a model looks at what is new of a project, whichever process heard of it."""
+    def check(self, project: str, version: str) -> None:
+        """Learn the records of a project that changed since the last check, whichever process stored them.
+
+        Parameters
+        ----------
+        project : str, the project's uid.
+        version : str, the version of the model that answers, for example "nano-cca3e915".
+        """
         changed = self._memories.of(project).store.changed()
-        if changed and self._seen.get(project) != (version, changed):
-            self._seen[project] = (version, changed)
+        if changed and self._checked.get(project) != (version, changed):
+            self._checked[project] = (version, changed)
             self._wake(project)
 
     def stop(self) -> None:
-        """End the thread after the example under way."""
+        """Stop the thread after its current example."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     def wait(self, timeout: float) -> bool:
-        """Wait until all that was heard is learnt; return whether it is."""
+        """Wait until all stored events are learnt; return whether that happened within `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
-    def _take(self, event: Event, project: str) -> tuple[bool, bool]:
-        """Return whether an event is about examples, and whether it changed any."""
-        store = self._memories.of(project).store
+    def _store(self, event: Event, project: str) -> tuple[bool, bool]:
+        """Store what an event says; return whether it is about examples, and whether it changed any."""
+        store, annotations = self._memories.of(project).store, event.all_annotations
         if event.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
             tasks = {task.id: task for task in event.all_tasks}
-            records = [self._record(each, tasks.get(each.task), event) for each in event.all_annotations]
+            records = [_record_of(event, annotation, tasks.get(annotation.task)) for annotation in annotations]
             return True, bool(sum(map(store.put, records)))
         if event.action == "ANNOTATIONS_DELETED":
-            return True, bool(sum(store.put(Record(each.id, deleted=True)) for each in event.all_annotations))
+            return True, bool(sum(store.put(Record(annotation.id, deleted=True)) for annotation in annotations))
         if event.action == "TASKS_DELETED":
             return True, bool(sum(store.delete_task(int(task.id)) for task in event.all_tasks if task.id is not None))
         return False, False
-
-    def _record(self, annotation: Annotation, task: Task | None, event: Event) -> Record:
-        if task is None or event.project is None or event.project.label_config is None:
-            raise SamInspectError(
-                f"the event says of annotation {annotation.id} neither task nor labeling config; run sam-inspect "
-                "memory rebuild."
-            )
-        return make_record(annotation, task, event.project.label_config)
 
     def _wake(self, project: str) -> None:
         with self._changed:
@@ -110,7 +112,7 @@ class Learner:
                 if self._stopping:
                     return
                 project = next(iter(self._waiting))
-                # Before it is looked at: what is heard meanwhile wakes it again.
+                # Before the learning: an event that comes meanwhile adds the project again.
                 del self._waiting[project]
                 self._busy = True
             try:
@@ -124,12 +126,21 @@ class Learner:
                 self._changed.notify_all()
 
     def _learn(self, project: str) -> None:
-        segmenter = self._embeddings.measured(self._model.get(_PATIENCE))
+        segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
         embed = embed_records(self._embeddings, segmenter, project)
         memory = self._memories.of(project)
         memory.catch_up(segmenter, embed, accepted_masks, is_over=lambda: self._stopping)
         if not self._stopping:
             memory.recalibrate(segmenter, embed, accepted_masks)
+
+
+def _record_of(event: Event, annotation: Annotation, task: Task | None) -> Record:
+    if task is None or event.project is None or event.project.label_config is None:
+        raise SamInspectError(
+            f"the event says of annotation {annotation.id} neither task nor labeling config; run sam-inspect "
+            "memory rebuild."
+        )
+    return make_record(annotation, task, event.project.label_config)
 
 
 def make_record(annotation: Annotation, task: Task, label_config: str) -> Record:
@@ -163,5 +174,5 @@ def accepted_masks(record: Record) -> list[AcceptedMask]:
 
 
 def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> Embed:
-    """Return what gives the embedding of a record's image."""
-    return lambda record: embeddings.fetch(segmenter, record.image, project, record.task, Trace())[1]
+    """Return a function that computes the embedding of a record's image."""
+    return lambda record: embeddings.fetch(segmenter, record.image, project, record.task).embedding

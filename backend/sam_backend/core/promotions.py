@@ -1,4 +1,4 @@
-"""Which weights serve: those that were promoted, taken up while the service runs."""
+"""Follows the promoted weights of a model while the service runs."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)
 
-Load = Callable[[Path | None], Segmenter]
+LoadWeights = Callable[[Path | None], Segmenter]
 
 
 class Promotions:
-    """Follows what is promoted and rolled back for one model.
+    """Follows the promotions and rollbacks of one model.
 
-    Weights that cannot be loaded leave the service with those it has; at its start, with the shipped ones.
+    If promoted weights cannot be loaded, the service keeps its current ones; at its start, it uses those that ship.
 
     Parameters
     ----------
-    versions : of all models.
-    model : that is served.
-    load : makes a segmenter of a folder of weights, or of None, what ships.
+    versions : Versions, the tuned versions of all models.
+    model : str, the name of the served model.
+    load : callable, loads a segmenter from a folder of weights, or from the weights that ship for None.
     """
 
-    def __init__(self, versions: Versions, model: str, load: Load) -> None:
+    def __init__(self, versions: Versions, model: str, load: LoadWeights) -> None:
         self._versions = versions
         self._model = model
         self._load = load
-        self._seen = SHIPPED
-        self._began = threading.Event()
+        self._current = SHIPPED
+        self._started = threading.Event()
         self._stopping = threading.Event()
 
     def first(self) -> Segmenter:
-        """Return what serves at the start; errors as of `load`. From then on, `follow` looks."""
+        """Return the segmenter to start with; raise the errors of `load`. Only after this call does `follow` check."""
         try:
             return self._first()
         finally:
-            self._began.set()
+            self._started.set()
 
     def _first(self) -> Segmenter:
         try:
-            self._seen = self._versions.current(self._model)
+            self._current = self._versions.current(self._model)
             checkpoint = self._versions.checkpoint(self._model)
             if checkpoint is not None:
                 return self._load(checkpoint)
@@ -54,13 +54,13 @@ class Promotions:
         return self._load(None)
 
     def next(self) -> Segmenter | None:
-        """Return what serves from now on, or None if it is what served before or cannot be loaded."""
+        """Return the newly promoted segmenter; None if nothing changed or it cannot be loaded."""
         try:
             current = self._versions.current(self._model)
-            if current == self._seen:
+            if current == self._current:
                 return None
-            # Even if it fails: what cannot be loaded now cannot in a second either.
-            self._seen = current
+            # Before the loading: weights that cannot be loaded now cannot be loaded in a second either.
+            self._current = current
             segmenter = self._load(self._versions.checkpoint(self._model))
         except SamInspectError as error:
             logger.error("The promoted version of %s cannot be loaded; the one before goes on: %s", self._model, error)
@@ -68,11 +68,11 @@ class Promotions:
         logger.info("%s serves now: %s", current, segmenter.version)
         return segmenter
 
-    def follow(self, take: Callable[[Segmenter], None], every: float = 1.0) -> None:
-        """Look every so many seconds, in a thread of its own, until `stop`, and hand over what serves from then on."""
+    def follow(self, replace: Callable[[Segmenter], None], every: float = 1.0) -> None:
+        """Check every `every` seconds in a background thread until `stop`; pass each new segmenter to `replace`."""
 
         def watch() -> None:
-            self._began.wait()
+            self._started.wait()
             while not self._stopping.wait(every):
                 try:
                     segmenter = self.next()
@@ -80,11 +80,11 @@ class Promotions:
                     logger.exception("The promoted version cannot be loaded; the one before goes on")
                     continue
                 if segmenter is not None:
-                    take(segmenter)
+                    replace(segmenter)
 
         threading.Thread(target=watch, name="follow-promotions", daemon=True).start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._stopping.set()
-        self._began.set()
+        self._started.set()

@@ -1,4 +1,4 @@
-"""Trainings that Label Studio asks for: each a process of its own, beside the service."""
+"""Trainings that Label Studio starts; each runs in a process of its own, beside the service."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 _LOG = "log.txt"
 
 _NICE = 10
-"""A training yields to the service."""
+"""Niceness of a training, so that the service has priority."""
 
 
 class Trainings:
-    """Starts trainings, one at a time, and tells how far the latest is.
+    """Starts trainings, one at a time, and reports the progress of the latest one.
 
     Parameters
     ----------
-    settings : of the service; the training works in the same `home`.
-    model : that is served, and tuned.
+    settings : Settings, those of the service; a training uses the same folders.
+    model : str, the name of the served model, which is the one to tune.
     """
 
     def __init__(self, settings: Settings, model: str) -> None:
@@ -42,47 +42,47 @@ class Trainings:
         self._lock = threading.Lock()
 
     def start(self, project: str) -> tuple[bool, str]:
-        """Start a training on a project's accepted masks; return whether it was started, and what to tell.
+        """Start a training on a project's accepted masks; return whether it was started, and a message about it.
 
         Parameters
         ----------
-        project : uid, `<project id>.<unix time it was created>`, or id.
+        project : str, the project's uid, `<project id>.<Unix time of its creation>`, or its id.
         """
         if self._model not in {info.name for info in known_models() if info.is_trainable}:
             return False, f"{self._model} cannot be trained."
-        # What serves nano needs no PyTorch, what trains it does.
+        # nano is served without PyTorch, but not trained without it.
         missing = missing_packages(TORCH_PACKAGES)
         if missing:
             return False, f"Training needs {' and '.join(missing)}, not installed here; run {TORCH_EXTRA}"
         with self._lock:
             reached = self.latest()
-            if self._runs() or (reached and reached.state == RUNNING):
+            if self._is_running() or (reached and reached.state == RUNNING):
                 return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
-            self._process = self._begin(project)
+            self._process = self._start_process(project)
         logger.info("Training %s on project %s in process %d", self._model, project, self._process.pid)
         return True, f"A training was started in a process of its own. Its log is {self._folder / _LOG}."
 
     def latest(self) -> Progress | None:
-        """Return how far the training is that was heard of last."""
+        """Return the progress of the latest training; None if there was none."""
         reached, process = latest_progress(self._folder), self._process
         if process is None or (reached and reached.process == process.pid):
             return reached
-        # It has not come as far as to tell by itself.
+        # The process has not written its own progress yet.
         started = Progress(RUNNING, "Reading the project", model=self._model, process=process.pid)
         if process.poll() is None:
             return started
-        words = (self._folder / _LOG).read_text(encoding="utf-8", errors="replace").strip()
-        return replace(started, state=FAILED, doing="", result=words.rpartition("\n")[2])
+        log = (self._folder / _LOG).read_text(encoding="utf-8", errors="replace").strip()
+        return replace(started, state=FAILED, doing="", result=log.rpartition("\n")[2])
 
-    def _runs(self) -> bool:
-        """Whether our process runs; one that has ended is taken leave of."""
+    def _is_running(self) -> bool:
+        """Return whether the process that this object started still runs."""
         return self._process is not None and self._process.poll() is None
 
-    def _begin(self, project: str) -> subprocess.Popen[bytes]:
+    def _start_process(self, project: str) -> subprocess.Popen[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
         settings, environment = self._settings, dict(os.environ)
-        kept = {"home": settings.home, "cache": settings.cache, "focus": settings.focus.value}
-        environment |= {f"SAM_INSPECT_{name.upper()}": str(value) for name, value in kept.items()}
+        shared = {"home": settings.home, "cache": settings.cache, "focus": settings.focus.value}
+        environment |= {f"SAM_INSPECT_{name.upper()}": str(value) for name, value in shared.items()}
         with (self._folder / _LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sam_inspect", "finetune", "--project", project, "--model", self._model],
@@ -90,17 +90,17 @@ class Trainings:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A service that is stopped leaves the training alone.
+                # A training goes on when the service is stopped.
                 start_new_session=True,
             )
-        _give_way(process.pid)
+        _lower_priority(process.pid)
         return process
 
 
-def _give_way(process: int) -> None:
-    """Let a process, which leads a session of its own, run when others have no use for the processors."""
+def _lower_priority(process: int) -> None:
+    """Give a process, which leads a session of its own, a lower priority than the service."""
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, process, _NICE)
-    # Linux may group processes by session, and then the niceness of one counts within its session only.
+    # Where Linux groups processes by session, the niceness of a process counts only within its session.
     with contextlib.suppress(OSError):
         Path(f"/proc/{process}/autogroup").write_text(str(_NICE))

@@ -1,1 +1,1 @@
-"""The HTTP application: routes, authentication, metrics; no model or region logic of its own."""
+"""The HTTP application: routes, bodies, answers, authentication, log lines, metrics; the work itself is in `core`."""

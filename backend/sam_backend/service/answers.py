@@ -1,4 +1,4 @@
-"""Answers as Label Studio reads them."""
+"""The answers to requests, in the form that Label Studio reads."""
 
 from __future__ import annotations
 
@@ -8,29 +8,25 @@ from urllib.parse import quote
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from sam_backend.errors import reason_phrase
+
 ERROR_HEADER = b"x-error"
-_LONGEST_REASON = 500
 
 
 def answer(values: Any, status: int = 200) -> Response:
-    """Answer with JSON."""
+    """Return an answer with JSON."""
     return Response(to_json(values), status, media_type="application/json")
 
 
 def answer_error(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a sentence, as `{"error": …}` and, percent-encoded, in a header for the server.
+    """Return an answer with an error's sentence, as `{"error": …}` and, percent-encoded, in a header for our server.
 
-    Label Studio never looks into the body of an error: of the answer it passes on the reason phrase of the status line.
-    The server moves the header's text there.
+    Label Studio shows the reason phrase of the status line and never the body of an error. Our server moves the text of
+    the header there.
     """
     return Response(
         to_json({"error": sentence}),
         status,
-        {**(headers or {}), ERROR_HEADER.decode(): quote(reason(sentence), safe=" ")},
+        {**(headers or {}), ERROR_HEADER.decode(): quote(reason_phrase(sentence), safe=" ")},
         media_type="application/json",
     )
-
-
-def reason(sentence: str) -> str:
-    """Return a sentence as the reason phrase of a status line: one line, in letters of Latin-1, as clients read it."""
-    return " ".join(sentence.split())[:_LONGEST_REASON].encode("latin-1", "replace").decode("latin-1")

@@ -1,48 +1,39 @@
-"""The HTTP application, put together; everything it holds belongs to it alone."""
+"""The HTTP application: the routes of a backend, with authentication, error answers, log lines and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sam_backend.core.backend import assemble
+from sam_backend.core.backend import Backend
 from sam_backend.errors import SamInspectError
-from sam_backend.segmenters import Segmenter
 from sam_backend.service.answers import answer_error
 from sam_backend.service.authentication import UnauthorizedError, make_authenticate
+from sam_backend.service.metrics import Metrics
 from sam_backend.service.routes import make_router
-from sam_backend.service.tracing import TracingMiddleware, trace_of
+from sam_backend.service.tracing import TracingMiddleware, notes_of
 from sam_backend.settings import Settings
 
 
-def create_app(
-    segmenter: str | Segmenter,
-    settings: Settings,
-    on_failure: Callable[[BaseException], None] | None = None,
-    checkpoint: Path | None = None,
-) -> FastAPI:
-    """Make the application that speaks Label Studio's ML-backend contract.
+def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAPI:
+    """Return the application that answers Label Studio's requests to an ML backend.
 
     Parameters
     ----------
-    segmenter : a model's name, loaded in the background from the application's start on; or one that is there.
-    settings : where things are kept, passwords, limits.
-    on_failure : told the error when the model cannot be loaded; the application itself goes on and answers with it.
-    checkpoint : where the weights of a model given by name are, as in `load_segmenter`; None for those that were
-        promoted last, followed while the application runs, or else those that ship.
+    backend : Backend, does the work; the application starts and stops it.
+    settings : Settings, with the user and the password that requests must give.
+    metrics : Metrics, the observer of the backend; `/metrics` shows them.
 
     Raises
     ------
     SamInspectError
-        If the settings contradict each other.
+        If only one of user and password is set.
     """
-    backend = assemble(segmenter, settings, on_failure, checkpoint)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -54,22 +45,19 @@ def create_app(
         title="SAM Inspect",
         lifespan=lifespan,
         dependencies=[Depends(make_authenticate(settings))],
-        # The contract is Label Studio's; pages that describe it would stand outside the authentication.
+        # Label Studio defines the contract; FastAPI's pages about it would not be behind the password.
         openapi_url=None,
     )
-    # Called at a signal by the server, which otherwise first waits for the requests under way.
-    app.state.stop = backend.predictor.stop
-    app.state.memories, app.state.learner = backend.memories, backend.learner
-    app.include_router(make_router(backend))
+    app.include_router(make_router(backend, metrics))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)
-    app.add_middleware(TracingMiddleware, metrics=backend.metrics)
+    app.add_middleware(TracingMiddleware, metrics=metrics)
     return app
 
 
 async def _answer_mistake(request: Request, error: Exception) -> Response:
     assert isinstance(error, SamInspectError)
-    trace_of(request).error = str(error)
+    notes_of(request).error = str(error)
     headers = {"WWW-Authenticate": 'Basic realm="sam-inspect"'} if isinstance(error, UnauthorizedError) else None
     return answer_error(error.status, str(error), headers)
 
@@ -77,5 +65,5 @@ async def _answer_mistake(request: Request, error: Exception) -> Response:
 async def _answer_unknown_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = f"There is no {request.method} {request.url.path} here ({error.detail})."
-    trace_of(request).error = sentence
+    notes_of(request).error = sentence
     return answer_error(error.status_code, sentence, dict(error.headers or {}))

@@ -1,4 +1,4 @@
-"""HTTP basic authentication, as Label Studio sends it for a model whose connection has a user and a password."""
+"""HTTP basic authentication, which Label Studio uses if the model's connection has a user and a password."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.settings import Settings
 
 OPEN_PATH = "/"
-"""Answers without a password: a probe of Docker or Kubernetes has none. `/health` is not open, since Label Studio
-tells a user of a wrong password exactly when it is `/health` that answers 401."""
+"""Needs no password, because the probes of Docker and Kubernetes have none. `/health` needs one, because Label Studio
+reports a wrong password only if `/health` answers 401."""
 
 
 class UnauthorizedError(BadRequestError):
-    """User and password are missing or wrong (HTTP 401)."""
+    """The user or the password is missing or wrong (HTTP 401)."""
 
     status = 401
 
 
 def make_authenticate(settings: Settings) -> Callable[[Request], None]:
-    """Return a dependency that lets a request pass or raises `UnauthorizedError`.
+    """Return a dependency that raises `UnauthorizedError` for a request without the right user and password.
 
     Raises
     ------
     SamInspectError
-        If of user and password only one is set.
+        If only one of user and password is set.
     """
-    # An empty variable, as compose files leave behind, is one that is not set.
+    # Compose files leave empty variables behind; they count as not set.
     user = settings.basic_auth_user or ""
     password = settings.basic_auth_pass.get_secret_value() if settings.basic_auth_pass else ""
     if bool(user) != bool(password):

@@ -1,15 +1,16 @@
-"""What Prometheus reads of one application: requests, encodings, decodings, the cache, image servers."""
+"""The metrics that Prometheus reads: requests, encodings, decodings, the embedding cache, failed images."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from sam_backend.core.observer import Observer
 from sam_backend.segmenters.cache import Source
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 
 
-class Metrics:
+class Metrics(Observer):
     """The metrics of one application, in a registry of its own."""
 
     def __init__(self) -> None:
@@ -21,10 +22,10 @@ class Metrics:
             registry=self.registry,
             buckets=_SECONDS,
         )
-        self.encode = Histogram(
+        self._encode = Histogram(
             "sam_inspect_encode_seconds", "Encoding of an image.", registry=self.registry, buckets=_SECONDS
         )
-        self.decode = Histogram(
+        self._decode = Histogram(
             "sam_inspect_decode_seconds",
             "Decoding of a batch of prompts, encoding of crops for a second look included.",
             registry=self.registry,
@@ -34,17 +35,29 @@ class Metrics:
         self._misses = Counter(
             "sam_inspect_embedding_cache_misses", "Embeddings not found.", ["layer"], registry=self.registry
         )
-        self.image_errors = Counter(
+        self._image_errors = Counter(
             "sam_inspect_image_errors",
-            "Images that could not be had, by the status answered.",
+            "Images that could not be fetched, by the status of the answer.",
             ["status"],
             registry=self.registry,
         )
 
-    def count_embedding(self, source: Source) -> None:
-        """Count the layers that were asked for an embedding, memory before disk."""
+    def encoded(self, seconds: float) -> None:
+        """Count an encoding."""
+        self._encode.observe(seconds)
+
+    def decoded(self, seconds: float) -> None:
+        """Count a decoding."""
+        self._decode.observe(seconds)
+
+    def embedding_fetched(self, source: Source) -> None:
+        """Count a hit or a miss of each layer of the cache that was read, memory before disk."""
         for layer in (Source.MEMORY, Source.DISK):
             if source is layer:
                 self._hits.labels(layer).inc()
                 return
             self._misses.labels(layer).inc()
+
+    def image_failed(self, status: int) -> None:
+        """Count an image that could not be fetched."""
+        self._image_errors.labels(status).inc()

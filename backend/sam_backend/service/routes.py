@@ -1,4 +1,4 @@
-"""The routes of Label Studio's ML-backend contract, and Prometheus'; each only translates."""
+"""The routes of Label Studio's contract with an ML backend, and `/metrics`; a route only translates."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, ValidateRequest
 from sam_backend.service.answers import answer
 from sam_backend.service.bodies import parse_body, read_body
-from sam_backend.service.tracing import trace_of
+from sam_backend.service.metrics import Metrics
+from sam_backend.service.tracing import notes_of
 
 _PREDICTIONS_AT_ONCE = 64
-"""Threads of their own: however many wait for images or for the model, `/setup` finds one of the other threads free."""
+"""Threads for predictions only, so that `/setup` finds a free thread even if many predictions wait for images."""
 
 JsonBody = Annotated[bytes, Depends(read_body)]
 
 
-def make_router(backend: Backend) -> APIRouter:
-    """Return the routes to a backend."""
+def make_router(backend: Backend, metrics: Metrics) -> APIRouter:
+    """Return the routes of a backend."""
     router = APIRouter()
     model = backend.model
     predicting = CapacityLimiter(_PREDICTIONS_AT_ONCE)
@@ -38,28 +39,27 @@ def make_router(backend: Backend) -> APIRouter:
 
     @router.post("/setup")
     async def setup(body: JsonBody) -> Response:
-        asked = parse_body(body, SetupRequest)
-        await run_in_threadpool(backend.connect, asked)
+        await run_in_threadpool(backend.connect, parse_body(body, SetupRequest))
         return answer({"model_version": model.version})
 
     @router.post("/predict")
     async def predict(request: Request, body: JsonBody) -> Response:
-        trace = trace_of(request)
+        notes = notes_of(request)
 
         def work() -> Response:
-            return answer({"results": backend.predictor.predict(parse_body(body, PredictRequest), trace)})
+            return answer({"results": backend.predictor.predict(parse_body(body, PredictRequest), notes)})
 
         return await to_thread.run_sync(work, limiter=predicting)
 
     @router.post("/webhook")
     async def webhook(body: JsonBody) -> Response:
         event = await run_in_threadpool(parse_body, body, Event)
-        return answer(await run_in_threadpool(backend.hear, event))
+        return answer(await run_in_threadpool(backend.handle, event))
 
     @router.get("/status")
     async def status() -> Response:
-        reached = await run_in_threadpool(backend.trainings.latest)
-        return answer({"model_version": model.version, "training": asdict(reached) if reached else None})
+        training = await run_in_threadpool(backend.trainings.latest)
+        return answer({"model_version": model.version, "training": asdict(training) if training else None})
 
     @router.get("/versions")
     @router.post("/versions")
@@ -74,6 +74,6 @@ def make_router(backend: Backend) -> APIRouter:
 
     @router.get("/metrics")
     async def read_metrics() -> Response:
-        return Response(generate_latest(backend.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

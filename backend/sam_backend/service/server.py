@@ -1,4 +1,4 @@
-"""The process that serves the application: its port, its log, its end."""
+"""The process that serves the application: its port, its log and its end."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sam_backend.core.backend import assemble
+from sam_backend.core.logs import quiet_libraries
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.registry import model_info
 from sam_backend.service.answers import ERROR_HEADER
 from sam_backend.service.app import create_app
-from sam_backend.service.logs import quiet_libraries
+from sam_backend.service.metrics import Metrics
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _GRACE = 10
-"""Seconds that requests under way have to end after a signal."""
+"""Seconds in which running requests must end after a signal."""
 
 
 class AddressError(SamInspectError):
-    """The service cannot listen where it was told to."""
+    """The service cannot listen on the given address."""
 
 
 def serve(
@@ -38,11 +40,11 @@ def serve(
 
     Parameters
     ----------
-    model : name of a segmenter.
-    settings : of the application.
-    host, port : where to listen; port 0 takes a free one.
-    log_level : `debug`, `info`, `warning` or `error`.
-    checkpoint : where the model's weights are, as in `load_segmenter`.
+    model : str, the model's name, for example "nano".
+    settings : Settings, folders, limits and the password.
+    host, port : str and int, the address to listen on; port 0 takes a free port.
+    log_level : str, `debug`, `info`, `warning` or `error`.
+    checkpoint : Path, the model's weights, as in `load_segmenter`; None for the promoted ones or those that ship.
 
     Raises
     ------
@@ -57,12 +59,14 @@ def serve(
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(model, settings, on_failure=give_up, checkpoint=checkpoint)
+    metrics = Metrics()
+    backend = assemble(model, settings, checkpoint=checkpoint, on_failure=give_up, observer=metrics)
+    app = create_app(backend, settings, metrics)
     listening = _listen(host, port)
     config = uvicorn.Config(
         app, http=SentenceProtocol, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
     )
-    server = _Server(config, app.state.stop)
+    server = _Server(config, backend.predictor.stop)
     shown_host = f"[{host}]" if ":" in host else host
     logger.info("Listening on http://%s:%d with model %s", shown_host, listening.getsockname()[1], model)
     with listening:
@@ -72,7 +76,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that lets long requests end as soon as a signal comes."""
+    """A server that calls `stop` at a signal, so that long requests end early."""
 
     def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
         super().__init__(config)
@@ -84,7 +88,7 @@ class _Server(uvicorn.Server):
 
 
 class SentenceProtocol(H11Protocol):
-    """HTTP whose status line gives an error's own sentence as the reason: all that Label Studio passes on."""
+    """HTTP whose status line has an error's own sentence as the reason phrase, which Label Studio shows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -106,7 +110,7 @@ class _SentenceConnection(h11.Connection):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything slow is begun."""
+    """Bind the port before anything slow starts."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -1,8 +1,8 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from sam_backend.service.app import create_app
 from sam_backend.settings import Settings
+from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 
 
@@ -24,7 +24,7 @@ def make_client(make_settings, segmenter):
     clients = []
 
     def make(model=None, **fields):
-        client = TestClient(create_app(model or segmenter, make_settings(**fields)))
+        client = TestClient(make_app(model or segmenter, make_settings(**fields)))
         clients.append(client)
         return client.__enter__()
 

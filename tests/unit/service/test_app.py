@@ -10,7 +10,7 @@ from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.errors import SamInspectError, WeightsError
 from sam_backend.service import bodies
-from sam_backend.service.app import create_app
+from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
 
@@ -82,7 +82,7 @@ def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, mo
 
     failures = []
     monkeypatch.setattr(backend_module, "load_segmenter", load)
-    with TestClient(create_app("sam:vit_b", make_settings(), failures.append)) as client:
+    with TestClient(make_app("sam:vit_b", make_settings(), on_failure=failures.append)) as client:
         response = client.post("/predict", json=interactive(click(25, 15)))
     assert response.status_code == 503
     assert response.json()["error"] == "The checkpoint is missing; put it there."
@@ -104,9 +104,9 @@ def test_the_settings_say_whether_the_model_takes_a_second_look(make_client, mon
 
 def test_an_image_of_label_studio_is_fetched_from_the_server_that_called_setup(make_settings, label_studio):
     label_studio.routes["/data/upload/1/x.png"] = png(defect_image())
-    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as client:
+    with TestClient(make_app(ThresholdSegmenter(), make_settings())) as client:
         client.post("/setup", json=SETUP | {"hostname": label_studio.url})
-    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as restarted:
+    with TestClient(make_app(ThresholdSegmenter(), make_settings())) as restarted:
         body = interactive(click(25, 15), image="/data/upload/1/x.png")
         assert restarted.post("/predict", json=body).json()["results"][0]["result"]
         other = restarted.post("/predict", json={**body, "project": "1.1700000000"})
@@ -143,7 +143,7 @@ def test_setup_refuses_a_hostname_that_is_no_address(client, hostname):
 def test_a_home_that_cannot_be_written_costs_the_memory_across_restarts_only(make_settings, label_studio, tmp_path):
     (tmp_path / "home").write_text("not a folder")
     label_studio.routes["/data/upload/1/x.png"] = png(defect_image())
-    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as client:
+    with TestClient(make_app(ThresholdSegmenter(), make_settings())) as client:
         assert client.post("/setup", json=SETUP | {"hostname": label_studio.url}).status_code == 200
         body = interactive(click(25, 15), image="/data/upload/1/x.png")
         assert client.post("/predict", json=body).status_code == 200

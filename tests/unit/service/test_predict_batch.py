@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from label_studio_requests import batch, data_url, defect_image, png, task
-from sam_backend.core import predictions
-from sam_backend.core.predictions import MAX_PROPOSALS
-from sam_backend.service.app import create_app
+from sam_backend.core import predictor
+from sam_backend.core.predictor import MAX_PROPOSALS
+from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 
 
@@ -59,8 +59,8 @@ def test_a_mistake_of_the_model_does_not_sink_the_other_tasks(client, segmenter,
 @pytest.fixture
 def hurried(monkeypatch):
     """Let each look at the clock take a 40th of the time that there is; an image needs 19."""
-    ticks = itertools.count(0, predictions.BUDGET / 40)
-    monkeypatch.setattr(predictions, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    ticks = itertools.count(0, predictor.BUDGET / 40)
+    monkeypatch.setattr(predictor, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
 
 
 @pytest.mark.usefixtures("hurried")
@@ -89,6 +89,6 @@ def test_without_anything_drawn_it_is_a_batch(client, context):
 
 
 def test_a_batch_ends_early_when_the_service_stops(make_settings):
-    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as client:
+    with TestClient(make_app(ThresholdSegmenter(), make_settings())) as client:
         assert predict(client, batch(task()))[0]["result"]
     assert predict(client, batch(task(number=1), task(number=2))) == [[], []]

@@ -4,7 +4,7 @@ from fastapi.testclient import TestClient
 
 from label_studio_requests import CONFIG, HEIGHT, WIDTH, batch, click, interactive, rectangle, task
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.service.app import create_app
+from services import make_app
 from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
 
 
@@ -59,11 +59,11 @@ def test_a_second_click_refines_the_answer_to_the_first(client, segmenter):
 
 def test_a_restarted_service_answers_a_second_click_in_the_same_way(make_settings):
     first, second = interactive(click(25, 15)), interactive(click(25, 15), click(45, 15))
-    with TestClient(create_app(ThresholdSegmenter(), make_settings())) as before:
+    with TestClient(make_app(ThresholdSegmenter(), make_settings())) as before:
         predict(before, first)
         expected = mask_of(predict(before, second))
     segmenter = ThresholdSegmenter()
-    with TestClient(create_app(segmenter, make_settings())) as after:
+    with TestClient(make_app(segmenter, make_settings())) as after:
         np.testing.assert_array_equal(mask_of(predict(after, second)), expected)
     assert segmenter.encoded == 0
 

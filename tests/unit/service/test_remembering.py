@@ -24,12 +24,12 @@ def tell(client, *events):
         response = client.post("/webhook", json=each)
         assert response.status_code == 200, response.text
         assert response.json()["status"] == "remembered"
-    assert client.app.state.learner.wait(PATIENCE)
+    assert client.app.state.backend.learner.wait(PATIENCE)
 
 
 def labels(client, image=ASKED[0], config=CONFIG):
     response = client.post("/predict", json=batch(task(9, image), config=config, project=PROJECT))
-    assert client.app.state.learner.wait(PATIENCE)
+    assert client.app.state.backend.learner.wait(PATIENCE)
     (result,) = response.json()["results"]
     return sorted(tuple(region["value"].get("brushlabels", [])) for region in result["result"])
 
@@ -62,7 +62,7 @@ def test_events_in_any_order_and_twice_lead_to_the_same_pre_annotations(make_cli
         assert sorted(path.name for path in project.glob("examples/*/*.npz")) == ["1.npz"]
         if number == 0:
             assert labels(client) == [("red",)]
-        client.app.state.memories.of(PROJECT).store.forget()
+        client.app.state.backend.memories.of(PROJECT).store.forget()
     assert len(seen) == 1
 
 
@@ -89,7 +89,7 @@ def test_boxes_without_a_mask_make_no_background_of_what_they_show(client):
     box = {**region("red", TAUGHT[1][0][1]), "type": "rectanglelabels", "from_name": "box"}
     box["value"] = {"x": 10, "y": 10, "width": 5, "height": 5, "rotation": 0, "rectanglelabels": ["red"]}
     tell(client, event("ANNOTATION_CREATED", result=[box]))
-    (record,) = client.app.state.memories.of(PROJECT).store.heads()
+    (record,) = client.app.state.backend.memories.of(PROJECT).store.heads()
     assert record.left_out == "it has boxes or points, but no mask"
 
 
@@ -112,10 +112,10 @@ def test_a_label_that_left_the_config_is_not_predicted(client, caplog):
 
 
 def test_what_another_process_heard_of_is_learnt_when_predictions_are_asked_for(client, make_client):
-    ending = make_client(ColourSegmenter()).app.state.learner
+    ending = make_client(ColourSegmenter()).app.state.backend.learner
     updated = event("ANNOTATION_UPDATED", second=1, masks=TAUGHT[1][1:])
     for heard, expected in ((event("ANNOTATION_CREATED"), [("green",), ("red",)]), (updated, [("green",)])):
-        assert ending.hear(parse_message(heard, Event), learn=False)
+        assert ending.handle(parse_message(heard, Event), learn=False)
         assert ending.wait(0)
         # The first to ask sets the model to work.
         labels(client)
@@ -123,10 +123,10 @@ def test_what_another_process_heard_of_is_learnt_when_predictions_are_asked_for(
 
 
 def test_what_another_process_heard_of_is_learnt_while_people_draw(client, make_client):
-    ending = make_client(ColourSegmenter()).app.state.learner
-    assert ending.hear(parse_message(event("ANNOTATION_CREATED"), Event), learn=False)
+    ending = make_client(ColourSegmenter()).app.state.backend.learner
+    assert ending.handle(parse_message(event("ANNOTATION_CREATED"), Event), learn=False)
     assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
-    assert client.app.state.learner.wait(PATIENCE)
+    assert client.app.state.backend.learner.wait(PATIENCE)
     assert labels(client) == [("green",), ("red",)]
 
 
@@ -153,7 +153,7 @@ def test_a_fault_costs_one_line_and_never_the_request(client, caplog, fault, lin
     tell(client, event("ANNOTATION_CREATED"))
     response = client.post("/webhook", json=event("ANNOTATION_CREATED", number=2, **fault))
     assert response.status_code == 200
-    assert client.app.state.learner.wait(PATIENCE)
+    assert client.app.state.backend.learner.wait(PATIENCE)
     assert labels(client) == [("green",), ("red",)]
     assert len([each for each in caplog.messages if line in each]) == 1
 

@@ -1,4 +1,4 @@
-"""From a request to predictions: image, embedding, prompt, mask, regions - each by the module that knows it."""
+"""From a request to predictions: image, embedding, prompt, mask and regions, each made by its own module."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sam_backend.core.embeddings import TaskEmbeddings
+from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
-from sam_backend.core.model import BackgroundModel
+from sam_backend.core.observer import RequestNotes
+from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.messages import PredictRequest, Task
@@ -21,24 +22,23 @@ from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.automatic import Proposal, propose_masks
 from sam_backend.segmenters.refinement import LogitsMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
-from sam_backend.service.tracing import Trace
 
 logger = logging.getLogger(__name__)
 
 BUDGET = 80.0
-"""Seconds within which a request is answered; Label Studio gives up after 100."""
+"""Seconds within which a request is answered; Label Studio stops waiting after 100."""
 
 MAX_PROPOSALS = 20
-"""Regions in a pre-annotation: an annotator has to look at each."""
+"""Most regions in a pre-annotation, since an annotator must check every one."""
 
-_PROMPTS_AT_ONCE = 16
-"""Prompts of a batch that are decoded before a click of an annotator has its turn."""
+_PROMPTS_PER_CALL = 16
+"""Prompts of a batch that are decoded in one call; between two calls, an annotator's click can be answered."""
 
 Results = list[Any]
 
 
 class Predictor:
-    """Answers `/predict`. Its methods block; safe to call from many threads."""
+    """Answers prediction requests. Its methods block; they are safe to call from many threads."""
 
     def __init__(
         self, model: BackgroundModel, embeddings: TaskEmbeddings, memories: Memories, learner: Learner
@@ -50,54 +50,61 @@ class Predictor:
         self._memo = LogitsMemo()
         self._stopping = threading.Event()
 
-    def predict(self, body: PredictRequest, trace: Trace) -> Results:
-        """Return `results`: one prediction for what was drawn, or one entry a task in a batch.
+    def predict(self, request: PredictRequest, notes: RequestNotes) -> Results:
+        """Return `results`: one prediction for the drawn prompt, or one entry per task of a batch.
+
+        Parameters
+        ----------
+        request : PredictRequest, interactive or a batch.
+        notes : RequestNotes, receives the task, the kind of prompt and the source of the embedding.
 
         Raises
         ------
         SamInspectError
-            If what was drawn cannot be answered. A task of a batch that cannot is logged, and its prediction empty.
+            If a drawn prompt cannot be answered. A failing task of a batch is logged, and its prediction is empty.
         """
-        config = LabelingConfig.parse(body.label_config)
-        if body.drawn is not None:
-            return [self._answer_drawn(body, config, trace)]
-        return self._pre_annotate(body, config, trace)
+        config = LabelingConfig.parse(request.label_config)
+        if request.drawn is not None:
+            return [self._answer_prompt(request, config, notes)]
+        return self._pre_annotate(request, config, notes)
 
     def stop(self) -> None:
-        """Let batches under way end early, so that the process can."""
+        """Let running batches end early, so that the process can end."""
         self._stopping.set()
 
-    def _answer_drawn(self, body: PredictRequest, config: LabelingConfig, trace: Trace) -> dict[str, Any]:
-        drawn = read_drawn(body.drawn, config)
-        task = body.tasks[0]
-        trace.task, trace.prompt = str(task.id), _kind(drawn)
-        # Negative clicks alone take away from nothing.
+    def _answer_prompt(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> dict[str, Any]:
+        drawn = read_drawn(request.drawn, config)
+        task = request.tasks[0]
+        notes.task, notes.prompt = str(task.id), _prompt_kind(drawn)
+        # Negative clicks alone have no mask to subtract from.
         if drawn is None or not (drawn.box or any(click.positive for click in drawn.clicks)):
             return prediction([], 0.0, self._model.version)
         segmenter = self._segmenter()
         url = drawn.target.image.source(task.data, drawn.item_index or 0)
-        key, embedding = self._embeddings.fetch(segmenter, url, body.project, task.id, trace)
-        answer = refine(segmenter, embedding, drawn.to_prompt(embedding.size), self._memo, key)
-        if body.project is not None:
-            # Another process may have heard of annotations, and nobody asks about whole tasks while people draw.
-            self._learner.look_at(str(body.project), segmenter.version)
-        score = _score(answer.predicted_iou[0])
+        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id)
+        notes.image = fetched.source
+        prompt = drawn.to_prompt(fetched.embedding.size)
+        candidates = refine(segmenter, fetched.embedding, prompt, self._memo, fetched.key)
+        if request.project is not None:
+            # Another process may have stored annotations, and while people draw, no batch request comes.
+            self._learner.check(str(request.project), segmenter.version)
+        score = _score(candidates.predicted_iou[0])
         regions = make_regions(
-            answer.masks[0], drawn.target, label=drawn.label, score=score, item_index=drawn.item_index
+            candidates.masks[0], drawn.target, label=drawn.label, score=score, item_index=drawn.item_index
         )
         return prediction(regions, score, segmenter.version)
 
-    def _pre_annotate(self, body: PredictRequest, config: LabelingConfig, trace: Trace) -> Results:
-        # No prediction, unlike an empty one, lets Label Studio ask for a task again.
+    def _pre_annotate(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> Results:
+        # Label Studio asks again for a task without a prediction, but not for a task with an empty one.
         deadline = time.monotonic() + BUDGET
-        trace.task, trace.prompt = _numbered(body.tasks), "everything"
-        segmenter = _InTime(self._segmenter(), deadline, self._stopping)
+        notes.task, notes.prompt = _task_ids(request.tasks), "everything"
+        segmenter = _DeadlineSegmenter(self._segmenter(), deadline, self._stopping)
         results: Results = []
-        for task in body.tasks:
+        for task in request.tasks:
             try:
-                # Images that do not come take time as well.
+                # Images that cannot be fetched take time as well.
                 segmenter.check()
-                results.append(self._propose(segmenter, body, task, config))
+                results.append(self._propose(segmenter, request, task, config))
             except TimeoutError:
                 break
             except BadRequestError as error:
@@ -109,27 +116,27 @@ class Predictor:
             except Exception:
                 logger.exception("Task %s gets no prediction", task.id)
                 results.append([])
-        if late := body.tasks[len(results) :]:
+        if late := request.tasks[len(results) :]:
             logger.warning(
                 "%d of %d tasks were not reached in time (%g s) and get no prediction: %s. Retrieve predictions again.",
                 len(late),
-                len(body.tasks),
+                len(request.tasks),
                 BUDGET,
-                _numbered(late),
+                _task_ids(late),
             )
             results.extend([] for _ in late)
         return results
 
     def _propose(
-        self, segmenter: Segmenter, body: PredictRequest, task: Task, config: LabelingConfig
+        self, segmenter: Segmenter, request: PredictRequest, task: Task, config: LabelingConfig
     ) -> dict[str, Any]:
         target = config.target()
         url = target.image.source(task.data)
-        _, embedding = self._embeddings.fetch(segmenter, url, body.project, task.id, Trace())
-        finds = self._remember(segmenter, embedding, target, body.project)
+        embedding = self._embeddings.fetch(segmenter, url, request.project, task.id).embedding
+        finds = self._propose_from_examples(segmenter, embedding, target, request.project)
         if finds is not None:
-            return found_prediction(finds, target, segmenter.version)
-        # A mask that is right more often than not is worth a look; of two that overlap much an annotator wants one.
+            return proposals_prediction(finds, target, segmenter.version)
+        # A mask that is probably right is worth checking; of two masks that overlap much, an annotator wants one.
         proposals = propose_masks(
             segmenter,
             embedding,
@@ -142,14 +149,14 @@ class Predictor:
         regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
         return prediction(regions, _mean_score(proposals), segmenter.version)
 
-    def _remember(
+    def _propose_from_examples(
         self, segmenter: Segmenter, embedding: Embedding, target: Target, project: str | int | None
     ) -> list[Find] | None:
-        """Return what the project's examples find, best first; None where there are none to go by."""
+        """Return the proposals from the project's examples, best first; None if it has no examples."""
         if project is None:
             return None
         memory = self._memories.of(str(project))
-        self._learner.look_at(str(project), segmenter.version)
+        self._learner.check(str(project), segmenter.version)
         classes = memory.classes(segmenter.version, target.knows)
         return None if classes is None else memory.find(segmenter, embedding, classes, limit=MAX_PROPOSALS)
 
@@ -157,32 +164,35 @@ class Predictor:
         return self._embeddings.measured(self._model.get(BUDGET))
 
 
-class _InTime(SegmenterWrapper):
-    """A segmenter that raises TimeoutError rather than begin anything after a deadline or while the process ends."""
+class _DeadlineSegmenter(SegmenterWrapper):
+    """A segmenter whose `decode` raises TimeoutError after a deadline or when the process ends.
+
+    `encode` never raises it, because a click may wait for the same image.
+    """
 
     def __init__(self, segmenter: Segmenter, deadline: float, stopping: threading.Event) -> None:
         super().__init__(segmenter)
         self._deadline = deadline
         self._stopping = stopping
 
-    # `encode` has no check: a click may wait for this very image.
-
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        answers: list[Candidates] = []
-        for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+        candidates: list[Candidates] = []
+        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
             self.check()
-            answers += self._segmenter.decode(embedding, prompts[start : start + _PROMPTS_AT_ONCE], multimask=multimask)
-        return answers
+            candidates += self._segmenter.decode(
+                embedding, prompts[start : start + _PROMPTS_PER_CALL], multimask=multimask
+            )
+        return candidates
 
     def check(self) -> None:
         if time.monotonic() > self._deadline or self._stopping.is_set():
             raise TimeoutError
 
 
-def found_prediction(finds: Sequence[Find], target: Target, model_version: str) -> dict[str, Any]:
-    """Return the prediction of what a memory found, with the mean of the scores as its own."""
+def proposals_prediction(finds: Sequence[Find], target: Target, model_version: str) -> dict[str, Any]:
+    """Return the prediction of a memory's proposals; its score is the mean of theirs."""
     regions = []
     for find in finds:
         label = None if target.outputs[0].labeler is None else find.label
@@ -198,7 +208,7 @@ def _mean_score(proposals: Sequence[Proposal]) -> float:
     return _score(sum(p.predicted_iou for p in proposals) / max(len(proposals), 1))
 
 
-def _kind(drawn: Drawn | None) -> str:
+def _prompt_kind(drawn: Drawn | None) -> str:
     if drawn is None:
         return "nothing"
     positive = sum(click.positive for click in drawn.clicks)
@@ -206,6 +216,6 @@ def _kind(drawn: Drawn | None) -> str:
     return "box" * bool(drawn.box) + clicks
 
 
-def _numbered(tasks: Sequence[Task]) -> str:
+def _task_ids(tasks: Sequence[Task]) -> str:
     ids = [str(task.id) for task in tasks]
     return ",".join(ids) if len(ids) <= 10 else f"{ids[0]}…{ids[-1]}({len(ids)})"

@@ -1,23 +1,23 @@
-"""Work on one project's memory from the command line: Label Studio's API on one side, the memory on the other."""
+"""Work on one project's memory from the command line, between Label Studio's API and the memory."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from sam_backend.core.embeddings import TaskEmbeddings
 from sam_backend.core.learner import accepted_masks, embed_records, make_record
-from sam_backend.core.predictions import MAX_PROPOSALS, found_prediction
+from sam_backend.core.observer import Observer
+from sam_backend.core.predictor import MAX_PROPOSALS, proposals_prediction
+from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.config import LabelingConfig
-from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
@@ -26,21 +26,25 @@ from sam_backend.memory.proposals import find
 from sam_backend.memory.ranking.signals import Signals, look_of_example, signals_of
 from sam_backend.memory.ranking.strategies import Strategy
 from sam_backend.memory.store import Record
+from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.service.metrics import Metrics
-from sam_backend.service.tracing import Trace
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass
-class Written:
-    """What was written into Label Studio: predictions, the regions in them, and tasks that could not be read."""
+class PredictionCounts:
+    """How many predictions were written into Label Studio.
+
+    Attributes
+    ----------
+    written : int, predictions.
+    regions : int, the regions of all predictions.
+    failed : int, tasks whose image could not be fetched.
+    """
 
     written: int = 0
     regions: int = 0
@@ -58,52 +62,52 @@ class ProjectWork:
 
     @classmethod
     @contextmanager
-    def open(cls, wanted: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[ProjectWork]:
-        """Open a project; errors as of `open_project` and `load_segmenter`."""
-        servers = ServerRegistry.of_settings(wanted)
+    def open(cls, settings: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[ProjectWork]:
+        """Open a project; raises the errors of `open_project` and `load_segmenter`."""
+        servers = ServerRegistry.of_settings(settings)
         opened = open_project(servers, project)
         if not servers.uids(opened.uid) and (server := servers.find(opened.uid)):
-            # As `/setup` would: the images of its tasks are to be found.
+            # As `/setup` does, so that the images of its tasks can be fetched.
             servers.remember(opened.uid, server.hostname, server.token)
-        promoted = checkpoint or Versions(wanted.home / VERSIONS).checkpoint(model)
-        segmenter = load_segmenter(model, promoted, focus=wanted.focus)
-        cache = EmbeddingCache.of_settings(wanted)
-        embeddings = TaskEmbeddings(TaskImages.of_settings(wanted), servers, cache, Metrics())
+        promoted = checkpoint or Versions(settings.home / VERSIONS).checkpoint(model)
+        segmenter = load_segmenter(model, promoted, focus=settings.focus)
+        cache = EmbeddingCache.of_settings(settings)
+        embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
         try:
-            yield cls(opened, Memories(wanted.home).of(opened.uid), embeddings.measured(segmenter), embeddings)
+            yield cls(opened, Memories(settings.home).of(opened.uid), embeddings.measured(segmenter), embeddings)
         finally:
             cache.close()
 
-    def gather(self, progress: Progress) -> None:
-        """Take the annotations that Label Studio holds for the memory's records."""
+    def gather(self, progress: ProgressCallback) -> None:
+        """Replace the memory's records with the annotations that Label Studio holds."""
         before = {record.annotation for record in self.memory.store.heads()}
-        found: list[Record] = []
+        records: list[Record] = []
         done = 0
         for done, task in enumerate(self.project.tasks(), 1):
             progress(done - 1, done)
             for annotation in task.annotations:
                 try:
-                    body = Annotation.model_validate(annotation)
-                    about = Task(id=task.id, data=dict(task.data))
-                    found.append(make_record(body, about, self.project.label_config))
+                    message = Annotation.model_validate(annotation)
+                    task_message = Task(id=task.id, data=dict(task.data))
+                    records.append(make_record(message, task_message, self.project.label_config))
                 except (SamInspectError, ValueError) as error:
                     logger.warning("Annotation %s of task %d is left out: %s", annotation.get("id"), task.id, error)
-        self.memory.store.replace(found, before)
+        self.memory.store.replace(records, before)
         progress(done, done)
 
-    def learn(self, progress: Progress) -> None:
-        """Let the model look at the records that it has not seen."""
+    def learn(self, progress: ProgressCallback) -> None:
+        """Compute the examples of the records that the model has not seen."""
         embed = self._embed_records
         self.memory.catch_up(self.segmenter, embed, accepted_masks, progress=progress)
         self.memory.recalibrate(self.segmenter, embed, accepted_masks)
 
-    def pre_annotate(self, progress: Progress) -> Written:
-        """Give each unlabelled task a prediction.
+    def pre_annotate(self, progress: ProgressCallback) -> PredictionCounts:
+        """Write a prediction for every unlabelled task.
 
         Raises
         ------
         BadRequestError
-            If there are no examples to go by.
+            If the project has no examples.
         """
         target = LabelingConfig.parse(self.project.label_config).target()
         classes = self.memory.classes(self.segmenter.version, target.knows)
@@ -112,17 +116,19 @@ class ProjectWork:
                 f"Project {self.project.id} has no examples yet: annotate an image, then run "
                 f"sam-inspect memory rebuild --project {self.project.id}."
             )
-        outcome = Written()
-        for task, embedding in self._unlabelled(progress, outcome):
+        counts = PredictionCounts()
+        for task, embedding in self._unlabelled(progress, counts):
             finds = self.memory.find(self.segmenter, embedding, classes, limit=MAX_PROPOSALS)
-            prediction = found_prediction(finds, target, self.segmenter.version)
+            prediction = proposals_prediction(finds, target, self.segmenter.version)
             self.project.predict(task, prediction)
-            outcome.written += 1
-            outcome.regions += len(finds)
-        return outcome
+            counts.written += 1
+            counts.regions += len(finds)
+        return counts
 
-    def rank(self, strategy: Strategy, seed: int, looking: Progress, writing: Progress) -> list[tuple[int, Signals]]:
-        """Order the unlabelled tasks, and write each one's place into its prediction's score; the first is 0."""
+    def rank(
+        self, strategy: Strategy, seed: int, reading: ProgressCallback, writing: ProgressCallback
+    ) -> list[tuple[int, Signals]]:
+        """Order the unlabelled tasks, and write the place of each into the score of its prediction; the first is 0."""
         target = LabelingConfig.parse(self.project.label_config).target()
         version = self.segmenter.version
         classes = self.memory.classes(version, target.knows)
@@ -130,7 +136,7 @@ class ProjectWork:
         tasks: list[ProjectTask] = []
         signals: list[Signals] = []
         finds: list[list[Find]] = []
-        for task, embedding in self._unlabelled(looking, Written()):
+        for task, embedding in self._unlabelled(reading, PredictionCounts()):
             tasks.append(task)
             outlines = find(self.segmenter, embedding, classes) if classes else []
             signals.append(signals_of(self.segmenter, embedding, outlines, trust))
@@ -142,23 +148,23 @@ class ProjectWork:
         order = strategy(signals, labelled, np.random.default_rng(seed))
         for place, index in enumerate(order):
             writing(place, len(order))
-            prediction = found_prediction(finds[index], target, version)
+            prediction = proposals_prediction(finds[index], target, version)
             self.project.predict(tasks[index], {**prediction, "score": round(place / len(order), 4)})
         writing(len(order), len(order))
         return [(tasks[index].id, signals[index]) for index in order]
 
     def queue_by_score(self) -> None:
-        """Let the project's queue follow the scores."""
+        """Order the project's labelling queue by the scores."""
         self.project.queue_by_score(self.segmenter.version)
 
     def classes(self) -> list[tuple[str, int]]:
-        """Return each class with how many images show it, the background first."""
+        """Return every class with the number of images that show it, the background first."""
         looked = self.memory.store.looked_at(self.segmenter.version).values()
         counts = Counter(label for each in looked for label in each.labels)
         return [(label or "background", counts[label]) for label in sorted(counts)]
 
     def problems(self) -> list[str]:
-        """Return one line for each annotation that teaches nothing, with the reason."""
+        """Return one line per annotation that is not an example, with the reason."""
         looked = self.memory.store.looked_at(self.segmenter.version)
         reasons = [
             (record, record.left_out or (looked[record.annotation].problem if record.annotation in looked else ""))
@@ -167,7 +173,7 @@ class ProjectWork:
         return [f"Annotation {each.annotation} of task {each.task} is left out: {why}" for each, why in reasons if why]
 
     def summary(self) -> str:
-        """Return in one line how many annotations are remembered."""
+        """Return one line that says how many annotations are examples."""
         store, version = self.memory.store, self.segmenter.version
         used = sum(not each.problem for each in store.looked_at(version).values())
         waiting = len(store.missing(version))
@@ -178,32 +184,34 @@ class ProjectWork:
     def _embed_records(self) -> Embed:
         return embed_records(self.embeddings, self.segmenter, self.project.uid)
 
-    def _unlabelled(self, progress: Progress, outcome: Written) -> Iterator[tuple[ProjectTask, Embedding]]:
-        """Yield the tasks that nobody labelled, with their images; one that cannot be read is told and counted."""
+    def _unlabelled(
+        self, progress: ProgressCallback, counts: PredictionCounts
+    ) -> Iterator[tuple[ProjectTask, Embedding]]:
+        """Yield the unlabelled tasks with their embeddings; log and count a task whose image cannot be fetched."""
         image = LabelingConfig.parse(self.project.label_config).target().image
         tasks = [replace(task, annotations=()) for task in self.project.tasks() if not task.is_labelled]
         for done, task in enumerate(tasks):
             progress(done, len(tasks))
             try:
                 url = image.source(task.data)
-                _, embedding = self.embeddings.fetch(self.segmenter, url, self.project.uid, task.id, Trace())
+                embedding = self.embeddings.fetch(self.segmenter, url, self.project.uid, task.id).embedding
             except SamInspectError as error:
                 logger.warning("Task %d gets no prediction: %s", task.id, error)
-                outcome.failed += 1
+                counts.failed += 1
                 continue
             yield task, embedding
         progress(len(tasks), len(tasks))
 
 
-def forget(wanted: Settings, project: str) -> list[str]:
-    """Forget all examples of a project that is given by its id or its uid; return the uids.
+def forget(settings: Settings, project: str) -> list[str]:
+    """Forget all examples of a project, given by its id or its uid; return the uids that were forgotten.
 
     Raises
     ------
     BadRequestError
-        If nothing is remembered of such a project.
+        If no project or several projects with examples have this id.
     """
-    memories = Memories(wanted.home)
+    memories = Memories(settings.home)
     known = [uid for uid in memories.projects() if project in (uid, uid.partition(".")[0])]
     if not known:
         raise BadRequestError(f"Nothing is remembered of a project {project}.")

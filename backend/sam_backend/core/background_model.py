@@ -1,4 +1,4 @@
-"""The model of a running service: loaded in the background, measured, and kept from taking more than the cores."""
+"""The model of a running service: loaded in the background, timed, and limited to the number of cores."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 
 from sam_backend.arrays import ImageArray
+from sam_backend.core.observer import Observer
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.wrapper import SegmenterWrapper
-from sam_backend.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ class ModelNotReadyError(SamInspectError):
 
 
 class BackgroundModel:
-    """A segmenter that is loaded by a thread of its own, so that nobody who can do without it waits.
+    """A segmenter that a thread of its own loads, so that requests that do not need it do not wait.
 
     Parameters
     ----------
-    name : what it is called until it is there.
-    load : makes it.
-    on_failure : told the error when it cannot be loaded.
+    name : str, the model's name, used until its version is known.
+    load : callable, loads the segmenter.
+    on_failure : callable, receives the error if the segmenter cannot be loaded.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BackgroundModel:
         self._started = False
 
     def start(self) -> None:
-        """Begin to load, once."""
+        """Begin to load the segmenter; later calls do nothing."""
         with self._lock:
             if self._started:
                 return
@@ -54,13 +54,13 @@ class BackgroundModel:
 
     @property
     def version(self) -> str:
-        """The segmenter's version, or its name while that is not known."""
+        """The segmenter's version, or the model's name until the version is known."""
         if self._loaded.done() and self._loaded.exception() is None:
             return self._loaded.result().version
         return self.name
 
     def get(self, timeout: float) -> Segmenter:
-        """Return the segmenter, waiting for it no longer than `timeout` seconds.
+        """Return the segmenter; wait for it at most `timeout` seconds.
 
         Raises
         ------
@@ -78,9 +78,9 @@ class BackgroundModel:
             raise ModelNotReadyError(f"The model {self.name} is still being loaded; try again in a minute.") from None
 
     def replace(self, segmenter: Segmenter) -> None:
-        """Answer with another segmenter from now on, once the first is loaded or has failed to.
+        """Use another segmenter from now on, after the first one was loaded or has failed.
 
-        What is under way ends with the one it began with.
+        Requests that are being answered keep the segmenter that they started with.
         """
         ready: Future[Segmenter] = Future()
         ready.set_result(segmenter)
@@ -104,21 +104,36 @@ class BackgroundModel:
 
 
 class MeasuredSegmenter(SegmenterWrapper):
-    """A segmenter whose work is timed, and done by no more callers at once than there are `slots`."""
+    """A segmenter whose work is timed and done by a limited number of callers at once.
 
-    def __init__(self, segmenter: Segmenter, metrics: Metrics, slots: AbstractContextManager[object]) -> None:
+    Parameters
+    ----------
+    segmenter : Segmenter, does the work.
+    observer : Observer, receives the times.
+    slots : context manager, entered for the work, for example a semaphore with one slot per core.
+    """
+
+    def __init__(self, segmenter: Segmenter, observer: Observer, slots: AbstractContextManager[object]) -> None:
         super().__init__(segmenter)
-        self._metrics = metrics
+        self._observer = observer
         self._slots = slots
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, as the segmenter does."""
-        with self._slots, self._metrics.encode.time():
-            return self._segmenter.encode(image)
+        with self._slots:
+            started = time.perf_counter()
+            try:
+                return self._segmenter.encode(image)
+            finally:
+                self._observer.encoded(time.perf_counter() - started)
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        """Answer prompts, as the segmenter does."""
-        with self._slots, self._metrics.decode.time():
-            return self._segmenter.decode(embedding, prompts, multimask=multimask)
+        """Decode prompts, as the segmenter does."""
+        with self._slots:
+            started = time.perf_counter()
+            try:
+                return self._segmenter.decode(embedding, prompts, multimask=multimask)
+            finally:
+                self._observer.decoded(time.perf_counter() - started)

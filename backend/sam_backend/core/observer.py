@@ -1,0 +1,45 @@
+"""What the work reports about itself, for the metrics and log lines of whoever carries the requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sam_backend.segmenters.cache import Source
+
+
+class Observer:
+    """Receives reports about the work, from many threads; this base class ignores them."""
+
+    def encoded(self, seconds: float) -> None:
+        """Receive the time that encoding an image took, or that it took until it failed."""
+
+    def decoded(self, seconds: float) -> None:
+        """Receive the time that decoding a batch of prompts took, or that it took until it failed."""
+
+    def embedding_fetched(self, source: Source) -> None:
+        """Receive the source of an embedding that was fetched."""
+
+    def image_failed(self, status: int) -> None:
+        """Receive the HTTP status, for example 502, of an error that prevented fetching an image."""
+
+
+@dataclass
+class RequestNotes:
+    """What the log line of a request says; filled in while the request is answered.
+
+    Attributes
+    ----------
+    task : str, the task's id, or the ids or the number of several tasks.
+    prompt : str, the kind of prompt, for example `1+0-`, `box` or `everything`.
+    image : str, the source of the embedding, a value of `Source`.
+    error : str, the message of the error that was answered.
+    """
+
+    task: str = ""
+    prompt: str = ""
+    image: str = ""
+    error: str = ""
+
+    def __str__(self) -> str:
+        fields = (f" {name}={value}" for name, value in vars(self).items() if value and name != "error")
+        return "".join(fields) + (f": {self.error}" if self.error else "")

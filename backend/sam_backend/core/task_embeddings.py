@@ -1,0 +1,97 @@
+"""Embeddings of the images of tasks: taken from the cache, or computed from the image that a server sends."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+
+from sam_backend.arrays import ImageArray
+from sam_backend.core.background_model import MeasuredSegmenter
+from sam_backend.core.observer import Observer
+from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters.cache import EmbeddingCache, Source
+from sam_backend.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class TaskEmbedding:
+    """The embedding of a task's image.
+
+    Attributes
+    ----------
+    key : str, the key of the embedding in the cache.
+    embedding : Embedding, as the segmenter's `encode` returned it.
+    source : Source, where the embedding came from.
+    """
+
+    key: str
+    embedding: Embedding
+    source: Source
+
+
+class TaskEmbeddings:
+    """Fetches and encodes the images of tasks, at most one per core at once. Safe to share between threads.
+
+    Parameters
+    ----------
+    images : TaskImages, fetches and decodes the files.
+    servers : ServerRegistry, knows the Label Studio of each project.
+    cache : EmbeddingCache, keeps the embeddings.
+    observer : Observer, receives the times of the work, the sources of embeddings and the failures of images.
+    """
+
+    def __init__(self, images: TaskImages, servers: ServerRegistry, cache: EmbeddingCache, observer: Observer) -> None:
+        self._images = images
+        self._servers = servers
+        self._cache = cache
+        self._observer = observer
+        self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    @classmethod
+    def of_settings(
+        cls, settings: Settings, servers: ServerRegistry, cache: EmbeddingCache, observer: Observer
+    ) -> TaskEmbeddings:
+        """Return the embeddings of tasks, with the limits of the settings for images."""
+        return cls(TaskImages.of_settings(settings), servers, cache, observer)
+
+    def measured(self, segmenter: Segmenter) -> Segmenter:
+        """Return a segmenter whose work is reported to the observer and waits for a free core."""
+        return MeasuredSegmenter(segmenter, self._observer, self._slots)
+
+    def fetch(self, segmenter: Segmenter, url: str, project: str | int | None, task: int | str | None) -> TaskEmbedding:
+        """Return the embedding of an image; the image itself is fetched only if the cache has no embedding.
+
+        Parameters
+        ----------
+        segmenter : Segmenter, encodes the image.
+        url : str, the image's address in the task's data.
+        project : str or int, the project's uid, `<project id>.<Unix time of its creation>`; None if unknown.
+        task : int or str, the task's id; None if unknown.
+
+        Raises
+        ------
+        SamInspectError
+            If the image cannot be fetched or decoded.
+        """
+        server = self._servers.find(str(project))
+        # The server is part of the key, so that the users of one Label Studio never see images of another.
+        parts = "\n".join((segmenter.version, server.hostname if server else "", url))
+        key = hashlib.sha256(parts.encode()).hexdigest()
+
+        def load() -> ImageArray:
+            try:
+                file = self._images.fetch(url, server, task)
+            except SamInspectError as error:
+                self._observer.image_failed(error.status)
+                raise
+            with self._slots:
+                return self._images.decode(file, url)
+
+        embedding, source = self._cache.fetch(key, segmenter, load)
+        self._observer.embedding_fetched(source)
+        return TaskEmbedding(key, embedding, source)
