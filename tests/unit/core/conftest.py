@@ -1,0 +1,1 @@
+from services import client, make_client, make_settings, segmenter  # noqa: F401 - fixtures
