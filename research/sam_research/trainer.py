@@ -17,6 +17,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.finetune.lessons import Lesson, teach
 from sam_backend.segmenters.nano.architecture import build_nano
 from sam_research.batches import Batch
+from sam_research.imagenet import load_imagenet
 from sam_research.recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
@@ -48,7 +49,7 @@ class Trainer:
         torch.set_num_threads(1)
         self.recipe, self.out, self.replica, self.device = recipe, out, replica, device
         self.model = build_nano()
-        self.model.image_encoder.backbone.load_imagenet()
+        load_imagenet(self.model.image_encoder.backbone)
         if start is not None:
             self.model.load_state_dict(start)
         self.model = self.model.to(device, memory_format=torch.channels_last)

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from sam_backend.finetune.export import export_nano
+from sam_backend.finetune.onnx_export import export_nano
 from sam_backend.segmenters.nano.architecture import build_nano
 from sam_evaluation.metrics import expected_calibration_error
 from sam_research import training_log

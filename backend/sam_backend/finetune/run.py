@@ -11,23 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from sam_backend.errors import SamInspectError
 from sam_backend.finetune import progress as progress_files
-from sam_backend.finetune.adapters import merge_adapters
 from sam_backend.finetune.curves import write_curves
 from sam_backend.finetune.examples import Share, read_examples
-from sam_backend.finetune.export import export_decoder, export_nano
 from sam_backend.finetune.gate import Verdict, judge, measure
 from sam_backend.finetune.progress import Progress
-from sam_backend.finetune.recipe import Parts, Recipe
-from sam_backend.finetune.starts import Start, load_start
+from sam_backend.finetune.recipe import Recipe
+from sam_backend.finetune.trainable import load_trainable
 from sam_backend.finetune.tuning import Tuner
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.second_look import Focus
-from sam_backend.segmenters.entries import NANO, TUNED
 from sam_backend.segmenters.registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.requirements import Requirements
@@ -128,7 +124,7 @@ def _finetune(job: Job, work: Path, versions: Versions, show: Callable[..., None
     examples.require_enough()
     serving = versions.current(job.model)
     checkpoint = versions.checkpoint(job.model)
-    start = load_start(job.model, checkpoint)
+    start = load_trainable(job.model, checkpoint)
     tuner = Tuner(start, examples, job.recipe, work)
     ended = _train(tuner, work, show)
     best = tuner.checks[_best(tuner)]
@@ -140,7 +136,7 @@ def _finetune(job: Job, work: Path, versions: Versions, show: Callable[..., None
     show(doing="Exporting", seconds_left=None)
     tuner.use_best()
     with versions.staging(job.model) as folder:
-        _export(start, job.recipe.parts, folder)
+        start.write(folder)
         shutil.copy(work / CURVES, folder / CURVES)
         names = examples.names[Share.HELD_OUT]
         recall = bool(job.requirements and job.requirements.recall)
@@ -224,20 +220,6 @@ def _check(tuner: Tuner, show: Callable[..., None]) -> None:
 def _best(tuner: Tuner) -> int:
     scores = [check.score for check in tuner.checks]
     return scores.index(max(scores))
-
-
-def _export(start: Start, parts: Parts, folder: Path) -> None:
-    """Write what serving loads, and for SAM the decoder in ONNX beside it."""
-    merge_adapters(start.model.image_encoder)
-    weights = start.model.state_dict()
-    if start.name == NANO.name:
-        export_nano(weights, folder)
-        return
-    # An encoder that was never touched is the published checkpoint's, hundreds of megabytes.
-    if parts is Parts.DECODER and not start.tuned:
-        weights = {name: value for name, value in weights.items() if not name.startswith("image_encoder.")}
-    torch.save(weights, folder / TUNED)
-    export_decoder(start.model.eval(), folder / "decoder.onnx")
 
 
 def _result(outcome: Outcome) -> str:

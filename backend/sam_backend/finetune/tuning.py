@@ -25,7 +25,7 @@ from sam_backend.finetune.lessons import Lesson, ask, teach
 from sam_backend.finetune.losses import true_iou
 from sam_backend.finetune.recipe import Parts, Recipe
 from sam_backend.finetune.simulated_prompts import jittered_box
-from sam_backend.finetune.starts import Start
+from sam_backend.finetune.trainable import TrainableModel
 from sam_backend.finetune.views import GRID, View, random_view, served_view
 from sam_backend.masks import deepest_point
 
@@ -79,7 +79,7 @@ class Tuner:
     out : folder of the checkpoint and of the kept embeddings.
     """
 
-    def __init__(self, start: Start, examples: Examples, recipe: Recipe, out: Path) -> None:
+    def __init__(self, start: TrainableModel, examples: Examples, recipe: Recipe, out: Path) -> None:
         self.start, self.examples, self.recipe, self.out = start, examples, recipe, out
         # Before the weights change.
         self._identity = (recipe, start.name, start.digest(), examples.fingerprint)
@@ -245,7 +245,7 @@ class Tuner:
         picked = rng.choice(len(view.coverage), count, replace=False)
         lone = rng.random() < recipe.click_share
         corrections = int(rng.integers(1, recipe.corrections + 1)) if rng.random() < 0.5 else 0
-        lesson = Lesson(lone, corrections, self.start.pieces, self._stride, recipe.all_masks)
+        lesson = Lesson(lone, corrections, self.start.clicked_pieces, self._stride, recipe.all_masks)
         loss, _ = teach(self.model, embedding, torch.from_numpy(view.coverage[picked]), rng, lesson)
         return loss
 
@@ -268,7 +268,7 @@ class Tuner:
         clicks.add([((float(x), float(y)), 1) for x, y in map(deepest_point, masks)])
         logits, predicted = ask(self.model, embedding, clicks, None)
         answer = chosen(logits, predicted, True)[:, None]
-        served = clicks.pieces(answer)[:, 0].float() - 0.5 if self.start.pieces else answer[:, 0]
+        served = clicks.pieces(answer)[:, 0].float() - 0.5 if self.start.clicked_pieces else answer[:, 0]
         found.append(true_iou(served, targets))
         return torch.stack(found, 1).numpy()
 

@@ -13,10 +13,16 @@ TORCH_EXTRA = "pip install 'sam-inspect[torch]'"
 TORCH_PACKAGES = ("torch", "torchvision", "segment_anything")
 """What the official checkpoints need, and every training."""
 
-TUNED = "weights.pt"
-"""The file in the folder of a tuned `sam:*`: the weights that differ from the official checkpoint's."""
+TUNED = "weights.safetensors"
+"""The weights in the folder of a tuned version: all of `nano`, or what differs from the official checkpoint of `sam:*`."""
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
+
+
+def tuned_weights(folder: Path) -> Path:
+    """Return the file of weights in the folder of a tuned version; versions before safetensors wrote `weights.pt`."""
+    before = folder / "weights.pt"
+    return before if before.exists() else folder / TUNED
 
 
 def _load_nano(_info: ModelInfo, checkpoint: Path | None, threads: int) -> Segmenter:
@@ -36,7 +42,7 @@ def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int) -> Se
 def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int) -> Segmenter:
     from sam_backend.segmenters.weights import obtain_checkpoint
 
-    tuned = checkpoint / TUNED if checkpoint and checkpoint.is_dir() else None
+    tuned = tuned_weights(checkpoint) if checkpoint and checkpoint.is_dir() else None
     path = obtain_checkpoint(info.files[0], None if tuned else checkpoint)
     # torch takes seconds to import, so missing weights are reported before.
     from sam_backend.segmenters.sam import SamSegmenter

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
 
@@ -20,6 +22,8 @@ from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding
 
 _BATCH_BYTES = 1 << 29
 """Bytes of full-size logits that one pass of the mask decoder may produce."""
+
+_BROKEN = (pickle.UnpicklingError, SafetensorError)
 
 # (number of points, has a box, has logits, multimask): prompts alike in all of these are decoded in one pass.
 _Shape = tuple[int, bool, bool, bool]
@@ -76,9 +80,10 @@ class SamSegmenter:
         digest = published.sha256
         if tuned is not None:
             try:
-                unknown = model.load_state_dict(torch.load(tuned, map_location="cpu", weights_only=True), strict=False)
-                digest = hashlib.sha256(tuned.read_bytes()).hexdigest()
-            except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+                unknown = model.load_state_dict(read_tuned(tuned), strict=False)
+                with tuned.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except (OSError, RuntimeError, EOFError, AttributeError, TypeError, *_BROKEN) as error:
                 raise WeightsError(f"{tuned} does not hold weights tuned from {name}; fine-tune again.") from error
             if unknown.unexpected_keys:
                 raise WeightsError(f"{tuned} is tuned from another model than {name}; fine-tune again.")
@@ -140,6 +145,24 @@ class SamSegmenter:
         """Return how many prompts to decode in one pass: each mask is enlarged to the encoder's square first."""
         pixels: int = self._model.image_encoder.img_size**2 + size[0] * size[1]
         return max(_BATCH_BYTES // (4 * pixels * (3 if several else 1)), 1)
+
+
+def read_tuned(path: Path) -> dict[str, torch.Tensor]:
+    """Return tuned weights by name, on the CPU.
+
+    Parameters
+    ----------
+    path : Path, a safetensors file, or a file of `torch.save` with the suffix `.pt`, as earlier versions wrote it.
+
+    Raises
+    ------
+    OSError, pickle.UnpicklingError, safetensors.SafetensorError
+        If the file is missing or holds no weights.
+    """
+    if path.suffix == ".pt":
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return weights
+    return load_file(path)
 
 
 def _shape(prompt: Prompt) -> tuple[int, bool, bool]:

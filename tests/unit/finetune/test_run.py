@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
 from sam_backend.errors import SamInspectError  # noqa: E402
-from sam_backend.finetune import run  # noqa: E402
-from sam_backend.finetune.export import export_nano  # noqa: E402 - needs torch
+from sam_backend.finetune import run, trainable  # noqa: E402
 from sam_backend.finetune.gate import Verdict  # noqa: E402
+from sam_backend.finetune.onnx_export import export_nano  # noqa: E402 - needs torch
 from sam_backend.finetune.progress import FAILED, FINISHED, Progress, read_progress  # noqa: E402
 from sam_backend.finetune.recipe import Recipe  # noqa: E402
 from sam_backend.finetune.run import Job, finetune  # noqa: E402
@@ -57,7 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             shutil.copy(Path(segmenter.__file__).with_name(name), folder)
 
     monkeypatch.setattr(Tuner, "check", check)
-    monkeypatch.setattr(run, "export_nano", export)
+    monkeypatch.setattr(trainable, "export_nano", export)
     monkeypatch.setattr(run, "measure", lambda segmenter, *_, **__: segmenter.version)
     monkeypatch.setattr(run, "judge", lambda *_: Verdict(True, "click: much better.", {"click.iou": [0.5, 0.6]}))
 
@@ -65,7 +65,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_passed_the_gate_serves_under_a_version_of_its_own(
     job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "export_nano", export_nano)
+    monkeypatch.setattr(trainable, "export_nano", export_nano)
     told: list[Progress] = []
     outcome = finetune(job, tmp_path / "work", versions, told.append)
     assert outcome.version is not None
@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(
 def test_too_few_masks_are_told_before_anything_is_loaded(
     job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "load_start", None)
+    monkeypatch.setattr(run, "load_trainable", None)
     few = replace(job, data=DatasetSpec("masks", write_blobs(tmp_path / "few", 5)))
     with pytest.raises(SamInspectError, match="there are 5"):
         finetune(few, tmp_path / "work", versions)

@@ -1,4 +1,4 @@
-"""SAM's own models: tuned by the same code, served from what was tuned, exported to ONNX."""
+"""SAM's own models: tuned by the same code, and served from what was tuned."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
-from segment_anything import SamPredictor, sam_model_registry  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from segment_anything import sam_model_registry  # noqa: E402
 from segment_anything.modeling import (  # noqa: E402
     ImageEncoderViT,
     MaskDecoder,
@@ -23,13 +23,13 @@ from segment_anything.modeling import (  # noqa: E402
 
 from blob_images import write_blobs  # noqa: E402
 from sam_backend.errors import WeightsError  # noqa: E402
-from sam_backend.finetune import run  # noqa: E402
+from sam_backend.finetune import trainable  # noqa: E402
 from sam_backend.finetune.adapters import add_adapters, merge_adapters  # noqa: E402
-from sam_backend.finetune.examples import Share, read_examples  # noqa: E402
-from sam_backend.finetune.recipe import Parts, Recipe  # noqa: E402
-from sam_backend.finetune.starts import Start  # noqa: E402
+from sam_backend.finetune.examples import read_examples  # noqa: E402
+from sam_backend.finetune.recipe import Recipe  # noqa: E402
+from sam_backend.finetune.trainable import load_trainable  # noqa: E402
 from sam_backend.finetune.tuning import Tuner  # noqa: E402
-from sam_backend.segmenters.entries import OWN  # noqa: E402
+from sam_backend.segmenters.entries import OWN, tuned_weights  # noqa: E402
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 
@@ -53,61 +53,63 @@ def small_sam() -> Any:
 
 
 @pytest.fixture
-def tuned(tmp_path: Path) -> tuple[Start, Path]:
-    """Return a small SAM after a step, and the folder that it was exported to."""
-    start = Start("sam:vit_b", small_sam(), 1024, pieces=False, tuned=False)
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file of a small SAM that stands for the published checkpoint of `sam:vit_b`."""
+    monkeypatch.setitem(sam_model_registry, "vit_b", small_sam)
+    path = tmp_path / "official.pth"
+    torch.save(small_sam().state_dict(), path)
+    monkeypatch.setattr(trainable, "obtain_checkpoint", lambda *_: path)
+    return path
+
+
+def served(published: Path, tuned: Path | None = None) -> SamSegmenter:
+    return SamSegmenter.from_checkpoint(OWN["sam:vit_b"], published, "cpu", tuned and tuned_weights(tuned))
+
+
+def test_a_tuned_sam_is_served_from_what_differs_and_tuned_on_from_it(published: Path, tmp_path: Path) -> None:
+    start = load_trainable("sam:vit_b")
     found = read_examples(DatasetSpec("masks", write_blobs(tmp_path / "blobs", 16, objects=1)))
     tuner = Tuner(start, found, Recipe(steps=2, images=1, prompts=1, views=1), tmp_path / "work")
     assert np.isfinite(tuner.take_step())
-    assert found.names[Share.TRAINING]
     tuner.best = {name: value.detach().clone() for name, value in tuner.trained.items()}
     tuner.use_best()
     (tmp_path / "out").mkdir()
-    run._export(start, Parts.DECODER, tmp_path / "out")
-    return start, tmp_path / "out"
-
-
-def test_a_tuned_sam_is_served_from_what_differs_and_its_decoder_is_in_onnx(
-    tuned: tuple[Start, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start, folder = tuned
-    weights = torch.load(folder / "weights.pt", weights_only=True)
+    start.write(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"weights.safetensors"}
+    weights = load_file(tmp_path / "out" / "weights.safetensors")
     assert {name.partition(".")[0] for name in weights} == {"mask_decoder", "prompt_encoder"}
 
-    monkeypatch.setitem(sam_model_registry, "vit_b", small_sam)
-    torch.save(small_sam().state_dict(), tmp_path / "official.pth")
-    official = SamSegmenter.from_checkpoint(OWN["sam:vit_b"], tmp_path / "official.pth", "cpu")
-    served = SamSegmenter.from_checkpoint(OWN["sam:vit_b"], tmp_path / "official.pth", "cpu", folder / "weights.pt")
-    assert served.version != official.version
-    assert all(torch.equal(value, start.model.state_dict()[name]) for name, value in served._model.state_dict().items())
+    tuned = served(published, tmp_path / "out")
+    assert tuned.version != served(published).version
+    assert all(torch.equal(value, start.model.state_dict()[name]) for name, value in tuned._model.state_dict().items())
+    assert load_trainable("sam:vit_b", tmp_path / "out").digest() == start.digest()
 
-    embedding = torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(0))
-    predictor = SamPredictor(start.model)
-    predictor.features, predictor.is_image_set = embedding, True
-    predictor.input_size = predictor.original_size = (1024, 1024)
-    coords, labels = torch.tensor([[[400.0, 300.0]], [[90.0, 800.0]]]), torch.tensor([[1], [1]])
-    _, iou, low = predictor.predict_torch(coords, labels, multimask_output=True)
-    session = onnxruntime.InferenceSession(str(folder / "decoder.onnx"))
-    masks, predicted = session.run(
-        None,
-        {
-            "embedding": embedding.numpy(),
-            "coords": np.concatenate([coords.numpy(), np.zeros((2, 1, 2), np.float32)], 1),
-            "labels": np.array([[1, -1], [1, -1]]),
-            "logits": np.zeros((2, 1, 256, 256), np.float32),
-            "has_logits": np.zeros(2, np.float32),
-        },
+
+def test_a_sam_that_an_earlier_version_tuned_is_served_and_tuned_on(published: Path, tmp_path: Path) -> None:
+    changed = small_sam()
+    with torch.no_grad():
+        changed.mask_decoder.mask_tokens.weight.add_(0.1)
+    weights = changed.state_dict()
+    torch.save({name: weights[name] for name in weights if name.startswith("mask_decoder.")}, tmp_path / "weights.pt")
+    tuned = served(published, tmp_path)
+    assert all(torch.equal(value, weights[name]) for name, value in tuned._model.state_dict().items())
+    assert tuned.version != served(published).version
+    assert all(
+        torch.equal(value, weights[name])
+        for name, value in load_trainable("sam:vit_b", tmp_path).model.state_dict().items()
     )
-    assert masks[:, 1:] == pytest.approx(low.numpy(), abs=1e-3)
-    assert predicted[:, 1:] == pytest.approx(iou.numpy(), abs=1e-4)
 
 
-def test_weights_tuned_from_another_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sam_model_registry, "vit_b", small_sam)
-    torch.save(small_sam().state_dict(), tmp_path / "official.pth")
-    torch.save({"another.weight": torch.zeros(1)}, tmp_path / "weights.pt")
+def test_weights_tuned_from_another_model_are_refused(published: Path, tmp_path: Path) -> None:
+    save_file({"another.weight": torch.zeros(1)}, tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match="tuned from another model"):
-        SamSegmenter.from_checkpoint(OWN["sam:vit_b"], tmp_path / "official.pth", "cpu", tmp_path / "weights.pt")
+        served(published, tmp_path)
+
+
+def test_a_file_that_holds_no_tuned_weights_is_refused(published: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"<html>")
+    with pytest.raises(WeightsError, match="does not hold weights tuned from sam:vit_b"):
+        served(published, tmp_path)
 
 
 def test_adapters_alone_learn_and_are_merged_into_what_they_stand_beside() -> None:

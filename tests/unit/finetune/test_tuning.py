@@ -14,7 +14,7 @@ from blob_images import write_blobs  # noqa: E402
 from sam_backend.finetune import lessons  # noqa: E402
 from sam_backend.finetune.examples import Examples, read_examples  # noqa: E402
 from sam_backend.finetune.recipe import Parts, Recipe  # noqa: E402
-from sam_backend.finetune.starts import load_start  # noqa: E402
+from sam_backend.finetune.trainable import load_trainable  # noqa: E402
 from sam_backend.finetune.tuning import Check, Tuner  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 
@@ -27,7 +27,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
 
 
 def tuner(examples: Examples, out: Path, recipe: Recipe = DECODER) -> Tuner:
-    return Tuner(load_start("nano"), examples, recipe, out)
+    return Tuner(load_trainable("nano"), examples, recipe, out)
 
 
 def same(one: dict[str, object], other: dict[str, object]) -> bool:

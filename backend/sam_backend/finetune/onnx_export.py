@@ -1,4 +1,4 @@
-"""Exports a trained `nano` to the two ONNX files that serving runs, and the decoder of a tuned `sam:*` to one."""
+"""Exports `nano` from PyTorch to the two ONNX files that serving runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sam_backend.segmenters.nano.architecture import EMBEDDING_CHANNELS, IMAGE_SIZE, MapPromptEncoder, build_nano
+from sam_backend.files import whole_file
+from sam_backend.segmenters.nano.architecture import EMBEDDING_CHANNELS, IMAGE_SIZE, build_nano
 
-OPSET = 18
+_OPSET = 18
 
 
 class _Encoder(nn.Module):
@@ -27,7 +28,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Embedding and prompts -> mask logits (B, 4, 256, 256) and predicted IoU (B, 4), of `nano` or of SAM.
+    """Embedding and prompts -> mask logits (B, 4, 256, 256) and predicted IoU (B, 4).
 
     Labels are SAM's: 1 positive, 0 negative, 2 and 3 the corners of a box, -1 the padding point that SAM adds
     where there is no box.
@@ -49,46 +50,32 @@ class _Decoder(nn.Module):
         given = has_logits[:, None, None, None]
         dense = prompts.mask_downscaling(logits) * given
         dense = dense + prompts.no_mask_embed.weight.reshape(1, -1, 1, 1) * (1 - given)
-        if isinstance(prompts, MapPromptEncoder):
-            dense = dense + prompts.maps(coords, labels)
-        return self.decoder.predict_masks(embedding, self.position, sparse, dense)
+        return self.decoder.predict_masks(embedding, self.position, sparse, dense + prompts.maps(coords, labels))
 
 
 def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
-    """Write `encoder.onnx` and `decoder.onnx` of the given weights into `folder`, each whole or not at all."""
+    """Write `encoder.onnx` and `decoder.onnx` into a folder, each whole or not at all, and return their paths.
+
+    The encoder takes `image` uint8 (1, 512, 512, 3) and gives `embedding` (1, 384, 64, 64). The decoder takes
+    `embedding`, `coords` (B, N, 2) in pixels of the encoder's input, `labels` (B, N), `logits` (B, 1, 256, 256), and
+    `has_logits` (B,), 0 where there are none; it gives `masks` (B, 4, 256, 256) and `iou` (B, 4).
+
+    Parameters
+    ----------
+    weights : dict of Tensor, the state of `build_nano()`, on the CPU.
+    folder : Path, made where it is missing.
+    """
     model = build_nano()
     model.load_state_dict(weights)
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
     encoder, decoder = folder / "encoder.onnx", folder / "decoder.onnx"
-    _write(
-        _Encoder(model),
-        (torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8),),
-        encoder,
-        ["image"],
-        ["embedding"],
-        {},
-    )
-    export_decoder(model, decoder, EMBEDDING_CHANNELS)
-    return encoder, decoder
-
-
-def export_decoder(model: Any, path: Path, channels: int = 256) -> None:
-    """Write the prompt encoder and the mask decoder of a `Sam`, whole or not at all.
-
-    Inputs: `embedding` (1, C, h, w), `coords` (B, N, 2) in pixels of the encoder's input, `labels` (B, N), `logits`
-    (B, 1, 256, 256), and `has_logits` (B,), 0 where these are none. Outputs: `masks` (B, 4, 256, 256) and `iou` (B, 4).
-
-    Parameters
-    ----------
-    model : whose decoder is written; it is put into evaluation mode.
-    path : of the file.
-    channels : C.
-    """
+    image = torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)
+    _write(_Encoder(model), (image,), encoder, ["image"], ["embedding"], {})
     rows, columns = model.prompt_encoder.image_embedding_size
     batch = (
-        torch.randn(1, channels, rows, columns),
-        torch.rand(2, 3, 2) * model.image_encoder.img_size,
+        torch.randn(1, EMBEDDING_CHANNELS, rows, columns),
+        torch.rand(2, 3, 2) * IMAGE_SIZE,
         torch.tensor([[1, 0, -1], [1, 2, 3]]),
         torch.randn(2, 1, 4 * rows, 4 * columns),
         torch.tensor([0.0, 1.0]),
@@ -96,7 +83,8 @@ def export_decoder(model: Any, path: Path, channels: int = 256) -> None:
     inputs = ["embedding", "coords", "labels", "logits", "has_logits"]
     axes = {"coords": {0: "prompts", 1: "points"}, "labels": {0: "prompts", 1: "points"}}
     axes |= {"logits": {0: "prompts"}, "has_logits": {0: "prompts"}, "masks": {0: "prompts"}, "iou": {0: "prompts"}}
-    _write(_Decoder(model), batch, path, inputs, ["masks", "iou"], axes)
+    _write(_Decoder(model), batch, decoder, inputs, ["masks", "iou"], axes)
+    return encoder, decoder
 
 
 def _write(
@@ -107,8 +95,7 @@ def _write(
     outputs: list[str],
     axes: dict[str, Any],
 ) -> None:
-    part = path.with_suffix(".part")
-    with warnings.catch_warnings(), torch.no_grad():
+    with whole_file(path) as part, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
@@ -117,7 +104,6 @@ def _write(
             input_names=inputs,
             output_names=outputs,
             dynamic_axes=axes,
-            opset_version=OPSET,
+            opset_version=_OPSET,
             dynamo=False,
         )
-    part.replace(path)
