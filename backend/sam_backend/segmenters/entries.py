@@ -14,7 +14,7 @@ TORCH_PACKAGES = ("torch", "torchvision", "segment_anything")
 """What the official checkpoints need, and every training."""
 
 TUNED = "weights.safetensors"
-"""The weights in the folder of a tuned version: all of `nano`, or what differs from the official checkpoint of `sam:*`."""
+"""The weights in the folder of a tuned version: all of `nano`, or what a fine-tuning of `sam:*` changed."""
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 

@@ -162,7 +162,8 @@ def read_tuned(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".pt":
         weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         return weights
-    return load_file(path)
+    tensors: dict[str, torch.Tensor] = load_file(path)
+    return tensors
 
 
 def _shape(prompt: Prompt) -> tuple[int, bool, bool]:
