@@ -1,7 +1,10 @@
 """A segmenter with features that can be worked out by hand: an image's colours, in the layout of SAM's embedding."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo
 
@@ -67,3 +70,20 @@ def surface(seed, *, red=(), green=(), size=(120, 160)):
             image[mask] = colour + random.normal(0, 6, (int(mask.sum()), 1))
             masks.append((label, mask))
     return image.astype(np.uint8), masks
+
+
+def write_surfaces(folder: Path) -> Path:
+    """Write a data set of 16 surfaces with a red and a green square each, in the format `masks`."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    (folder / "classes.txt").write_text("1 red\n2 green\n")
+    for number in range(16):
+        rng = np.random.default_rng(number)
+        places = [(int(rng.integers(5, 45)), int(rng.integers(5, 90))), (int(rng.integers(80, 130)), 50)]
+        image, masks = surface(number, red=places[:1], green=places[1:])
+        painted = np.zeros(image.shape[:2], np.uint8)
+        for value, (_, mask) in enumerate(masks, 1):
+            painted[mask] = value
+        Image.fromarray(image).save(folder / "images" / f"{number:02d}.png")
+        Image.fromarray(painted).save(folder / "masks" / f"{number:02d}.png")
+    return folder

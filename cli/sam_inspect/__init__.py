@@ -1,1 +1,1 @@
-"""The command `sam-inspect`, one file a group of commands; each only translates its options, the work is elsewhere."""
+"""The command `sam-inspect`: one file a group of commands; each only translates its options. No work lives here."""

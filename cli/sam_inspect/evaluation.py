@@ -1,18 +1,17 @@
-"""The commands `evaluate`, `report`, `compare` and `gate`: they only translate; the work is elsewhere."""
+"""The commands `evaluate`, `report`, `compare` and `gate`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column, Table
 
 from sam_backend.extras import EVALUATION, require
-from sam_backend.second_look import Focus
+from sam_inspect.bars import progress_bars
+from sam_inspect.options import FocusOption, RequirementsOption, settings_of
+from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,15 +19,16 @@ if TYPE_CHECKING:
     from sam_evaluation.requirements import Requirements
     from sam_evaluation.run_files import Run
 
-PANEL = "Evaluation"
-
 
 def evaluate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A model, or a baseline: boxfill, felzenszwalb, grabcut. May be given several times."),
+        typer.Option(
+            help="A model, or a baseline: boxfill, felzenszwalb, grabcut. May be given several times. Without it and "
+            "--predictions: SAM_INSPECT_MODEL, or nano."
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -61,13 +61,9 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images of each data set.")] = None,
     seed: Annotated[int, typer.Option(help="Of the protocols that draw at random.")] = 0,
-    requirements: Annotated[
-        Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
-    ] = None,
+    requirements: RequirementsOption = None,
     min_area: Annotated[int, typer.Option(min=1, help="Smaller objects, in pixels, are left out.")] = 20,
-    focus: Annotated[
-        Focus, typer.Option(help="When models take a second look, at a crop around what is small in the image.")
-    ] = Focus.AUTO,
+    focus: FocusOption = None,
     connectivity: Annotated[
         int, typer.Option(help="8 or 4 neighbours join pixels of a mask into one object; 0 keeps a class whole.")
     ] = 8,
@@ -115,19 +111,18 @@ def evaluate(
         raise EvaluationError(f"--predictions-are is {', '.join(ValueKind)}; got {predictions_are!r}.")
     theirs = [Predictions(folder, threshold, ValueKind(predictions_are)) for folder in predictions or []]
     needed = _read(requirements)
-    with _bar() as bar:
-        task = bar.add_task("Opening", total=None)
+    settings = settings_of(context)
+    models = model or ([] if theirs else [settings.model])
+    with progress_bars() as add_bar:
         result = run(
-            model or [],
+            models,
             data,
             out=out,
             predictions=theirs,
-            settings=RunSettings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus),
+            settings=RunSettings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus or settings.focus),
             checkpoint=checkpoint,
-            jobs=jobs or default_jobs(model or []),
-            progress=lambda done, total, what: bar.update(
-                task, completed=done, total=total, description=what or "images"
-            ),
+            jobs=jobs or default_jobs(models),
+            progress=add_bar("Evaluating"),
         )
     _report(result, out, needed)
 
@@ -140,9 +135,7 @@ def _given(context: typer.Context) -> list[str]:
 
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")],
-    requirements: Annotated[
-        Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
-    ] = None,
+    requirements: RequirementsOption = None,
 ) -> None:
     """Make the report of a run again, without running any model.
 
@@ -167,23 +160,20 @@ def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
     from sam_evaluation.report.write import write_report
     from sam_evaluation.summary_tables import summary
 
-    with _bar() as bar:
-        task = bar.add_task("Report", total=None)
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"Report: {what}")
-
+    with progress_bars() as add_bar:
+        progress = add_bar("Report")
         human = people(run, out, progress)
         page = write_report(run, out, requirements=requirements, human=human, progress=progress)
-    console = Console()
     if len(run.objects):
-        console.print(_means(summary(run.objects, by=())))
+        from rich.table import Column
+
+        heads = ("model", "data set", "protocol", Column("IoU", no_wrap=True), "boundary F", "objects")
+        print_table(heads, _means(summary(run.objects, by=())))
     if len(run.broken):
         broken = run.broken.drop_duplicates(["dataset", "sample"])
-        console.print(f"{count(len(broken), 'image')} could not be used:", highlight=False)
-        for row in broken.to_dict("records"):
-            console.print(f"  {row['sample']}: {row['reason']}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The report is {page}", highlight=False, markup=False, soft_wrap=True)
+        print_lines(f"{count(len(broken), 'image')} could not be used:")
+        print_lines(*(f"  {row['sample']}: {row['reason']}" for row in broken.to_dict("records")))
+    print_lines(f"The report is {page}")
 
 
 def _accepted(export: Path, out: Path, seed: int) -> None:
@@ -192,35 +182,26 @@ def _accepted(export: Path, out: Path, seed: int) -> None:
     from sam_evaluation.report.numbers import count
 
     accepted = read_accepted(export)
-    console = Console()
-    for sentence in write_accepted(accepted, export, out, seed=seed).lead:
-        console.print(sentence, highlight=False, markup=False)
+    print_lines(*write_accepted(accepted, export, out, seed=seed).lead)
     if len(accepted.broken):
-        console.print(f"{count(len(accepted.broken), 'task')} could not be used:", highlight=False)
-        for row in accepted.broken.to_dict("records"):
-            console.print(f"  {row['reason']}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The report is {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+        print_lines(f"{count(len(accepted.broken), 'task')} could not be used:")
+        print_lines(*(f"  {row['reason']}" for row in accepted.broken.to_dict("records")))
+    print_lines(f"The report is {out / 'report.html'}")
 
 
-def _bar() -> Progress:
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
-
-
-def _means(means: pd.DataFrame) -> Table:
-    """Return a line a model, data set and protocol, over all objects after the last click."""
+def _means(means: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each model, data set and protocol, over all objects after the last click."""
     from sam_evaluation.report.numbers import estimate, number
     from sam_evaluation.row_columns import clicks_of
 
-    columns = ("model", "data set", "protocol", Column("IoU", no_wrap=True), "boundary F", "objects")
-    table = Table(*columns, box=None, pad_edge=False)
     chosen = means[(means["by"] == "all") & means["metric"].isin(["iou", "boundary_f"])]
-    for (*names, protocol, click), rows in chosen.groupby(["model", "dataset", "protocol", "click"], sort=False):
+    for (model, dataset, protocol, click), rows in chosen.groupby(
+        ["model", "dataset", "protocol", "click"], sort=False
+    ):
         if click == (clicks_of(protocol) or click):
             of = {row["metric"]: row for row in rows.to_dict("records")}
             values = (estimate(of["iou"]), number(of["boundary_f"]["value"]), f"{of['iou']['objects']:,}")
-            table.add_row(*(escape(str(text)) for text in (*names, protocol, *values)))
-    return table
+            yield str(model), str(dataset), str(protocol), *values
 
 
 def compare(
@@ -240,19 +221,23 @@ def compare(
     from sam_evaluation.row_columns import METRICS
     from sam_evaluation.run_files import load_model_of_run
 
-    found = pair(load_model_of_run(first).objects, load_model_of_run(second).objects, metric, seed)
-    heads = ("protocol", "objects", "A", "B", "B \N{MINUS SIGN} A", "p", "better", "worse")
-    table = Table(*heads, box=None, pad_edge=False)
+    comparison = pair(load_model_of_run(first).objects, load_model_of_run(second).objects, metric, seed)
     style, signed = (PIXELS, f"+{PIXELS}") if METRICS[metric].unit else (SHARE, DIFFERENCE)
-    for pairing in found.pairings:
-        ends = {"value": pairing.difference, "low": pairing.low, "high": pairing.high}
-        means = (number(pairing.mean_a, style), number(pairing.mean_b, style), estimate(ends, signed))
-        counts = (f"{pairing.wins:,}", f"{pairing.losses:,}")
-        table.add_row(pairing.protocol, f"{pairing.objects:,}", *means, f"{pairing.p_holm:.2g}", *counts)
-    console = Console()
-    console.print(table)
-    for pairing in found.pairings:
-        console.print(pairing.verdict, highlight=False)
+    rows = (
+        (
+            pairing.protocol,
+            f"{pairing.objects:,}",
+            number(pairing.mean_a, style),
+            number(pairing.mean_b, style),
+            estimate({"value": pairing.difference, "low": pairing.low, "high": pairing.high}, signed),
+            f"{pairing.p_holm:.2g}",
+            f"{pairing.wins:,}",
+            f"{pairing.losses:,}",
+        )
+        for pairing in comparison.pairings
+    )
+    print_table(("protocol", "objects", "A", "B", "B \N{MINUS SIGN} A", "p", "better", "worse"), rows)
+    print_lines(*(pairing.verdict for pairing in comparison.pairings))
 
 
 def gate(
@@ -271,17 +256,18 @@ def gate(
 
     conditions = []
     for option, bounds, sign in (("min", minimum, ">"), ("max", maximum, "<")):
-        for each in parse_gate(",".join(bounds)) if bounds else []:
-            if not each.bound.comparator.startswith(sign):
-                raise EvaluationError(f"--{option} takes {sign}= or {sign}; got {each.name} {each.bound}.")
-            conditions.append(each)
+        for condition in parse_gate(",".join(bounds)) if bounds else []:
+            if not condition.bound.comparator.startswith(sign):
+                raise EvaluationError(f"--{option} takes {sign}= or {sign}; got {condition.name} {condition.bound}.")
+            conditions.append(condition)
     if not conditions:
         raise EvaluationError("Give at least one bound, such as --min 'iou.box>=0.7'.")
     loaded = load_model_of_run(run)
     results = evaluate_gate(conditions, loaded.objects, loaded.images)
-    table = Table("bound", "measured", "")
-    for result in results:
-        table.add_row(f"{result.name} {result.bound}", f"{result.measured:.4g}", "met" if result.met else "NOT met")
-    Console().print(table)
+    rows = (
+        (f"{result.name} {result.bound}", f"{result.measured:.4g}", "met" if result.met else "NOT met")
+        for result in results
+    )
+    print_table(("bound", "measured", ""), rows)
     if not all(result.met for result in results):
         raise typer.Exit(1)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from colour_segmenter import ColourSegmenter, surface
+from colour_segmenter import ColourSegmenter, write_surfaces
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.simulation.annotator import Habits
@@ -21,20 +19,7 @@ BUDGET = 8
 
 @pytest.fixture(scope="session")
 def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("surfaces")
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    (folder / "classes.txt").write_text("1 red\n2 green\n")
-    for number in range(16):
-        rng = np.random.default_rng(number)
-        places = [(int(rng.integers(5, 45)), int(rng.integers(5, 90))), (int(rng.integers(80, 130)), 50)]
-        image, masks = surface(number, red=places[:1], green=places[1:])
-        painted = np.zeros(image.shape[:2], np.uint8)
-        for value, (_, mask) in enumerate(masks, 1):
-            painted[mask] = value
-        Image.fromarray(image).save(folder / "images" / f"{number:02d}.png")
-        Image.fromarray(painted).save(folder / "masks" / f"{number:02d}.png")
-    return folder
+    return write_surfaces(tmp_path_factory.mktemp("surfaces"))
 
 
 @pytest.fixture

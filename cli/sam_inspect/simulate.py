@@ -1,30 +1,26 @@
-"""The command `simulate`: it only translates; the work is elsewhere."""
+"""The command `simulate`."""
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from sam_backend.errors import MissingExtraError
 from sam_backend.extras import EVALUATION, require
-from sam_backend.settings import settings
+from sam_inspect.bars import progress_bars
+from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sam_evaluation.simulation.plans import Plan
 
-_ESTIMATED_OVER = 1200.0
-"""Seconds whose speed the remaining time is told from: trainings come between images."""
-
 
 def simulate(
+    context: typer.Context,
     data: Annotated[str, typer.Option(help="A data set with masks, as format:folder or format:folder@split.")],
     budget: Annotated[int, typer.Option(min=1, help="Images that are labelled.")] = 200,
     out: Annotated[Path, typer.Option(help="Folder of the report; an interrupted simulation goes on there.")] = Path(
@@ -37,7 +33,7 @@ def simulate(
         str, typer.Option(help="What to label next, compared by themselves; nothing for none.")
     ] = "gain,uncertainty,diversity,random",
     seeds: Annotated[int, typer.Option(min=1, help="Times that all is done, with other images in another order.")] = 3,
-    model: Annotated[str, typer.Option(help="The model that answers: nano, sam:vit_b, ...")] = "nano",
+    model: ModelOption = None,
     accept: Annotated[
         float, typer.Option(min=0.5, max=1, help="IoU with the object from which a mask is accepted.")
     ] = 0.9,
@@ -71,6 +67,8 @@ def simulate(
              --arms plain,memory --strategies "" --seeds 1 --out runs/try
     """
     require("evaluation", EVALUATION, "sam-inspect simulate")
+    import json as json_format
+
     from sam_backend.core.predictor import MAX_PROPOSALS
     from sam_backend.segmenters.registry import load_segmenter
     from sam_evaluation.models import default_jobs
@@ -83,25 +81,20 @@ def simulate(
     from sam_evaluation.simulation.simulate import simulate as run
     from sam_evaluation.simulation.tables import Tables
 
-    wanted = settings()
+    settings = settings_of(context)
+    model = model or settings.model
     named, compared = parse_arms(arms), parse_strategies(strategies)
     plans = plans_of(named, compared)
     _require_torch(plans)
     habits = Habits(accept, most_clicks, painting, redraw)
-    conditions = Conditions(model, budget, habits, tune_every, tune_steps, MAX_PROPOSALS, wanted.focus)
+    conditions = Conditions(model, budget, habits, tune_every, tune_steps, MAX_PROPOSALS, settings.focus)
     images = open_data(data, budget, measured)
-    version = load_segmenter(model, focus=wanted.focus).version
+    version = load_segmenter(model, focus=settings.focus).version
     tasks = plan_tasks(plans, seeds, images, conditions, version, out)
-    storage = Storage(wanted.cache / "embeddings", wanted.embedding_disk_mb, wanted.embedding_memory_mb)
-    with _bar() as bar:
-        task = bar.add_task("Starting", total=None)
-        run(
-            tasks,
-            storage,
-            jobs=jobs or default_jobs([model]),
-            progress=lambda done, total, doing: bar.update(task, completed=done, total=total, description=doing),
-        )
-    told = write_report(
+    storage = Storage(settings.cache / "embeddings", settings.embedding_disk_mb, settings.embedding_memory_mb)
+    with progress_bars() as add_bar:
+        run(tasks, storage, jobs=jobs or default_jobs([model]), progress=add_bar("Simulating"))
+    summary = write_report(
         Simulated(
             tables=Tables.of(tasks),
             arms=named,
@@ -117,11 +110,10 @@ def simulate(
         out,
     )
     if json:
-        typer.echo(json_format.dumps(told, indent=1))
+        print_lines(json_format.dumps(summary, indent=1))
         return
-    console = Console()
-    console.print(_summary(told))
-    console.print(f"The report is {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+    print_table(("arm", "clicks", "an object", "times plain", "pixel IoU"), (_cells(arm) for arm in summary["arms"]))
+    print_lines(f"The report is {out / 'report.html'}")
 
 
 def _require_torch(plans: Sequence[Plan]) -> None:
@@ -137,22 +129,9 @@ def _require_torch(plans: Sequence[Plan]) -> None:
         ) from error
 
 
-def _summary(told: dict[str, Any]) -> Table:
-    """Return a line an arm."""
+def _cells(arm: dict[str, Any]) -> tuple[str, ...]:
+    """Return the row of an arm in the table of the summary."""
     from sam_evaluation.report.numbers import NOTHING
 
-    table = Table("arm", "clicks", "an object", "times plain", "pixel IoU", box=None, pad_edge=False)
-    for row in told["arms"]:
-        values = ((row["clicks"], ",.0f"), (row["per_object"], ".1f"), (row["ratio"], ".3f"), (row["pixel_iou"], ".3f"))
-        table.add_row(row["arm"], *(NOTHING if value is None else format(value, style) for value, style in values))
-    return table
-
-
-def _bar() -> Progress:
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(
-        TextColumn("{task.description}"),
-        *columns,
-        console=Console(stderr=True),
-        speed_estimate_period=_ESTIMATED_OVER,
-    )
+    values = ((arm["clicks"], ",.0f"), (arm["per_object"], ".1f"), (arm["ratio"], ".3f"), (arm["pixel_iou"], ".3f"))
+    return arm["arm"], *(NOTHING if value is None else format(value, style) for value, style in values)

@@ -1,0 +1,137 @@
+"""The command `finetune`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sam_backend.errors import BadRequestError, MissingExtraError
+from sam_backend.extras import EVALUATION, require
+from sam_backend.finetune.recipe import Parts
+from sam_inspect.bars import progress_bars
+from sam_inspect.options import ModelOption, RequirementsOption, settings_of
+from sam_inspect.output import print_lines
+
+if TYPE_CHECKING:
+    from sam_backend.progress import ProgressCallback
+    from sam_backend.settings import Settings
+    from sam_evaluation.datasets.registry import DatasetSpec
+
+
+def finetune(
+    context: typer.Context,
+    project: Annotated[
+        str | None,
+        typer.Option(help="Id of a Label Studio project that this backend is, or was, connected to."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
+    ] = None,
+    model: ModelOption = None,
+    parts: Annotated[
+        Parts | None,
+        typer.Option(
+            help="What is trained: decoder; lora, which adds adapters in the image encoder; all. Default: all for "
+            "nano, decoder for sam:*."
+        ),
+    ] = None,
+    requirements: RequirementsOption = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Maximum length of the training; the learning rates follow it.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed, images and start give the same weights.")] = 0,
+) -> None:
+    """Teach a model what was accepted, and let it serve if it got better.
+
+    About two thirds of the images train, a tenth decides when to stop, and a
+    quarter is held out. On those the new weights must beat the weights that
+    serve, by more than their uncertainty. Then they serve at once, and Label
+    Studio shows their version. Otherwise they are kept, with the reason: see
+    sam-inspect models. A training that was interrupted goes on when it is
+    started again. It needs the torch extra of the package.
+
+    Example: sam-inspect finetune --project 3
+    Example: sam-inspect finetune --data neu_seg:./neu_seg@training
+             --requirements line.toml
+    """
+    require("evaluation", EVALUATION, "sam-inspect finetune")
+    import hashlib
+    from dataclasses import replace
+
+    from sam_backend.finetune.progress import Progress as Status
+    from sam_backend.finetune.recipe import recipe_for
+    from sam_backend.finetune.versions import VERSIONS, Versions
+    from sam_backend.segmenters.entries import TORCH_EXTRA
+    from sam_evaluation.datasets.registry import DatasetSpec
+    from sam_evaluation.requirements import read_requirements
+
+    if (project is None) == (data is None):
+        raise BadRequestError("Name what to learn from: either --project or --data.")
+    settings = settings_of(context)
+    model = model or settings.model
+    needed = read_requirements(requirements) if requirements else None
+    recipe = recipe_for(model)
+    recipe = replace(recipe, parts=parts or recipe.parts, steps=steps or recipe.steps, seed=seed)
+    try:
+        from sam_backend.finetune.run import Job
+        from sam_backend.finetune.run import finetune as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"Fine-tuning needs {error.name}; run {TORCH_EXTRA}") from error
+    versions = Versions(settings.home / VERSIONS)
+    with progress_bars() as add_bar:
+        progress = add_bar("Fine-tuning")
+
+        def show(status: Status) -> None:
+            ious = "" if status.box is None else f"  box {status.box:.3f}  click {status.click:.3f}"
+            progress(status.step, status.steps, status.doing + ious)
+
+        if project is not None:
+            spec, name = _fetch(settings, project, progress)
+        else:
+            assert data is not None
+            spec = DatasetSpec.parse(data)
+            name = hashlib.sha256(f"{spec.format}:{spec.folder.resolve()}@{spec.split}".encode()).hexdigest()[:8]
+        work = settings.home / "finetune" / f"{model.replace(':', '_')}-{name}"
+        outcome = run(Job(spec, model, recipe, limit, needed, settings.focus), work, versions, show)
+    print_lines(outcome.ended, outcome.verdict.reason)
+    if outcome.version is not None:
+        state = (
+            "now serves" if outcome.verdict.passed else "is kept beside; the model that serves is the same as before"
+        )
+        print_lines(
+            f"{outcome.version.name} ({outcome.version.model_version}) {state}.",
+            f"Its curves: {versions.folder_of(outcome.version.name) / 'curves.png'}",
+        )
+
+
+def _fetch(settings: Settings, project: str, progress: ProgressCallback) -> tuple[DatasetSpec, str]:
+    """Return the accepted masks of a Label Studio project as a data set, and the name of its folder."""
+    from sam_backend.labelstudio.accepted import fetch_accepted
+    from sam_backend.labelstudio.images import TaskImages
+    from sam_backend.labelstudio.servers import ServerRegistry
+    from sam_evaluation.datasets.registry import DatasetSpec
+
+    servers = ServerRegistry.of_settings(settings)
+    known = servers.uids(project)
+    if len(known) > 1:
+        raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
+    uid = known[0] if known else project
+    server = servers.find(uid)
+    number = uid.partition(".")[0]
+    if server is None or not server.token or not number.isdigit():
+        raise BadRequestError(
+            f"No Label Studio with a project {project} is known here; connect it to this backend, or set "
+            "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
+        )
+    name = f"project-{uid}"
+    export = fetch_accepted(
+        server,
+        int(number),
+        settings.home / "finetune" / name,
+        TaskImages.of_settings(settings),
+        timeout=settings.image_timeout,
+        progress=progress,
+    )
+    return DatasetSpec("label_studio", export), name

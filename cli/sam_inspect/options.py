@@ -1,0 +1,47 @@
+"""Options that several commands have, and the settings that hold where an option is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sam_backend.second_look import Focus
+
+if TYPE_CHECKING:
+    from sam_backend.settings import Settings
+
+LABEL_STUDIO, MODELS, EVALUATION = "Label Studio", "Models", "Evaluation"
+"""The panels of `sam-inspect --help`."""
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The model: nano (ships with the package), sam:vit_b, sam:vit_l, sam:vit_h, grabcut; sam-inspect models "
+        "lists them. Default: SAM_INSPECT_MODEL, or nano."
+    ),
+]
+FocusOption = Annotated[
+    Focus | None,
+    typer.Option(
+        help="When the model takes a second look, at a crop around a small object: auto (where it was measured to "
+        "help), on, off. Default: SAM_INSPECT_FOCUS, or auto."
+    ),
+]
+RequirementsOption = Annotated[
+    Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
+]
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Return the settings of this call: environment, settings file, defaults.
+
+    Raises
+    ------
+    SamInspectError
+        If a setting is wrong.
+    """
+    from sam_backend.settings import read_settings
+
+    return read_settings(context.obj)

@@ -1,0 +1,34 @@
+"""How commands print: lines and tables on standard output, a user's mistake on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Column
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines as they are, never broken, so that a path or a sentence can be copied."""
+    for line in lines:
+        typer.echo(line)
+
+
+def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, as wide as the terminal; the text of a cell is shown as it is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*heads, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def print_error(error: Exception) -> None:
+    """Print a user's mistake, one sentence."""
+    typer.secho(f"sam-inspect: {error}", err=True, fg=typer.colors.RED)

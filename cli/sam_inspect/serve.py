@@ -1,0 +1,65 @@
+"""The command `serve`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sam_inspect.options import FocusOption, ModelOption, settings_of
+
+
+class LogLevel(StrEnum):
+    """The least important records that `serve` logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def serve(
+    context: typer.Context,
+    model: ModelOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 keeps other machines out.")] = "0.0.0.0",  # noqa: S104 - Label Studio usually runs in another container or on another machine
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9090,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="The weights instead of the promoted ones: the official .pth for sam:*, the folder of a training for "
+            "nano."
+        ),
+    ] = None,
+    focus: FocusOption = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="From debug, which also logs health checks, to error.")
+    ] = LogLevel.INFO,
+) -> None:
+    """Answer Label Studio's clicks and boxes with masks, until Ctrl-C.
+
+    To connect it, open a project in Label Studio, then Settings, Model,
+    Connect Model: URL http://<this machine>:9090, and switch "Interactive
+    preannotations" on. A Label Studio on the same machine or in a private
+    network refuses that address unless it runs with ML_BLOCK_LOCAL_IP=false
+    and SSRF_PROTECTION_ENABLED=false.
+
+    Settings stand in environment variables or in a settings file.
+    SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS ask for a
+    password. SAM_INSPECT_LABEL_STUDIO_API_KEY is a personal access token, for
+    a Label Studio that does not accept the legacy token that it sends;
+    SAM_INSPECT_LABEL_STUDIO_URL goes with it. SAM_INSPECT_WEIGHTS is the
+    folder of official checkpoints.
+
+    Examples: sam-inspect serve
+              sam-inspect serve --model sam:vit_b --port 9091
+    """
+    from sam_backend.service.server import serve as serve_until_stopped
+
+    settings = settings_of(context)
+    if focus:
+        settings = settings.model_copy(update={"focus": focus})
+    serve_until_stopped(
+        model or settings.model, settings, host=host, port=port, log_level=log_level, checkpoint=checkpoint
+    )
