@@ -31,7 +31,7 @@ def require(extra: str, modules: Iterable[str], user: str) -> None:
     ----------
     extra : str, the extra that brings them, for example "evaluation".
     modules : iterable of str, top-level modules, for example `EVALUATION`.
-    user : str, what needs them, for the message: "sam-inspect report".
+    user : str, what needs them, for the message: "report".
 
     Raises
     ------

@@ -56,7 +56,7 @@ def finetune(
     Example: sam-inspect finetune --data neu_seg:./neu_seg@training
              --requirements line.toml
     """
-    require("evaluation", EVALUATION, "sam-inspect finetune")
+    require("evaluation", EVALUATION, "finetune")
     import hashlib
     from dataclasses import replace
 

@@ -66,7 +66,7 @@ def simulate(
     Example: sam-inspect simulate --data masks:./parts --budget 20
              --arms plain,memory --strategies "" --seeds 1 --out runs/try
     """
-    require("evaluation", EVALUATION, "sam-inspect simulate")
+    require("evaluation", EVALUATION, "simulate")
     import json as json_format
 
     from sam_backend.core.predictor import MAX_PROPOSALS
