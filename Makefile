@@ -1,5 +1,6 @@
 # make demo            a Label Studio with images, connected to SAM Inspect; IMAGES=folder takes your own images
-# make test            everything: linters, types, imports, unit, contract and end-to-end tests
+# make test            everything: linters, types, imports, documented examples, unit, contract and end-to-end tests
+# make test-fast       the tests that take seconds, without what trains, simulates or starts Label Studio
 # make help            the other targets
 
 SHELL := /bin/bash
@@ -11,10 +12,13 @@ PYTHON ?= python3
 HOME_OF_DEMO := .demo
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LABEL_STUDIO := $(HOME_OF_DEMO)/label-studio-venv/installed
 # Beside the environment, not in it: its pins fit nothing, and only the tests of it are to see it.
 LABEL_STUDIO_ML := $(VENV)/label-studio-ml-1
+# The tests of one file stay in one process. End-to-end tests run alone: they wait for a browser.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 # $(call apt,package): installs it with apt-get, as root or through sudo; says what is missing where neither will do.
 apt = { \
@@ -26,20 +30,26 @@ apt = { \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 }
 
-.PHONY: help demo test setup lint format bench clean system-python system-chromium
+.PHONY: help demo test test-fast test-lowest setup lint format bench clean system-python system-chromium
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/base ## Run Label Studio with SAM Inspect connected; IMAGES=folder takes your own images
 	@$(BIN)/sam-inspect demo --home $(HOME_OF_DEMO) $(if $(IMAGES),--images "$(IMAGES)")
 
-test: setup ## Set up and check everything
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest
+test: setup lint ## Set up and check everything
+	$(BIN)/pytest --doctest-modules --doctest-ignore-import-errors backend evaluation cli research
+	$(BIN)/pytest -m "not e2e" $(PARALLEL)
+	$(BIN)/pytest tests/e2e
+
+test-fast: $(VENV)/dev ## Run the tests that take seconds
+	$(BIN)/pytest -m "not slow" $(PARALLEL)
+
+test-lowest: $(VENV)/dev ## Run the fast tests with the lowest versions that pyproject.toml allows, without PyTorch
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[evaluation,dev]'
+	$(LOWEST)/bin/pytest -m "not slow" $(PARALLEL)
 
 setup: system-python system-chromium ## Install everything that the tests need
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed
@@ -58,7 +68,7 @@ bench: $(VENV)/dev ## Measure the first and the next clicks over HTTP
 	$(BIN)/python tests/benchmarks/click.py
 
 clean: ## Remove what was installed and built; keeps what you annotated in the demo
-	rm -rf $(VENV) $(HOME_OF_DEMO)/label-studio-venv build dist test-artifacts
+	rm -rf $(VENV) $(LOWEST) $(HOME_OF_DEMO)/label-studio-venv build dist test-artifacts
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 
 $(VENV)/base: pyproject.toml | system-python

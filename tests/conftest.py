@@ -1,10 +1,24 @@
 """What holds for every test: nothing of the machine's own settings, folders or caches is read or written."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from sam_backend.settings import settings
+
+_TESTS = Path(__file__).parent
+# Folders whose tests are all slow: a real Label Studio in a browser, and the training of the embedded model.
+_SLOW = (_TESTS / "e2e", _TESTS / "unit" / "research")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests by their folder, and keep the tests of one file in one process where pytest-xdist runs several."""
+    for item in items:
+        if any(folder in item.path.parents for folder in _SLOW):
+            item.add_marker(pytest.mark.slow)
+        group = "e2e" if _TESTS / "e2e" in item.path.parents else str(item.path.relative_to(_TESTS))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

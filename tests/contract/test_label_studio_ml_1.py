@@ -14,6 +14,8 @@ from sam_backend.settings import Settings
 from services import make_app
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": "", "extra_params": None}
 
 

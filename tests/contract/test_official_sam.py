@@ -28,6 +28,8 @@ from segment_anything.modeling import (  # noqa: E402
 
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"landscape": (150, 260), "portrait": (300, 170), "square": (200, 200)}
 CLOSE = {"rtol": 0, "atol": 1e-4}
 

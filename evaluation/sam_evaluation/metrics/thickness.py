@@ -59,7 +59,7 @@ def width(mask: ArrayLike, mm_per_pixel: float = 1.0) -> float:
     >>> line = np.zeros((5, 12), bool)
     >>> line[1:4, 1:11] = True
     >>> round(width(line), 2)
-    3.75
+    3.19
     """
     found, _ = as_pair(mask, mask)
     along = length(found)

@@ -14,6 +14,8 @@ from sam_backend.segmenters import registry
 from sam_evaluation.simulation import simulate
 from sam_inspect.main import app
 
+pytestmark = pytest.mark.slow
+
 
 def typed(*words: object) -> str:
     """Return what was printed; a user's mistake is raised as `main` gets it."""

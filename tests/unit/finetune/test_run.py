@@ -24,6 +24,8 @@ from sam_backend.segmenters.nano import segmenter  # noqa: E402
 from sam_backend.segmenters.registry import load_segmenter  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(steps=3, images=1, prompts=1, views=1, checks=3)
 
 

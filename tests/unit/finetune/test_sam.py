@@ -33,6 +33,8 @@ from sam_backend.segmenters.entries import OWN, tuned_weights  # noqa: E402
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def small_sam() -> Any:
     """Return a SAM of the official classes with a thin, shallow encoder of 256 x 256 pixels."""

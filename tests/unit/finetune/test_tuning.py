@@ -18,6 +18,8 @@ from sam_backend.finetune.trainable import load_trainable  # noqa: E402
 from sam_backend.finetune.tuning import Check, Tuner  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DECODER = Recipe(steps=4, images=1, prompts=2, views=1)
 
 

@@ -56,6 +56,7 @@ def both_forms(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, NanoSe
     return SamPredictor(model), NanoSegmenter(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(200, 200), (160, 400), (520, 250)])
 def test_the_official_predictor_gives_the_same_masks_scores_and_logits(both_forms, height: int, width: int) -> None:
     predictor, segmenter = both_forms
@@ -85,6 +86,7 @@ def test_the_official_predictor_gives_the_same_masks_scores_and_logits(both_form
         assert (answer.masks != masks).mean() < 1e-4
 
 
+@pytest.mark.slow
 def test_what_ships_is_a_sam_for_the_official_mask_generator_too(shipped: NanoSegmenter, disk) -> None:
     pytest.importorskip("torch")
     from segment_anything import SamAutomaticMaskGenerator
@@ -154,6 +156,7 @@ def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("SAM_INSPECT_DATA" not in os.environ, reason="SAM_INSPECT_DATA, the folder of images, is not set")
+@pytest.mark.slow
 def test_on_real_steel_it_beats_the_filled_box_and_the_region_under_a_click(tmp_path: Path) -> None:
     steel = f"neu_seg:{os.environ['SAM_INSPECT_DATA']}/neu_seg"
     rivals = ["boxfill", "felzenszwalb"]

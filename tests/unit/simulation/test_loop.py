@@ -17,6 +17,8 @@ from sam_evaluation.simulation.journal import Chosen, Journal, Labelled, Measure
 from sam_evaluation.simulation.loop import Conditions, Loop, Task, is_done
 from sam_evaluation.simulation.plans import Plan
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Journal]
 
 

@@ -26,6 +26,8 @@ from sam_evaluation.simulation.journal import Journal, Labelled, Measured, Tuned
 from sam_evaluation.simulation.loop import Conditions, Loop, Task  # noqa: E402
 from sam_evaluation.simulation.plans import Plan  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(memory=True, finetune=True)
 
 
