@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sam_backend.segmenters.registry import model_info
-
 
 class Parts(StrEnum):
     """What of a model is trained."""
@@ -67,4 +65,7 @@ class Recipe:
 
 def recipe_for(model: str) -> Recipe:
     """Return the recipe of a model: all of a light one; of a heavy one the decoder, on embeddings made once."""
+    # Every call of the command line imports this module; NumPy would double its cost.
+    from sam_backend.segmenters.registry import model_info
+
     return Recipe() if model_info(model).is_heavy else Recipe(parts=Parts.ALL)
