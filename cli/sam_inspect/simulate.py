@@ -73,13 +73,14 @@ def simulate(
     from sam_backend.segmenters.registry import load_segmenter
     from sam_evaluation.models import default_jobs
     from sam_evaluation.simulation.annotator import Habits
-    from sam_evaluation.simulation.data import open_data
     from sam_evaluation.simulation.loop import Conditions
+    from sam_evaluation.simulation.loop_report import write_report
     from sam_evaluation.simulation.plans import parse_arms, parse_strategies, plans_of
-    from sam_evaluation.simulation.report import Simulated, write_report
-    from sam_evaluation.simulation.simulate import Storage, plan_tasks
+    from sam_evaluation.simulation.run_tables import RunTables
+    from sam_evaluation.simulation.simulate import Storage, plan_runs
     from sam_evaluation.simulation.simulate import simulate as run
-    from sam_evaluation.simulation.tables import Tables
+    from sam_evaluation.simulation.simulation_data import open_simulation_data
+    from sam_evaluation.simulation.simulation_result import SimulationResult
 
     settings = settings_of(context)
     model = model or settings.model
@@ -88,22 +89,22 @@ def simulate(
     _require_torch(plans)
     habits = Habits(accept, most_clicks, painting, redraw)
     conditions = Conditions(model, budget, habits, tune_every, tune_steps, MAX_PROPOSALS, settings.focus)
-    images = open_data(data, budget, measured)
+    images = open_simulation_data(data, budget, measured)
     version = load_segmenter(model, focus=settings.focus).version
-    tasks = plan_tasks(plans, seeds, images, conditions, version, out)
+    specs = plan_runs(plans, seeds, images, conditions, version, out)
     storage = Storage(settings.cache / "embeddings", settings.embedding_disk_mb, settings.embedding_memory_mb)
     with progress_bars() as add_bar:
-        run(tasks, storage, jobs=jobs or default_jobs([model]), progress=add_bar("Simulating"))
+        run(specs, storage, jobs=jobs or default_jobs([model]), progress=add_bar("Simulating"))
     summary = write_report(
-        Simulated(
-            tables=Tables.of(tasks),
+        SimulationResult(
+            tables=RunTables.of(specs),
             arms=named,
             strategies=compared,
             seeds=seeds,
             conditions=conditions,
             card=images.labelled.open().card,
             data=data,
-            stamp=images.stamp[:8],
+            fingerprint=images.fingerprint[:8],
             measured=len(images.measured_names),
             version=version,
         ),

@@ -1,1 +1,1 @@
-"""A simulated annotator with the loop on and off: what the loop saves. Nothing of the product depends on it."""
+"""Runs of a simulated annotator with the learning loop on and off, and their report; nothing of the product is here."""

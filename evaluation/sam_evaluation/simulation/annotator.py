@@ -1,4 +1,4 @@
-"""The simulated annotator: what it does to the proposals and the objects of an image, and what that costs in clicks."""
+"""The simulated annotator: what it does with the proposals and objects of an image, and the clicks that this costs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sam_backend.segmenters.protocol import POSITIVE, Window
 from sam_evaluation import metrics
 from sam_evaluation.protocols.simulated_clicks import Point, correction
 
-_SURE = 8.0
-"""Logits of a proposal that is fed back, inside; outside as much below zero."""
+_PROPOSAL_LOGIT = 8.0
+"""Logit inside a proposal that is passed to the segmenter as a prompt; outside it is the negative."""
 
 
 class Fate(StrEnum):
@@ -38,10 +38,10 @@ class Habits:
 
     Attributes
     ----------
-    accept : IoU with the object from which a mask is good enough.
-    most_clicks : that are tried on an object; then the rest is painted by hand.
-    painting : clicks that painting counts as.
-    redraw : whether a proposal that is not good enough is deleted, rather than corrected.
+    accept : IoU with the object, in [0, 1], from which a mask is accepted.
+    most_clicks : number of clicks tried on an object; after them the rest is painted by hand.
+    painting : number of clicks that painting counts as.
+    redraw : whether a proposal that is not good enough is deleted instead of corrected.
     """
 
     accept: float = 0.9
@@ -52,19 +52,19 @@ class Habits:
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """What was done about one object, or about one proposal that is no object.
+    """The work on one object, or on one proposal that has no object.
 
     Attributes
     ----------
-    fate : of the proposal, or `OUTLINED` of an object without one.
-    label : of the object, or of the proposal that was deleted.
-    clicks : what it cost.
+    fate : Fate of the proposal; `OUTLINED` for an object without a proposal.
+    label : label of the object, or of the deleted proposal.
+    clicks : number of clicks.
     painted : whether the rest was painted by hand.
     relabelled : whether the proposal had another label.
-    iou : of the proposal with the object; 0 where there was none.
-    score : of the proposal; None where there was none.
+    iou : IoU of the proposal with the object; 0 without a proposal.
+    score : score of the proposal in [0, 1]; None without a proposal.
     reached : IoU with the object after each click that outlined or corrected it.
-    mask : what was accepted (H, W); None where nothing was.
+    mask : the accepted mask, bool (H, W); None if the action accepts nothing.
     """
 
     fate: Fate
@@ -79,50 +79,51 @@ class Action:
 
 
 def annotate(
-    segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], finds: Sequence[Find], habits: Habits
+    segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], proposals: Sequence[Find], habits: Habits
 ) -> list[Action]:
-    """Label an image as `docs/decisions/016-counting-clicks.md` has it.
+    """Label an image by the rules of `docs/decisions/016-counting-clicks.md`.
 
     Parameters
     ----------
-    segmenter : answers the clicks, as it would when it serves.
-    embedding : of the image, by the segmenter.
-    objects : that are to be labelled.
-    finds : the pre-annotation; none where there is none.
-    habits : of the annotator.
+    segmenter : Segmenter that answers the clicks.
+    embedding : Embedding of the image, made by the segmenter.
+    objects : the objects to label.
+    proposals : the pre-annotation; may be empty.
+    habits : Habits of the annotator.
     """
-    truths = [thing.mask for thing in objects]
-    ious = metrics.pairwise_iou([found.mask for found in finds], truths)
-    partners = _partners(finds, objects, ious)
+    truths = [target.mask for target in objects]
+    ious = metrics.pairwise_iou([proposal.mask for proposal in proposals], truths)
+    partners = _partners(proposals, objects, ious)
     actions = []
-    for number, found in enumerate(finds):
-        if number not in partners:
-            best = float(ious[number].max()) if len(truths) else 0.0
-            actions.append(Action(Fate.DELETED, found.label, 1, iou=best, score=found.score))
-    proposals = {place: index for index, place in partners.items()}
-    for place, thing in enumerate(objects):
-        label, index = thing.label, proposals.get(place)
-        if index is None:
-            actions.append(_clicked(segmenter, embedding, thing, habits))
+    for index, proposal in enumerate(proposals):
+        if index not in partners:
+            best = float(ious[index].max()) if len(truths) else 0.0
+            actions.append(Action(Fate.DELETED, proposal.label, 1, iou=best, score=proposal.score))
+    proposal_of = {number: index for index, number in partners.items()}
+    for number, target in enumerate(objects):
+        label, partner = target.label, proposal_of.get(number)
+        if partner is None:
+            actions.append(_click(segmenter, embedding, target, habits))
             continue
-        found, iou = finds[index], float(ious[index, place])
-        other = found.label != label
+        proposal, iou = proposals[partner], float(ious[partner, number])
+        relabelled = proposal.label != label
         if iou >= habits.accept:
-            accepted = Action(Fate.ACCEPTED, label, 1 + other, mask=np.asarray(found.mask))
-            actions.append(replace(accepted, relabelled=other, iou=iou, score=found.score))
+            accepted = Action(Fate.ACCEPTED, label, 1 + relabelled, mask=np.asarray(proposal.mask))
+            actions.append(replace(accepted, relabelled=relabelled, iou=iou, score=proposal.score))
         elif habits.redraw:
-            actions.append(Action(Fate.DELETED, found.label, 1, iou=iou, score=found.score))
-            actions.append(replace(_clicked(segmenter, embedding, thing, habits), iou=iou))
+            actions.append(Action(Fate.DELETED, proposal.label, 1, iou=iou, score=proposal.score))
+            actions.append(replace(_click(segmenter, embedding, target, habits), iou=iou))
         else:
-            done = _clicked(segmenter, embedding, thing, habits, found.mask)
-            done = replace(done, fate=Fate.CORRECTED, clicks=done.clicks + other)
-            actions.append(replace(done, relabelled=other, iou=iou, score=found.score))
+            corrected = _click(segmenter, embedding, target, habits, proposal.mask)
+            corrected = replace(corrected, fate=Fate.CORRECTED, clicks=corrected.clicks + relabelled)
+            actions.append(replace(corrected, relabelled=relabelled, iou=iou, score=proposal.score))
     return actions
 
 
-def _partners(finds: Sequence[Find], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
-    """Return the object of each proposal that has one; those of the object's own label come first."""
-    same = np.array([[found.label == thing.label for thing in objects] for found in finds], bool).reshape(ious.shape)
+def _partners(proposals: Sequence[Find], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
+    """Return the object of each proposal that has one; pairs with the same label are matched first."""
+    same = np.array([[proposal.label == target.label for target in objects] for proposal in proposals], bool)
+    same = same.reshape(ious.shape)
     partners: dict[int, int] = {}
     free = ious.copy()
     for allowed in (same, ~same):
@@ -133,39 +134,39 @@ def _partners(finds: Sequence[Find], objects: Sequence[Object], ious: metrics.Fl
     return partners
 
 
-def _clicked(
-    segmenter: Segmenter, embedding: Embedding, thing: Object, habits: Habits, proposal: BoolArray | None = None
+def _click(
+    segmenter: Segmenter, embedding: Embedding, target: Object, habits: Habits, proposal: BoolArray | None = None
 ) -> Action:
-    """Outline an object by clicks, or correct a proposal, and paint what they do not reach.
+    """Outline an object by clicks, or correct a proposal by clicks, and paint what they do not reach.
 
-    Each answer's logits go in with the next click, as when the model serves. A proposal goes in with the first one, and
-    a click in its middle that nobody makes with all: without it, a click on what is wrong of the proposal would be
-    taken for a click on what is meant.
+    The logits of each answer are part of the next prompt, as when the model serves. A proposal is part of the first
+    prompt, and a click in its middle, which the annotator does not make, is part of all prompts. Without that click,
+    the segmenter would take a click on an error of the proposal for a click on the object.
     """
-    truth = thing.mask
+    truth = target.mask
     mask, points, labels = np.zeros(truth.shape, bool), list[Point](), list[int]()
-    fed: FloatArray | None = None
+    logits: FloatArray | None = None
     window: Window | None = None
     if proposal is not None:
-        mask, points, labels, fed = proposal, [deepest_point(proposal)], [POSITIVE], _as_logits(proposal)
+        mask, points, labels, logits = proposal, [deepest_point(proposal)], [POSITIVE], _as_logits(proposal)
     reached: list[float] = []
     while len(reached) < habits.most_clicks:
-        following = correction(mask, truth, points)
-        if following is None:
+        click = correction(mask, truth, points)
+        if click is None:
             break
-        points.append(following[0])
-        labels.append(following[1])
-        prompt = Prompt(np.array(points, np.float32), np.array(labels), logits=fed, window=window)
+        points.append(click[0])
+        labels.append(click[1])
+        prompt = Prompt(np.array(points, np.float32), np.array(labels), logits=logits, window=window)
         answer = segmenter.decode(embedding, [prompt])[0]
-        mask, fed, window = answer.masks[answer.best], answer.logits[answer.best], answer.window
+        mask, logits, window = answer.masks[answer.best], answer.logits[answer.best], answer.window
         reached.append(metrics.iou(mask, truth))
         if reached[-1] >= habits.accept:
-            return Action(Fate.OUTLINED, thing.label, len(reached), reached=tuple(reached), mask=mask)
+            return Action(Fate.OUTLINED, target.label, len(reached), reached=tuple(reached), mask=mask)
     clicks = len(reached) + habits.painting
-    return Action(Fate.OUTLINED, thing.label, clicks, painted=True, reached=tuple(reached), mask=truth)
+    return Action(Fate.OUTLINED, target.label, clicks, painted=True, reached=tuple(reached), mask=truth)
 
 
 def _as_logits(mask: BoolArray) -> FloatArray:
-    """Return logits as a model would have given them that answers with a mask (H, W)."""
+    """Return logits like those of a model that answers with the mask (H, W)."""
     smooth: FloatArray = cv2.GaussianBlur(on_grid(mask).astype(np.float32), (0, 0), 1.0)
-    return 2 * _SURE * smooth - _SURE
+    return 2 * _PROPOSAL_LOGIT * smooth - _PROPOSAL_LOGIT

@@ -1,4 +1,4 @@
-"""What is labelled next: a strategy's choice among some of the images that are left."""
+"""The choice of the next images: a strategy orders some of the images that are not labelled yet."""
 
 from __future__ import annotations
 
@@ -14,56 +14,58 @@ from sam_backend.memory.ranking.strategies import find_strategy
 from sam_backend.memory.similarity import ClassModel
 from sam_backend.segmenters import Segmenter
 from sam_evaluation.errors import BrokenSampleError
-from sam_evaluation.simulation.images import ImageSet
+from sam_evaluation.simulation.image_set import ImageSet
 
-CHOICES, _FEWEST = 4, 12
-"""Images that a strategy looks at for one that it chooses, and at least: looking at all would take hours."""
+CANDIDATES_PER_IMAGE, _MIN_CANDIDATES = 4, 12
+"""Candidates of a strategy for each image to choose, and at least; ranking all images would take hours."""
 
-_BY_LOOKS = frozenset({"diversity"})
-"""Strategies that ask for nothing but looks: what the memory finds need not be found for them."""
+_WITHOUT_OUTLINES = frozenset({"diversity"})
+"""Strategies that use the image descriptors alone, so that outlines need not be computed."""
 
 
 def choose(
     strategy: str,
     size: int,
-    left: Sequence[str],
+    remaining: Sequence[str],
     images: ImageSet,
     segmenter: Segmenter,
     classes: ClassModel | None,
-    trust: Calibration,
-    labelled: Sequence[Vectors],
+    calibration: Calibration,
+    examples: Sequence[Vectors],
     random: np.random.Generator,
 ) -> tuple[str, ...]:
-    """Return the `size` images that a strategy labels next.
+    """Return the names of the `size` images that a strategy labels next.
 
     Parameters
     ----------
-    strategy : by name.
-    size : how many, or all that are left where they are fewer.
-    left : images that are not labelled yet, in the order of the stream.
-    images : they are of.
-    segmenter, classes, trust : what looks at them.
-    labelled : the examples there are.
-    random : all randomness comes from it.
+    strategy : str, name of the strategy.
+    size : number of images; all remaining ones if there are fewer.
+    remaining : names of the images that are not labelled yet, in the order of the stream.
+    images : ImageSet that holds them.
+    segmenter : Segmenter.
+    classes : ClassModel of the memory, or None before it has one.
+    calibration : Calibration of the memory's scores.
+    examples : vectors of the labelled images.
+    random : Generator, the only source of randomness.
     """
-    if len(left) <= size:
-        return tuple(left)
-    looked_at = min(max(CHOICES * size, _FEWEST), len(left))
-    drawn = [left[index] for index in sorted(random.permutation(len(left))[:looked_at].tolist())]
+    if len(remaining) <= size:
+        return tuple(remaining)
+    number = min(max(CANDIDATES_PER_IMAGE * size, _MIN_CANDIDATES), len(remaining))
+    candidates = [remaining[index] for index in sorted(random.permutation(len(remaining))[:number].tolist())]
     names: list[str] = []
     signals: list[Signals] = []
-    for name in drawn:
+    for name in candidates:
         try:
             embedding = images.embed(segmenter, name)
         except BrokenSampleError:
             continue
-        outlines = find(segmenter, embedding, classes) if classes and strategy not in _BY_LOOKS else []
+        outlines = find(segmenter, embedding, classes) if classes and strategy not in _WITHOUT_OUTLINES else []
         names.append(name)
-        signals.append(signals_of(segmenter, embedding, outlines, trust))
+        signals.append(signals_of(segmenter, embedding, outlines, calibration))
     chosen: list[str] = []
     if names:
-        looks = [look_of_example(each) for each in labelled]
-        known = np.stack(looks) if looks else np.zeros((0, len(signals[0].look)), np.float32)
+        descriptors = [look_of_example(example) for example in examples]
+        known = np.stack(descriptors) if descriptors else np.zeros((0, len(signals[0].look)), np.float32)
         chosen = [names[index] for index in find_strategy(strategy)(signals, known, random)[:size]]
-    # What cannot be read has its turn where nothing else is left to choose.
-    return (*chosen, *[name for name in drawn if name not in chosen][: size - len(chosen)])
+    # Images that cannot be read are chosen only if no others are left.
+    return (*chosen, *[name for name in candidates if name not in chosen][: size - len(chosen)])

@@ -1,4 +1,4 @@
-"""What happened in a run, a line an event, on disk as soon as it happened: killed at any moment, a run goes on."""
+"""The events of a run, one line each, written to disk at once, so that a killed run can go on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sam_evaluation.simulation.annotator import Action, Fate
 
 
 @dataclass(frozen=True)
-class Done:
-    """An action as it is kept, with the mask as COCO's run-lengths, "" where nothing was accepted; see `Action`."""
+class RecordedAction:
+    """An `Action` as the journal keeps it: the mask is a COCO run-length text, "" if nothing was accepted."""
 
     fate: str
     label: str
@@ -29,59 +29,59 @@ class Done:
     rle: str
 
     @classmethod
-    def of(cls, action: Action) -> Done:
-        """Keep an action."""
+    def of(cls, action: Action) -> RecordedAction:
+        """Convert an action."""
         rle = "" if action.mask is None else encode_mask(action.mask)
         facts = (action.fate, action.label, action.clicks, action.painted, action.relabelled, action.iou, action.score)
         return cls(*facts, tuple(round(iou, 4) for iou in action.reached), rle)
 
     @classmethod
-    def read(cls, facts: dict[str, Any]) -> Done:
-        """Read what was kept; KeyError and TypeError where it is something else."""
+    def read(cls, facts: dict[str, Any]) -> RecordedAction:
+        """Read a JSON object; raise KeyError or TypeError if it is no action."""
         return cls(**{**facts, "reached": tuple(facts["reached"])})
 
 
 @dataclass(frozen=True)
-class Labelled:
+class ImageLabelled:
     """An image was labelled.
 
     Attributes
     ----------
-    images : how many were, with this one.
-    name : of the image.
-    size : (H, W).
-    actions : of the annotator.
-    problem : why the image could not be read; "" where it could.
+    images : number of labelled images, including this one.
+    name : name of the image.
+    size : (H, W) of the image in pixels.
+    actions : actions of the annotator.
+    problem : why the image could not be read; "" if it could.
     """
 
     images: int
     name: str
     size: tuple[int, int] = (0, 0)
-    actions: tuple[Done, ...] = ()
+    actions: tuple[RecordedAction, ...] = ()
     problem: str = ""
 
     @property
     def clicks(self) -> int:
-        """What the image cost."""
+        """Number of clicks on the image."""
         return sum(action.clicks for action in self.actions)
 
     def accepted(self) -> Iterator[tuple[str, BoolArray]]:
-        """Yield label and mask (H, W) of each accepted object."""
+        """Yield label and mask, bool (H, W), of each accepted object."""
         for action in self.actions:
             if action.fate != Fate.DELETED:
                 yield action.label, decode_mask(action.rle, self.size)
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """The model was tuned, or it was tried.
+class ModelTuned:
+    """A training ended, with or without a new version.
 
     Attributes
     ----------
-    images : how many were labelled.
-    version : that was made; "" for none.
-    passed : whether it serves from now on.
-    reason : the gate's words, or why nothing was made.
+    images : number of labelled images.
+    version : the new version, for example "nano-0001"; "" if none was made.
+    passed : whether the new version serves from now on.
+    reason : the gate's reason, or why no version was made.
     """
 
     images: int
@@ -91,15 +91,15 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Measured:
+class QualityMeasured:
     """Quality was measured.
 
     Attributes
     ----------
-    images : how many were labelled.
-    version : of the model.
+    images : number of labelled images.
+    version : version of the model.
     classes : pixel IoU of the memory, by class.
-    box, click : mean IoU of the model's answers to a tight box and to a click; None where it is never tuned.
+    box, click : mean IoU of the model's answers to a tight box and to a click; None if the model is never tuned.
     """
 
     images: int
@@ -115,24 +115,32 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is labelled next was chosen.
+class ImagesChosen:
+    """A strategy chose the next images.
 
     Attributes
     ----------
-    images : how many were labelled.
-    names : that follow.
+    images : number of labelled images.
+    names : names of the next images, in order.
     """
 
     images: int
     names: tuple[str, ...]
 
 
-Event = Labelled | Tuned | Measured | Chosen
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Labelled, Tuned, Measured, Chosen)}
-_Kind = TypeVar("_Kind", Labelled, Tuned, Measured, Chosen)
+Event = ImageLabelled | ModelTuned | QualityMeasured | ImagesChosen
+_Kind = TypeVar("_Kind", ImageLabelled, ModelTuned, QualityMeasured, ImagesChosen)
 
-_EVENT = "event"
+_EVENT, _LABELLED = "event", "Labelled"
+_KINDS: dict[str, type[Any]] = {
+    _LABELLED: ImageLabelled,
+    "Tuned": ModelTuned,
+    "Measured": QualityMeasured,
+    "Chosen": ImagesChosen,
+}
+"""The events by their names in the file."""
+
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 @dataclass
@@ -141,8 +149,8 @@ class Journal:
 
     Attributes
     ----------
-    path : of the file; a line that was cut short is dropped when it is opened.
-    events : so far.
+    path : Path of the file; opening it drops an incomplete last line.
+    events : the events so far.
     """
 
     path: Path
@@ -152,20 +160,20 @@ class Journal:
         if not self.path.exists():
             return
         with self.path.open("r+b") as file:
-            whole = 0
+            complete = 0
             for line in file:
                 event = _read(line)
                 if event is None:
                     break
                 self.events.append(event)
-                whole += len(line)
-            file.truncate(whole)
+                complete += len(line)
+            file.truncate(complete)
 
     def append(self, event: Event) -> None:
-        """Keep an event; it is on disk when this returns."""
+        """Add an event; it is on disk when this method returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({_EVENT: type(event).__name__, **asdict(event)}) + "\n")
+            file.write(json.dumps({_EVENT: _NAMES[type(event)], **asdict(event)}) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.events.append(event)
@@ -175,21 +183,21 @@ class Journal:
         return [event for event in self.events if isinstance(event, kind)]
 
     def at(self, kind: type[_Kind], images: int) -> _Kind | None:
-        """Return the event of a kind after so many images, if there is one."""
+        """Return the event of a kind after `images` labelled images, or None."""
         return next((event for event in self.of(kind) if event.images == images), None)
 
 
 def images_done(path: Path) -> int:
-    """Return how many images a journal that another process writes has, without reading their masks."""
+    """Return the number of labelled images in a journal that another process writes, without reading their masks."""
     if not path.exists():
         return 0
-    start = f'{{"{_EVENT}": "{Labelled.__name__}"'.encode()
+    start = f'{{"{_EVENT}": "{_LABELLED}"'.encode()
     with path.open("rb") as file:
         return sum(line.startswith(start) for line in file)
 
 
 def _read(line: bytes) -> Event | None:
-    """Return the event of a line, or None where it is not whole."""
+    """Return the event of a line, or None if the line is incomplete."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -197,7 +205,7 @@ def _read(line: bytes) -> Event | None:
         kind = _KINDS[facts.pop(_EVENT)]
         for name, value in facts.items():
             if isinstance(value, list):
-                facts[name] = tuple(Done.read(each) if isinstance(each, dict) else each for each in value)
+                facts[name] = tuple(RecordedAction.read(entry) if isinstance(entry, dict) else entry for entry in value)
         event: Event = kind(**facts)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

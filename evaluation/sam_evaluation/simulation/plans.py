@@ -1,4 +1,4 @@
-"""What is compared: arms and strategies by name, the ways of labelling that they stand for, and their rounds."""
+"""What is compared: arms and strategies by name, the plans that they stand for, and the rounds of a run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sam_backend.names import did_you_mean
 RANDOM = "random"
 """The order of the stream itself."""
 
-_PART = 3
-"""By one of so many parts what is labelled grows in a round."""
+_GROWTH = 3
+"""In each round the number of labelled images grows by one part in so many."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Plan:
     Attributes
     ----------
     memory : whether images come with proposals of the example memory.
-    finetune : whether the model is tuned on the way.
-    strategy : that chooses what is labelled next.
+    finetune : whether the model is tuned during the run.
+    strategy : name of the strategy that chooses the next images.
     """
 
     memory: bool = False
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Unique, and fit for a folder."""
+        """A unique name that is also a valid folder name."""
         parts = [part for part, on in (("memory", self.memory), ("finetune", self.finetune)) if on]
         return "-".join([*(parts or ["plain"]), self.strategy])
 
@@ -47,18 +47,18 @@ ARMS: dict[str, Plan] = {
     "+finetune": Plan(memory=True, finetune=True),
     "+ranking": Plan(memory=True, finetune=True, strategy=DEFAULT),
 }
-"""Each has what those before it have."""
+"""Each arm includes what the arms before it include."""
 
 
 def parse_arms(text: str) -> list[str]:
-    """Return the arms of a list such as `plain,+memory`, in their own order; the plus may be left out.
+    """Return the arms of a list such as `plain,+memory`, in the order of `ARMS`; the plus may be left out.
 
     Raises
     ------
     BadRequestError
-        If there is no such arm, or none is named.
+        If there is no such arm, or if the list is empty.
     """
-    wanted = [name if name in ARMS else f"+{name.removeprefix('+')}" for name in _names(text)]
+    wanted = [name if name in ARMS else f"+{name.removeprefix('+')}" for name in _split(text)]
     for name in wanted:
         if name not in ARMS:
             raise BadRequestError(_unknown("arm", name.removeprefix("+"), list(ARMS)))
@@ -70,14 +70,14 @@ def parse_arms(text: str) -> list[str]:
 def parse_strategies(text: str) -> list[str]:
     """Return the strategies of a list such as `gain,random`, in the order of `known_strategies`; it may be empty.
 
-    `random` is always among several, for it is what the others are held against.
+    If any is named, `random` is added, because the others are compared with it.
 
     Raises
     ------
     BadRequestError
         If there is no such strategy.
     """
-    wanted = _names(text)
+    wanted = _split(text)
     known = known_strategies()
     for name in wanted:
         if name not in known:
@@ -86,20 +86,21 @@ def parse_strategies(text: str) -> list[str]:
 
 
 def plans_of(arms: Sequence[str], strategies: Sequence[str]) -> list[Plan]:
-    """Return each way of labelling that arms and strategies stand for once: `+memory` labels as `random` does."""
+    """Return the plans of arms and strategies, each once: `+memory` and the strategy `random` share a plan."""
     return list(dict.fromkeys([*(ARMS[name] for name in arms), *map(plan_of_strategy, strategies)]))
 
 
 def plan_of_strategy(name: str) -> Plan:
-    """Return how a strategy is looked at by itself: with the memory, without tuning."""
+    """Return the plan that measures a strategy by itself: with the memory, without tuning."""
     return Plan(memory=True, strategy=name)
 
 
 def rounds(budget: int, tune_every: int) -> list[int]:
-    """Return after how many images the memory learns, quality is measured, and what comes next is chosen.
+    """Return the numbers of labelled images after which a round ends.
 
-    Each time that what is labelled has grown by a third, before each tuning, and at the end: a memory of three
-    images gains by a fourth, one of a hundred does not.
+    At the end of a round the memory learns, quality is measured, and the next images are chosen. A round ends when the
+    number of labelled images has grown by a third, before each tuning, and at the end: a fourth image improves a
+    memory of three, but hardly a memory of a hundred.
 
     Examples
     --------
@@ -108,12 +109,12 @@ def rounds(budget: int, tune_every: int) -> list[int]:
     """
     ends, reached = set(range(tune_every, budget, tune_every)), 0
     while reached < budget:
-        reached = min(reached + max(math.ceil(reached / _PART), 1), budget)
+        reached = min(reached + max(math.ceil(reached / _GROWTH), 1), budget)
         ends.add(reached)
     return sorted(ends)
 
 
-def _names(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

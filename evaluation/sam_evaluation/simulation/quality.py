@@ -1,4 +1,4 @@
-"""How good the memory and the model are on images that are never labelled."""
+"""The quality of the memory and of the model, measured on images that are never labelled."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sam_backend.segmenters import Segmenter
 from sam_evaluation import metrics
 from sam_evaluation.errors import BrokenSampleError
 from sam_evaluation.protocols.named_protocols import parse_protocols
-from sam_evaluation.simulation.images import ImageSet
+from sam_evaluation.simulation.image_set import ImageSet
 
-_PROMPTS = "box,click"
+_PROTOCOLS = "box,click"
 
 
-class Yardstick:
-    """Images that are measured again and again; those that cannot be read are left out.
+class HeldOutImages:
+    """Images that are measured again and again; images that cannot be read are left out.
 
     Parameters
     ----------
-    images : the data set's side that is measured.
-    names : of the images.
+    images : ImageSet of the measured side of the data set.
+    names : names of the images.
     """
 
     def __init__(self, images: ImageSet, names: Sequence[str]) -> None:
@@ -34,40 +34,40 @@ class Yardstick:
         labels: set[str] = set()
         for name in names:
             try:
-                labels |= {thing.label for thing in images.load(name).objects}
+                labels |= {target.label for target in images.load(name).objects}
             except BrokenSampleError:
                 continue
             self._names.append(name)
         self._labels = sorted(labels)
-        self._truths = {name: self._truth(name) for name in self._names}
+        self._label_maps = {name: self._label_map(name) for name in self._names}
 
     def pixel_iou(self, segmenter: Segmenter, classes: ClassModel | None) -> dict[str, float]:
-        """Return the IoU of each class of the images with where it is the memory's likeliest.
+        """Return the IoU of each class between the true label map and the likeliest class of the memory.
 
-        Over all images together, on the grid that the memory works on, whose longer side is as long as the image's.
-        Without classes everything is taken for background.
+        The pixels of all images are counted together, on the grid of the memory, whose longer side is the image's.
+        Without classes every pixel counts as background.
         """
-        shared = np.zeros(len(self._labels))
-        united = np.zeros(len(self._labels))
+        intersections = np.zeros(len(self._labels))
+        unions = np.zeros(len(self._labels))
         for name in self._names:
-            painted = np.zeros_like(self._truths[name])
+            predicted = np.zeros_like(self._label_maps[name])
             if classes is not None:
                 shares, (rows, columns) = class_map(segmenter, self._images.embed(segmenter, name), classes)
                 numbers = [0, *(self._number(label) for label in classes.labels)]
-                painted[:rows, :columns] = np.array(numbers)[shares.argmax(2)][:rows, :columns]
+                predicted[:rows, :columns] = np.array(numbers)[shares.argmax(2)][:rows, :columns]
             for index in range(len(self._labels)):
-                a, b = painted == index + 1, self._truths[name] == index + 1
-                shared[index] += np.count_nonzero(a & b)
-                united[index] += np.count_nonzero(a | b)
-        return dict(zip(self._labels, (shared / np.maximum(united, 1)).tolist(), strict=True))
+                a, b = predicted == index + 1, self._label_maps[name] == index + 1
+                intersections[index] += np.count_nonzero(a & b)
+                unions[index] += np.count_nonzero(a | b)
+        return dict(zip(self._labels, (intersections / np.maximum(unions, 1)).tolist(), strict=True))
 
     def prompt_iou(self, segmenter: Segmenter) -> dict[str, float]:
-        """Return the mean IoU over all objects of what the segmenter answers to a tight box and to a click."""
+        """Return the mean IoU, over all objects, of the segmenter's answers to a tight box and to a click."""
         ious: dict[str, list[float]] = {}
         for name in self._names:
             objects = self._images.load(name).objects
             embedding = self._images.embed(segmenter, name)
-            for protocol in parse_protocols(_PROMPTS):
+            for protocol in parse_protocols(_PROTOCOLS):
                 assert protocol is not None
                 ious.setdefault(protocol.name, []).extend(
                     metrics.iou(answer.candidates.masks[answer.chosen], objects[answer.object].mask)
@@ -76,13 +76,13 @@ class Yardstick:
         return {name: float(np.mean(values)) if values else 0.0 for name, values in ious.items()}
 
     def _number(self, label: str) -> int:
-        # A class that no measured image shows is wrong wherever it is seen, and counts as background.
+        # A class that no measured image shows is an error everywhere, and counts as background.
         return 1 + self._labels.index(label) if label in self._labels else 0
 
-    def _truth(self, name: str) -> NDArray[np.int64]:
-        found: NDArray[np.int64] | None = None
-        for thing in self._images.load(name).objects:
-            part = on_grid(thing.mask)
-            found = np.zeros(part.shape, np.int64) if found is None else found
-            found[part] = self._number(thing.label)
-        return on_grid(np.zeros((1, 1), bool)).astype(np.int64) if found is None else found
+    def _label_map(self, name: str) -> NDArray[np.int64]:
+        label_map: NDArray[np.int64] | None = None
+        for target in self._images.load(name).objects:
+            mask = on_grid(target.mask)
+            label_map = np.zeros(mask.shape, np.int64) if label_map is None else label_map
+            label_map[mask] = self._number(target.label)
+        return on_grid(np.zeros((1, 1), bool)).astype(np.int64) if label_map is None else label_map

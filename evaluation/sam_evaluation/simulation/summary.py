@@ -1,4 +1,4 @@
-"""Means over seeds with their intervals: clicks, what became of proposals, and quality against labelled images."""
+"""Means over seeds with their intervals: clicks, fates of the proposals, and quality over labelled images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 from sam_evaluation.metrics import Floats
 from sam_evaluation.simulation.annotator import Fate
 from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, plan_of_strategy
-from sam_evaluation.simulation.tables import ALL, Tables
+from sam_evaluation.simulation.run_tables import ALL, RunTables
 from sam_evaluation.statistics import LEVEL
 
 SCORES = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Where groups of proposals by score begin."""
+"""Lower ends of the groups of proposals by score."""
 
 LEVELS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-"""IoU from which masks might be accepted."""
+"""IoU from which an annotator might accept masks."""
 
 _SHARES = frozenset({"painted", "pixel_iou", "start", "half", "end", *Fate, "missed", "relabelled"})
 _SIGNED = frozenset({"saved"})
@@ -28,8 +28,8 @@ _SIGNED = frozenset({"saved"})
 def over_seeds(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Return mean, lower and upper end (K,) of the 95 % interval of values (S, K) of S seeds.
 
-    Student's t: a seed is a repetition with other images in another order, and a mean of few is not sure. One seed has
-    no interval (NaN).
+    The interval is Student's t: each seed is a repetition with other images in another order. One seed has no interval
+    (NaN).
 
     Examples
     --------
@@ -48,12 +48,12 @@ def over_seeds(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
     return mean, mean - half, mean + half
 
 
-def totals(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
+def totals(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
     """Return a row an arm.
 
-    Columns arm, and each with `_low` and `_high`: clicks, per_object, and ratio and saved (share) against `plain` with
-    the same seed, that is on the same images; labels_ratio, with a click more for each label that no proposal brought;
-    painted (share of the objects); pixel_iou at the end. NaN where there is none.
+    Columns arm, and each with `_low` and `_high`: clicks; per_object; ratio and saved (share), relative to `plain` with
+    the same seed, thus on the same images; labels_ratio, with one click more for each label that no proposal brought;
+    painted (share of the objects); pixel_iou at the end. NaN stands for no value.
     """
     plain = _by_seed(tables.images, ARMS[PLAIN].name)
     rows = []
@@ -77,11 +77,11 @@ def totals(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_accept(tables: Tables, arms: Sequence[str], accept: float) -> pd.DataFrame:
-    """Return a row an arm and IoU from which a mask might be accepted, up to the one from which it was.
+def by_accept(tables: RunTables, arms: Sequence[str], accept: float) -> pd.DataFrame:
+    """Return a row an arm and IoU from which a mask might be accepted, up to the IoU `accept` of the runs.
 
-    Columns arm, accept, and each with `_low` and `_high`: per_object (clicks) and ratio against `plain`, as
-    `clicks_until` counts them on the same actions. What the loop learnt from is what was accepted.
+    Columns arm, accept, and each with `_low` and `_high`: per_object (clicks) and ratio relative to `plain`, as
+    `clicks_until` counts them on the same actions. The loop still learnt from the masks accepted at `accept`.
     """
     rows = []
     for level in [*(level for level in LEVELS if level < accept), accept]:
@@ -96,24 +96,24 @@ def by_accept(tables: Tables, arms: Sequence[str], accept: float) -> pd.DataFram
 
 
 def clicks_until(action: Any, accept: float) -> int:
-    """Return what an action costs who accepts masks from an IoU of `accept` on, lower than the annotator did.
+    """Return the clicks of an action for an annotator who accepts masks from a lower IoU than in the run.
 
     Parameters
     ----------
-    action : with the attributes of `journal.Done`.
-    accept : IoU.
+    action : object with the attributes of `journal.RecordedAction`.
+    accept : IoU in [0, 1], lower than that of the run.
     """
     if action.fate == Fate.DELETED:
         return int(action.clicks)
     if action.iou >= accept:
-        # Deleting it was counted as a click already, where it was deleted to be outlined from nothing.
+        # The proposal was deleted and its object outlined again; the deletion is already counted as a click.
         return 0 if action.fate == Fate.OUTLINED else 1 + int(action.relabelled)
     needed = next((click for click, iou in enumerate(action.reached, 1) if iou >= accept), None)
     return int(action.clicks) if needed is None else needed + int(action.relabelled)
 
 
-def clicks_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
-    """Return columns arm, images, value, low, high: clicks so far, over how many images were labelled."""
+def clicks_curve(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return columns arm, images, value, low, high: clicks so far, over the number of labelled images."""
     parts = []
     for arm in arms:
         rows = tables.images[tables.images["plan"] == ARMS[arm].name]
@@ -122,14 +122,14 @@ def clicks_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def quality_curve(tables: Tables, strategies: Sequence[str]) -> pd.DataFrame:
+def quality_curve(tables: RunTables, strategies: Sequence[str]) -> pd.DataFrame:
     """Return columns strategy, images, value, low, high: the memory's pixel IoU, mean over classes."""
     parts = [_curve(_quality(tables, name)).assign(strategy=name) for name in strategies]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def tuned_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
-    """Return columns arm, prompt, images, value, low, high: mean IoU of the model's answers, of arms that tune it."""
+def tuned_curve(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return columns arm, prompt, images, value, low, high: mean IoU of the model's answers, in arms that tune it."""
     parts = []
     for arm in arms:
         rows = tables.quality[(tables.quality["plan"] == ARMS[arm].name) & (tables.quality["label"] == ALL)]
@@ -139,12 +139,12 @@ def tuned_curve(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def strategies_table(tables: Tables, strategies: Sequence[str]) -> pd.DataFrame:
+def strategies_table(tables: RunTables, strategies: Sequence[str]) -> pd.DataFrame:
     """Return a row a strategy.
 
-    Columns strategy, and each with `_low` and `_high`: start, half and end (pixel IoU after the first round, the round
-    at about half of the images, and all); needed, the images until it first reached what `random` has at the end,
-    between rounds in proportion; NaN where a seed never did; clicks in all.
+    Columns strategy, and each with `_low` and `_high`: start, half and end (pixel IoU after the first round, after
+    about half of the images, and after all); needed, the number of images until the strategy reaches the final IoU of
+    `random`, interpolated between rounds, NaN if a seed never reaches it; clicks, all clicks.
     """
     rows = []
     ends = _quality(tables, RANDOM).iloc[:, -1] if strategies else pd.Series(dtype=float)
@@ -168,29 +168,29 @@ def strategies_table(tables: Tables, strategies: Sequence[str]) -> pd.DataFrame:
 
 
 def first_reached(images: ArrayLike, values: ArrayLike, target: float) -> float:
-    """Return after how many images a curve first reaches a target, between points in proportion; NaN where never.
+    """Return the number of images at which a curve first reaches a target, interpolated linearly; NaN if it never does.
 
     Examples
     --------
     >>> first_reached([10, 20, 40], [0.2, 0.4, 0.6], 0.5)
     30.0
     """
-    counts, found = np.asarray(images, np.float64), np.asarray(values, np.float64)
-    reached = np.flatnonzero(found >= target)
+    counts, heights = np.asarray(images, np.float64), np.asarray(values, np.float64)
+    reached = np.flatnonzero(heights >= target)
     if not len(reached):
         return float("nan")
     at = int(reached[0])
     if at == 0:
         return float(counts[0])
-    share = (target - found[at - 1]) / (found[at] - found[at - 1])
+    share = (target - heights[at - 1]) / (heights[at] - heights[at - 1])
     return float(counts[at - 1] + share * (counts[at] - counts[at - 1]))
 
 
-def fates(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
+def fates(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
     """Return a row an arm with proposals.
 
-    Columns arm, and each with `_low` and `_high`: proposals an image; accepted, corrected and deleted, shares of the
-    proposals; missed, share of the objects that nothing was proposed for; relabelled, share of those kept.
+    Columns arm, and each with `_low` and `_high`: proposals (an image); accepted, corrected and deleted, shares of the
+    proposals; missed, share of the objects without a proposal; relabelled, share of the kept proposals.
     """
     rows = []
     for arm in arms:
@@ -210,25 +210,25 @@ def fates(tables: Tables, arms: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fates_by_score(tables: Tables, arm: str) -> pd.DataFrame:
-    """Return columns score (where the group begins), proposals, accepted, corrected, deleted: of all seeds together."""
+def fates_by_score(tables: RunTables, arm: str) -> pd.DataFrame:
+    """Return columns score (lower end of the group), proposals, accepted, corrected, deleted; all seeds together."""
     rows = tables.actions[(tables.actions["plan"] == ARMS[arm].name) & tables.actions["score"].notna()]
     group = np.digitize(rows["score"].astype(float), SCORES[1:])
-    found = []
-    for place, start in enumerate(SCORES):
-        some = rows[group == place]
-        shares = {fate.value: float((some["fate"] == fate).mean()) for fate in Fate if fate != Fate.OUTLINED}
-        found.append({"score": start, "proposals": len(some), **shares})
-    return pd.DataFrame(found)
+    groups = []
+    for index, start in enumerate(SCORES):
+        members = rows[group == index]
+        shares = {fate.value: float((members["fate"] == fate).mean()) for fate in Fate if fate != Fate.OUTLINED}
+        groups.append({"score": start, "proposals": len(members), **shares})
+    return pd.DataFrame(groups)
 
 
 def _by_seed(images: pd.DataFrame, plan: str) -> pd.DataFrame:
-    """Return the sums of the counts of a plan's images, a row a seed."""
+    """Return the sums of the counts over a plan's images, a row a seed."""
     columns = ["clicks", "objects", *Fate, "missed", "painted", "relabelled"]
     return images[images["plan"] == plan].groupby("seed")[columns].sum()
 
 
-def _quality(tables: Tables, strategy: str) -> pd.DataFrame:
+def _quality(tables: RunTables, strategy: str) -> pd.DataFrame:
     """Return the pixel IoU of a strategy, a row a seed, a column a number of images."""
     rows = tables.quality
     rows = rows[(rows["plan"] == plan_of_strategy(strategy).name) & (rows["label"] == ALL)]
@@ -241,10 +241,10 @@ def _curve(by_seed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _estimates(values: Mapping[str, pd.Series]) -> dict[str, float]:
-    """Return means with their intervals, which few seeds would carry to where no number can be."""
-    found: dict[str, float] = {}
-    for name, of_seeds in values.items():
-        ends = np.concatenate(over_seeds(of_seeds.to_numpy(np.float64)[:, None]))
+    """Return means with their intervals, cut off at the limits of the quantity."""
+    estimates: dict[str, float] = {}
+    for name, by_seed in values.items():
+        ends = np.concatenate(over_seeds(by_seed.to_numpy(np.float64)[:, None]))
         ends = ends.clip(-np.inf if name in _SIGNED else 0.0, 1.0 if name in _SHARES else np.inf)
-        found |= {f"{name}{end}": float(each) for end, each in zip(("", "_low", "_high"), ends, strict=True)}
-    return found
+        estimates |= {f"{name}{suffix}": float(end) for suffix, end in zip(("", "_low", "_high"), ends, strict=True)}
+    return estimates

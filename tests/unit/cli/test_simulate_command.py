@@ -44,17 +44,17 @@ def test_a_simulation_goes_on_where_it_was_and_then_only_reports(
     assert f"The report is {tmp_path / 'report.html'}" in printed
     assert len(list((tmp_path / "runs").glob("*/*/journal.jsonl"))) == 6
     monkeypatch.setattr(simulate, "Loop", None)
-    told = json.loads(typed(*words, "--json"))
-    assert [row["arm"] for row in told["arms"]] == ["plain", "+memory"]
-    assert [row["strategy"] for row in told["strategies"]] == ["gain", "random"]
+    summary = json.loads(typed(*words, "--json"))
+    assert [row["arm"] for row in summary["arms"]] == ["plain", "+memory"]
+    assert [row["strategy"] for row in summary["strategies"]] == ["gain", "random"]
 
 
 def test_other_conditions_are_another_simulation(surfaces: Path, tmp_path: Path, colours: ColourSegmenter) -> None:
     words = ("simulate", "--data", f"masks:{surfaces}", "--budget", 1, "--seeds", 1, "--arms", "plain")
     words = (*words, "--strategies", "", "--jobs", 1, "--json", "--out", tmp_path)
     for accept in (0.8, 0.9):
-        told = json.loads(typed(*words, "--accept", accept))
-        assert told["conditions"]["habits"]["accept"] == accept
+        summary = json.loads(typed(*words, "--accept", accept))
+        assert summary["conditions"]["habits"]["accept"] == accept
     assert len(list((tmp_path / "runs").glob("*"))) == 2
 
 

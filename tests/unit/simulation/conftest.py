@@ -10,9 +10,9 @@ from colour_segmenter import ColourSegmenter, write_surfaces
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.simulation.annotator import Habits
-from sam_evaluation.simulation.data import Data
-from sam_evaluation.simulation.images import Embeddings
+from sam_evaluation.simulation.image_set import EmbeddingCaches
 from sam_evaluation.simulation.loop import Conditions
+from sam_evaluation.simulation.simulation_data import SimulationData
 
 BUDGET = 8
 
@@ -23,10 +23,10 @@ def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def data(surfaces: Path) -> Data:
+def data(surfaces: Path) -> SimulationData:
     spec = DatasetSpec("masks", surfaces)
     names = list(spec.open().names())
-    return Data(spec, tuple(names[:BUDGET]), spec, tuple(names[BUDGET : BUDGET + 3]), "0")
+    return SimulationData(spec, tuple(names[:BUDGET]), spec, tuple(names[BUDGET : BUDGET + 3]), "0")
 
 
 @pytest.fixture
@@ -35,8 +35,10 @@ def conditions() -> Conditions:
 
 
 @pytest.fixture
-def embeddings(segmenter: ColourSegmenter) -> Embeddings:
-    return Embeddings(EmbeddingCache.of_megabytes(64, None, 0), EmbeddingCache.of_megabytes(64, None, 0), "colour-1")
+def embeddings(segmenter: ColourSegmenter) -> EmbeddingCaches:
+    return EmbeddingCaches(
+        EmbeddingCache.of_megabytes(64, None, 0), EmbeddingCache.of_megabytes(64, None, 0), "colour-1"
+    )
 
 
 @pytest.fixture

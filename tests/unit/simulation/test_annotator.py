@@ -44,11 +44,11 @@ class Scripted:
         return [Candidates(mask[None], np.ones(1, np.float32), np.where(mask[None], 10, -10).astype(np.float32))]
 
 
-def label(segmenter: Scripted, objects: list[Object], finds: list[Find], habits: Habits = HABITS) -> list[Action]:
-    return annotate(segmenter, Embedding({}, SIZE), objects, finds, habits)
+def label(segmenter: Scripted, objects: list[Object], proposals: list[Find], habits: Habits = HABITS) -> list[Action]:
+    return annotate(segmenter, Embedding({}, SIZE), objects, proposals, habits)
 
 
-def told(actions: list[Action]) -> list[tuple[str, str, int]]:
+def summary(actions: list[Action]) -> list[tuple[str, str, int]]:
     return [(action.fate.value, action.label, action.clicks) for action in actions]
 
 
@@ -64,7 +64,7 @@ POOR = bar(10, 19)
 def test_an_object_costs_its_clicks_until_it_is_good_enough() -> None:
     segmenter = Scripted(POOR, FAIR, GOOD)
     (action,) = label(segmenter, [TRUE], [])
-    assert told([action]) == [("outlined", "pit", 3)]
+    assert summary([action]) == [("outlined", "pit", 3)]
     assert not action.painted
     assert action.reached == pytest.approx((0.45, 0.7, 0.95))
     np.testing.assert_array_equal(action.mask, GOOD)
@@ -78,7 +78,7 @@ def test_an_object_costs_its_clicks_until_it_is_good_enough() -> None:
 
 def test_what_clicks_do_not_reach_is_painted_at_its_price_and_then_true() -> None:
     (action,) = label(Scripted(FAIR), [TRUE], [])
-    assert told([action]) == [("outlined", "pit", 4 + 7)]
+    assert summary([action]) == [("outlined", "pit", 4 + 7)]
     assert action.painted
     np.testing.assert_array_equal(action.mask, TRUE.mask)
 
@@ -86,16 +86,16 @@ def test_what_clicks_do_not_reach_is_painted_at_its_price_and_then_true() -> Non
 def test_a_good_proposal_costs_one_click_and_is_taken_as_it_is() -> None:
     segmenter = Scripted(TRUE.mask)
     (action,) = label(segmenter, [TRUE], [Find(GOOD, "pit", 0.8)])
-    assert told([action]) == [("accepted", "pit", 1)]
+    assert summary([action]) == [("accepted", "pit", 1)]
     assert (action.iou, action.score) == (pytest.approx(0.95), 0.8)
     np.testing.assert_array_equal(action.mask, GOOD)
     assert segmenter.asked == []
 
 
 def test_another_label_costs_a_click_more() -> None:
-    assert told(label(Scripted(GOOD), [TRUE], [Find(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
+    assert summary(label(Scripted(GOOD), [TRUE], [Find(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
     (action,) = label(Scripted(GOOD), [TRUE], [Find(FAIR, "crack", 0.8)])
-    assert told([action]) == [("corrected", "pit", 2)]
+    assert summary([action]) == [("corrected", "pit", 2)]
     assert action.relabelled
 
 
@@ -103,21 +103,25 @@ def test_a_proposal_without_an_object_costs_a_click_and_leaves_nothing() -> None
     elsewhere, same = Find(bar(40, 50), "pit", 0.3), Find(GOOD, "pit", 0.7)
     # A second proposal of the same object is one too many.
     actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, Find(FAIR, "pit", 0.6)])
-    assert told(actions) == [("deleted", "pit", 1), ("deleted", "pit", 1), ("accepted", "pit", 1)]
+    assert summary(actions) == [("deleted", "pit", 1), ("deleted", "pit", 1), ("accepted", "pit", 1)]
     assert [action.mask is None for action in actions] == [True, True, False]
     assert label(Scripted(GOOD), [], [elsewhere])[0].fate is Fate.DELETED
 
 
 def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() -> None:
     segmenter = Scripted(GOOD)
-    assert told(label(segmenter, [TRUE], [Find(POOR, "pit", 0.5)])) == [("deleted", "pit", 1), ("outlined", "pit", 1)]
+    actions = label(segmenter, [TRUE], [Find(POOR, "pit", 0.5)])
+    assert summary(actions) == [
+        ("deleted", "pit", 1),
+        ("outlined", "pit", 1),
+    ]
     assert segmenter.asked[0].box is None
 
 
 def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong() -> None:
     segmenter = Scripted(GOOD)
     (action,) = label(segmenter, [TRUE], [Find(FAIR, "pit", 0.5)])
-    assert told([action]) == [("corrected", "pit", 1)]
+    assert summary([action]) == [("corrected", "pit", 1)]
     assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
     (asked,) = segmenter.asked
     np.testing.assert_array_equal(asked.logits > 0, on_grid(FAIR))
@@ -133,10 +137,10 @@ def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong()
 def test_redrawing_deletes_what_would_be_corrected() -> None:
     redraw = Habits(accept=0.9, most_clicks=4, painting=7, redraw=True)
     actions = label(Scripted(GOOD), [TRUE], [Find(FAIR, "crack", 0.5)], redraw)
-    assert told(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
+    assert summary(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
     assert actions[1].iou == pytest.approx(0.7)
 
 
 def test_of_two_proposals_of_one_place_the_one_with_the_right_label_counts() -> None:
-    finds = [Find(GOOD, "crack", 0.9), Find(bar(10, 28), "pit", 0.5)]
-    assert told(label(Scripted(GOOD), [TRUE], finds)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]
+    proposals = [Find(GOOD, "crack", 0.9), Find(bar(10, 28), "pit", 0.5)]
+    assert summary(label(Scripted(GOOD), [TRUE], proposals)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]

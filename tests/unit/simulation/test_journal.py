@@ -8,24 +8,32 @@ import numpy as np
 import pytest
 
 from sam_evaluation.simulation.annotator import Action, Fate
-from sam_evaluation.simulation.journal import Chosen, Done, Journal, Labelled, Measured, Tuned, images_done
+from sam_evaluation.simulation.journal import (
+    ImageLabelled,
+    ImagesChosen,
+    Journal,
+    ModelTuned,
+    QualityMeasured,
+    RecordedAction,
+    images_done,
+)
 
 MASK = np.zeros((6, 9), bool)
 MASK[2:4, 3:8] = True
-LABELLED = Labelled(
+LABELLED = ImageLabelled(
     1,
     "a/b.png",
     MASK.shape,
     (
-        Done.of(Action(Fate.OUTLINED, "pit", 3, painted=True, reached=(0.25, 0.5, 0.75), mask=MASK)),
-        Done.of(Action(Fate.DELETED, "crack", 1, iou=0.25, score=0.5)),
+        RecordedAction.of(Action(Fate.OUTLINED, "pit", 3, painted=True, reached=(0.25, 0.5, 0.75), mask=MASK)),
+        RecordedAction.of(Action(Fate.DELETED, "crack", 1, iou=0.25, score=0.5)),
     ),
 )
 EVENTS = [
     LABELLED,
-    Tuned(1, "nano-0001", True, "better"),
-    Measured(1, "nano-1", {"crack": 0.2, "pit": 0.4}, 0.5, 0.6),
-    Chosen(1, ("c", "d")),
+    ModelTuned(1, "nano-0001", True, "better"),
+    QualityMeasured(1, "nano-1", {"crack": 0.2, "pit": 0.4}, 0.5, 0.6),
+    ImagesChosen(1, ("c", "d")),
 ]
 
 
@@ -40,14 +48,14 @@ def file(tmp_path: Path) -> Path:
 def test_events_come_back_as_they_were(file: Path) -> None:
     journal = Journal(file)
     assert journal.events == EVENTS
-    assert journal.at(Tuned, 1) == EVENTS[1]
-    assert journal.at(Tuned, 2) is None
+    assert journal.at(ModelTuned, 1) == EVENTS[1]
+    assert journal.at(ModelTuned, 2) is None
     assert images_done(file) == 1
     assert LABELLED.clicks == 4
-    ((label, mask),) = journal.of(Labelled)[0].accepted()
+    ((label, mask),) = journal.of(ImageLabelled)[0].accepted()
     assert label == "pit"
     np.testing.assert_array_equal(mask, MASK)
-    assert journal.of(Measured)[0].pixel_iou == pytest.approx(0.3)
+    assert journal.of(QualityMeasured)[0].pixel_iou == pytest.approx(0.3)
 
 
 def test_a_line_that_was_cut_anywhere_is_dropped_and_written_anew(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs from their beginning to their end, killed or not."""
+"""Runs from the first image to the last, killed or not."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from colour_segmenter import ColourSegmenter
 from sam_backend.memory.memory import ProjectMemory
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_evaluation.simulation.data import Data
-from sam_evaluation.simulation.images import Embeddings
-from sam_evaluation.simulation.journal import Chosen, Journal, Labelled, Measured
-from sam_evaluation.simulation.loop import Conditions, Loop, Task, is_done
+from sam_evaluation.simulation.image_set import EmbeddingCaches
+from sam_evaluation.simulation.journal import ImageLabelled, ImagesChosen, Journal, QualityMeasured
+from sam_evaluation.simulation.loop import Conditions, Loop, RunSpec, is_finished
 from sam_evaluation.simulation.plans import Plan
+from sam_evaluation.simulation.simulation_data import SimulationData
 
 pytestmark = pytest.mark.slow
 
@@ -26,51 +26,57 @@ RANKED = Plan(memory=True, strategy="gain")
 
 
 @pytest.fixture
-def run(tmp_path: Path, data: Data, conditions: Conditions, embeddings: Embeddings, segmenter: ColourSegmenter) -> Run:
+def run(
+    tmp_path: Path,
+    data: SimulationData,
+    conditions: Conditions,
+    embeddings: EmbeddingCaches,
+    segmenter: ColourSegmenter,
+) -> Run:
     def go(plan: Plan, folder: Path = tmp_path / "run") -> Journal:
-        task = Task(plan, 0, data, conditions, folder / plan.name)
-        Loop(task, lambda checkpoint: segmenter, embeddings).run(lambda images, doing: None)
-        assert is_done(task)
-        return Journal(task.journal)
+        spec = RunSpec(plan, 0, data, conditions, folder / plan.name)
+        Loop(spec, lambda checkpoint: segmenter, embeddings).run()
+        assert is_finished(spec)
+        return Journal(spec.journal)
 
     return go
 
 
-def test_the_memory_proposes_what_is_like_what_was_accepted_before(run: Run) -> None:
+def test_the_memory_proposes_objects_like_the_accepted_ones(run: Run) -> None:
     plain, memory = (run(plan) for plan in (Plan(), Plan(memory=True)))
-    assert [each.name for each in plain.of(Labelled)] == [each.name for each in memory.of(Labelled)]
-    assert all({action.fate for action in each.actions} == {"outlined"} for each in plain.of(Labelled))
-    first, *others = memory.of(Labelled)
+    assert [event.name for event in plain.of(ImageLabelled)] == [event.name for event in memory.of(ImageLabelled)]
+    assert all({action.fate for action in event.actions} == {"outlined"} for event in plain.of(ImageLabelled))
+    first, *others = memory.of(ImageLabelled)
     assert {action.fate for action in first.actions} == {"outlined"}
-    accepted = [action for each in others for action in each.actions if action.fate == "accepted"]
+    accepted = [action for event in others for action in event.actions if action.fate == "accepted"]
     assert len(accepted) > len(others)
-    assert plain.of(Measured) == []
+    assert plain.of(QualityMeasured) == []
 
 
-def test_what_the_memory_has_learnt_is_measured_after_each_round(run: Run) -> None:
-    found = run(Plan(memory=True)).of(Measured)
-    assert [each.images for each in found] == [1, 2, 3, 4, 6, 8]
-    assert set(found[-1].classes) == {"red", "green"}
-    assert found[-1].pixel_iou > 0.7
-    assert found[-1].box is None
+def test_quality_is_measured_after_each_round(run: Run) -> None:
+    measured = run(Plan(memory=True)).of(QualityMeasured)
+    assert [event.images for event in measured] == [1, 2, 3, 4, 6, 8]
+    assert set(measured[-1].classes) == {"red", "green"}
+    assert measured[-1].pixel_iou > 0.7
+    assert measured[-1].box is None
 
 
 @pytest.mark.parametrize("strategy", ["gain", "uncertainty", "diversity"])
 def test_a_strategy_labels_the_same_images_in_an_order_of_its_own(run: Run, strategy: str) -> None:
     stream, chosen = run(Plan(memory=True)), run(Plan(memory=True, strategy=strategy))
-    names = [[each.name for each in journal.of(Labelled)] for journal in (stream, chosen)]
+    names = [[event.name for event in journal.of(ImageLabelled)] for journal in (stream, chosen)]
     assert names[0][0] == names[1][0]
     assert names[0] != names[1]
     assert sorted(names[0]) == sorted(names[1])
-    assert [each.images for each in chosen.of(Chosen)] == [1, 2, 3, 4, 6]
+    assert [event.images for event in chosen.of(ImagesChosen)] == [1, 2, 3, 4, 6]
 
 
 class Killed(BaseException):
-    """As a process ends that is killed: nothing catches it."""
+    """Ends a run like a killed process: nothing catches it."""
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, call: int, *, after: bool) -> None:
-    """Let a method end everything at its `call`-th call, before or after it did its work."""
+    """Raise Killed at the `call`-th call of a method, before or after its work."""
     own, calls = getattr(owner, name), []
 
     def wrapped(*arguments: object, **options: object) -> object:
@@ -87,7 +93,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, call: int
 
 @pytest.fixture(scope="module")
 def whole() -> dict[str, bytes]:
-    """What a run that nothing ended wrote, once it is there."""
+    """The journal of an uninterrupted run, once there is one."""
     return {}
 
 
@@ -126,7 +132,7 @@ def test_no_image_is_labelled_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -
     labelled: list[int] = []
     own = Loop._label
 
-    def label(self: Loop, images: int, name: str) -> Labelled:
+    def label(self: Loop, images: int, name: str) -> ImageLabelled:
         if images == 5 and images not in labelled:
             labelled.append(images)
             raise Killed
@@ -149,23 +155,23 @@ def test_an_image_is_encoded_once_for_all_runs(run: Run, segmenter: ColourSegmen
 
 def test_an_image_that_cannot_be_read_costs_nothing_and_teaches_nothing(
     tmp_path: Path,
-    data: Data,
+    data: SimulationData,
     conditions: Conditions,
-    embeddings: Embeddings,
+    embeddings: EmbeddingCaches,
     segmenter: ColourSegmenter,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gone = replace(data, names=(*data.names[:-1], "gone.png"))
     for strategy in ("random", "gain"):
-        task = Task(Plan(memory=True, strategy=strategy), 0, gone, conditions, tmp_path / strategy)
-        Loop(task, lambda checkpoint: segmenter, embeddings).run(lambda images, doing: None)
-        (broken,) = [each for each in Journal(task.journal).of(Labelled) if each.problem]
+        spec = RunSpec(Plan(memory=True, strategy=strategy), 0, gone, conditions, tmp_path / strategy)
+        Loop(spec, lambda checkpoint: segmenter, embeddings).run()
+        (broken,) = [event for event in Journal(spec.journal).of(ImageLabelled) if event.problem]
         assert (broken.name, broken.clicks) == ("gone.png", 0)
-        assert len(Journal(task.journal).of(Labelled)) == 8
+        assert len(Journal(spec.journal).of(ImageLabelled)) == 8
     assert caplog.messages == []
 
 
-def test_embeddings_of_a_tuned_model_are_not_kept_with_those_of_the_shipped(embeddings: Embeddings) -> None:
-    assert isinstance(embeddings.kept, EmbeddingCache)
-    assert embeddings.of(ColourSegmenter("colour-1")) is embeddings.kept
-    assert embeddings.of(ColourSegmenter("colour-2")) is embeddings.passing
+def test_embeddings_of_a_tuned_model_are_not_kept_with_those_of_the_shipped(embeddings: EmbeddingCaches) -> None:
+    assert isinstance(embeddings.shipped, EmbeddingCache)
+    assert embeddings.of(ColourSegmenter("colour-1")) is embeddings.shipped
+    assert embeddings.of(ColourSegmenter("colour-2")) is embeddings.tuned

@@ -1,4 +1,4 @@
-"""The figures of a simulation: clicks against images, quality against images, and what tuning does to the model."""
+"""The figures of a simulation: clicks, quality and the tuned model's answers, over the number of labelled images."""
 
 from __future__ import annotations
 
@@ -14,55 +14,57 @@ from sam_evaluation.report.charts import COLOURS, Chart
 from sam_evaluation.report.numbers import count, number
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.plans import PLAIN
-from sam_evaluation.simulation.tables import Tables
+from sam_evaluation.simulation.run_tables import RunTables
 
 CLICKS = "clicks"
-"""The figure that says most; its file is `figures/clicks.png`."""
+"""The most important figure; its file is `figures/clicks.png`."""
 
 _SIZE = (7.2, 4.2)
-_APART = 0.055
-"""Least distance of two labels, in heights of the axes."""
+_LABEL_DISTANCE = 0.055
+"""Smallest distance of two labels, as a share of the height of the axes."""
 
 
 def charts(
-    tables: Tables, arms: Sequence[str], strategies: Sequence[str], levels: pd.DataFrame, title: str
+    tables: RunTables, arms: Sequence[str], strategies: Sequence[str], levels: pd.DataFrame, title: str
 ) -> Iterator[Chart]:
-    """Yield all figures that have anything to show.
+    """Yield all figures that have data.
 
     Parameters
     ----------
-    levels : of `summary.by_accept`.
-    title : of the data.
+    tables : RunTables.
+    arms, strategies : names of the arms and of the strategies.
+    levels : table of `summary.by_accept`.
+    title : title of the data.
     """
     images, seeds = int(tables.images["images"].max()), tables.images["seed"].nunique()
     bands = " Bands are 95 % intervals over seeds." if seeds > 1 else ""
     yield Chart(
         CLICKS,
         f"Clicks to label {count(images, 'image')}",
-        "Clicks so far, over how many images were labelled; every arm labels the same images in the end."
-        f"{' The percentage is that of plain.' if PLAIN in arms and len(arms) > 1 else ''}{bands}",
+        "Clicks so far, over the number of labelled images; all arms label the same images in the end."
+        f"{' The percentage is relative to plain.' if PLAIN in arms and len(arms) > 1 else ''}{bands}",
         _clicks(summary.clicks_curve(tables, arms), summary.totals(tables, arms), title),
     )
     yield Chart(
         "accept",
-        "Clicks by the IoU that is asked for",
-        "Clicks an object, of an annotator who accepts masks from that IoU on: the same clicks on the same masks, "
+        "Clicks by the required IoU",
+        "Clicks an object, of an annotator who accepts masks from that IoU: the same clicks on the same masks, "
         f"counted until then.{bands}",
         _by_accept(levels),
     )
     if strategies:
         yield Chart(
             "quality",
-            "What the memory has learnt",
-            "IoU, mean over the classes, of where the memory sees each class in images that are never labelled. "
-            f"The dashed line is what random has at the end.{bands}",
+            "What the memory learnt",
+            "IoU of the memory's class map, mean over the classes, on images that are never labelled. "
+            f"The dashed line is the final IoU of random.{bands}",
             _quality(summary.quality_curve(tables, strategies)),
         )
     tuned = summary.tuned_curve(tables, arms)
     if len(tuned):
         yield Chart(
             "tuning",
-            "What the tuned model answers",
+            "Answers of the tuned model",
             f"Mean IoU of the answers to a tight box and to one click, in images that are never labelled.{bands}",
             _tuned(tuned),
         )
@@ -81,14 +83,14 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 def _clicks(curve: pd.DataFrame, totals: pd.DataFrame, title: str) -> Figure:
     figure, axes = _axes("labelled images", "clicks")
     axes.set_title(f"Clicks of a simulated annotator, {title}", loc="left", fontsize=12, fontweight="bold")
-    of = totals.set_index("arm")
+    by_arm = totals.set_index("arm")
     ends: list[tuple[float, str, str]] = []
     for place, (arm, line) in enumerate(curve.groupby("arm", sort=False)):
-        # From nothing, so that slopes can be compared by eye.
+        # The lines start at zero, so that slopes can be compared.
         start = pd.DataFrame({"images": [0], "value": [0.0], "low": [0.0], "high": [0.0]})
         line = pd.concat([start, line[["images", "value", "low", "high"]]])
         _line(axes, line, COLOURS[place], str(arm))
-        saved = float(of.loc[arm, "saved"])
+        saved = float(by_arm.loc[arm, "saved"])
         change = "" if arm == PLAIN or np.isnan(saved) else f" ({number(-100 * saved, '+z.0f')} %)"
         ends.append((float(line["value"].iloc[-1]), f"{arm}  {line['value'].iloc[-1]:,.0f}{change}", COLOURS[place]))
     axes.set(xlim=(0, int(curve["images"].max())), ylim=(0, 1.25 * float(curve["value"].max())))
@@ -129,14 +131,14 @@ def _tuned(curve: pd.DataFrame) -> Figure:
     for place, (arm, rows) in enumerate(curve.groupby("arm", sort=False)):
         for prompt, line in rows.groupby("prompt", sort=False):
             style = "-" if prompt == "box" else "--"
-            # A model answers alike until another takes its place.
-            _line(axes, line, COLOURS[2 + place], f"{arm}, {prompt}", style, at_once=True)
+            # The answers change only when another model takes over.
+            _line(axes, line, COLOURS[2 + place], f"{arm}, {prompt}", style, steps=True)
     axes.set_xlim(0, int(curve["images"].max()))
     axes.legend(frameon=False)
     return figure
 
 
-def _line(axes: Axes, line: pd.DataFrame, colour: str, label: str, style: str = "-", *, at_once: bool = False) -> None:
+def _line(axes: Axes, line: pd.DataFrame, colour: str, label: str, style: str = "-", *, steps: bool = False) -> None:
     x, low = line["images"], line["low"].clip(lower=0)
     axes.plot(
         x,
@@ -145,13 +147,13 @@ def _line(axes: Axes, line: pd.DataFrame, colour: str, label: str, style: str = 
         linestyle=style,
         linewidth=2,
         label=label,
-        drawstyle="steps-post" if at_once else "default",
+        drawstyle="steps-post" if steps else "default",
     )
-    axes.fill_between(x, low, line["high"], color=colour, alpha=0.13, linewidth=0, step="post" if at_once else None)
+    axes.fill_between(x, low, line["high"], color=colour, alpha=0.13, linewidth=0, step="post" if steps else None)
 
 
 def _images_axis(axes: Axes, curve: pd.DataFrame) -> None:
-    """Let each doubling of the labelled images take as much room as the one before."""
+    """Use a logarithmic axis of images."""
     most = int(curve["images"].max())
     axes.set_xscale("log")
     axes.set_xlim(int(curve["images"].min()), most)
@@ -161,11 +163,11 @@ def _images_axis(axes: Axes, curve: pd.DataFrame) -> None:
 
 
 def _label(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write what a line is at its right end; labels that would touch move apart."""
+    """Write the label of each line at its right end; labels that would overlap are moved apart."""
     high = axes.get_ylim()[1]
     places: list[float] = []
     for value, _, _ in sorted(ends):
         wanted = value / high
-        places.append(max(wanted, places[-1] + _APART) if places else wanted)
+        places.append(max(wanted, places[-1] + _LABEL_DISTANCE) if places else wanted)
     for place, (_, text, colour) in zip(places, sorted(ends), strict=True):
         axes.text(1.015, place, text, transform=axes.transAxes, color=colour, va="center", fontweight="bold")

@@ -19,12 +19,12 @@ from sam_backend.memory.features import AcceptedMask  # noqa: E402
 from sam_backend.second_look import Focus  # noqa: E402
 from sam_evaluation.datasets.dataset import Sample  # noqa: E402
 from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
-from sam_evaluation.simulation import tuning  # noqa: E402
-from sam_evaluation.simulation.data import Data  # noqa: E402
-from sam_evaluation.simulation.images import Embeddings  # noqa: E402
-from sam_evaluation.simulation.journal import Journal, Labelled, Measured, Tuned  # noqa: E402
-from sam_evaluation.simulation.loop import Conditions, Loop, Task  # noqa: E402
+from sam_evaluation.simulation import simulated_tuning  # noqa: E402
+from sam_evaluation.simulation.image_set import EmbeddingCaches  # noqa: E402
+from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured  # noqa: E402
+from sam_evaluation.simulation.loop import Conditions, Loop, RunSpec  # noqa: E402
 from sam_evaluation.simulation.plans import Plan  # noqa: E402
+from sam_evaluation.simulation.simulation_data import SimulationData  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -53,96 +53,96 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             versions.promote(made.name)
         return Outcome(made, verdict, "All steps were done.")
 
-    monkeypatch.setattr(tuning, "finetune", finetune)
+    monkeypatch.setattr(simulated_tuning, "finetune", finetune)
     return state
 
 
 @pytest.fixture
-def task(tmp_path: Path, data: Data, conditions: Conditions) -> Task:
-    return Task(PLAN, 0, data, conditions, tmp_path / "run")
+def spec(tmp_path: Path, data: SimulationData, conditions: Conditions) -> RunSpec:
+    return RunSpec(PLAN, 0, data, conditions, tmp_path / "run")
 
 
-def go(task: Task, embeddings: Embeddings) -> Journal:
+def go(spec: RunSpec, embeddings: EmbeddingCaches) -> Journal:
     def load(checkpoint: Path | None) -> ColourSegmenter:
         return ColourSegmenter("colour-1" if checkpoint is None else f"colour-{checkpoint.name}")
 
-    Loop(task, load, embeddings).run(lambda images, doing: None)
-    return Journal(task.journal)
+    Loop(spec, load, embeddings).run()
+    return Journal(spec.journal)
 
 
 def test_what_passed_the_gate_answers_from_then_on_and_is_measured(
-    task: Task, embeddings: Embeddings, trained: SimpleNamespace
+    spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace
 ) -> None:
-    journal = go(task, embeddings)
-    assert journal.of(Tuned) == [Tuned(4, "nano-0001", True, "box: iou 0.5 -> 0.6.")]
-    versions = {each.images: each.version for each in journal.of(Measured)}
+    journal = go(spec, embeddings)
+    assert journal.of(ModelTuned) == [ModelTuned(4, "nano-0001", True, "box: iou 0.5 -> 0.6.")]
+    versions = {event.images: event.version for event in journal.of(QualityMeasured)}
     assert (versions[3], versions[4], versions[8]) == ("colour-1", "colour-nano-0001", "colour-nano-0001")
-    assert all(each.box and each.click for each in journal.of(Measured))
+    assert all(event.box and event.click for event in journal.of(QualityMeasured))
     # Its memory knows what was accepted before.
-    assert any(action.fate == "accepted" for action in journal.of(Labelled)[4].actions)
+    assert any(action.fate == "accepted" for action in journal.of(ImageLabelled)[4].actions)
     job = trained.jobs[0]
     assert (job.recipe.steps, job.recipe.seed, job.recipe.checks) == (200, 0, 5)
-    assert not (task.folder / "tunings" / "00004").exists()
+    assert not (spec.folder / "tunings" / "00004").exists()
 
 
 def test_it_learns_from_what_was_accepted_and_from_nothing_else(
-    task: Task, embeddings: Embeddings, trained: SimpleNamespace
+    spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace
 ) -> None:
-    journal = go(task, embeddings)
+    journal = go(spec, embeddings)
     (seen,) = trained.seen
-    labelled = {f"{each.name}.png": each for each in journal.of(Labelled)[:4]}
+    labelled = {f"{event.name}.png": event for event in journal.of(ImageLabelled)[:4]}
     assert set(seen) == set(labelled)
     for name, sample in seen.items():
         masks = dict(labelled[name].accepted())
-        assert {thing.label for thing in sample.objects} == set(masks)
-        for thing in sample.objects:
-            np.testing.assert_array_equal(thing.mask, masks[thing.label])
+        assert {target.label for target in sample.objects} == set(masks)
+        for target in sample.objects:
+            np.testing.assert_array_equal(target.mask, masks[target.label])
 
 
 def test_what_did_not_pass_changes_nothing_but_is_told(
-    task: Task, embeddings: Embeddings, trained: SimpleNamespace
+    spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace
 ) -> None:
     trained.passes = False
-    journal = go(task, embeddings)
-    assert [each.passed for each in journal.of(Tuned)] == [False]
-    assert {each.version for each in journal.of(Measured)} == {"colour-1"}
+    journal = go(spec, embeddings)
+    assert [event.passed for event in journal.of(ModelTuned)] == [False]
+    assert {event.version for event in journal.of(QualityMeasured)} == {"colour-1"}
 
 
 @pytest.mark.parametrize("passes", [True, False])
 def test_killed_after_a_version_was_made_it_is_taken_and_not_made_again(
-    task: Task, embeddings: Embeddings, trained: SimpleNamespace, passes: bool
+    spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace, passes: bool
 ) -> None:
     trained.passes, trained.killed_before_promotion = passes, True
     with pytest.raises(KeyboardInterrupt):
-        go(task, embeddings)
-    journal = go(task, embeddings)
+        go(spec, embeddings)
+    journal = go(spec, embeddings)
     assert len(trained.jobs) == 1
-    assert journal.of(Tuned) == [Tuned(4, "nano-0001", passes, "box: iou 0.5 -> 0.6.")]
-    assert Versions(task.folder / "models").current("nano") == ("nano-0001" if passes else "shipped")
+    assert journal.of(ModelTuned) == [ModelTuned(4, "nano-0001", passes, "box: iou 0.5 -> 0.6.")]
+    assert Versions(spec.folder / "models").current("nano") == ("nano-0001" if passes else "shipped")
 
 
 def test_killed_after_it_was_told_nothing_is_tuned_again(
-    task: Task, embeddings: Embeddings, trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(self: Loop, images: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "tune", lambda *_: Tuned(4, "", False, "nothing was better"))
-        own = Loop._measured
-        patch.setattr(Loop, "_measured", lambda self, images: (own if images < 4 else killed)(self, images))
+        patch.setattr(simulated_tuning, "tune", lambda *_: ModelTuned(4, "", False, "nothing was better"))
+        own = Loop._measure
+        patch.setattr(Loop, "_measure", lambda self, images: (own if images < 4 else killed)(self, images))
         with pytest.raises(KeyboardInterrupt):
-            go(task, embeddings)
-    assert go(task, embeddings).of(Tuned) == [Tuned(4, "", False, "nothing was better")]
+            go(spec, embeddings)
+    assert go(spec, embeddings).of(ModelTuned) == [ModelTuned(4, "", False, "nothing was better")]
     assert trained.jobs == []
 
 
-def test_too_few_masks_are_told_and_the_run_goes_on(task: Task, embeddings: Embeddings) -> None:
-    journal = go(task, embeddings)
-    (tuned,) = journal.of(Tuned)
+def test_too_few_masks_are_told_and_the_run_goes_on(spec: RunSpec, embeddings: EmbeddingCaches) -> None:
+    journal = go(spec, embeddings)
+    (tuned,) = journal.of(ModelTuned)
     assert not tuned.passed
     assert "Fine-tuning needs accepted masks on about" in tuned.reason
-    assert len(journal.of(Labelled)) == 8
+    assert len(journal.of(ImageLabelled)) == 8
 
 
 def test_masks_are_written_under_names_that_stay_whatever_they_are(tmp_path: Path) -> None:
@@ -151,15 +151,15 @@ def test_masks_are_written_under_names_that_stay_whatever_they_are(tmp_path: Pat
     mask = np.zeros((20, 30), bool)
     mask[5:15, 5:15] = True
     for _ in range(2):
-        tuning.write_masks(tmp_path, [(sample, [AcceptedMask(mask, "pit of a kind")]) for sample in samples])
+        simulated_tuning.write_masks(tmp_path, [(sample, [AcceptedMask(mask, "pit of a kind")]) for sample in samples])
     dataset = DatasetSpec("masks", tmp_path).open()
     assert len(dataset.names()) == 3
     for name in dataset.names():
-        (thing,) = dataset.load(name).objects
-        assert thing.label == "pit of a kind"
-        np.testing.assert_array_equal(thing.mask, mask)
+        (target,) = dataset.load(name).objects
+        assert target.label == "pit of a kind"
+        np.testing.assert_array_equal(target.mask, mask)
 
 
 def test_a_recipe_is_cut_to_its_steps_and_else_the_products_own() -> None:
-    cut = tuning.Tuning.small("nano", recipe_for("nano"), 60, 3, Focus.AUTO).recipe
+    cut = simulated_tuning.TuningSettings.small("nano", recipe_for("nano"), 60, 3, Focus.AUTO).recipe
     assert (cut.steps, cut.seed, cut.parts) == (60, 3, recipe_for("nano").parts)

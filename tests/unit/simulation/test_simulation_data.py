@@ -11,7 +11,7 @@ from blob_images import write_blobs
 from mask_files import painted, save, surface
 from sam_backend.finetune.examples import Share, share_of
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.simulation.data import open_data
+from sam_evaluation.simulation.simulation_data import open_simulation_data
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +30,20 @@ def splits(tmp_path: Path) -> Path:
 
 
 def test_the_training_split_is_labelled_and_the_test_split_measured(splits: Path) -> None:
-    data = open_data(f"neu_seg:{splits}", budget=6, measured=3)
+    data = open_simulation_data(f"neu_seg:{splits}", budget=6, measured=3)
     assert (data.labelled.split, len(data.names)) == ("training", 6)
     assert (data.measured.split, len(data.measured_names)) == (None, 3)
     assert data.measured.open().load(data.measured_names[0]).objects
 
 
 def test_a_split_that_is_named_is_taken_apart_itself(splits: Path) -> None:
-    data = open_data(f"neu_seg:{splits}@test", budget=1, measured=4)
+    data = open_simulation_data(f"neu_seg:{splits}@test", budget=1, measured=4)
     assert (data.labelled.split, data.measured.split) == ("test", "test")
     assert not set(data.names) & set(data.measured_names)
 
 
 def test_without_splits_a_share_by_name_is_measured_that_leaves_the_gate_its_own(blobs: Path) -> None:
-    data = open_data(f"masks:{blobs}", budget=10, measured=1000)
+    data = open_simulation_data(f"masks:{blobs}", budget=10, measured=1000)
     assert set(data.names).isdisjoint(data.measured_names)
     assert len(data.names) + len(data.measured_names) == 80
     assert 0.1 < len(data.measured_names) / 80 < 0.4
@@ -52,7 +52,7 @@ def test_without_splits_a_share_by_name_is_measured_that_leaves_the_gate_its_own
 
 
 def test_a_stream_depends_on_its_seed_alone(blobs: Path) -> None:
-    few, many = (open_data(f"masks:{blobs}", budget, 5) for budget in (10, 20))
+    few, many = (open_simulation_data(f"masks:{blobs}", budget, 5) for budget in (10, 20))
     assert few.stream(10, 1) == many.stream(20, 1)[:10]
     assert few.stream(10, 1) != few.stream(10, 2)
     assert len(set(many.stream(20, 1))) == 20
@@ -60,4 +60,4 @@ def test_a_stream_depends_on_its_seed_alone(blobs: Path) -> None:
 
 def test_a_budget_larger_than_the_split_is_told_with_what_there_is(splits: Path) -> None:
     with pytest.raises(EvaluationError, match="has 6 images to label, and --budget asks for 7; ask for 6 at most"):
-        open_data(f"neu_seg:{splits}", budget=7, measured=3)
+        open_simulation_data(f"neu_seg:{splits}", budget=7, measured=3)

@@ -1,0 +1,106 @@
+"""The report of a simulation: `report.html`, `figures/`, `summary.json`, and the rows as CSV."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sam_backend.files import write_whole
+from sam_evaluation.report.numbers import count
+from sam_evaluation.report.page import Drawn, template
+from sam_evaluation.report.words import Words
+from sam_evaluation.report.write import write_text
+from sam_evaluation.simulation import summary
+from sam_evaluation.simulation.learning_curves import charts
+from sam_evaluation.simulation.loop_sheets import sheets
+from sam_evaluation.simulation.loop_statements import cautions, lead
+from sam_evaluation.simulation.plans import ARMS
+from sam_evaluation.simulation.simulation_result import SimulationResult
+
+_TEMPLATE = "simulation.html.j2"
+
+
+def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
+    """Write the report and all its files into a folder; older ones are replaced.
+
+    Returns
+    -------
+    dict
+        The content of `summary.json`.
+    """
+    totals = summary.totals(run.tables, run.arms)
+    strategies = summary.strategies_table(run.tables, run.strategies)
+    fates = summary.fates(run.tables, run.arms)
+    levels = summary.by_accept(run.tables, run.arms, run.conditions.habits.accept)
+    note = _note(run)
+    figures = [
+        Drawn(run.card.title, chart, f"{chart.kind}.png", chart.png())
+        for chart in charts(run.tables, run.arms, run.strategies, levels, run.title)
+    ]
+    for figure in figures:
+        write_whole(out / "figures" / figure.file, figure.png)
+    context = {
+        "run": run,
+        "habits": run.conditions.habits,
+        "words": Words(tuple(lead(run, totals, strategies)), (), tuple(cautions(run))),
+        "sheets": [sheet for sheet in sheets(run, totals, levels, strategies, fates, note) if sheet.rows],
+        "figures": figures,
+        "found": {"datasets": [run.card.title]},
+        "galleries": [],
+        "broken": _broken(run),
+        "note": note,
+    }
+    reached = run.tables.actions["reached"].map(lambda ious: " ".join(f"{iou:g}" for iou in ious))
+    for name, table in (("images", run.tables.images), ("actions", run.tables.actions.assign(reached=reached))):
+        write_text(out / f"{name}.csv", table.to_csv(index=False))
+    write_text(out / "quality.csv", run.tables.quality.to_csv(index=False))
+    write_text(out / "tunings.csv", run.tables.tunings.to_csv(index=False))
+    content = {
+        "data": run.data,
+        "data_hash": run.fingerprint,
+        "model": run.version,
+        "seeds": run.seeds,
+        "conditions": asdict(run.conditions),
+        "arms": _records(totals),
+        "accept": _records(levels),
+        "proposals": _records(fates),
+        "strategies": _records(strategies),
+    }
+    write_text(out / "summary.json", json.dumps(content, indent=1))
+    write_text(out / "report.html", template(_TEMPLATE, "sam_evaluation", "simulation").render(context))
+    return content
+
+
+def _note(run: SimulationResult) -> str:
+    habits, conditions = run.conditions.habits, run.conditions
+    below = "redrawn" if habits.redraw else "corrected"
+    tuned = (
+        f" Tuned every {conditions.tune_every} images, {conditions.tune_steps} steps at most."
+        if any(ARMS[arm].finetune for arm in run.arms)
+        else ""
+    )
+    return (
+        f"Model and checkpoint: {run.version}. Data and hash: {run.data} #{run.fingerprint}, measured on "
+        f"{count(run.measured, 'image')}. Accepted from IoU {habits.accept:g}, painted after {habits.most_clicks} "
+        f"clicks for {habits.painting} more; below, proposals are {below}.{tuned} "
+        f"Seeds: 0 to {run.seeds - 1}. [ ]: 95 % interval over seeds, Student's t."
+    )
+
+
+def _broken(run: SimulationResult) -> list[dict[str, str]]:
+    rows = run.tables.images
+    broken = rows[rows["problem"] != ""].drop_duplicates("image")
+    return [
+        {"dataset": run.card.title, "sample": str(row["image"]), "reason": str(row["problem"])}
+        for row in broken.to_dict("records")
+    ]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as JSON objects, with null instead of NaN."""
+    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return records
