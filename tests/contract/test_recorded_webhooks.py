@@ -71,7 +71,7 @@ def test_what_happens_to_annotations_is_remembered(tmp_path, name):
     assert response.status_code == 200
     assert response.json() == {"status": "remembered", "action": body["action"]}
     store = app.state.backend.memories.of("1.1795448494").store
-    records = [store.whole(head.annotation) for head in store.heads()]
+    records = [store.whole(head.key) for head in store.heads()]
     assert {each.annotation: "deleted" if each.deleted else each.left_out for each in records} == expected
     for record in records:
         if record.teaches:

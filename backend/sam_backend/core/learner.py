@@ -6,12 +6,10 @@ import logging
 import threading
 
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.records import accepted_masks, make_records
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
-from sam_backend.labelstudio.accepted_masks import has_prompts_only, mask_regions, read_masks
-from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Event, Task
-from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memory import Embed, Memories
 from sam_backend.memory.store import Record
 from sam_backend.segmenters import Segmenter
@@ -89,8 +87,8 @@ class Learner:
         store, annotations = self._memories.of(project).store, event.all_annotations
         if event.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
             tasks = {task.id: task for task in event.all_tasks}
-            records = [_record_of(event, annotation, tasks.get(annotation.task)) for annotation in annotations]
-            return True, bool(sum(map(store.put, records)))
+            changes = [_records_of(event, annotation, tasks.get(annotation.task)) for annotation in annotations]
+            return True, bool(sum(store.put(*records) for records in changes))
         if event.action == "ANNOTATIONS_DELETED":
             return True, bool(sum(store.put(Record(annotation.id, deleted=True)) for annotation in annotations))
         if event.action == "TASKS_DELETED":
@@ -134,43 +132,13 @@ class Learner:
             memory.recalibrate(segmenter, embed, accepted_masks)
 
 
-def _record_of(event: Event, annotation: Annotation, task: Task | None) -> Record:
+def _records_of(event: Event, annotation: Annotation, task: Task | None) -> list[Record]:
     if task is None or event.project is None or event.project.label_config is None:
         raise SamInspectError(
             f"the event says of annotation {annotation.id} neither task nor labeling config; run sam-inspect "
             "memory rebuild."
         )
-    return make_record(annotation, task, event.project.label_config)
-
-
-def make_record(annotation: Annotation, task: Task, label_config: str) -> Record:
-    """Return what is to be remembered of an annotation as Label Studio has it.
-
-    Raises
-    ------
-    BadRequestError
-        If the labeling config has no control for masks, or the task no image.
-    """
-    target = LabelingConfig.parse(label_config).target()
-    result = annotation.result or []
-    left_out = ""
-    if annotation.was_cancelled:
-        left_out = "it was skipped"
-    elif has_prompts_only(result, target):
-        left_out = "it has boxes or points, but no mask"
-    return Record(
-        annotation.id,
-        annotation.updated_at or "",
-        int(annotation.task or task.id or 0),
-        target.image.source(task.data),
-        [] if left_out else mask_regions(result, target),
-        left_out,
-    )
-
-
-def accepted_masks(record: Record) -> list[AcceptedMask]:
-    """Return the masks of a record, empty ones too. Errors as of `read_masks`."""
-    return [AcceptedMask(region.mask, region.label) for region in read_masks(record.regions)]
+    return make_records(annotation, task, event.project.label_config)
 
 
 def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> Embed:

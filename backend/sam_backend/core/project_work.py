@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_backend.core.learner import accepted_masks, embed_records, make_record
+from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import MAX_PROPOSALS, proposals_prediction
+from sam_backend.core.records import accepted_masks, make_records
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.versions import VERSIONS, Versions
@@ -89,7 +90,7 @@ class ProjectWork:
                 try:
                     message = Annotation.model_validate(annotation)
                     task_message = Task(id=task.id, data=dict(task.data))
-                    records.append(make_record(message, task_message, self.project.label_config))
+                    records.extend(make_records(message, task_message, self.project.label_config))
                 except (SamInspectError, ValueError) as error:
                     logger.warning("Annotation %s of task %d is left out: %s", annotation.get("id"), task.id, error)
         self.memory.store.replace(records, before)
@@ -159,15 +160,15 @@ class ProjectWork:
 
     def classes(self) -> list[tuple[str, int]]:
         """Return every class with the number of images that show it, the background first."""
-        looked = self.memory.store.looked_at(self.segmenter.version).values()
+        looked = self.memory.store.example_heads(self.segmenter.version).values()
         counts = Counter(label for each in looked for label in each.labels)
         return [(label or "background", counts[label]) for label in sorted(counts)]
 
     def problems(self) -> list[str]:
         """Return one line per annotation that is not an example, with the reason."""
-        looked = self.memory.store.looked_at(self.segmenter.version)
+        looked = self.memory.store.example_heads(self.segmenter.version)
         reasons = [
-            (record, record.left_out or (looked[record.annotation].problem if record.annotation in looked else ""))
+            (record, record.left_out or (looked[record.key].problem if record.key in looked else ""))
             for record in self.memory.store.heads()
         ]
         return [f"Annotation {each.annotation} of task {each.task} is left out: {why}" for each, why in reasons if why]
@@ -175,9 +176,9 @@ class ProjectWork:
     def summary(self) -> str:
         """Return one line that says how many annotations are examples."""
         store, version = self.memory.store, self.segmenter.version
-        used = sum(not each.problem for each in store.looked_at(version).values())
+        used = len({head.record.annotation for head in store.example_heads(version).values() if not head.problem})
         waiting = len(store.missing(version))
-        known = sum(not record.deleted for record in store.heads())
+        known = len({record.annotation for record in store.heads() if not record.deleted})
         return f"{used} of {known} annotations are examples for {version}; {waiting} could not be looked at yet."
 
     @property

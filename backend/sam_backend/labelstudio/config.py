@@ -54,6 +54,11 @@ class ImageTag:
             raise BadRequestError(f"The task's field '{self.value}' should hold an image's address; got {source!r}.")
         return source
 
+    def count(self, data: Mapping[str, Any]) -> int:
+        """Return how many images of this tag a task's `data` has: the length of its list, or 1."""
+        source = data.get(self.value.removeprefix("$")) if self.value.startswith("$") else self.value
+        return len(source) if isinstance(source, list) else 1
+
 
 @dataclass(frozen=True)
 class Control:

@@ -159,13 +159,17 @@ def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
     return _RASTERISERS[shape](value, size, what)
 
 
-def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
-    """Yield the regions of a `result` that have an area; errors as of `region_mask`."""
-    # A region can have several entries of one id: its shape, its label, its choices and texts.
-    by_id: dict[object, list[Mapping[str, Any]]] = {}
+def entries_by_region(result: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Group the entries of a `result` by their region: its shape, its label, its choices and texts have one id."""
+    regions: dict[object, list[Mapping[str, Any]]] = {}
     for index, entry in enumerate(result):
-        by_id.setdefault(entry.get("id") or index, []).append(entry)
-    for entries in by_id.values():
+        regions.setdefault(entry.get("id") or index, []).append(entry)
+    return list(regions.values())
+
+
+def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
+    """Yield every region of a `result` that has an area; errors as of `region_mask`."""
+    for entries in entries_by_region(result):
         mask = next((mask for mask in map(region_mask, entries) if mask is not None), None)
         if mask is not None:
             label = next((label for label in map(region_label, entries) if label), UNLABELLED)

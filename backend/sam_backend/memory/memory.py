@@ -22,7 +22,7 @@ from sam_backend.memory.calibration import USUAL, Calibration, calibrate, rightn
 from sam_backend.memory.features import BACKGROUND, AcceptedMask, Vectors, pool
 from sam_backend.memory.proposals import Outline, find, without_duplicates
 from sam_backend.memory.similarity import ClassModel, fit_classes
-from sam_backend.memory.store import Example, ExampleStore, Looked, Record, instant
+from sam_backend.memory.store import Example, ExampleHead, ExampleStore, Record, RecordKey, instant
 from sam_backend.segmenters import Embedding, Segmenter
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class ProjectMemory:
     def __init__(self, folder: Path) -> None:
         self.store = ExampleStore(folder)
         self._failed: set[tuple[str, str]] = set()
-        self._read: tuple[object, dict[int, Vectors]] = (None, {})
+        self._read: tuple[object, dict[RecordKey, Vectors]] = (None, {})
         self._fitted: tuple[object, ClassModel | None] = (None, None)
         self._lock = threading.Lock()
 
@@ -122,7 +122,7 @@ class ProjectMemory:
     def _learn(self, head: Record, segmenter: Segmenter, embedding: Embedding, read_masks: ReadMasks) -> str:
         """Make an example of a record and keep it; return the problem where there is one."""
         vectors, problem = None, ""
-        record = self.store.whole(head.annotation) or head
+        record = self.store.whole(head.key) or head
         try:
             masks = list(read_masks(record))
             for accepted in masks:
@@ -140,7 +140,7 @@ class ProjectMemory:
             vectors = pool(segmenter, embedding, drawn_on)
         except SamInspectError as error:
             problem = str(error)
-        self.store.add_example(Example(record.annotation, record.updated, vectors, problem), segmenter.version)
+        self.store.add_example(Example(record.key, record.updated, vectors, problem), segmenter.version)
         return problem
 
     def classes(self, version: str, knows: Callable[[str], bool]) -> ClassModel | None:
@@ -202,7 +202,7 @@ class ProjectMemory:
         """
         version = segmenter.version
         _, examples = self._vectors(version)
-        records = {record.annotation: record for record in self.store.heads() if record.annotation in examples}
+        records = {record.key: record for record in self.store.heads() if record.key in examples}
         # By image, for another annotation of the same image would tell the answer.
         images = sorted({record.image for record in records.values()}, key=_digest)[:_LEFT_OUT_AT_MOST]
         chosen = {number: images.index(record.image) for number, record in records.items() if record.image in images}
@@ -223,7 +223,7 @@ class ProjectMemory:
                     found = find(segmenter, embed(records[number]), classes)
                 # Its image may be gone by now; the others still tell something.
                 except SamInspectError as error:
-                    logger.warning("Annotation %d is not looked for: %s", number, error)
+                    logger.warning("Annotation %d is not looked for: %s", number[0], error)
                     continue
                 accepted = read_masks(self.store.whole(number) or records[number])
                 outlines += found
@@ -232,17 +232,17 @@ class ProjectMemory:
         self._keep(calibration, key, version)
         return calibration
 
-    def examples(self, version: str) -> dict[int, Vectors]:
+    def examples(self, version: str) -> dict[RecordKey, Vectors]:
         """Return the vectors that a model goes by, by annotation: of each label, those changed last."""
         return self._vectors(version)[1]
 
-    def _vectors(self, version: str) -> tuple[object, dict[int, Vectors]]:
+    def _vectors(self, version: str) -> tuple[object, dict[RecordKey, Vectors]]:
         """Return the vectors to go by, and something that differs where they do."""
         state = (version, self.store.state(version))
         with self._lock:
             if self._read[0] == state:
                 return self._read
-        found = self.store.vectors(version, _newest(self.store.looked_at(version).values()))
+        found = self.store.vectors(version, _newest(self.store.example_heads(version).values()))
         with self._lock:
             self._read = (state, found)
         return state, found
@@ -287,15 +287,15 @@ class Memories:
         return sorted(unquote(path.name) for path in self._folder.glob("*") if path.is_dir())
 
 
-def _newest(examples: Iterable[Looked]) -> list[int]:
+def _newest(examples: Iterable[ExampleHead]) -> list[RecordKey]:
     """Return the annotations, by their ids, of the examples changed last, up to `_MOST_OF_A_LABEL` of each label."""
     counts: Counter[str] = Counter()
     chosen = []
-    for each in sorted(examples, key=lambda each: (instant(each.record.updated), each.record.annotation), reverse=True):
+    for each in sorted(examples, key=lambda each: (instant(each.record.updated), each.record.key), reverse=True):
         # What shows nothing but background is counted as such.
         labels = set(each.labels) - {BACKGROUND} or set(each.labels)
         if any(counts[label] < _MOST_OF_A_LABEL for label in labels):
-            chosen.append(each.record.annotation)
+            chosen.append(each.record.key)
             counts.update(labels)
     return sorted(chosen)
 

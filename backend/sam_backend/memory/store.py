@@ -1,4 +1,4 @@
-"""What the memory knows of a project, on disk: one file an annotation, and beside it what a model made of it."""
+"""The memory of a project on disk: one file for each annotated image, and beside it the vectors a model made of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,19 +27,24 @@ _ABOUT = "about"
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
+RecordKey = tuple[int, int]
+"""The annotation's id and the index of the image among those of its task."""
+
+
 @dataclass(frozen=True)
 class Record:
-    """An annotation as it was last heard of.
+    """The last known state of an annotation on one image.
 
     Attributes
     ----------
-    annotation : its id.
-    updated : when it was changed, ISO 8601; "" where nobody said.
-    task : the id of its task.
-    image : the image's address.
-    regions : what was outlined, as it came; it is read when a model looks at the image.
-    left_out : why it teaches nothing, as when it was skipped; "" where it does.
-    deleted : whether it is gone, which is final.
+    annotation : int, its id.
+    updated : str, the time of its last change, ISO 8601; "" where it is unknown.
+    task : int, the id of its task.
+    image : str, the image's address.
+    regions : the entries of the annotation's `result` that are masks, unchanged; they are decoded with the image.
+    left_out : str, why the record is no example, for example "it was skipped"; "" where it is one.
+    deleted : bool, whether the annotation was deleted, which is final.
+    index : int, which image of the task, from 0.
     """
 
     annotation: int
@@ -49,9 +54,15 @@ class Record:
     regions: list[dict[str, Any]] = field(default_factory=list)
     left_out: str = ""
     deleted: bool = False
+    index: int = 0
+
+    @property
+    def key(self) -> RecordKey:
+        """What no other record of the project has."""
+        return self.annotation, self.index
 
     def is_newer_than(self, other: Record) -> bool:
-        """Whether this is to take the place of another of the same annotation, whichever came first."""
+        """Return whether this replaces another record of the annotation, whichever came first."""
         if self.deleted or other.deleted:
             return self.deleted and not other.deleted
         return instant(self.updated) > instant(other.updated)
@@ -68,25 +79,27 @@ class Example:
 
     Attributes
     ----------
-    annotation, updated : of the record.
-    vectors : None where it cannot be used, for the reason in `problem`.
+    key : RecordKey, of the record.
+    updated : str, of the record.
+    vectors : Vectors; None where the record cannot be used, for the reason in `problem`.
+    problem : str, "" where there is none.
     """
 
-    annotation: int
+    key: RecordKey
     updated: str
     vectors: Vectors | None
     problem: str = ""
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What is known of an example without reading its vectors.
+class ExampleHead:
+    """An example without its vectors.
 
     Attributes
     ----------
-    record : without its regions.
-    labels : of its vectors, the background's among them; none where it cannot be used.
-    problem : why it cannot be used, or "".
+    record : Record, without its regions.
+    labels : of its vectors, with the background's; none where the record cannot be used.
+    problem : str, why it cannot be used; "" where it can.
     """
 
     record: Record
@@ -97,12 +110,12 @@ class Looked:
 class ExampleStore:
     """The records and examples of one project. Safe to share between threads and processes.
 
-    Files are written whole or not at all. What is heard twice changes nothing, and what is heard in another order
-    leads to the same files: of one annotation the latest change stays, and a deletion is final.
+    Files are written whole or not at all. An event that comes twice changes nothing, and events in another order lead
+    to the same files: the latest change of an annotation stays, and a deletion is final.
 
     Parameters
     ----------
-    folder : of this project alone.
+    folder : Path, of this project alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -110,44 +123,45 @@ class ExampleStore:
         self._records = folder / "annotations"
         self._examples = folder / "examples"
 
-    def put(self, record: Record) -> bool:
-        """Keep a record unless a newer one of its annotation is kept; return whether it was news."""
+    def put(self, *records: Record) -> bool:
+        """Keep all records of one annotation in place of its older ones; return whether they are newer."""
         with self._locked():
-            known = self._read(record.annotation)
-            if known is not None and not record.is_newer_than(known):
+            known = self._of(records[0].annotation)
+            if not all(records[0].is_newer_than(record) for record in known):
                 return False
-            self._write(record)
+            self._replace(known, records)
             return True
 
     def delete_task(self, task: int) -> int:
         """Delete the annotations of a task; return how many there were."""
         with self._locked():
-            gone = [record for record in self._all() if record.task == task and not record.deleted]
-            for record in gone:
-                self._write(Record(record.annotation, record.updated, task, deleted=True))
-            return len(gone)
+            return self._delete(lambda record: record.task == task)
 
     def replace(self, records: Iterable[Record], known_before: Collection[int]) -> None:
-        """Take the state that `records` are: those of `known_before` that are not among them are deleted.
+        """Take over a whole state.
 
-        What was heard of while the records were gathered is in neither, and stays.
+        Parameters
+        ----------
+        records : of all annotations that there are.
+        known_before : the annotations that were known before `records` were gathered. Those of them that are not among
+            `records` are deleted; those that came meanwhile stay.
         """
-        found = set()
+        by_annotation: dict[int, list[Record]] = {}
         for record in records:
-            found.add(record.annotation)
-            self.put(record)
+            by_annotation.setdefault(record.annotation, []).append(record)
+        for several in by_annotation.values():
+            self.put(*several)
+        gone = set(known_before) - set(by_annotation)
         with self._locked():
-            for record in self._all():
-                if record.annotation in known_before and record.annotation not in found and not record.deleted:
-                    self._write(Record(record.annotation, record.updated, record.task, deleted=True))
+            self._delete(lambda record: record.annotation in gone)
 
     def heads(self) -> list[Record]:
-        """Return all records without their regions, by the annotation's id, those that were deleted too."""
-        return sorted(self._all(), key=lambda record: record.annotation)
+        """Return all records without their regions, deleted ones too, sorted by their keys."""
+        return sorted(self._all(), key=lambda record: record.key)
 
-    def whole(self, annotation: int) -> Record | None:
-        """Return a record with its regions, or None if there is none of this annotation."""
-        return self._read(annotation, whole=True)
+    def whole(self, key: RecordKey) -> Record | None:
+        """Return a record with its regions, or None if there is none."""
+        return self._read(key, whole=True)
 
     def forget(self) -> None:
         """Forget everything of the project."""
@@ -172,76 +186,87 @@ class ExampleStore:
                 "labels": vectors.labels,
                 "weights": vectors.weights,
             }
-        path = self._example_path(example.annotation, version)
+        path = self._example_path(example.key, version)
         with self._locked():
-            known = self._read(example.annotation)
+            known = self._read(example.key)
             if known is None or not known.teaches or known.updated != example.updated:
                 return
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
             write_whole(path, content.getbuffer())
 
-    def looked_at(self, version: str) -> dict[int, Looked]:
-        """Return what is known of the examples that the model `version` made, by annotation, where up to date."""
-        found = {}
+    def example_heads(self, version: str) -> dict[RecordKey, ExampleHead]:
+        """Return the examples that a model made, as far as they are up to date, without their vectors.
+
+        Parameters
+        ----------
+        version : str, the model's version.
+        """
+        heads = {}
         for record in self.heads():
-            looked = self._looked(record, version) if record.teaches else None
-            if looked is not None:
-                found[record.annotation] = looked
-        return found
+            head = self._example_head(record, version) if record.teaches else None
+            if head is not None:
+                heads[record.key] = head
+        return heads
 
     def missing(self, version: str) -> list[Record]:
-        """Return the heads of the records that the model `version` has still to look at."""
-        return [record for record in self.heads() if record.teaches and self._looked(record, version) is None]
+        """Return the heads of the records of which a model has still to make examples."""
+        return [record for record in self.heads() if record.teaches and self._example_head(record, version) is None]
 
-    def vectors(self, version: str, annotations: Iterable[int]) -> dict[int, Vectors]:
-        """Return the vectors of examples by annotation, without those that are gone meanwhile."""
-        found = {}
-        for annotation in annotations:
+    def vectors(self, version: str, keys: Iterable[RecordKey]) -> dict[RecordKey, Vectors]:
+        """Return the vectors of examples, without those that were deleted meanwhile."""
+        vectors = {}
+        for key in keys:
             try:
-                with np.load(self._example_path(annotation, version), allow_pickle=False) as arrays:
+                with np.load(self._example_path(key, version), allow_pickle=False) as arrays:
                     values = arrays["values"].astype(np.float32)
-                    found[annotation] = Vectors(values, arrays["labels"], arrays["weights"])
+                    vectors[key] = Vectors(values, arrays["labels"], arrays["weights"])
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 continue
-        return found
+        return vectors
 
     def state(self, version: str) -> tuple[tuple[str, int], ...]:
         """Return something that differs where records or examples do."""
-        files = [*self._records.glob("*.json"), *self._example_path(0, version).parent.glob("*.npz")]
+        files = [*self._records.glob("*.json"), *self._example_path((0, 0), version).parent.glob("*.npz")]
         return tuple(sorted((file.name, _changed(file)) for file in files))
 
     def changed(self) -> int:
         """Return when a record was last put or deleted, by whichever process, in ns; 0 where none ever was."""
         return _changed(self._records)
 
-    def _looked(self, record: Record, version: str) -> Looked | None:
-        path = self._example_path(record.annotation, version)
+    def _example_head(self, record: Record, version: str) -> ExampleHead | None:
+        path = self._example_path(record.key, version)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays[_ABOUT]))
                 if about["updated"] != record.updated:
                     return None
-                return Looked(record, tuple(about["labels"]), about["problem"])
+                return ExampleHead(record, tuple(about["labels"]), about["problem"])
         except FileNotFoundError:
             return None
-        # A file that another program damaged is made anew.
+        # A file that another program damaged is made again.
         except Exception as error:
             logger.warning("The example %s is unreadable (%s) and is made anew.", path, type(error).__name__)
             return None
 
-    def _example_path(self, annotation: int, version: str) -> Path:
-        return self._examples / quote(version, safe="") / f"{annotation}.npz"
+    def _example_path(self, key: RecordKey, version: str) -> Path:
+        return self._examples / quote(version, safe="") / f"{_stem(key)}.npz"
 
     def _all(self) -> list[Record]:
-        numbers = [int(path.stem) for path in self._records.glob("*.json") if path.stem.isdigit()]
-        return [record for record in map(self._read, numbers) if record is not None]
+        return self._read_all(self._records.glob("*.json"))
 
-    def _read(self, annotation: int, *, whole: bool = False) -> Record | None:
-        path = self._records / f"{annotation}.json"
+    def _of(self, annotation: int) -> list[Record]:
+        return self._read_all([self._records / f"{annotation}.json", *self._records.glob(f"{annotation}-*.json")])
+
+    def _read_all(self, paths: Iterable[Path]) -> list[Record]:
+        keys = (_key(path.stem) for path in paths)
+        return [record for record in (self._read(key) for key in keys if key) if record]
+
+    def _read(self, key: RecordKey, *, whole: bool = False) -> Record | None:
+        path = self._record_path(key)
         try:
             with path.open(encoding="utf-8") as file:
-                record = replace(Record(annotation), **json.loads(file.readline()))
+                record = replace(Record(key[0], index=key[1]), **json.loads(file.readline()))
                 return replace(record, regions=json.loads(file.readline())) if whole else record
         except FileNotFoundError:
             return None
@@ -249,20 +274,47 @@ class ExampleStore:
             logger.warning("%s is unreadable (%s); run sam-inspect memory rebuild.", path, type(error).__name__)
             return None
 
-    def _write(self, record: Record) -> None:
-        head = {name: value for name, value in vars(record).items() if name != "regions"}
-        # Masks are long, and only looking at an image needs them: the first line is read alone.
-        content = f"{json.dumps(head)}\n{json.dumps(record.regions)}\n"
-        write_whole(self._records / f"{record.annotation}.json", content.encode())
-        if not record.teaches:
-            for path in self._examples.glob(f"*/{record.annotation}.npz"):
+    def _replace(self, known: Iterable[Record], records: Sequence[Record]) -> None:
+        """Write the records of one annotation, and remove those that are no longer among them."""
+        for record in records:
+            head = {name: value for name, value in vars(record).items() if name != "regions"}
+            # Masks are long, and most readers need the first line alone.
+            content = f"{json.dumps(head)}\n{json.dumps(record.regions)}\n"
+            write_whole(self._record_path(record.key), content.encode())
+        kept = {record.key for record in records}
+        for key in {record.key for record in known} - kept:
+            self._record_path(key).unlink(missing_ok=True)
+        for key in {record.key for record in (*known, *records)} - {record.key for record in records if record.teaches}:
+            for path in self._examples.glob(f"*/{_stem(key)}.npz"):
                 path.unlink(missing_ok=True)
+
+    def _delete(self, chosen: Callable[[Record], bool]) -> int:
+        """Delete annotations by their records; return how many."""
+        gone = {record.annotation: record for record in self._all() if chosen(record) and not record.deleted}
+        for annotation, record in gone.items():
+            self._replace(self._of(annotation), [Record(annotation, record.updated, record.task, deleted=True)])
+        return len(gone)
+
+    def _record_path(self, key: RecordKey) -> Path:
+        return self._records / f"{_stem(key)}.json"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             yield
+
+
+def _stem(key: RecordKey) -> str:
+    """Return the name of a record's files: as they always were for the first image of a task."""
+    annotation, index = key
+    return f"{annotation}-{index}" if index else str(annotation)
+
+
+def _key(stem: str) -> RecordKey | None:
+    """Return the key that the name of a file says; None for a file of another kind."""
+    annotation, _, index = stem.partition("-")
+    return (int(annotation), int(index or 0)) if annotation.isdigit() and (index or "0").isdigit() else None
 
 
 def _changed(path: Path) -> int:

@@ -1,16 +1,31 @@
+"""The one reader: which regions are masks, of which image, and why the others are not."""
+
 import numpy as np
 import pytest
 
 from label_studio_requests import CONFIG
-from sam_backend.labelstudio.accepted_masks import has_prompts_only, mask_regions, read_masks
+from sam_backend.errors import BadRequestError, BrokenSampleError
+from sam_backend.labelstudio.accepted_masks import MaskRule, mask_regions, read_annotation, read_regions
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.rle import encode_rle
-from sam_evaluation.errors import BrokenSampleError
 
 FRAME = {"to_name": "image", "original_width": 30, "original_height": 20, "image_rotation": 0}
 MASK = np.zeros((20, 30), bool)
 MASK[5:15, 10:20] = True
 BOX = {"x": 100 / 3, "y": 25, "width": 100 / 3, "height": 50, "rotation": 0}
+ONE = {"image": "/a.png"}
+LABEL = '<Label value="Crack"/>'
+BOXES = (
+    f'<View><Image name="image" value="$image"/><RectangleLabels name="rect" toName="image">{LABEL}</RectangleLabels>'
+    "</View>"
+)
+PAGES = (
+    '<View><Image name="image" valueList="$pages"/><BrushLabels name="brush" toName="image">'
+    f"{LABEL}</BrushLabels></View>"
+)
+BOTH_SIDES = f"""<View><Image name="left" value="$front"/><Image name="right" value="$back"/>
+<BrushLabels name="a" toName="left">{LABEL}</BrushLabels>
+<RectangleLabels name="b" toName="right">{LABEL}</RectangleLabels></View>"""
 
 
 def brush(region_id="a", mask=MASK, **more):
@@ -18,28 +33,50 @@ def brush(region_id="a", mask=MASK, **more):
     return {**FRAME, "id": region_id, "from_name": "brush", "type": "brushlabels", "value": value, **more}
 
 
-def rectangle(**more):
-    value = {**BOX, "rectanglelabels": ["Crack"]}
-    return {**FRAME, "id": "b", "from_name": "rect", "type": "rectanglelabels", "value": value, **more}
+def rectangle(region_id="b", box=BOX, **more):
+    value = {**box, "rectanglelabels": ["Crack"]}
+    return {**FRAME, "id": region_id, "from_name": "rect", "type": "rectanglelabels", "value": value, **more}
+
+
+def point(**more):
+    value = {"x": 50, "y": 50, "width": 1, "keypointlabels": ["Crack"]}
+    return {**FRAME, "id": "p", "from_name": "click", "type": "keypointlabels", "value": value, **more}
+
+
+def read(result, xml=CONFIG, data=ONE):
+    return read_annotation(result, data, LabelingConfig.parse(xml))
 
 
 def masks_of(result, xml=CONFIG):
-    entries = mask_regions(result, LabelingConfig.parse(xml).target())
-    return [(region.label, region.mask) for region in read_masks(entries)]
+    (image,) = read(result, xml).images
+    return [(region.label, region.mask) for region in image.regions.masks()]
 
 
-def test_a_brush_is_a_mask_and_a_box_beside_it_a_prompt():
-    ((label, mask),) = masks_of([brush(), rectangle()])
-    assert label == "Crack"
+def ids(regions):
+    return [region.id for region in regions.masks()]
+
+
+def reasons(accepted):
+    return {unused.id: unused.reason for unused in accepted.unused}
+
+
+# With a labeling config
+
+
+def test_a_brush_is_a_mask_and_a_box_or_a_point_beside_it_a_prompt():
+    accepted = read([brush(), rectangle(), point()])
+    (image,) = accepted.images
+    ((label, mask),) = masks_of([brush(), rectangle(), point()])
+    assert (image.index, image.address, label, image.regions.left_out) == (0, "/a.png", "Crack", "")
     np.testing.assert_array_equal(mask, MASK)
+    assert reasons(accepted) == {
+        "b": "the rectangle is a prompt, since the labeling config takes masks as brush",
+        "p": "a point has no area",
+    }
 
 
 def test_a_box_is_a_mask_where_the_config_has_nothing_more_exact():
-    xml = (
-        '<View><Image name="image" value="$image"/><RectangleLabels name="rect" toName="image"><Label value="Crack"/>'
-        "</RectangleLabels></View>"
-    )
-    ((_, mask),) = masks_of([rectangle()], xml)
+    ((_, mask),) = masks_of([rectangle()], BOXES)
     np.testing.assert_array_equal(mask, MASK)
 
 
@@ -50,21 +87,94 @@ def test_a_bare_brush_takes_the_label_of_its_labels_result():
     assert [label for label, _ in masks_of([bare, named])] == ["Hole"]
 
 
-def test_other_images_and_what_has_no_area_are_left_aside():
+def test_a_region_belongs_to_its_page():
+    result = [
+        brush("a", item_index=2),
+        brush("b", item_index=0),
+        rectangle("c", item_index=1),
+        brush("d", item_index=5),
+    ]
+    accepted = read(result, PAGES, {"pages": ["/0.png", "/1.png", "/2.png"]})
+    found = [(image.index, image.address, ids(image.regions)) for image in accepted.images]
+    assert found == [(0, "/0.png", ["b"]), (1, "/1.png", []), (2, "/2.png", ["a"])]
+    assert accepted.images[1].regions.left_out == "it has boxes or points, but no mask"
+    assert reasons(accepted)["d"] == "the task has no image number 6 of 'image'"
+
+
+def test_a_page_number_that_is_none_is_not_the_first_page():
+    assert read([brush(item_index="1")], PAGES, {"pages": ["/0.png", "/1.png"]}).images == ()
+
+
+def test_each_image_tag_has_its_regions_and_its_rule():
+    result = [brush("a", to_name="left"), rectangle("b", to_name="left"), rectangle("c", to_name="right")]
+    accepted = read(result, BOTH_SIDES, {"front": "/f.png", "back": "/b.png"})
+    found = [(image.index, image.address, ids(image.regions)) for image in accepted.images]
+    assert found == [(0, "/f.png", ["a"]), (1, "/b.png", ["c"])]
+    assert list(reasons(accepted)) == ["b"]
+
+
+def test_regions_on_other_images_are_named_and_make_no_background():
     choice = {"id": "c", "from_name": "ok", "to_name": "image", "type": "choices", "value": {"choices": ["yes"]}}
-    assert masks_of([brush(to_name="other"), brush(item_index=1), choice]) == []
-    assert len(masks_of([brush(item_index=0)])) == 1
+    accepted = read([brush(to_name="other"), choice])
+    assert accepted.images == ()
+    assert reasons(accepted) == {"a": "the labeling config takes no masks on 'other'"}
 
 
-def test_a_damaged_mask_is_told():
+def test_an_empty_annotation_is_of_the_first_image():
+    (image,) = read([], PAGES, {"pages": ["/0.png", "/1.png"]}).images
+    assert (image.index, image.address, ids(image.regions), image.regions.left_out) == (0, "/0.png", [], "")
+    with pytest.raises(BadRequestError, match="which this task lacks"):
+        read([], PAGES, {"image": "/a.png"})
+
+
+def test_boxes_alone_say_that_something_is_there():
+    (image,) = read([rectangle()]).images
+    assert image.regions.left_out == "it has boxes or points, but no mask"
+
+
+def test_a_damaged_mask_is_reported():
     broken = brush()
     broken["value"]["rle"] = broken["value"]["rle"][:20]
     with pytest.raises(BrokenSampleError, match="breaks off"):
         masks_of([broken])
 
 
-def test_boxes_alone_say_that_something_is_there_and_nothing_says_that_nothing_is():
+def test_the_entries_that_are_masks_can_be_had_alone():
     target = LabelingConfig.parse(CONFIG).target()
-    assert has_prompts_only([rectangle()], target)
-    assert not has_prompts_only([brush(), rectangle()], target)
-    assert not has_prompts_only([], target)
+    assert mask_regions([brush(), rectangle(), brush("z", item_index=1)], target) == [brush()]
+
+
+# Without a labeling config
+
+
+def test_without_a_config_a_box_around_a_mask_is_a_prompt_and_so_is_every_box_of_its_control():
+    alone = [rectangle("lone"), brush("far", np.roll(MASK, 10, axis=1))]
+    around = [rectangle("around"), brush("inside")]
+    other = [rectangle("other", from_name="part")]
+    rule = MaskRule.of_results([alone, around, other])
+    assert [ids(regions) for result in (alone, around, other) for regions in read_regions(result, rule)] == [
+        ["far"], ["inside"], ["other"]
+    ]  # fmt: skip
+
+
+def test_without_a_config_boxes_beside_masks_are_masks():
+    result = [rectangle("beside"), brush("far", np.roll(MASK, 10, axis=1))]
+    (regions,) = read_regions(result, MaskRule.of_results([result]))
+    assert ids(regions) == ["beside", "far"]
+
+
+def test_a_box_on_another_page_is_not_around_a_mask():
+    result = [rectangle("box", item_index=1), brush("mask", item_index=0)]
+    rule = MaskRule.of_results([result])
+    assert [ids(regions) for regions in read_regions(result, rule)] == [["box"], ["mask"]]
+
+
+def test_a_labels_tag_that_names_boxes_and_brushes_is_no_prompting_control():
+    label = {"from_name": "label", "type": "labels"}
+    box = [rectangle("box", type="rectangle"), rectangle("box", **label)]
+    mask = [brush("mask", type="brush"), brush("mask", **label)]
+    (regions,) = read_regions([*box, *mask], MaskRule.of_results([[*box, *mask]]))
+    assert ids(regions) == ["mask"]
+    far = [rectangle("far", **label), brush("x", np.roll(MASK, 10, axis=1))]
+    (regions,) = read_regions(far, MaskRule.of_results([[*box, *mask], far]))
+    assert ids(regions) == ["far", "x"]

@@ -1,4 +1,5 @@
 import itertools
+import json
 import threading
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ def head(record):
 
 
 def records(store):
-    return [store.whole(head.annotation) for head in store.heads()]
+    return [store.whole(head.key) for head in store.heads()]
 
 
 @pytest.fixture
@@ -58,45 +59,45 @@ def test_instants_are_compared_and_not_their_texts(store):
 def test_an_example_is_of_one_change_and_one_model(store):
     store.put(CREATED)
     assert store.missing("nano-1") == [head(CREATED)]
-    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     assert store.missing("nano-1") == []
-    assert store.looked_at("nano-1")[1].labels == ("", "red")
-    np.testing.assert_array_equal(store.vectors("nano-1", [1, 2])[1].values, VECTORS.values)
+    assert store.example_heads("nano-1")[1, 0].labels == ("", "red")
+    np.testing.assert_array_equal(store.vectors("nano-1", [(1, 0), (2, 0)])[1, 0].values, VECTORS.values)
     assert store.missing("sam:vit_b-2") == [head(CREATED)]
     store.put(UPDATED)
-    assert store.looked_at("nano-1") == {}
+    assert store.example_heads("nano-1") == {}
     assert store.missing("nano-1") == [head(UPDATED)]
 
 
 @pytest.mark.parametrize("end", [DELETED, Record(1, "2027-01-01T00:00:00Z", left_out="it was skipped")])
 def test_what_teaches_nothing_any_more_has_no_example(store, end):
     store.put(CREATED)
-    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     store.put(end)
-    assert store.looked_at("nano-1") == {}
+    assert store.example_heads("nano-1") == {}
     assert store.missing("nano-1") == []
     assert not list(store.folder.glob("examples/*/1.npz"))
 
 
 def test_an_example_of_what_was_changed_or_deleted_meanwhile_is_not_kept(store):
     store.put(UPDATED)
-    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     assert store.missing("nano-1") == [head(UPDATED)]
     store.put(DELETED)
-    store.add_example(Example(1, UPDATED.updated, VECTORS), "nano-1")
+    store.add_example(Example((1, 0), UPDATED.updated, VECTORS), "nano-1")
     assert not list(store.folder.glob("examples/*/*.npz"))
 
 
 def test_a_problem_is_kept_so_that_it_is_told_once(store):
     store.put(CREATED)
-    store.add_example(Example(1, CREATED.updated, None, "its mask is damaged"), "nano-1")
+    store.add_example(Example((1, 0), CREATED.updated, None, "its mask is damaged"), "nano-1")
     assert store.missing("nano-1") == []
-    assert store.looked_at("nano-1")[1].problem == "its mask is damaged"
+    assert store.example_heads("nano-1")[1, 0].problem == "its mask is damaged"
 
 
 def test_a_damaged_file_is_made_anew(store, caplog):
     store.put(CREATED)
-    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     (path,) = store.folder.glob("examples/*/1.npz")
     path.write_bytes(path.read_bytes()[:100])
     assert store.missing("nano-1") == [head(CREATED)]
@@ -154,7 +155,46 @@ def test_the_state_differs_where_records_or_examples_do(store):
     states = [store.state("nano-1")]
     store.put(CREATED)
     states.append(store.state("nano-1"))
-    store.add_example(Example(1, CREATED.updated, VECTORS), "nano-1")
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     states.append(store.state("nano-1"))
     assert len(set(states)) == 3
     assert store.state("nano-1") == states[-1]
+
+
+PAGES = [replace(CREATED, image=f"/{index}.png", index=index) for index in (0, 2)]
+
+
+def test_the_records_of_an_annotation_take_the_place_of_its_older_ones(store):
+    assert store.put(*PAGES)
+    for record in PAGES:
+        store.add_example(Example(record.key, CREATED.updated, VECTORS), "nano-1")
+    newer = replace(UPDATED, image="/1.png", index=1)
+    assert store.put(newer)
+    assert records(store) == [newer]
+    assert store.example_heads("nano-1") == {}
+    assert not list(store.folder.glob("examples/*/*.npz"))
+    assert not store.put(*PAGES)
+    assert store.put(DELETED)
+    assert records(store) == [DELETED]
+
+
+def test_the_images_of_an_annotation_have_examples_of_their_own(store):
+    store.put(*PAGES)
+    assert store.missing("nano-1") == [head(record) for record in PAGES]
+    store.add_example(Example((1, 2), CREATED.updated, VECTORS), "nano-1")
+    assert list(store.example_heads("nano-1")) == [(1, 2)]
+    assert store.missing("nano-1") == [head(PAGES[0])]
+    assert store.delete_task(7) == 1
+    assert [record.deleted for record in records(store)] == [True]
+
+
+def test_a_record_of_the_version_before_is_read_and_replaced(store):
+    (store.folder / "annotations").mkdir(parents=True)
+    before = {name: value for name, value in vars(CREATED).items() if name not in ("regions", "index")}
+    text = f"{json.dumps(before)}\n{json.dumps(CREATED.regions)}\n"
+    (store.folder / "annotations" / "1.json").write_text(text)
+    assert records(store) == [CREATED]
+    store.replace(PAGES, {1})
+    assert records(store) == [CREATED]
+    assert store.put(replace(UPDATED, index=1))
+    assert [record.key for record in records(store)] == [(1, 1)]
