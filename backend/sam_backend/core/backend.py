@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_SLOW_IMPORTS = ("label_studio_sdk.label_interface", "scipy.optimize")
+"""Modules that requests need; the thread that loads the model imports them, so that a service listens earlier."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +164,19 @@ def _background_model(
     on_failure: Callable[[BaseException], None] | None,
 ) -> BackgroundModel:
     if promotions:
-        return BackgroundModel(str(segmenter), promotions.first, on_failure)
+        return BackgroundModel(str(segmenter), _after_imports(promotions.first), on_failure)
     if isinstance(segmenter, str):
         name = segmenter
-        return BackgroundModel(name, lambda: load_segmenter(name, checkpoint, focus=focus), on_failure)
+        load = _after_imports(lambda: load_segmenter(name, checkpoint, focus=focus))
+        return BackgroundModel(name, load, on_failure)
     ready = segmenter
     return BackgroundModel(ready.name, lambda: ready, on_failure)
+
+
+def _after_imports(load: Callable[[], Segmenter]) -> Callable[[], Segmenter]:
+    def load_after_imports() -> Segmenter:
+        for name in _SLOW_IMPORTS:
+            import_module(name)
+        return load()
+
+    return load_after_imports

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from label_studio_sdk.label_interface import LabelInterface
-
 from sam_backend.errors import BadRequestError
 
 # Most exact first: a mask, then outlines, then shapes that only surround it.
@@ -175,6 +173,9 @@ class LabelingConfig:
 
 @lru_cache(maxsize=256)
 def _parse(xml: str) -> LabelingConfig:
+    # Imported late, because it is slow and a service must listen before it.
+    from label_studio_sdk.label_interface import LabelInterface
+
     try:
         interface = LabelInterface(xml)
     # The SDK raises a bare Exception or one of lxml's, depending on what is wrong.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.optimize import minimize
 
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.memory.features import AcceptedMask
@@ -75,6 +74,9 @@ def calibrate(outlines: Sequence[Outline], right: Sequence[bool], usual: Calibra
         z = x @ weights
         value = float(np.logaddexp(0, z).sum() - y @ z) + _FIRM / 2 * float(((weights - start) ** 2).sum())
         return value, x.T @ (1 / (1 + np.exp(-z)) - y) + _FIRM * (weights - start)
+
+    # Imported late, because it is slow and a service must listen before it.
+    from scipy.optimize import minimize
 
     best = minimize(loss, start, jac=True, method="L-BFGS-B")
     return Calibration(tuple(best.x.tolist()), len(outlines))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from sam_backend.arrays import FloatArray
 from sam_backend.memory.features import BACKGROUND, Vectors
@@ -85,6 +84,9 @@ def _logistic(x: FloatArray, y: FloatArray, w: FloatArray) -> FloatArray:
         value = -float((w[:, None] * y * log_shares).sum()) + _PENALTY / 2 * float((penalised**2).sum())
         gradient = x.T @ (w[:, None] * (np.exp(log_shares) - y)) + _PENALTY * penalised
         return value, gradient.astype(np.float64).ravel()
+
+    # Imported late, because it is slow and a service must listen before it.
+    from scipy.optimize import minimize
 
     best = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS})
     return np.asarray(best.x.reshape(shape), np.float32)
