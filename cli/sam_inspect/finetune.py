@@ -60,10 +60,10 @@ def finetune(
     import hashlib
     from dataclasses import replace
 
+    from sam_backend.extras import how_to_install
     from sam_backend.finetune.progress import Progress as Status
     from sam_backend.finetune.recipe import recipe_for
     from sam_backend.finetune.versions import VERSIONS, Versions
-    from sam_backend.segmenters.entries import TORCH_EXTRA
     from sam_evaluation.datasets.registry import DatasetSpec
     from sam_evaluation.requirements import read_requirements
 
@@ -78,7 +78,7 @@ def finetune(
         from sam_backend.finetune.run import Job
         from sam_backend.finetune.run import finetune as run
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"Fine-tuning needs {error.name}; run {TORCH_EXTRA}") from error
+        raise MissingExtraError(f"Fine-tuning needs {error.name}; run {how_to_install('torch')}") from error
     versions = Versions(settings.home / VERSIONS)
     with progress_bars() as add_bar:
         progress = add_bar("Fine-tuning")

@@ -120,13 +120,14 @@ def simulate(
 def _require_torch(plans: Sequence[Plan]) -> None:
     if not any(plan.finetune for plan in plans):
         return
-    from sam_backend.segmenters.entries import TORCH_EXTRA
+    from sam_backend.extras import how_to_install
 
     try:
         from sam_backend.finetune import run  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"The arms +finetune and +ranking need {error.name}; run {TORCH_EXTRA}, or take --arms plain,+memory."
+            f"The arms +finetune and +ranking need {error.name}; run {how_to_install('torch')}, "
+            "or take --arms plain,+memory."
         ) from error
 
 

@@ -85,7 +85,7 @@ def train(
                  --materials .train/materials --out .train/nano
              sam-inspect serve --model nano --checkpoint .train/nano
     """
-    from sam_backend.segmenters.entries import TORCH_EXTRA
+    from sam_backend.extras import how_to_install
 
     try:
         import torch
@@ -93,7 +93,7 @@ def train(
         from sam_research.recipe import COMPOSED, PROCEDURAL
         from sam_research.training import Folders, train_and_export
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"Training needs {error.name}; run {TORCH_EXTRA}") from error
+        raise MissingExtraError(f"Training needs {error.name}; run {how_to_install('torch')}") from error
     if bool(materials) != bool(start):
         raise BadRequestError("--materials and --start belong together; give both, or neither to train from scratch.")
     recipe = COMPOSED if materials else PROCEDURAL

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from sam_backend.extras import missing_modules
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
@@ -77,9 +78,4 @@ class ModelInfo:
     @property
     def missing_packages(self) -> tuple[str, ...]:
         """The needed packages that are not installed here."""
-        return missing_packages(self.packages)
-
-
-def missing_packages(packages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of some packages, given by their import names, that are not installed."""
-    return tuple(package for package in packages if find_spec(package) is None)
+        return missing_modules(self.packages)

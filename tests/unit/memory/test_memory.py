@@ -11,6 +11,7 @@ from sam_backend.memory.memory import Memories, ProjectMemory
 from sam_backend.memory.proposals import GRID, Outline, find, without_duplicates
 from sam_backend.memory.similarity import fit_classes
 from sam_backend.memory.store import Record
+from threshold_segmenter import ThresholdSegmenter
 
 ANY = frozenset({"red", "green"}).__contains__
 
@@ -156,10 +157,11 @@ def test_an_image_that_is_gone_costs_one_line_and_no_other_example(world, caplog
 
 def test_a_model_without_features_says_so(world):
     world.add(1, red=[(20, 30)])
-    embedding = SimpleNamespace(arrays={"grey": np.zeros((2, 2))}, size=(120, 160))
+    segmenter = ThresholdSegmenter()
+    embedding = segmenter.encode(surface(1)[0])
     with pytest.raises(BadRequestError, match="by the features of nano or sam"):
-        world.memory.catch_up(world.segmenter, lambda _: embedding, world.read)
-    assert world.memory.store.missing("colour-1")
+        world.memory.catch_up(segmenter, lambda _: embedding, world.read)
+    assert world.memory.store.missing("threshold-1")
 
 
 def test_the_same_images_give_the_same_classes_in_any_order(tmp_path, world):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from sam_backend import extras
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
-from sam_backend.segmenters import model_info as entry_module
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.registry import known_models, load_segmenter, model_info
 from sam_backend.settings import settings
@@ -50,7 +50,7 @@ def test_a_name_like_no_other_gets_no_guess():
 
 
 def test_official_models_without_torch_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(entry_module, "find_spec", without_torch)
+    monkeypatch.setattr(extras, "find_spec", without_torch)
     with pytest.raises(MissingExtraError, match=r"sam:vit_b needs torch, .* pip install 'sam-inspect\[torch\]'$"):
         load_segmenter("sam:vit_b")
 
@@ -70,7 +70,7 @@ def test_a_checkpoint_given_for_a_model_is_looked_for_there_alone(tmp_path):
 
 
 def test_the_table_says_of_each_model_what_is_here_and_what_to_do(weights_folder, monkeypatch):
-    monkeypatch.setattr(entry_module, "find_spec", without_torch)
+    monkeypatch.setattr(extras, "find_spec", without_torch)
     path = weights_folder / "sam_vit_b_01ec64.pth"
     path.touch()
     result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "300"})
