@@ -8,38 +8,47 @@ from importlib.util import find_spec
 from sam_backend.errors import MissingExtraError
 
 EVALUATION = ("jinja2", "matplotlib", "pandas", "pyarrow", "skimage")
-"""The modules that evaluations, reports and the promotion gate import."""
+"""The packages, by their import names, of evaluations, reports and the promotion gate."""
 
-TRAINING = ("torch", "onnx")
-"""The modules that fine-tuning imports."""
-
-
-def how_to_install(extra: str) -> str:
-    """Return the command that installs an extra: `pip install 'sam-inspect[torch]'`."""
-    return f"pip install 'sam-inspect[{extra}]'"
+TORCH = ("torch", "torchvision", "segment_anything")
+"""The packages of the official checkpoints and of every training."""
 
 
-def missing_modules(modules: Iterable[str]) -> tuple[str, ...]:
-    """Return the top-level modules that are not installed; nothing is imported."""
-    return tuple(module for module in modules if find_spec(module) is None)
+def how_to_install(*extras: str) -> str:
+    """Return the command that installs extras: `pip install 'sam-inspect[torch]'`."""
+    return f"pip install 'sam-inspect[{','.join(extras)}]'"
 
 
-def require(extra: str, modules: Iterable[str], user: str) -> None:
-    """Check that the modules of an extra are installed.
+def missing_packages(packages: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some packages, given by their import names, that are not installed; nothing is imported."""
+    return tuple(package for package in packages if find_spec(package) is None)
+
+
+def require(packages: Iterable[str], user: str, install: str) -> None:
+    """Check that packages are installed.
 
     Parameters
     ----------
-    extra : str, the extra that brings them, for example "evaluation".
-    modules : iterable of str, top-level modules, for example `EVALUATION`.
-    user : str, what needs them, for the message: "report".
+    packages : iterable of str, import names, for example `EVALUATION`.
+    user : str, what needs them, for the message, for example "report".
+    install : str, the command that installs them, for example `how_to_install("evaluation")`.
 
     Raises
     ------
     MissingExtraError
-        If a module is missing; the message names the command that installs it.
+        If a package is missing; the message names the command that installs it.
     """
-    missing = missing_modules(modules)
-    if missing:
+    if missing := missing_packages(packages):
         names = " and ".join(part for part in (", ".join(missing[:-1]), missing[-1]) if part)
-        is_missing = "which is not installed" if len(missing) == 1 else "which are not installed"
-        raise MissingExtraError(f"{user} needs {names}, {is_missing}; run {how_to_install(extra)}")
+        raise MissingExtraError(f"{user} needs {names}, not installed here; run {install}")
+
+
+def require_evaluation(user: str) -> None:
+    """Check that the extra `evaluation` is installed, as `require` does."""
+    require(EVALUATION, user, how_to_install("evaluation"))
+
+
+def require_training(user: str) -> None:
+    """Check that the extras that a training needs are installed: `torch`, and `evaluation` for the gate."""
+    require(TORCH, user, how_to_install("evaluation", "torch"))
+    require_evaluation(user)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sam_backend.extras import EVALUATION, require
+from sam_backend.extras import require_evaluation
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import FocusOption, RequirementsOption, settings_of
 from sam_inspect.output import print_lines, print_table
@@ -87,7 +87,7 @@ def evaluate(
     Example: sam-inspect evaluate --label-studio-export export.json
              --out runs/accepted
     """
-    require("evaluation", EVALUATION, "evaluate")
+    require_evaluation("evaluate")
     from sam_evaluation.errors import EvaluationError
 
     if label_studio_export:
@@ -141,7 +141,7 @@ def report(
 
     Example: sam-inspect report runs/tile --requirements line.toml
     """
-    require("evaluation", EVALUATION, "report")
+    require_evaluation("report")
     from sam_evaluation.run_files import load_run
 
     _report(load_run(run), run, _read(requirements))
@@ -215,7 +215,7 @@ def compare(
     Example: sam-inspect compare runs/plain runs/tuned
     Example: sam-inspect compare runs/tile@grabcut runs/tile@nano
     """
-    require("evaluation", EVALUATION, "compare")
+    require_evaluation("compare")
     from sam_evaluation.comparison import compare as pair
     from sam_evaluation.report.numbers import DIFFERENCE, PIXELS, SHARE, estimate, number
     from sam_evaluation.row_columns import METRICS
@@ -249,7 +249,7 @@ def gate(
 
     Example: sam-inspect gate runs/tile --min "iou.box>=0.7" --max "fp.everything<=2"
     """
-    require("evaluation", EVALUATION, "gate")
+    require_evaluation("gate")
     from sam_evaluation.ci_gate import evaluate_gate, parse_gate
     from sam_evaluation.errors import EvaluationError
     from sam_evaluation.run_files import load_model_of_run

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sam_backend.errors import BadRequestError, MissingExtraError
-from sam_backend.extras import EVALUATION, require
+from sam_backend.errors import BadRequestError
+from sam_backend.extras import require_training
 from sam_backend.finetune.recipe import Parts
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import ModelOption, RequirementsOption, settings_of
@@ -56,11 +56,10 @@ def finetune(
     Example: sam-inspect finetune --data neu_seg:./neu_seg@training
              --requirements line.toml
     """
-    require("evaluation", EVALUATION, "finetune")
+    require_training("finetune")
     import hashlib
     from dataclasses import replace
 
-    from sam_backend.extras import how_to_install
     from sam_backend.finetune.progress import Progress as Status
     from sam_backend.finetune.recipe import recipe_for
     from sam_backend.finetune.versions import VERSIONS, Versions
@@ -74,11 +73,9 @@ def finetune(
     needed = read_requirements(requirements) if requirements else None
     recipe = recipe_for(model)
     recipe = replace(recipe, parts=parts or recipe.parts, steps=steps or recipe.steps, seed=seed)
-    try:
-        from sam_backend.finetune.run import Job
-        from sam_backend.finetune.run import finetune as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"Fine-tuning needs {error.name}; run {how_to_install('torch')}") from error
+    from sam_backend.finetune.run import Job
+    from sam_backend.finetune.run import finetune as run
+
     versions = Versions(settings.home / VERSIONS)
     with progress_bars() as add_bar:
         progress = add_bar("Fine-tuning")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sam_backend.errors import MissingExtraError
-from sam_backend.extras import EVALUATION, require
+from sam_backend.extras import TORCH, how_to_install, require, require_evaluation
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import ModelOption, settings_of
 from sam_inspect.output import print_lines, print_table
@@ -66,7 +65,7 @@ def simulate(
     Example: sam-inspect simulate --data masks:./parts --budget 20
              --arms plain,memory --strategies "" --seeds 1 --out runs/try
     """
-    require("evaluation", EVALUATION, "simulate")
+    require_evaluation("simulate")
     import json as json_format
 
     from sam_backend.core.predictor import MAX_PROPOSALS
@@ -120,15 +119,7 @@ def simulate(
 def _require_torch(plans: Sequence[Plan]) -> None:
     if not any(plan.finetune for plan in plans):
         return
-    from sam_backend.extras import how_to_install
-
-    try:
-        from sam_backend.finetune import run  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The arms +finetune and +ranking need {error.name}; run {how_to_install('torch')}, "
-            "or take --arms plain,+memory."
-        ) from error
+    require(TORCH, "An arm with fine-tuning", f"{how_to_install('torch')}, or take --arms plain,+memory.")
 
 
 def _cells(arm: dict[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sam_backend.extras import EVALUATION, require
+from sam_backend.extras import require_evaluation
 
 if TYPE_CHECKING:
     from sam_evaluation.comparison import compare as compare
@@ -32,5 +32,5 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: pandas and SciPy take a second that a command's help must not."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    require("evaluation", EVALUATION, __name__)
+    require_evaluation(__name__)
     return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

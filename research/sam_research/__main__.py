@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sam_backend.errors import BadRequestError, MissingExtraError, SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.extras import TORCH, how_to_install, require
 from sam_research.materials.build import build_materials
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -85,15 +86,12 @@ def train(
                  --materials .train/materials --out .train/nano
              sam-inspect serve --model nano --checkpoint .train/nano
     """
-    from sam_backend.extras import how_to_install
+    require(TORCH, "Training", how_to_install("torch"))
+    import torch
 
-    try:
-        import torch
+    from sam_research.recipe import COMPOSED, PROCEDURAL
+    from sam_research.training import Folders, train_and_export
 
-        from sam_research.recipe import COMPOSED, PROCEDURAL
-        from sam_research.training import Folders, train_and_export
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"Training needs {error.name}; run {how_to_install('torch')}") from error
     if bool(materials) != bool(start):
         raise BadRequestError("--materials and --start belong together; give both, or neither to train from scratch.")
     recipe = COMPOSED if materials else PROCEDURAL

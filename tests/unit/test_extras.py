@@ -12,23 +12,23 @@ from typer.testing import CliRunner
 
 from sam_backend import extras
 from sam_backend.errors import MissingExtraError
-from sam_backend.extras import EVALUATION, require
+from sam_backend.extras import EVALUATION, TORCH, how_to_install, require
 from sam_inspect.main import app
 
 _ROOT = Path(__file__).parents[2]
 
-_HEAVY = {*EVALUATION, "torch"}
+_HEAVY = {*EVALUATION, *TORCH}
 
 
-def test_one_missing_module_is_named_with_the_command_that_installs_it() -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(
-        MissingExtraError, match=r"^x needs gone, which is not installed; run pip install 'sam-inspect\[evaluation\]'$"
+        MissingExtraError, match=r"^x needs gone, not installed here; run pip install 'sam-inspect\[evaluation\]'$"
     ):
-        require("evaluation", ["numpy", "gone"], "x")
+        require(["numpy", "gone"], "x", how_to_install("evaluation"))
 
 
-def test_nothing_is_raised_where_all_modules_are_installed() -> None:
-    require("evaluation", ["numpy"], "x")
+def test_nothing_is_raised_where_all_packages_are_installed() -> None:
+    require(["numpy"], "x", how_to_install("evaluation"))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_command_without_the_evaluation_extra_says_what_to_install(
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, MissingExtraError)
     assert str(error).startswith(f"{command[0]} needs jinja2, matplotlib, pandas, pyarrow and skimage,")
-    assert str(error).endswith("; run pip install 'sam-inspect[evaluation]'")
+    assert str(error).endswith("not installed here; run pip install 'sam-inspect[evaluation]'")
 
 
 def test_the_library_without_the_evaluation_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

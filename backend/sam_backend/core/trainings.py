@@ -11,9 +11,9 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from sam_backend.extras import how_to_install, missing_modules
+from sam_backend.errors import MissingExtraError
+from sam_backend.extras import require_training
 from sam_backend.finetune.progress import FAILED, RUNNING, Progress, latest_progress
-from sam_backend.segmenters.entries import TORCH_PACKAGES
 from sam_backend.segmenters.registry import known_models
 from sam_backend.settings import Settings
 
@@ -51,9 +51,10 @@ class Trainings:
         if self._model not in {info.name for info in known_models() if info.is_trainable}:
             return False, f"{self._model} cannot be trained."
         # nano is served without PyTorch, but not trained without it.
-        missing = missing_modules(TORCH_PACKAGES)
-        if missing:
-            return False, f"Training needs {' and '.join(missing)}, not installed here; run {how_to_install('torch')}"
+        try:
+            require_training("Training")
+        except MissingExtraError as error:
+            return False, str(error)
         with self._lock:
             reached = self.latest()
             if self._is_running() or (reached and reached.state == RUNNING):

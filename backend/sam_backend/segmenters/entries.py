@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sam_backend.errors import WeightsError
-from sam_backend.extras import how_to_install
+from sam_backend.extras import TORCH, how_to_install
 from sam_backend.segmenters.model_info import Checkpoint, ModelInfo
 from sam_backend.segmenters.protocol import Segmenter
-
-TORCH_PACKAGES = ("torch", "torchvision", "segment_anything")
-"""What the official checkpoints need, and every training."""
 
 TUNED = "weights.safetensors"
 """The weights in the folder of a tuned version: all of `nano`, or what a fine-tuning of `sam:*` changed."""
@@ -62,7 +59,7 @@ def _sam(size: str, parameters: str, filename: str, file_size: int, sha256: str)
         "Apache-2.0",
         _load_sam,
         files=(Checkpoint(name, _SAM_URL + filename, file_size, sha256),),
-        packages=TORCH_PACKAGES,
+        packages=TORCH,
         install=how_to_install("torch"),
         is_trainable=True,
         is_heavy=True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sam_backend.extras import missing_modules
+from sam_backend.extras import missing_packages
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
@@ -78,4 +78,4 @@ class ModelInfo:
     @property
     def missing_packages(self) -> tuple[str, ...]:
         """The needed packages that are not installed here."""
-        return missing_modules(self.packages)
+        return missing_packages(self.packages)

@@ -7,7 +7,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from sam_backend.errors import BadRequestError, MissingExtraError, UnknownModelError
+from sam_backend.errors import BadRequestError, UnknownModelError
+from sam_backend.extras import require
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 from sam_backend.segmenters.entries import OWN
@@ -65,8 +66,7 @@ def load_segmenter(
         If its weights are missing, corrupt, or cannot be downloaded.
     """
     info = model_info(name)
-    if missing := info.missing_packages:
-        raise MissingExtraError(f"{name} needs {' and '.join(missing)}, not installed here; run {info.install}")
+    require(info.packages, name, info.install)
     segmenter = info.load(info, checkpoint, threads)
     if focus is Focus.OFF or (focus is Focus.AUTO and not info.focus_pays):
         return segmenter

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from label_studio_requests import PROJECT
+from sam_backend import extras
 from sam_backend.core import trainings
 from sam_backend.core.trainings import Trainings
 from sam_backend.finetune.progress import RUNNING, Progress, write_progress
@@ -29,7 +30,7 @@ def commands(monkeypatch):
         return child
 
     monkeypatch.setattr(trainings.subprocess, "Popen", begin)
-    monkeypatch.setattr(trainings, "missing_modules", lambda packages: ())
+    monkeypatch.setattr(trainings, "require_training", lambda user: None)
     asked_and_children = (asked, children)
     yield asked_and_children
     for child in children:
@@ -100,7 +101,7 @@ def test_a_model_that_does_not_learn_says_so(make_settings):
 
 
 def test_what_training_needs_and_is_not_installed_is_told(make_settings, monkeypatch):
-    monkeypatch.setattr(trainings, "missing_modules", lambda packages: ("torch",))
+    monkeypatch.setattr(extras, "missing_packages", lambda packages: ("torch",))
     started, message = Trainings(make_settings(), "nano").start("3")
     assert not started
     assert "needs torch" in message
