@@ -21,7 +21,7 @@ from sam_backend.core.logs import quiet_libraries
 from sam_backend.core.observer import RequestNotes
 from sam_backend.errors import SamInspectError, reason_phrase
 from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, TrainRequest, parse_message
-from sam_backend.settings import settings
+from sam_backend.settings import read_settings
 
 try:
     from flask import has_request_context, request
@@ -157,7 +157,7 @@ def _backend() -> Backend:
 
 
 def _assemble() -> Backend:
-    chosen = settings()
+    chosen = read_settings()
     if chosen.basic_auth_user or chosen.basic_auth_pass:
         raise SamInspectError(
             "SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS protect sam-inspect serve, not this server; "

@@ -61,11 +61,12 @@ class Settings(BaseSettings):
     embedding_memory_mb: int = Field(512, gt=0, description="Memory in MB for embeddings of recent images.")
     embedding_disk_mb: int = Field(4096, ge=0, description="Disk in MB for embeddings; 0 keeps none on disk.")
 
-    def as_environment(self) -> dict[str, str]:
-        """Return variables that give a child process the same settings, whatever settings files there are."""
+    def environment_of_child(self) -> dict[str, str]:
+        """Return the environment for a child process with exactly these settings: it reads no settings file."""
+        inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        plain = {name: _plain(value) for name, value in values.items() if value is not None}
-        return {PREFIX + name.upper(): value for name, value in plain.items()} | {FILE_VARIABLE: os.devnull}
+        own = {PREFIX + name.upper(): _plain(value) for name, value in values.items() if value is not None}
+        return inherited | own | {FILE_VARIABLE: os.devnull}
 
 
 def read_settings(file: Path | None = None) -> Settings:

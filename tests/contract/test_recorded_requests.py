@@ -112,7 +112,7 @@ def test_a_recorded_prompt_is_read_and_its_answer_is_one_that_label_studio_accep
     xml, context_result, expected = REQUESTS[name]
     config = LabelingConfig.parse(xml)
 
-    drawn = read_drawn(context_result, config)
+    drawn = read_drawn(context_result, config, max_pixels=10**8)
     prompt = drawn.to_prompt(SIZE)
 
     assert drawn.label == ("Blowhole" if xml is CONFIG else "Crack")

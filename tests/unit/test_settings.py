@@ -104,7 +104,7 @@ def test_a_child_process_gets_the_same_settings_by_its_environment(monkeypatch, 
     given = Settings(
         model="grabcut", weights=tmp_path, focus=Focus.OFF, basic_auth_pass=SecretStr("secret"), image_timeout=3.5
     )
-    for name, value in given.as_environment().items():
+    for name, value in given.environment_of_child().items():
         monkeypatch.setenv(name, value)
     assert read_settings() == given
 

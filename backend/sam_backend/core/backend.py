@@ -147,7 +147,7 @@ def assemble(
     embeddings = TaskEmbeddings.of_settings(settings, servers, cache, observer or Observer())
     memories = Memories(settings.home)
     learner = Learner(memories, embeddings, model)
-    predictor = Predictor(model, embeddings, memories, learner)
+    predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)
     return Backend(model, promotions, servers, cache, memories, learner, predictor, Trainings(settings, model.name))
 
 

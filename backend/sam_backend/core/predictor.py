@@ -38,15 +38,28 @@ Results = list[Any]
 
 
 class Predictor:
-    """Answers prediction requests. Its methods block; they are safe to call from many threads."""
+    """Answers prediction requests. Its methods block; they are safe to call from many threads.
+
+    Parameters
+    ----------
+    model, embeddings, memories, learner : the parts that it uses.
+    max_pixels : int, the largest image whose strokes are read as prompts.
+    """
 
     def __init__(
-        self, model: BackgroundModel, embeddings: TaskEmbeddings, memories: Memories, learner: Learner
+        self,
+        model: BackgroundModel,
+        embeddings: TaskEmbeddings,
+        memories: Memories,
+        learner: Learner,
+        *,
+        max_pixels: int,
     ) -> None:
         self._model = model
         self._embeddings = embeddings
         self._memories = memories
         self._learner = learner
+        self._max_pixels = max_pixels
         self._memo = LogitsMemo()
         self._stopping = threading.Event()
 
@@ -73,7 +86,7 @@ class Predictor:
         self._stopping.set()
 
     def _answer_prompt(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> dict[str, Any]:
-        drawn = read_drawn(request.drawn, config)
+        drawn = read_drawn(request.drawn, config, max_pixels=self._max_pixels)
         task = request.tasks[0]
         notes.task, notes.prompt = str(task.id), _prompt_kind(drawn)
         # Negative clicks alone have no mask to subtract from.

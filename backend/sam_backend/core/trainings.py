@@ -81,13 +81,10 @@ class Trainings:
 
     def _start_process(self, project: str) -> subprocess.Popen[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings, environment = self._settings, dict(os.environ)
-        shared = {"home": settings.home, "cache": settings.cache, "focus": settings.focus.value}
-        environment |= {f"SAM_INSPECT_{name.upper()}": str(value) for name, value in shared.items()}
         with (self._folder / _LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sam_inspect", "finetune", "--project", project, "--model", self._model],
-                env=environment,
+                env=self._settings.environment_of_child(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

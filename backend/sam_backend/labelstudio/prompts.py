@@ -110,12 +110,20 @@ class Drawn:
         )
 
 
-def read_drawn(context_result: Sequence[Mapping[str, Any]] | None, config: LabelingConfig) -> Drawn | None:
+def read_drawn(
+    context_result: Sequence[Mapping[str, Any]] | None, config: LabelingConfig, *, max_pixels: int
+) -> Drawn | None:
     """Read the regions just drawn; None if there is nothing that could prompt a segmenter.
 
     Key points become clicks, rectangles, ellipses and polygons boxes, and brush or bitmask strokes positive clicks
     along them. Of several boxes the last one counts: Label Studio sends every box that was not yet accepted. Regions
     of other kinds (a `Labels` result, a choice or a text about the region) prompt nothing.
+
+    Parameters
+    ----------
+    context_result : regions as Label Studio sends them, or None.
+    config : LabelingConfig of the project.
+    max_pixels : int, the largest image whose strokes are decoded.
 
     Raises
     ------
@@ -136,7 +144,7 @@ def read_drawn(context_result: Sequence[Mapping[str, Any]] | None, config: Label
         if shape == "keypoint":
             clicks.append(_click(value, positive=region.get("is_positive") is not False))
         elif shape in ("brush", "bitmask"):
-            clicks.extend(Click(x, y) for x, y in points_along(value, shape, _size(region)))
+            clicks.extend(Click(x, y) for x, y in points_along(value, shape, _size(region), max_pixels))
         elif shape in SHAPES:
             box = _outline(value, shape)
         else:

@@ -10,12 +10,13 @@ from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.masks import mask_depths
-from sam_backend.settings import settings
 
 _MAX_POINTS = 5
 
 
-def points_along(value: Mapping[str, Any], shape: str, size: tuple[int, int] | None) -> list[tuple[float, float]]:
+def points_along(
+    value: Mapping[str, Any], shape: str, size: tuple[int, int] | None, max_pixels: int
+) -> list[tuple[float, float]]:
     """Return up to five points spread along the middle of a stroke, xy in per cent; none for an empty stroke.
 
     Parameters
@@ -23,13 +24,14 @@ def points_along(value: Mapping[str, Any], shape: str, size: tuple[int, int] | N
     value : the region's value, with `rle` for the shape `brush` or `imageDataURL` for `bitmask`.
     shape : `brush` or `bitmask`.
     size : (height, width) that Label Studio took the image to have.
+    max_pixels : int, the largest image whose strokes are decoded.
 
     Raises
     ------
     BadRequestError
         If the stroke or its image's size is missing, damaged or too large.
     """
-    if size is None or size[0] * size[1] > settings().max_image_pixels:
+    if size is None or size[0] * size[1] > max_pixels:
         raise BadRequestError(f"A stroke needs the original_width and original_height of its image; got {size}.")
     mask = (
         decode_rle(value.get("rle", []), size)

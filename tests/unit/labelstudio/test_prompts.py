@@ -32,12 +32,12 @@ def box(x, y, width, height, rotation=0, kind="rectangle") -> dict:
 
 
 def prompt(*regions: dict, size=SIZE):
-    return read_drawn(regions, CONFIG).to_prompt(size)
+    return read_drawn(regions, CONFIG, max_pixels=10**8).to_prompt(size)
 
 
 @pytest.mark.parametrize("nothing", [None, [], [region("choices", {"choices": ["ok"]})]], ids=str)
 def test_where_nothing_was_drawn_there_is_nothing_to_say(nothing):
-    assert read_drawn(nothing, CONFIG) is None
+    assert read_drawn(nothing, CONFIG, max_pixels=10**8) is None
 
 
 def test_clicks_keep_their_order_and_sign_and_one_without_sign_is_positive():
@@ -117,7 +117,7 @@ def test_a_dab_of_the_brush_is_one_click_in_its_middle():
 
 
 def test_an_erased_stroke_says_nothing():
-    assert read_drawn([region("brush", {"rle": encode_rle(np.zeros(SIZE, bool))})], CONFIG) is None
+    assert read_drawn([region("brush", {"rle": encode_rle(np.zeros(SIZE, bool))})], CONFIG, max_pixels=10**8) is None
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,20 @@ def test_an_erased_stroke_says_nothing():
     ids=["own labels", "labels in the value", "a result of the Labels tag", "a choice beside it"],
 )
 def test_the_chosen_label_is_found(drawn):
-    assert read_drawn(drawn, CONFIG).label == "Crack"
+    assert read_drawn(drawn, CONFIG, max_pixels=10**8).label == "Crack"
 
 
 def test_without_a_label_there_is_none():
-    assert read_drawn([box(1, 1, 5, 5)], CONFIG).label is None
+    assert read_drawn([box(1, 1, 5, 5)], CONFIG, max_pixels=10**8).label is None
 
 
 def test_an_unknown_label_is_refused_with_the_known_ones():
     with pytest.raises(BadRequestError, match=r"'Dent' is unknown.*'Crack', 'Hole'"):
-        read_drawn([region("keypointlabels", {"x": 1, "y": 1, "keypointlabels": ["Dent"]})], CONFIG)
+        read_drawn([region("keypointlabels", {"x": 1, "y": 1, "keypointlabels": ["Dent"]})], CONFIG, max_pixels=10**8)
 
 
 def test_the_image_of_a_list_is_remembered():
-    assert read_drawn([click(1, 1, item_index=2)], CONFIG).item_index == 2
+    assert read_drawn([click(1, 1, item_index=2)], CONFIG, max_pixels=10**8).item_index == 2
 
 
 def test_another_original_size_is_warned_about_and_per_cents_hold_on_the_real_image(caplog):
@@ -184,7 +184,7 @@ def test_another_original_size_is_warned_about_and_per_cents_hold_on_the_real_im
 )
 def test_a_bad_prompt_is_refused_in_one_sentence(drawn, says):
     with pytest.raises(BadRequestError, match=says):
-        read_drawn([drawn], CONFIG)
+        read_drawn([drawn], CONFIG, max_pixels=10**8)
 
 
 def test_a_box_outside_the_image_is_refused_with_its_pixels():
