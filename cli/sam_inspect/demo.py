@@ -41,7 +41,7 @@ def demo(
     """
     from rich.console import Console
 
-    from sam_backend.demo.app import Demo, run
+    from sam_backend.demo.run_demo import Demo, run
 
     settings = settings_of(context)
     folder = home or settings.home / "demo"

@@ -14,13 +14,13 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from labeling_page import LabelingPage
-from sam_backend.demo.api import LabelStudioApi, Task
-from sam_backend.demo.app import own_images
-from sam_backend.demo.backend import backend
+from sam_backend.demo.api import DemoTask, LabelStudioApi
+from sam_backend.demo.backend_process import backend
 from sam_backend.demo.environment import executable, is_installed
-from sam_backend.demo.label_studio import Credentials, label_studio
+from sam_backend.demo.label_studio_process import Credentials, label_studio
 from sam_backend.demo.processes import free_port
 from sam_backend.demo.project import BACKEND_TITLE, import_images, open_project
+from sam_backend.demo.run_demo import built_in_images
 
 ROOT = Path(__file__).parents[2]
 MODEL = "nano"
@@ -119,9 +119,9 @@ class Stack:
     project: int
     connection: int
     backend_url: str
-    tasks: list[Task]
+    tasks: list[DemoTask]
 
-    def task(self, name: str) -> Task:
+    def task(self, name: str) -> DemoTask:
         return next(task for task in self.tasks if task.name == name)
 
 
@@ -134,7 +134,7 @@ def stack(home, demo_interrupted) -> Stack:
         _, credentials = servers.enter_context(label_studio(executable(home), home=home, port=port))
         servers.enter_context(backend(MODEL, home=home, port=backend_port))
         api = servers.enter_context(LabelStudioApi(url, credentials.token))
-        source = own_images(home)
+        source = built_in_images(home)
         project = open_project(api, source)
         tasks = import_images(api, project, source, lambda *_: None)
         connection = api.connect_backend(project, backend_url, BACKEND_TITLE)

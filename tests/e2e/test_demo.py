@@ -5,7 +5,7 @@ import pytest
 from label_studio_sdk import LabelStudio
 from PIL import ExifTags, Image
 
-from sam_backend.demo.images import make_images
+from sam_backend.demo.demo_images import make_images
 from sam_backend.demo.once import prompt_once
 from sam_backend.demo.project import BACKEND_TITLE, import_images, open_project, user_images
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from label_studio_sdk import LabelStudio
 
-from sam_backend.demo.images import make_images
+from sam_backend.demo.demo_images import make_images
 from sam_backend.demo.project import Source, import_images, open_project
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.masks import deepest_point, mask_iou

@@ -12,7 +12,7 @@ from PIL import Image
 
 from annotation_events import region
 from label_studio_ml_1 import running
-from sam_backend.demo import defects, surfaces
+from sam_backend.demo import drawn_defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
 from sam_backend.demo.prompting import Prompter
 from sam_backend.labelstudio.rle import decode_rle
@@ -30,7 +30,7 @@ def stains(tmp_path_factory):
     folder, masks = tmp_path_factory.mktemp("stains"), {}
     for seed in range(TAUGHT + ASKED):
         random = np.random.default_rng(seed)
-        drawn, mask = defects.stain(surfaces.brushed_metal(SIZE, random), random)
+        drawn, mask = drawn_defects.stain(surfaces.brushed_metal(SIZE, random), random)
         Image.fromarray(drawn.clip(0, 255).astype(np.uint8)).save(folder / f"stain-{seed}.png")
         masks[f"stain-{seed}.png"] = mask
     return folder, masks

@@ -72,7 +72,7 @@ class Blocked:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocked())
 import sam_inspect.main
-import sam_backend.service.server, sam_backend.service.app, sam_backend.core.backend, sam_backend.demo.app
+import sam_backend.service.server, sam_backend.service.app, sam_backend.core.backend, sam_backend.demo.run_demo
 from sam_backend.segmenters.registry import load_segmenter
 load_segmenter("nano")
 """

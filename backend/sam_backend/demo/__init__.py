@@ -1,1 +1,1 @@
-"""The demo: a real Label Studio and our backend, started and connected; nothing the service needs."""
+"""The demo: starts and connects a real Label Studio and our backend; the service needs nothing of it."""

@@ -1,6 +1,6 @@
-"""Label Studio's own virtual environment: it pins its own numpy and OpenCV, so it does not share ours.
+"""A virtual environment for Label Studio, which cannot share ours because it pins other versions of NumPy and OpenCV.
 
-Standard library only, so that the Makefile can run this file before anything is installed:
+This file uses the standard library only, so that the Makefile can run it before anything is installed:
 `python3 backend/sam_backend/demo/environment.py FOLDER`.
 """
 
@@ -19,43 +19,43 @@ class InstallError(Exception):
 
 
 def executable(home: Path) -> Path:
-    """Return where the command `label-studio` lies under `home`, installed or not."""
+    """Return the path of the command `label-studio` under `home`, whether it is installed or not."""
     return _folder(home) / "bin" / "label-studio"
 
 
 def is_installed(home: Path) -> bool:
-    """Whether an earlier `install` into `home` came to its end with the version that is pinned here."""
+    """Return whether `install` has completed in `home` with the version that is pinned here."""
     marker = _marker(home)
     return marker.is_file() and marker.read_text() == REQUIREMENT and executable(home).is_file()
 
 
 def install(home: Path, report: Callable[[str], None]) -> Path:
-    """Install Label Studio under `home` once; an interrupted installation is taken up again.
+    """Install Label Studio under `home` if it is not installed there; an interrupted installation is continued.
 
     Parameters
     ----------
-    home : folder that holds the environment; made when missing.
-    report : gets one line at a time of what is going on.
+    home : Path, the folder that contains the environment; it is created if it is missing.
+    report : callable, receives the output of the installation, one line at a time.
 
     Returns
     -------
-    The command `label-studio`.
+    Path, the command `label-studio`.
 
     Raises
     ------
     InstallError
-        If Python cannot make environments here, or pip fails.
+        If Python cannot create environments here, or pip fails.
     """
     if not is_installed(home):
         folder = _folder(home)
         python = folder / "bin" / "python"
         if not _runs([str(python), "-m", "pip", "--version"]):
-            report("making a virtual environment")
+            report("creating a virtual environment")
             shutil.rmtree(folder, ignore_errors=True)
             _run(
                 [sys.executable, "-m", "venv", str(folder)],
                 report,
-                "Python cannot make a virtual environment here; on Debian, install python3-venv",
+                "Python cannot create a virtual environment here; on Debian, install python3-venv",
             )
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
         _run([*pip, REQUIREMENT], report, f"pip could not install {REQUIREMENT}")

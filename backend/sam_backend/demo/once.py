@@ -1,4 +1,4 @@
-"""The demo without a browser: a click, a correcting click and a box through Label Studio, checked and tabulated."""
+"""The demo without a browser: a click, a correcting click and a box through Label Studio, with checked answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,46 +8,51 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.table import Table
 
-from sam_backend.demo.api import LabelStudioApi, Task
-from sam_backend.demo.errors import DemoError
-from sam_backend.demo.images import DemoImage
-from sam_backend.demo.prompting import Measured, Prompter, correction
+from sam_backend.demo.api import DemoTask, LabelStudioApi
+from sam_backend.demo.demo_error import DemoError
+from sam_backend.demo.demo_images import DemoImage
+from sam_backend.demo.prompting import MeasuredAnswer, Prompter, correction
 from sam_backend.masks import deepest_point, mask_iou
 
-# What an answer's overlap with a defect must reach on the product's own images; far below what a sound model does.
+# Least IoU of an answer with a defect of the built-in images; a working model reaches far more.
 LEAST_IOU = 0.4
-_MARGIN = 3  # pixels that a hand-drawn box leaves around a defect
+_MARGIN = 3  # pixels between a defect and a box drawn by hand
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """One prompt and its answer."""
+class PromptRow:
+    """One prompt, its answer and the IoU of the answer; None if the true mask is unknown."""
 
     image: str
     prompt: str
-    answer: Measured
+    answer: MeasuredAnswer
     iou: float | None
 
 
-def prompt_once(api: LabelStudioApi, backend: int, task: Task, *, image: DemoImage | None, file: Path) -> list[Row]:
+def prompt_once(
+    api: LabelStudioApi, backend: int, task: DemoTask, *, image: DemoImage | None, file: Path
+) -> list[PromptRow]:
     """Send three prompts on one task and check the regions that come back.
 
     Parameters
     ----------
-    image : the product's own image with its defect, or None for a user's, on which nothing is known.
-    file : the image.
+    api : LabelStudioApi, sends the prompts.
+    backend : int, the id of the connected backend.
+    task : DemoTask, the task to prompt.
+    image : DemoImage, the built-in image with its defect; None for a user's image, whose defects are unknown.
+    file : Path, the image file.
 
     Raises
     ------
     DemoError
-        If an answer is no mask, an empty one, or misses a known defect.
+        If an answer is not a mask, is empty, or misses a known defect.
     """
     if image is not None:
-        rows = _on_own(Prompter(api, backend, task, image.size, image.label), image)
+        rows = _prompt_defect(Prompter(api, backend, task, image.size, image.label), image)
     else:
         with Image.open(file) as opened:
             width, height = ImageOps.exif_transpose(opened).size
-        rows = _on_unknown(Prompter(api, backend, task, (height, width), "Defect"))
+        rows = _prompt_unknown(Prompter(api, backend, task, (height, width), "Defect"))
     for row in rows:
         if row.iou is not None and row.iou < LEAST_IOU:
             raise DemoError(
@@ -57,7 +62,7 @@ def prompt_once(api: LabelStudioApi, backend: int, task: Task, *, image: DemoIma
     return rows
 
 
-def _on_own(prompter: Prompter, image: DemoImage) -> list[Row]:
+def _prompt_defect(prompter: Prompter, image: DemoImage) -> list[PromptRow]:
     inside = deepest_point(image.mask), True
     first = prompter.click(inside)
     second = prompter.click(inside, correction(first.mask, image.mask))
@@ -69,10 +74,12 @@ def _on_own(prompter: Prompter, image: DemoImage) -> list[Row]:
         float(min(rows.max() + 1 + _MARGIN, prompter.size[0])),
     )
     answers = {"first click": first, "next click": second, "box": box}
-    return [Row(image.name, prompt, answer, mask_iou(answer.mask, image.mask)) for prompt, answer in answers.items()]
+    return [
+        PromptRow(image.name, prompt, answer, mask_iou(answer.mask, image.mask)) for prompt, answer in answers.items()
+    ]
 
 
-def _on_unknown(prompter: Prompter) -> list[Row]:
+def _prompt_unknown(prompter: Prompter) -> list[PromptRow]:
     height, width = prompter.size
     middle, corner = ((width / 2, height / 2), True), ((0.02 * width, 0.02 * height), False)
     answers = {
@@ -80,11 +87,11 @@ def _on_unknown(prompter: Prompter) -> list[Row]:
         "next click": prompter.click(middle, corner),
         "box": prompter.box(width / 4, height / 4, 3 * width / 4, 3 * height / 4),
     }
-    return [Row(prompter.task.name, prompt, answer, None) for prompt, answer in answers.items()]
+    return [PromptRow(prompter.task.name, prompt, answer, None) for prompt, answer in answers.items()]
 
 
-def as_table(rows: Sequence[Row], *, model: str) -> Table:
-    """Lay the rows out for the terminal."""
+def as_table(rows: Sequence[PromptRow], *, model: str) -> Table:
+    """Return the rows as a table for the terminal."""
     table = Table(title=f"Prompts through Label Studio, model {model}", title_justify="left")
     for name in ("image", "prompt"):
         table.add_column(name, no_wrap=True)

@@ -1,4 +1,4 @@
-"""Servers as child processes: started with a log file, awaited until they answer, stopped with all their children."""
+"""Servers as child processes: started with a log file, ready when they answer, stopped with all their children."""
 
 import os
 import signal
@@ -10,29 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from sam_backend.demo.errors import DemoError
+from sam_backend.demo.demo_error import DemoError
 
 _LOOPBACK = "127.0.0.1"
-_GRACE = 10.0
+_GRACE = 10.0  # seconds between the signals that stop a server
 
 
 def free_port(wanted: int, *, taken: Sequence[int] = ()) -> int:
-    """Return `wanted`, or the next port above it on which nothing listens on this machine.
+    """Return `wanted`, or the next free port above it on this machine.
 
     Raises
     ------
     DemoError
-        If none of the hundred ports from `wanted` on is free.
+        If none of the hundred ports from `wanted` is free.
     """
     for port in range(wanted, min(wanted + 100, 65536)):
         if port not in taken and _is_free(port):
             return port
-    raise DemoError(f"A port from {wanted} on is needed, and the hundred from there are all busy; name another one.")
+    raise DemoError(f"All of the hundred ports from {wanted} are busy; choose another port.")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # What uvicorn and Django do, too: a port that was closed a moment ago counts as free.
+        # As in uvicorn and Django: a port that was closed a moment ago counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_LOOPBACK, port))
@@ -49,21 +49,23 @@ def running(
     environment: Mapping[str, str],
     log: Path,
     is_ready: Callable[[], bool],
-    patience: float,
+    timeout: float,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server: yield once it answers, stop it and all that it started on the way out.
+    """Run a server: yield when it answers; stop it and all its children at the end of the block.
 
     Parameters
     ----------
-    name : what a sentence calls it.
-    log : file that takes its output; the last run's is replaced.
-    is_ready : whether it answers.
-    patience : seconds it has to become ready.
+    name : str, the server's name in messages.
+    command : sequence of str, the program and its arguments.
+    environment : mapping of str, all environment variables of the server.
+    log : Path, the file for its output; it replaces that of the last run.
+    is_ready : callable, returns whether the server answers.
+    timeout : float, seconds in which the server must answer.
 
     Raises
     ------
     DemoError
-        If it ends early or does not answer in time; the sentence names the log.
+        If the server ends early or does not answer in time; the message names the log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -73,22 +75,22 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C is for us, and one signal reaches all its children
+            start_new_session=True,  # Ctrl-C does not reach the server, and one signal reaches all its children
         )
     try:
-        _await_ready(name, process, log=log, is_ready=is_ready, patience=patience)
+        _await_ready(name, process, log=log, is_ready=is_ready, timeout=timeout)
         yield process
     finally:
         _stop(process)
 
 
 def stay(servers: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> NoReturn:
-    """Wait until one of several servers ends by itself.
+    """Wait until one of the servers ends by itself.
 
     Raises
     ------
     DemoError
-        Then; it names the server and the folder of the logs.
+        When a server ends; the message names it and the folder of the logs.
     """
     while True:
         for name, process in servers.items():
@@ -98,9 +100,9 @@ def stay(servers: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> NoReturn
 
 
 def _await_ready(
-    name: str, process: subprocess.Popen[bytes], *, log: Path, is_ready: Callable[[], bool], patience: float
+    name: str, process: subprocess.Popen[bytes], *, log: Path, is_ready: Callable[[], bool], timeout: float
 ) -> None:
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while not is_ready():
         if process.poll() is not None:
             raise DemoError(
@@ -108,7 +110,7 @@ def _await_ready(
                 f"The whole log is {log}"
             )
         if time.monotonic() > deadline:
-            raise DemoError(f"{name} did not answer within {patience:.0f} seconds; its log is {log}")
+            raise DemoError(f"{name} did not answer within {timeout:.0f} seconds; its log is {log}")
         time.sleep(0.2)
 
 

@@ -1,28 +1,27 @@
-"""The demo's project in Label Studio: config, images, backend, pre-annotations; whatever is there already is reused."""
+"""The demo's project in Label Studio: config, images, pre-annotations; what exists already is reused."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import cv2
 
-from sam_backend.demo.api import LabelStudioApi, Task
-from sam_backend.demo.errors import DemoError
+from sam_backend.demo.api import DemoTask, LabelStudioApi
+from sam_backend.demo.demo_error import DemoError
+from sam_backend.progress import ProgressCallback
 
 BACKEND_TITLE = "SAM Inspect"
-# Label Studio gives a backend 100 s for all tasks of one request.
+# Label Studio waits 100 s for a backend to answer all tasks of one request.
 _PREDICTION_BATCH = 2
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}  # what Label Studio takes and a browser shows
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}  # those that Label Studio accepts and a browser shows
 _COLOURS = ("#e6194b", "#4363d8", "#3cb44b", "#f58231")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images to annotate, and the classes they are annotated with."""
+    """Images to annotate, and the labels of their project."""
 
     title: str
     description: str
@@ -31,12 +30,12 @@ class Source:
 
 
 def user_images(folder: Path) -> Source:
-    """Return the images right in `folder`, in the order of their names.
+    """Return the images in `folder`, without subfolders, in the order of their names.
 
     Raises
     ------
     DemoError
-        If there is no such folder, or no image in it that a browser can show.
+        If the folder does not exist, or has no image that a browser can show.
     """
     if not folder.is_dir():
         raise DemoError(f"{folder} should be a folder with images; there is no such folder.")
@@ -75,33 +74,35 @@ def labeling_config(labels: Sequence[str]) -> str:
 
 
 def open_project(api: LabelStudioApi, source: Source) -> int:
-    """Return the id of the project for these images, created the first time."""
+    """Return the id of the project for these images; it is created the first time."""
     known = api.projects().get(source.description)
     return known or api.create_project(source.title, source.description, labeling_config(source.labels))
 
 
-def import_images(api: LabelStudioApi, project: int, source: Source, progress: Progress) -> list[Task]:
-    """Upload the images that the project does not hold yet, and return the tasks of all, in the source's order."""
+def import_images(api: LabelStudioApi, project: int, source: Source, progress: ProgressCallback) -> list[DemoTask]:
+    """Upload the images that the project does not have yet; return the tasks of all, in the source's order."""
     digests = {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in source.files}
     known = {task.sha256 for task in api.tasks(project)}
     missing = {digest: file for file, digest in digests.items() if digest not in known}
     for done, (digest, file) in enumerate(missing.items()):
-        progress("Importing images", done, len(missing))
-        # One task at a time, so that an interrupted import goes on where it was.
+        progress(done, len(missing), "Importing images")
+        # One task at a time, so that an interrupted import can be continued.
         api.create_tasks(project, [{"image": api.upload(project, file), "name": file.name, "sha256": digest}])
     tasks = {task.sha256: task for task in api.tasks(project)}
     return [tasks[digest] for digest in dict.fromkeys(digests.values())]
 
 
-def pre_annotate(api: LabelStudioApi, project: int, tasks: Sequence[Task], progress: Progress) -> list[Task]:
-    """Have the connected backend propose masks for tasks; Label Studio skips those it has asked about already.
+def pre_annotate(
+    api: LabelStudioApi, project: int, tasks: Sequence[DemoTask], progress: ProgressCallback
+) -> list[DemoTask]:
+    """Let the connected backend pre-annotate tasks; Label Studio skips those that have a prediction already.
 
     Returns
     -------
-    The tasks that got no prediction, not even an empty one.
+    list of DemoTask, the tasks without a prediction, not even an empty one.
     """
     for done in range(0, len(tasks), _PREDICTION_BATCH):
-        progress("Pre-annotating", done, len(tasks))
+        progress(done, len(tasks), "Pre-annotating")
         api.retrieve_predictions(project, [task.id for task in tasks[done : done + _PREDICTION_BATCH]])
     predicted = {task.id for task in api.tasks(project) if task.predictions}
     return [task for task in tasks if task.id not in predicted]

@@ -1,12 +1,12 @@
-"""Prompts sent through Label Studio as its labeling page sends them, and what came back, measured."""
+"""Prompts that are sent through Label Studio as its labeling page sends them, and their measured answers."""
 
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from sam_backend.arrays import BoolArray
-from sam_backend.demo.api import LabelStudioApi, Task
-from sam_backend.demo.errors import DemoError
+from sam_backend.demo.api import DemoTask, LabelStudioApi
+from sam_backend.demo.demo_error import DemoError
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.masks import deepest_point
 
@@ -15,14 +15,14 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredAnswer:
     """The answer to one prompt.
 
     Attributes
     ----------
     mask : (H, W) bool.
-    predicted_iou : the model's own estimate, 0 to 1.
-    milliseconds : from the request to Label Studio until its answer.
+    predicted_iou : float, the model's own estimate, 0 to 1.
+    milliseconds : float, the time from the request to Label Studio until its answer.
     """
 
     mask: BoolArray
@@ -32,25 +32,28 @@ class Measured:
 
 @dataclass(frozen=True)
 class Prompter:
-    """Draws smart regions on the image of one task.
+    """Sends smart regions on the image of one task.
 
     Attributes
     ----------
+    api : LabelStudioApi, sends the regions.
+    backend : int, the id of the connected backend.
+    task : DemoTask, the task.
     size : (height, width) of the image in pixels.
-    label : the class that is chosen while drawing.
+    label : str, the label of the regions.
     """
 
     api: LabelStudioApi
     backend: int
-    task: Task
+    task: DemoTask
     size: tuple[int, int]
     label: str
 
-    def click(self, *points: tuple[Point, bool]) -> Measured:
-        """Send key points, each ((x, y) in pixels, positive), the oldest first."""
+    def click(self, *points: tuple[Point, bool]) -> MeasuredAnswer:
+        """Send key points, given as ((x, y) in pixels, whether it is positive), the oldest first."""
         return self._send([self._key_point(*point) for point in points])
 
-    def box(self, left: float, top: float, right: float, bottom: float) -> Measured:
+    def box(self, left: float, top: float, right: float, bottom: float) -> MeasuredAnswer:
         """Send a rectangle, in pixels."""
         height, width = self.size
         value = {
@@ -87,7 +90,7 @@ class Prompter:
             "value": value,
         }
 
-    def _send(self, drawn: list[Region]) -> Measured:
+    def _send(self, drawn: list[Region]) -> MeasuredAnswer:
         start = time.perf_counter()
         answer = self.api.prompt(self.backend, self.task.id, drawn)
         milliseconds = 1000 * (time.perf_counter() - start)
@@ -103,13 +106,13 @@ class Prompter:
         mask = decode_rle(value["rle"], self.size)
         if not mask.any():
             raise DemoError(f"The mask for a prompt on {self.task.name} is empty.")
-        return Measured(mask, float(answer.score or 0), milliseconds)
+        return MeasuredAnswer(mask, float(answer.score or 0), milliseconds)
 
 
 def correction(mask: BoolArray, truth: BoolArray) -> tuple[Point, bool]:
-    """Return the click that corrects the larger error: positive where `mask` misses, negative where it is too much.
+    """Return the click that corrects the larger error: positive on missing pixels, negative on surplus pixels.
 
-    A perfect mask is confirmed by a positive click.
+    On a perfect mask, the click is positive.
     """
     missing, surplus = truth & ~mask, mask & ~truth
     positive = bool(missing.sum() >= surplus.sum())

@@ -1,4 +1,4 @@
-"""Textures of surfaces that inspection sees: what a defect lies on."""
+"""Textures of industrial surfaces, on which defects are drawn."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,14 @@ Surface = Callable[[tuple[int, int], np.random.Generator], FloatImage]
 
 
 def clouds(size: tuple[int, int], rng: np.random.Generator, *, grain: float, octaves: int = 4) -> FloatImage:
-    """Return smooth random relief, about -1 to 1: each octave half as large and half as strong as the one before.
+    """Return a smooth random relief, about -1 to 1; every octave has half the size and half the strength of the last.
 
     Parameters
     ----------
     size : (height, width) in pixels.
-    grain : size of the largest blobs, in pixels.
+    rng : Generator, the source of randomness.
+    grain : float, the size of the largest blobs in pixels.
+    octaves : int, the number of octaves.
     """
     relief = np.zeros(size, np.float32)
     for octave in range(octaves):
@@ -31,7 +33,7 @@ def _colour(brightness: FloatImage, tint: tuple[float, float, float]) -> FloatIm
 
 
 def brushed_metal(size: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    """Return steel with the fine lines of its brushing and a broad reflection (H, W, 3), 0 to 255."""
+    """Return brushed steel (H, W, 3), 0 to 255: fine lines and a broad reflection."""
     lines = cv2.GaussianBlur(rng.standard_normal(size).astype(np.float32), (0, 0), sigmaX=40, sigmaY=0.6)
     across = np.linspace(-1, 1, size[0], dtype=np.float32)[:, None]
     reflection = np.exp(-(((across - rng.uniform(-0.4, 0.4)) / 0.7) ** 2))
@@ -39,19 +41,19 @@ def brushed_metal(size: tuple[int, int], rng: np.random.Generator) -> FloatImage
 
 
 def concrete(size: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    """Return concrete: mottled, with fine sand (H, W, 3), 0 to 255."""
+    """Return concrete (H, W, 3), 0 to 255: spots and fine sand."""
     sand = cv2.GaussianBlur(rng.standard_normal(size).astype(np.float32), (0, 0), 0.8)
     return _colour(150 + 10 * clouds(size, rng, grain=160, octaves=6) + 12 * sand, (1.0, 0.98, 0.94))
 
 
 def ceramic(size: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    """Return a glazed tile: even, faintly uneven in its gloss (H, W, 3), 0 to 255."""
+    """Return a glazed tile (H, W, 3), 0 to 255: even, with a weak reflection."""
     across = np.linspace(-1, 1, size[1], dtype=np.float32)[None]
     gloss = 9 * np.exp(-(((across - rng.uniform(-0.5, 0.5)) / 0.4) ** 2))
     return _colour(196 + gloss + 2.5 * clouds(size, rng, grain=240, octaves=3), (0.97, 1.0, 1.0))
 
 
 def cast_iron(size: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    """Return the rough skin of a casting, lit from the side (H, W, 3), 0 to 255."""
+    """Return the rough surface of a casting (H, W, 3), 0 to 255, lit from the side."""
     relief = clouds(size, rng, grain=14, octaves=3)
     return _colour(82 + 9 * cv2.Sobel(relief, cv2.CV_32F, 1, 1, ksize=3) + 8 * relief, (1.0, 1.0, 1.04))

@@ -9,7 +9,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from sam_backend.core.project_work import ProjectWork
-from sam_backend.demo import app as demo_app
+from sam_backend.demo import run_demo
 from sam_backend.errors import SamInspectError
 from sam_backend.service import server
 from sam_inspect.main import app
@@ -115,7 +115,7 @@ def test_no_command_has_a_model_of_its_own_as_default() -> None:
 def test_a_wrong_settings_file_stops_a_command_before_it_does_anything(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(demo_app, "run", None)
+    monkeypatch.setattr(run_demo, "run", None)
     settings = tmp_path / "settings.toml"
     settings.write_text("modell = 'nano'")
     with pytest.raises(SamInspectError, match=r"settings\.toml: there is no setting 'modell'.* did you mean model\?"):

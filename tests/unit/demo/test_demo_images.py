@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from sam_backend.demo.images import LABELS, make_images, write_images
+from sam_backend.demo.demo_images import LABELS, make_images, write_images
 
 
 def test_the_images_are_the_same_every_time():

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from sam_backend.demo.api import Answer, Task
-from sam_backend.demo.errors import DemoError
-from sam_backend.demo.images import DemoImage
+from sam_backend.demo.api import Answer, DemoTask
+from sam_backend.demo.demo_error import DemoError
+from sam_backend.demo.demo_images import DemoImage
 from sam_backend.demo.once import prompt_once
 from sam_backend.labelstudio.rle import encode_rle
 
 SIZE = (40, 60)
-TASK = Task(id=7, image="/data/upload/1/part.jpg", name="part.jpg", sha256="", predictions=1)
+TASK = DemoTask(id=7, image="/data/upload/1/part.jpg", name="part.jpg", sha256="", predictions=1)
 
 
 def square(left, top, right, bottom):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sam_backend.demo.errors import DemoError
+from sam_backend.demo.demo_error import DemoError
 from sam_backend.demo.processes import free_port, running, stay
 
 # Starts a child of its own, writes both ids, and then sleeps as servers do.
@@ -20,14 +20,14 @@ time.sleep(600)
 """
 
 
-def start(code, log, *arguments, is_ready=lambda: False, patience=60):
+def start(code, log, *arguments, is_ready=lambda: False, timeout=60):
     return running(
         "The server",
         [sys.executable, "-c", textwrap.dedent(code), *arguments],
         environment=os.environ,
         log=log,
         is_ready=is_ready,
-        patience=patience,
+        timeout=timeout,
     )
 
 
@@ -92,6 +92,6 @@ def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path):
         return False
 
     told = pytest.raises(DemoError, match="did not answer within 0 seconds")
-    with told, start(FAMILY, tmp_path / "log", str(ids), is_ready=is_ready, patience=0):
+    with told, start(FAMILY, tmp_path / "log", str(ids), is_ready=is_ready, timeout=0):
         pass
     assert all_end([int(number) for number in ids.read_text().split()])

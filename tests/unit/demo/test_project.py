@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
-from sam_backend.demo.errors import DemoError
+from sam_backend.demo.demo_error import DemoError
 from sam_backend.demo.project import labeling_config, user_images
 from sam_backend.labelstudio.config import LabelingConfig
 

@@ -2,8 +2,8 @@ import stat
 
 import pytest
 
-from sam_backend.demo.errors import DemoError
-from sam_backend.demo.label_studio import environment, load_credentials
+from sam_backend.demo.demo_error import DemoError
+from sam_backend.demo.label_studio_process import environment, load_credentials
 
 
 def test_the_log_in_is_made_once_and_only_its_owner_can_read_it(tmp_path):

@@ -1,4 +1,4 @@
-"""Defects drawn onto a surface, each with the exact mask of what was drawn."""
+"""Defects that are drawn onto a surface, with their exact masks."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from sam_backend.arrays import BoolArray
 from sam_backend.demo.surfaces import FloatImage, clouds
 
 Defect = Callable[[FloatImage, np.random.Generator], tuple[FloatImage, BoolArray]]
-_SUBPIXEL = 4  # bits of a pixel's fraction that OpenCV draws with
+_SUBPIXEL = 4  # binary digits of a coordinate after the point, for OpenCV
 
 
 def scratch(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, BoolArray]:
@@ -55,7 +55,7 @@ def stain(surface: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, Bo
     spill = _blob(_size(surface), rng, radius=rng.uniform(0.13, 0.2), softness=2.0, roughness=0.45)
     edge = np.clip(spill - cv2.GaussianBlur(spill, (0, 0), 12), 0, 1)
     strength = (0.26 * spill + 0.3 * edge)[..., None]
-    tint = np.asarray((0.75, 0.95, 1.35), np.float32)  # takes more of the blue: rust, oil
+    tint = np.asarray((0.75, 0.95, 1.35), np.float32)  # darkens blue most, as rust and oil do
     return np.asarray(surface * (1 - strength * tint), np.float32), spill > 0.5
 
 
@@ -65,7 +65,7 @@ def _size(surface: FloatImage) -> tuple[int, int]:
 
 
 def _polyline(size: tuple[int, int], path: NDArray[np.float64], thickness: NDArray[np.floating]) -> FloatImage:
-    """Draw a path of changing thickness, 0 to 1, its edges anti-aliased."""
+    """Draw a path of changing thickness with anti-aliased edges; values are 0 to 1."""
     canvas = np.zeros(size, np.uint8)
     points = np.round(path * 2**_SUBPIXEL).astype(int).tolist()
     for start, end, wide in zip(points, points[1:], thickness.tolist(), strict=False):
@@ -74,7 +74,7 @@ def _polyline(size: tuple[int, int], path: NDArray[np.float64], thickness: NDArr
 
 
 def _walk(rng: np.random.Generator, start: NDArray[np.float64], heading: float, steps: int) -> NDArray[np.float64]:
-    """Return a jagged path (steps, 2) of six-pixel steps that keeps to its heading on the whole."""
+    """Return a jagged path (steps, 2) of six-pixel steps that roughly keeps its heading (radians)."""
     turns = heading + rng.normal(0, 0.55, steps) + 0.5 * np.sin(np.linspace(0, rng.uniform(4, 9), steps))
     return np.asarray(start + np.cumsum(6 * np.stack([np.cos(turns), np.sin(turns)], 1), axis=0))
 
@@ -82,7 +82,7 @@ def _walk(rng: np.random.Generator, start: NDArray[np.float64], heading: float, 
 def _blob(
     size: tuple[int, int], rng: np.random.Generator, *, radius: float, softness: float, roughness: float
 ) -> FloatImage:
-    """Return one uneven round patch, 1 inside and 0 outside; `radius` in parts of the shorter side."""
+    """Return one uneven round patch, 1 inside and 0 outside; `radius` is a fraction of the shorter side."""
     height, width = size
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     middle_y, middle_x = rng.uniform(0.3, 0.7) * height, rng.uniform(0.3, 0.7) * width
@@ -90,5 +90,5 @@ def _blob(
     distance = np.hypot((rows - middle_y) * rng.uniform(0.8, 1.25), columns - middle_x)
     distance += roughness * reach * clouds(size, rng, grain=1.2 * reach, octaves=3)
     _, patches, boxes, _ = cv2.connectedComponentsWithStats((distance < reach).astype(np.uint8))
-    largest = 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))  # one defect an image, without its splashes
+    largest = 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))  # one defect per image, without splashes
     return np.asarray(cv2.GaussianBlur((patches == largest).astype(np.float32), (0, 0), softness))

@@ -1,6 +1,5 @@
-"""The demo from end to end: install, start, connect, fill; then stay for a person, or prompt once and check."""
+"""The whole demo: install, start, connect and fill; then wait for a person, or prompt once and check the answers."""
 
-import fcntl
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -9,46 +8,47 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.panel import Panel
 from rich.status import Status
 
-from sam_backend.demo.api import LabelStudioApi, Task
-from sam_backend.demo.backend import backend
+from sam_backend.demo.api import DemoTask, LabelStudioApi
+from sam_backend.demo.backend_process import backend
+from sam_backend.demo.demo_error import DemoError
+from sam_backend.demo.demo_images import LABELS, DemoImage, make_images, write_images
 from sam_backend.demo.environment import InstallError, install
-from sam_backend.demo.errors import DemoError
-from sam_backend.demo.images import LABELS, DemoImage, make_images, write_images
-from sam_backend.demo.label_studio import Credentials, label_studio
+from sam_backend.demo.label_studio_process import Credentials, label_studio
 from sam_backend.demo.once import as_table, prompt_once
 from sam_backend.demo.processes import free_port, stay
 from sam_backend.demo.project import (
     BACKEND_TITLE,
-    Progress,
     Source,
     import_images,
     open_project,
     pre_annotate,
     user_images,
 )
+from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters.registry import model_info
 from sam_backend.segmenters.weights import obtain_checkpoint
 
-# Tasks that are pre-annotated; Label Studio asks for others when they are opened.
+# Tasks that are pre-annotated; Label Studio requests predictions of the others when they are opened.
 _PRE_ANNOTATED = 24
-# Tasks that are pre-annotated before the annotator is told where to begin.
+# Tasks that are pre-annotated before the welcome text is shown.
 _BEFORE_WELCOME = 2
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo runs with.
+    """The options of the demo.
 
     Attributes
     ----------
-    images : folder of the user's images, or None for the product's own.
-    model : name of a segmenter.
-    home : folder for Label Studio, its data, the log-in and the logs.
-    port, backend_port : where Label Studio and the backend listen; the next free ones when busy.
+    images : Path, the folder of the user's images; None for the built-in images.
+    model : str, the model's name, for example "nano".
+    home : Path, the folder for Label Studio, its data, the log-in and the logs.
+    port, backend_port : int, the ports of Label Studio and the backend; if a port is busy, the next free one is used.
     """
 
     images: Path | None
@@ -59,20 +59,20 @@ class Demo:
 
 
 def run(demo: Demo, *, once: bool, console: Console) -> None:
-    """Run the demo: until Ctrl-C, or with `once` until a few prompts have been answered and checked.
+    """Run the demo until Ctrl-C, or with `once` until a few prompts were answered and checked.
 
     Raises
     ------
     SamInspectError
-        With the reason, if anything does not work as it should.
+        If something fails; the message says why.
     """
     source = user_images(demo.images) if demo.images else None
     for file in model_info(demo.model).files:
         obtain_checkpoint(file)
     home = demo.home.expanduser().absolute()
-    with _ended_by_signals(), _alone(home), ExitStack() as servers:
+    with _ended_by_signals(), _locked(home), ExitStack() as servers:
         with console.status("Looking for Label Studio") as status:
-            source = source or own_images(home)
+            source = source or built_in_images(home)
             executable = _install(home, status)
             port, backend_port = _ports(demo, console)
             status.update("Starting Label Studio; the first time takes about a minute")
@@ -85,13 +85,13 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
             project = open_project(api, source)
             tasks = import_images(api, project, source, _progress(status))
             connection = api.connect_backend(project, f"http://127.0.0.1:{backend_port}", BACKEND_TITLE)
-            ready = _Ready(api, project, connection, tasks, home)
+            connected = _ConnectedProject(api, project, connection, tasks, home)
             console.print(f"[green]✓[/] Project {source.title} holds {len(tasks)} images and asks the backend")
             if not once:
-                _pre_annotate(ready, tasks[:_BEFORE_WELCOME], status)
+                _pre_annotate(connected, tasks[:_BEFORE_WELCOME], status)
         if once:
             own = next(make_images()) if demo.images is None else None
-            _prompt(ready, console, image=own, file=source.files[0], model=demo.model)
+            _prompt(connected, console, image=own, file=source.files[0], model=demo.model)
         else:
             with suppress(KeyboardInterrupt):
                 console.print(_welcome(f"http://localhost:{port}/projects/{project}", tasks[0], source, credentials))
@@ -103,39 +103,39 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A Label Studio with a project, its images and a connected backend."""
+class _ConnectedProject:
+    """A project of a running Label Studio, with images and a connected backend."""
 
     api: LabelStudioApi
     project: int
     connection: int
-    tasks: list[Task]
+    tasks: list[DemoTask]
     home: Path
 
 
-def _prompt(ready: _Ready, console: Console, *, image: DemoImage | None, file: Path, model: str) -> None:
+def _prompt(connected: _ConnectedProject, console: Console, *, image: DemoImage | None, file: Path, model: str) -> None:
     with console.status("") as status:
-        # The first image stays unseen by the backend until it is prompted, so that its first click is one.
-        _pre_annotate(ready, ready.tasks[1:_PRE_ANNOTATED], status)
+        # The first task is pre-annotated last, so that its first click really has to encode the image.
+        _pre_annotate(connected, connected.tasks[1:_PRE_ANNOTATED], status)
         status.update("Prompting")
-        rows = prompt_once(ready.api, ready.connection, ready.tasks[0], image=image, file=file)
-        _pre_annotate(ready, ready.tasks[:1], status)
-    console.print(f"[green]✓[/] {min(len(ready.tasks), _PRE_ANNOTATED)} tasks are pre-annotated")
+        rows = prompt_once(connected.api, connected.connection, connected.tasks[0], image=image, file=file)
+        _pre_annotate(connected, connected.tasks[:1], status)
+    console.print(f"[green]✓[/] {min(len(connected.tasks), _PRE_ANNOTATED)} tasks are pre-annotated")
     console.print(as_table(rows, model=model))
 
 
-def _pre_annotate(ready: _Ready, tasks: list[Task], status: Status) -> None:
-    if missing := pre_annotate(ready.api, ready.project, tasks, _progress(status)):
-        names = ", ".join(task.name for task in missing)
-        raise DemoError(f"No pre-annotation came for {names}; {ready.home / 'logs' / 'backend.log'} says why.")
+def _pre_annotate(connected: _ConnectedProject, tasks: list[DemoTask], status: Status) -> None:
+    if unpredicted := pre_annotate(connected.api, connected.project, tasks, _progress(status)):
+        names = ", ".join(task.name for task in unpredicted)
+        raise DemoError(f"No pre-annotation came for {names}; {connected.home / 'logs' / 'backend.log'} says why.")
 
 
-def _progress(status: Status) -> Progress:
-    return lambda what, done, count: status.update(f"{what}: {done} of {count}")
+def _progress(status: Status) -> ProgressCallback:
+    return lambda done, total, doing="", /: status.update(f"{doing}: {done} of {total}")
 
 
-def own_images(home: Path) -> Source:
-    """Return the product's own images, written under `home` the first time."""
+def built_in_images(home: Path) -> Source:
+    """Return the built-in images; they are written under `home` the first time."""
     files = write_images(home / "images")
     return Source("SAM Inspect", "Images that SAM Inspect makes itself", LABELS, tuple(files))
 
@@ -158,7 +158,7 @@ def _ports(demo: Demo, console: Console) -> tuple[int, int]:
     return port, backend_port
 
 
-def _welcome(url: str, task: Task, source: Source, credentials: Credentials) -> Panel:
+def _welcome(url: str, task: DemoTask, source: Source, credentials: Credentials) -> Panel:
     return Panel(
         f"Open     [link]{url}/data?task={task.id}[/link]\n"
         f"Log in   {credentials.user}   {credentials.password}\n\n"
@@ -167,7 +167,7 @@ def _welcome(url: str, task: Task, source: Source, credentials: Credentials) -> 
         f"3. Press 1 for the label {source.labels[0]}, and click the defect: its mask appears.\n"
         "4. Not quite? Press 1 again and click what is missing, or Alt+click what is too much.\n"
         "5. Accept with the green tick, and submit.\n\n"
-        "Grey masks are what the model proposes unasked: select one and press the key of its\n"
+        "Grey masks are the model's own proposals: select one and press the key of its\n"
         "label under Mask, or delete it with Backspace. Ctrl+click clicks through them.\n"
         "For a box, choose the smart rectangle beside the smart key point.\n\n"
         "Ctrl-C ends the demo; everything is kept.",
@@ -177,28 +177,31 @@ def _welcome(url: str, task: Task, source: Source, credentials: Credentials) -> 
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Keep a second demo off this folder: two Label Studios on one SQLite file spoil it."""
+def _locked(home: Path) -> Iterator[None]:
+    """Lock the folder, because two Label Studios would damage their common SQLite file."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DemoError(f"A demo runs in {home} already; end it, or give another --home.") from None
+    lock = FileLock(home / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DemoError(f"A demo runs in {home} already; end it, or give another --home.") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Make a termination or a closed terminal unwind as Ctrl-C does, and let nothing disturb the unwinding."""
+    """Treat a termination signal and a closed terminal like Ctrl-C; ignore further signals during the clean-up."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def unwind(_number: int, _frame: FrameType | None) -> NoReturn:
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    earlier = {number: signal.signal(number, unwind) for number in numbers}
+    earlier = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Our own backend as the demo's child process."""
+"""Our backend as a child process of the demo."""
 
 import os
 import subprocess
@@ -11,20 +11,21 @@ import httpx
 
 from sam_backend.demo.processes import running
 
-_PATIENCE = 300.0  # a large checkpoint on a slow disk
+_START_TIMEOUT = 300.0  # seconds; a large checkpoint on a slow disk takes long
 
 
 @contextmanager
 def backend(model: str, *, home: Path, port: int, keep_embeddings: bool = True) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `sam-inspect serve` on `port` of this machine until the block ends; it yields once the model is loaded.
+    """Run `sam-inspect serve` on `port` of this machine until the block ends; yield when the model is loaded.
 
     Parameters
     ----------
-    model : name of a segmenter.
-    home : folder for what the backend remembers, and for its log.
-    keep_embeddings : whether embeddings are kept on disk, as usual; without, every image is new to each run.
+    model : str, the model's name.
+    home : Path, the folder for the backend's data and its log.
+    port : int, the port to listen on.
+    keep_embeddings : bool, whether embeddings are kept on disk. If not, every run encodes every image.
     """
-    # A user's settings for a server of his own must not reach the demo's.
+    # The user's settings for another server must not reach this one.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAM_INSPECT_")}
     kept = {name: os.environ[name] for name in ("SAM_INSPECT_WEIGHTS", "SAM_INSPECT_CACHE") if name in os.environ}
     own = {"SAM_INSPECT_HOME": str(home / "backend"), "NO_PROXY": "*"}
@@ -36,13 +37,13 @@ def backend(model: str, *, home: Path, port: int, keep_embeddings: bool = True) 
         environment=inherited | kept | own,
         log=home / "logs" / "backend.log",
         is_ready=lambda: _has_loaded(f"http://127.0.0.1:{port}/health", model),
-        patience=_PATIENCE,
+        timeout=_START_TIMEOUT,
     ) as process:
         yield process
 
 
 def _has_loaded(url: str, model: str) -> bool:
-    """Whether the backend gives its model's version, which it knows once the model is loaded."""
+    """Return whether the backend answers with the version of its model, which it knows when the model is loaded."""
     try:
         answer = httpx.get(url, timeout=2, trust_env=False)
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""A Label Studio of the demo's own: SQLite, its data and log-in in the demo's folder, open to this machine only."""
+"""Label Studio as a child process: SQLite, data and log-in in the demo's folder, reachable from this machine only."""
 
 import json
 import os
@@ -11,20 +11,21 @@ from pathlib import Path
 
 import httpx
 
-from sam_backend.demo.errors import DemoError
+from sam_backend.demo.demo_error import DemoError
 from sam_backend.demo.processes import running
+from sam_backend.files import write_whole
 
 USER = "demo@sam-inspect.local"
-# The first start makes the database: about 30 s on a laptop, several times that on a busy machine.
-_PATIENCE = 300.0
-# Nothing else of our environment reaches it: Label Studio reads plain HOST, USERNAME or PORT, too, and a
-# proxy would swallow its requests to a backend on this machine.
+# Seconds. The first start creates the database: about 30 s on a laptop, several times that on a busy machine.
+_START_TIMEOUT = 300.0
+# Label Studio gets no other variable of ours: it also reads plain HOST, USERNAME or PORT, and a proxy would receive its
+# requests to a backend on this machine.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """The demo's log-in and API token."""
+    """The demo's user, password and API token."""
 
     user: str
     password: str
@@ -35,27 +36,28 @@ class Credentials:
 
 
 def load_credentials(home: Path) -> Credentials:
-    """Return the log-in kept under `home`, made at random the first time and readable by its owner only."""
+    """Return the log-in stored under `home`; it is created at random the first time and readable by its owner only.
+
+    Raises
+    ------
+    DemoError
+        If the stored log-in is damaged.
+    """
     file = home / "credentials.json"
     if file.is_file():
         try:
             return Credentials(**json.loads(file.read_text()))
         except (ValueError, TypeError):
             raise DemoError(
-                f"{file} should hold the demo's log-in and does not; delete {home} to begin anew."
+                f"{file} should hold the demo's log-in and does not; delete {home} to start again."
             ) from None
     credentials = Credentials(USER, secrets.token_urlsafe(9), secrets.token_hex(20))
-    home.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".tmp")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        json.dump(asdict(credentials), stream)
-    unfinished.replace(file)
+    write_whole(file, json.dumps(asdict(credentials)).encode(), private=True)
     return credentials
 
 
 def environment(data: Path, credentials: Credentials) -> dict[str, str]:
-    """Return the environment in which Label Studio starts."""
+    """Return the environment variables with which Label Studio starts."""
     return {
         **{name: os.environ[name] for name in _INHERITED if name in os.environ},
         "LABEL_STUDIO_BASE_DATA_DIR": str(data.absolute()),
@@ -63,10 +65,10 @@ def environment(data: Path, credentials: Credentials) -> dict[str, str]:
         "LABEL_STUDIO_PASSWORD": credentials.password,
         "LABEL_STUDIO_USER_TOKEN": credentials.token,
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-        # Without these two it refuses a backend on this machine, and the webhook to it.
+        # Without these two, it refuses a backend on this machine and the webhook to it.
         "ML_BLOCK_LOCAL_IP": "false",
         "SSRF_PROTECTION_ENABLED": "false",
-        # No calls home.
+        # No requests to its makers.
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",
@@ -86,7 +88,7 @@ def label_studio(executable: Path, *, home: Path, port: int) -> Iterator[tuple[s
         environment=environment(data, credentials),
         log=home / "logs" / "label-studio.log",
         is_ready=lambda: _answers(f"http://127.0.0.1:{port}/health"),
-        patience=_PATIENCE,
+        timeout=_START_TIMEOUT,
     ) as process:
         yield process, credentials
 
