@@ -1,4 +1,4 @@
-"""Metrics: pure functions on masks; nothing here knows models, files or tables."""
+"""Metrics: pure functions on masks. No code here may know models, files or tables."""
 
 from sam_evaluation.metrics.boundary import boundary_f, boundary_fs_of, boundary_iou, boundary_iou_of
 from sam_evaluation.metrics.calibration_error import Reliability, expected_calibration_error, reliability

@@ -1,4 +1,4 @@
-"""How far the predicted IoU can be trusted."""
+"""The reliability of the IoU that a model predicts for its own masks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """A reliability curve in bins of equal width over predicted IoU 0 to 1; NaN where a bin is empty.
+    """A reliability curve over bins of equal width of the predicted IoU from 0 to 1.
 
     Attributes
     ----------
-    edges : (B + 1,) of the bins.
-    count : (B,) predictions.
-    predicted, true : (B,) mean predicted and mean true IoU.
+    edges : (B + 1,) edges of the bins.
+    count : (B,) number of predictions in each bin.
+    predicted, true : (B,) mean predicted IoU and mean true IoU; NaN for an empty bin.
     """
 
     edges: NDArray[np.float64]
@@ -26,23 +26,23 @@ class Reliability:
 
 
 def reliability(predicted: ArrayLike, true: ArrayLike, bins: int = 10) -> Reliability:
-    """Return mean true IoU against mean predicted IoU.
+    """Return the mean true IoU against the mean predicted IoU, in bins of the predicted IoU.
 
     Parameters
     ----------
-    predicted, true : (N,) IoU; predictions outside 0..1 count in the first or last bin.
-    bins : number of bins.
+    predicted, true : (N,) IoU. A prediction outside 0 to 1 counts in the first or the last bin.
+    bins : int, the number of bins.
 
     Raises
     ------
     ValueError
-        If the two differ in length, or one holds a NaN.
+        If the two differ in length, or one contains NaN.
     """
     first, second = np.asarray(predicted, float), np.asarray(true, float)
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"Predicted and true IoU need one length (N,); got {first.shape} and {second.shape}.")
     if np.isnan(first).any() or np.isnan(second).any():
-        raise ValueError("Predicted and true IoU must be numbers; got NaN. Leave out what was not measured.")
+        raise ValueError("Predicted and true IoU must be numbers; got NaN. Leave out objects that were not measured.")
     edges = np.linspace(0, 1, bins + 1, dtype=np.float64)
     which = np.clip((first * bins).astype(int), 0, bins - 1)
     count = np.bincount(which, minlength=bins)
@@ -52,9 +52,10 @@ def reliability(predicted: ArrayLike, true: ArrayLike, bins: int = 10) -> Reliab
 
 
 def expected_calibration_error(predicted: ArrayLike, true: ArrayLike, bins: int = 10) -> float:
-    """Return the mean distance of the reliability curve from the diagonal, each bin weighing as many as it holds.
+    """Return the expected calibration error: the mean distance of the reliability curve from the diagonal.
 
-    Parameters, errors : as for `reliability`. NaN without any prediction.
+    Each bin has the weight of the number of its predictions. Parameters and errors are those of `reliability`. The
+    result is NaN without any prediction.
 
     References
     ----------

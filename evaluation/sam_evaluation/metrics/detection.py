@@ -1,4 +1,4 @@
-"""Objects found without a prompt: which prediction is which object, and what was missed or made up."""
+"""Objects found without a prompt: pairs of predictions and objects, recall, and the overlap of regions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COCO_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 
 
 def pairwise_iou(pred: Iterable[BoolArray], gt: Iterable[BoolArray]) -> Floats:
-    """Return the IoU (P, G) of every one of P masks with every one of G.
+    """Return the IoU (P, G) of each of P predicted masks with each of G true masks.
 
     Parameters
     ----------
-    pred, gt : bool (H, W) each; a stack (N, H, W), or anything that yields them one by one.
+    pred, gt : masks bool (H, W); a stack (N, H, W), or any iterable of masks.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def pairwise_iou(pred: Iterable[BoolArray], gt: Iterable[BoolArray]) -> Floats:
         If the masks differ in height or width.
     """
     runs = [[coco.encode(np.asfortranarray(mask).view(np.uint8)) for mask in masks] for masks in (pred, gt)]
-    sizes = {tuple(each["size"]) for side in runs for each in side}
+    sizes = {tuple(mask["size"]) for side in runs for mask in side}
     if len(sizes) > 1:
         raise ValueError(f"Masks to compare need one shape (H, W); got {', '.join(map(str, sorted(sizes)))}.")
     shape = len(runs[0]), len(runs[1])
@@ -43,8 +43,8 @@ class Matching:
 
     Attributes
     ----------
-    pred, gt : (M,) int64 indices; each prediction and each object at most once.
-    iou : (M,) of the pairs.
+    pred, gt : (M,) int64, indices of the predictions and of their objects. Each index occurs at most once.
+    iou : (M,) IoU of the pairs.
     """
 
     pred: NDArray[np.int64]
@@ -53,12 +53,12 @@ class Matching:
 
 
 def match(ious: Floats, threshold: float = 0.5) -> Matching:
-    """Pair predictions with objects one to one: as many as reach `threshold`, then with the greatest sum of IoU.
+    """Pair predictions with objects one to one: as many pairs as possible, and of these the largest sum of IoU.
 
     Parameters
     ----------
     ious : (P, G) from `pairwise_iou`.
-    threshold : pairs with an IoU below it, and pairs that do not overlap, are no pairs.
+    threshold : float, the IoU that a pair must reach. Masks that do not overlap are never paired.
 
     References
     ----------
@@ -66,12 +66,12 @@ def match(ious: Floats, threshold: float = 0.5) -> Matching:
 
     Examples
     --------
-    >>> found = match(np.array([[0.9, 0.6], [0.7, 0.0]]), threshold=0.5)  # not the best pair first: two pairs, not one
-    >>> found.pred.tolist(), found.gt.tolist()
+    >>> pairs = match(np.array([[0.9, 0.6], [0.7, 0.0]]), threshold=0.5)  # two pairs instead of the best one
+    >>> pairs.pred.tolist(), pairs.gt.tolist()
     ([0, 1], [1, 0])
     """
     allowed = (ious >= threshold) & (ious > 0)
-    # One more pair is worth more than all overlap that it may cost.
+    # One more pair is worth more than all the overlap that it may cost.
     worth = np.where(allowed, min(ious.shape) + 1 + ious, 0.0)
     rows, columns = linear_sum_assignment(worth, maximize=True)
     paired = allowed[rows, columns]
@@ -81,19 +81,19 @@ def match(ious: Floats, threshold: float = 0.5) -> Matching:
 def average_recall(
     ious: Sequence[Floats], scores: Sequence[Floats], limit: int, thresholds: Floats = COCO_THRESHOLDS
 ) -> float:
-    """Return COCO's average recall: mean over IoU thresholds of the share of objects found by the best predictions.
+    """Return COCO's average recall: the share of objects that the best predictions find, averaged over IoU thresholds.
 
     Parameters
     ----------
-    ious : one (P, G) matrix an image, from `pairwise_iou`.
-    scores : (P,) of each image's predictions.
-    limit : predictions an image that count, those of the highest scores.
-    thresholds : IoU from which an object counts as found.
+    ious : one matrix (P, G) for each image, from `pairwise_iou`.
+    scores : one array (P,) for each image, the scores of its predictions.
+    limit : int, how many predictions of an image count: those with the highest scores.
+    thresholds : (T,) values of IoU from which an object counts as found.
 
     Returns
     -------
     float
-        From 0 to 1; NaN where there is no object at all.
+        From 0 to 1; NaN if there is no object at all.
 
     References
     ----------
@@ -102,7 +102,7 @@ def average_recall(
     objects = sum(matrix.shape[1] for matrix in ious)
     if not objects:
         return float("nan")
-    found = np.zeros(len(thresholds))
+    matched = np.zeros(len(thresholds))
     for matrix, score in zip(ious, scores, strict=True):
         best = matrix[np.argsort(-score, kind="stable")[:limit]]
         for index, threshold in enumerate(np.minimum(thresholds, 1 - 1e-10)):
@@ -110,24 +110,24 @@ def average_recall(
             for row in best:
                 candidates = np.flatnonzero(free & (row >= threshold))
                 if len(candidates):
-                    # Of equals the last, as pycocotools has it.
+                    # Of equal values the last one, as in pycocotools.
                     free[candidates[::-1][np.argmax(row[candidates[::-1]])]] = False
-            found[index] += np.count_nonzero(~free)
-    return float((found / objects).mean())
+            matched[index] += np.count_nonzero(~free)
+    return float((matched / objects).mean())
 
 
 def region_overlap(pred: ArrayLike, gt: ArrayLike) -> float:
-    """Return the region overlap of all that was predicted: mean over defects of the share of their pixels covered.
+    """Return the region overlap: the share of a defect's pixels that is covered, averaged over the defects.
 
     Parameters
     ----------
     pred : bool (H, W), the union of the predicted masks.
-    gt : bool (H, W); its connected components (8 neighbours) are the defects, each with the same weight.
+    gt : bool (H, W); its connected components (8 neighbours) are the defects. All have the same weight.
 
     Returns
     -------
     float
-        From 0 to 1; NaN without a defect.
+        From 0 to 1; NaN if there is no defect.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What every metric does to its masks first: check that two of them fit, and cut away what is empty in both."""
+"""The first step of every metric: check that two masks fit together, and cut away what is empty in both."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BoolArray = NDArray[np.bool_]
+"""Masks (H, W). The metrics import nothing of the backend, so they have this type of their own."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two masks of one image, cut to the box around what is set in either and one pixel more where the image goes on.
+    """Two masks of one image, cut to the box around both and, inside the image, one pixel more.
 
-    Every metric takes its masks so; who wants many metrics of the same two cuts them once.
+    A caller that wants many metrics of the same two masks cuts them once.
 
     Attributes
     ----------
@@ -34,7 +35,7 @@ class Pair:
         Raises
         ------
         ValueError
-            If they are no two-dimensional arrays of one shape.
+            If they are not two-dimensional arrays of one shape.
         """
         first, second = as_pair(pred, gt)
         height, width = first.shape
@@ -53,7 +54,7 @@ def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[BoolArray, BoolArray]:
     Raises
     ------
     ValueError
-        If they are no two-dimensional arrays of one shape.
+        If they are not two-dimensional arrays of one shape.
     """
     first, second = np.asarray(pred, bool), np.asarray(gt, bool)
     if first.shape != second.shape or first.ndim != 2:
@@ -62,9 +63,9 @@ def as_pair(pred: ArrayLike, gt: ArrayLike) -> tuple[BoolArray, BoolArray]:
 
 
 def box_slices(*masks: BoolArray) -> tuple[slice, slice] | None:
-    """Return rows and columns of the smallest box around all that is set in masks of one shape; None if nothing is."""
-    found = [cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) for mask in masks if mask.size]
-    boxes = [(y, x, y + height, x + width) for x, y, width, height in found if width]
+    """Return the rows and columns of the smallest box around several masks of one shape; None if all are empty."""
+    rectangles = [cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) for mask in masks if mask.size]
+    boxes = [(y, x, y + height, x + width) for x, y, width, height in rectangles if width]
     if not boxes:
         return None
     tops, lefts, bottoms, rights = zip(*boxes, strict=True)

@@ -18,7 +18,7 @@ def iou(pred: ArrayLike, gt: ArrayLike) -> float:
     Returns
     -------
     float
-        1.0 where both masks are empty: nothing was to be found and nothing was.
+        1.0 if both masks are empty: there was nothing to find, and nothing was predicted.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def iou(pred: ArrayLike, gt: ArrayLike) -> float:
 
 
 def iou_of(pair: Pair) -> float:
-    """Return `iou` of masks that are cut already."""
+    """Return `iou` of a pair of masks."""
     union = int(np.count_nonzero(pair.pred | pair.gt))
     return int(np.count_nonzero(pair.pred & pair.gt)) / union if union else 1.0
 
@@ -42,7 +42,7 @@ def iou_of(pair: Pair) -> float:
 def dice(pred: ArrayLike, gt: ArrayLike) -> float:
     """Return the Dice coefficient of two masks, from 0 to 1: twice the intersection over the sum of the areas.
 
-    It is the F1 score of the pixels, and 2 IoU / (1 + IoU); 1.0 where both masks are empty.
+    It equals the F1 score of the pixels, and 2 IoU / (1 + IoU). It is 1.0 if both masks are empty.
 
     Parameters
     ----------
@@ -62,15 +62,16 @@ def dice(pred: ArrayLike, gt: ArrayLike) -> float:
 
 
 def dice_of(pair: Pair) -> float:
-    """Return `dice` of masks that are cut already."""
+    """Return `dice` of a pair of masks."""
     total = int(np.count_nonzero(pair.pred)) + int(np.count_nonzero(pair.gt))
     return 2 * int(np.count_nonzero(pair.pred & pair.gt)) / total if total else 1.0
 
 
 def area_error(pred: ArrayLike, gt: ArrayLike) -> float:
-    """Return how much larger the predicted area is than the true one, as a share of the true one.
+    """Return the relative error of the area: predicted area / true area - 1.
 
-    From -1 (nothing predicted) upwards; 0.0 where both masks are empty, infinity where only the true one is.
+    The smallest value is -1 (nothing was predicted). It is 0.0 if both masks are empty, and infinite if only the true
+    one is.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def area_error(pred: ArrayLike, gt: ArrayLike) -> float:
 
 
 def area_error_of(pair: Pair) -> float:
-    """Return `area_error` of masks that are cut already."""
+    """Return `area_error` of a pair of masks."""
     predicted, true = int(np.count_nonzero(pair.pred)), int(np.count_nonzero(pair.gt))
     if not true:
         return float("inf") if predicted else 0.0
