@@ -44,7 +44,7 @@ class Server:
         assert response.status_code == 200, response.text
         return response.json()["results"]
 
-    def tell(self, body):
+    def send(self, body):
         """Send a webhook; return what `fit` returned to the process that the server began for it."""
         before = self.results()
         assert self.post("/webhook", body).status_code == 201

@@ -30,7 +30,7 @@ def setup(server, project=PROJECT):
 
 
 def without_ids(results):
-    return [{**result, "result": [each | {"id": ""} for each in result["result"]]} for result in results]
+    return [{**result, "result": [region | {"id": ""} for region in result["result"]]} for result in results]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def without_ids(results):
     [interactive(click(25, 15)), interactive(rectangle(18, 8, 32, 22)), batch(task(), task(number=2))],
     ids=["a click", "a rectangle", "a batch"],
 )
-def test_predictions_are_those_of_our_own_service(server, tmp_path, body):
+def test_predictions_are_equal_to_those_of_our_service(server, tmp_path, body):
     # Another project's labeling config is the last that this server was given; the request's own counts.
     assert setup(server, "2.1795411201").status_code == 200
     with TestClient(make_app(ColourSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))) as client:
@@ -46,7 +46,7 @@ def test_predictions_are_those_of_our_own_service(server, tmp_path, body):
     assert without_ids(server.predict(body)) == without_ids(expected)
 
 
-def test_a_mistake_is_told_in_the_status_line(server):
+def test_an_error_is_in_the_status_line(server):
     setup(server)
     response = server.post("/predict", interactive(click(125, 15)))
     assert response.status_code == 400
@@ -54,22 +54,22 @@ def test_a_mistake_is_told_in_the_status_line(server):
     assert "Traceback" not in response.text
 
 
-def found_labels(server, project=PROJECT):
+def predicted_labels(server, project=PROJECT):
     (result,) = server.predict(batch(task(data_url(png(ASKED[0]))), config=COLOURS, project=project))
-    return {label for each in result["result"] for label in each["value"]["brushlabels"]}
+    return {label for region in result["result"] for label in region["value"]["brushlabels"]}
 
 
-def test_annotations_teach_and_stop_to_teach(server):
+def test_annotations_become_examples_until_they_are_deleted(server):
     setup(server)
-    assert server.tell(event("ANNOTATION_CREATED")) == {"status": "remembered", "action": "ANNOTATION_CREATED"}
+    assert server.send(event("ANNOTATION_CREATED")) == {"status": "remembered", "action": "ANNOTATION_CREATED"}
     # Their own processes cannot learn; the server does when it is asked next.
-    assert wait_for(lambda: found_labels(server)) == {"red", "green"}
-    assert server.tell(deleted(1))["status"] == "remembered"
-    assert not found_labels(server)
+    assert wait_for(lambda: predicted_labels(server)) == {"red", "green"}
+    assert server.send(deleted(1))["status"] == "remembered"
+    assert not predicted_labels(server)
 
 
-def test_start_training_reaches_what_trains(server):
-    result = server.tell({"action": "START_TRAINING", "project": PROJECT_BODY})
+def test_start_training_asks_for_a_training(server):
+    result = server.send({"action": "START_TRAINING", "project": PROJECT_BODY})
     assert result == {"status": "ignored", "action": "START_TRAINING", "message": "grabcut cannot be trained."}
 
 
@@ -81,10 +81,10 @@ def test_the_tasks_of_train_are_remembered_before_a_training_is_started(server):
     assert server.post("/train", body | {"project": project}).status_code == 201
     (result,) = (server.jobs / project).glob("*/job_result.json")
     assert json.loads(result.read_text())["train_output"]["message"] == "grabcut cannot be trained."
-    assert wait_for(lambda: found_labels(server, project)) == {"red", "green"}
+    assert wait_for(lambda: predicted_labels(server, project)) == {"red", "green"}
 
 
-def test_train_without_tasks_is_told_in_what_the_training_returned(server):
+def test_train_without_tasks_fails_in_the_result_of_the_training(server):
     setup(server)
     assert server.post("/train", {"project": "9.1", "label_config": COLOURS}).status_code == 201
     (result,) = (server.jobs / "9.1").glob("*/job_result.json")

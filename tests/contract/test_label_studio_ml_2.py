@@ -1,4 +1,4 @@
-"""SamInspectModel in the server of label-studio-ml 2.x, or rather in the stand-in for it in `label_studio_ml_2`."""
+"""SamInspectModel in the server of label-studio-ml 2.x, for which `label_studio_ml_2` stands in."""
 
 import sys
 import threading
@@ -36,7 +36,7 @@ from tokens import LEGACY
 STAND_IN = Path(__file__).parents[1] / "label_studio_ml_2"
 IMPORTED = ("_wsgi", "model", "label_studio_ml", "sam_backend.label_studio_ml")
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": LEGACY, "extra_params": None}
-PATIENCE = 60
+TIMEOUT = 60
 
 
 class Server:
@@ -54,10 +54,10 @@ class Server:
         assert response.status_code == 200, response.text
         return response.json["results"]
 
-    def tell(self, body):
+    def send(self, body):
         response = self.post("/webhook", body)
         assert response.status_code == 201, response.text
-        assert all(backend.learner.wait(PATIENCE) for backend in self.backends)
+        assert all(backend.learner.wait(TIMEOUT) for backend in self.backends)
         return response.json["result"]
 
 
@@ -70,12 +70,12 @@ def forget_imports():
 def make_server(monkeypatch, tmp_path):
     backends, assemble = [], backend_module.assemble
 
-    def assemble_and_note(*given, **options):
+    def assemble_and_keep(*given, **options):
         backends.append(assemble(*given, **options))
         return backends[-1]
 
     def make(load):
-        monkeypatch.setattr(backend_module, "assemble", assemble_and_note)
+        monkeypatch.setattr(backend_module, "assemble", assemble_and_keep)
         monkeypatch.setattr(backend_module, "load_segmenter", lambda *_, **__: load())
         for name in ("home", "cache"):
             monkeypatch.setenv(f"SAM_INSPECT_{name.upper()}", str(tmp_path / name))
@@ -111,10 +111,11 @@ def service(tmp_path):
 
 
 def without_ids(results):
-    """Region ids are drawn anew for each answer."""
+    """Return the results without region ids, which are random."""
     listed = [result if isinstance(result, list) else [result] for result in results]
     return [
-        [{**each, "result": [region | {"id": ""} for region in each["result"]]} for each in result] for result in listed
+        [{**entry, "result": [region | {"id": ""} for region in entry["result"]]} for entry in entries]
+        for entries in listed
     ]
 
 
@@ -129,11 +130,11 @@ def without_ids(results):
     ],
     ids=["a click", "three clicks", "a rectangle", "a negative click alone", "a batch with broken tasks"],
 )
-def test_predictions_are_those_of_our_own_service(server, service, body):
+def test_predictions_are_equal_to_those_of_our_service(server, service, body):
     expected = service.post("/predict", json=body).json()["results"]
     server.post("/setup", SETUP)
-    # An answer that needs no model would else tell its name.
-    server.backends[0].model.get(PATIENCE)
+    # Without a loaded model, some answers would contain its name instead of its version.
+    server.backends[0].model.get(TIMEOUT)
     assert without_ids(server.predict(body)) == without_ids(expected)
 
 
@@ -149,7 +150,7 @@ def test_predictions_are_those_of_our_own_service(server, service, body):
     ],
     ids=["unknown label", "outside", "unreadable", "unreachable", "no image tag", "no tasks"],
 )
-def test_a_mistake_is_told_in_the_status_line_as_our_own_service_does(server, service, body):
+def test_an_error_is_in_the_status_line_as_with_our_service(server, service, body):
     expected = service.post("/predict", json=body)
     response = server.post("/predict", body)
     assert response.status_code == expected.status_code
@@ -160,11 +161,11 @@ def test_a_mistake_is_told_in_the_status_line_as_our_own_service_does(server, se
     assert "Traceback" not in response.text
 
 
-def test_setup_tells_the_version_and_does_not_wait_for_the_model(make_server):
+def test_setup_answers_the_version_and_does_not_wait_for_the_model(make_server):
     loaded = threading.Event()
 
     def load():
-        assert loaded.wait(PATIENCE)
+        assert loaded.wait(TIMEOUT)
         return ThresholdSegmenter()
 
     server = make_server(load)
@@ -183,7 +184,7 @@ def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_server):
     assert response.status == "503 The checkpoint is missing; put it there."
 
 
-def test_all_instances_share_one_model_that_is_loaded_once_and_sees_an_image_once(make_server, segmenter):
+def test_all_instances_share_one_model_and_its_embeddings(make_server, segmenter):
     loads = []
     server = make_server(lambda: loads.append(1) or segmenter)
     bodies = [SETUP, *(interactive(click(x, 15)) for x in (25, 45) for _ in range(4))]
@@ -194,7 +195,7 @@ def test_all_instances_share_one_model_that_is_loaded_once_and_sees_an_image_onc
     for thread in asking:
         thread.start()
     for thread in asking:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert len(segmenter.asked) == 8
     assert len(loads) == len(server.backends) == segmenter.encoded == 1
 
@@ -210,41 +211,41 @@ def test_images_come_from_the_label_studio_that_called_setup(server):
         assert server.post("/predict", body | {"project": "1.1700000000"}).status_code == 400
 
 
-def test_setup_refuses_a_hostname_that_is_no_address(server):
+def test_setup_refuses_a_hostname_that_is_not_an_address(server):
     assert "LABEL_STUDIO_HOST" in server.post("/setup", SETUP | {"hostname": "label-studio:8080"}).status
 
 
-def found_labels(server, project=PROJECT):
+def predicted_labels(server, project=PROJECT):
     (result,) = server.predict(batch(task(data_url(png(ASKED[0]))), config=COLOURS, project=project))
     return sorted(tuple(region["value"]["brushlabels"]) for region in result["result"])
 
 
-def test_annotations_teach_and_stop_to_teach_as_in_our_own_service(make_server):
+def test_annotations_become_examples_until_they_are_deleted(make_server):
     server = make_server(ColourSegmenter)
-    assert server.tell(event("ANNOTATION_CREATED")) == {"status": "remembered", "action": "ANNOTATION_CREATED"}
-    assert found_labels(server) == [("green",), ("red",)]
-    assert ("red",) not in found_labels(server, "1.1700000000")
-    server.tell(event("ANNOTATION_UPDATED", second=1, masks=TAUGHT[1][1:]))
-    assert found_labels(server) == [("green",)]
-    server.tell(deleted(1))
-    assert ("green",) not in found_labels(server)
+    assert server.send(event("ANNOTATION_CREATED")) == {"status": "remembered", "action": "ANNOTATION_CREATED"}
+    assert predicted_labels(server) == [("green",), ("red",)]
+    assert ("red",) not in predicted_labels(server, "1.1700000000")
+    server.send(event("ANNOTATION_UPDATED", second=1, masks=TAUGHT[1][1:]))
+    assert predicted_labels(server) == [("green",)]
+    server.send(deleted(1))
+    assert ("green",) not in predicted_labels(server)
 
 
-def test_start_training_starts_one_and_tells_what_became_of_it(server, monkeypatch):
+def test_start_training_starts_a_training_and_returns_its_message(server, monkeypatch):
     asked = []
     monkeypatch.setattr(Trainings, "start", lambda _self, project: (asked.append(project) is None, "It was started."))
-    result = server.tell({"action": "START_TRAINING", "project": PROJECT_BODY})
+    result = server.send({"action": "START_TRAINING", "project": PROJECT_BODY})
     assert result == {"status": "started", "action": "START_TRAINING", "message": "It was started."}
     assert asked == [PROJECT]
 
 
-def test_a_webhook_that_cannot_be_read_is_told_in_its_answer(server):
-    result = server.tell({"action": "START_TRAINING", "project": PROJECT_BODY | {"created_at": "soon"}})
+def test_an_invalid_webhook_is_reported_in_its_answer(server):
+    result = server.send({"action": "START_TRAINING", "project": PROJECT_BODY | {"created_at": "soon"}})
     assert result["status"] == "failed"
     assert "'project.created_at'" in result["message"]
 
 
-def test_outside_of_a_request_it_works_too_and_a_mistake_is_an_error_of_ours(server):
+def test_outside_a_request_it_answers_and_raises_our_own_errors(server):
     model = import_module("model").SamInspectModel(project_id="1", label_config=CONFIG)
     body = interactive(click(25, 15))
     (result,) = model.predict(body["tasks"], context=body["params"]["context"])

@@ -1,4 +1,4 @@
-"""Requests as Label Studio 1.23.2 was seen to send them, with what does not matter here left out."""
+"""Requests as recorded from Label Studio 1.23.2, without the fields that do not matter here."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Webhooks as Label Studio 1.23.2 was seen to send them, with what does not matter here left out."""
+"""Webhooks as recorded from Label Studio 1.23.2, without the fields that do not matter here."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ EVENTS = {
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_what_happens_to_annotations_is_remembered(tmp_path, name):
+def test_events_about_annotations_are_remembered(tmp_path, name):
     body, expected = EVENTS[name]
     app = make_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
     with TestClient(app) as client:
@@ -72,14 +72,14 @@ def test_what_happens_to_annotations_is_remembered(tmp_path, name):
     assert response.json() == {"status": "remembered", "action": body["action"]}
     store = app.state.backend.memories.of("1.1795448494").store
     records = [store.whole(head.key) for head in store.heads()]
-    assert {each.annotation: "deleted" if each.deleted else each.left_out for each in records} == expected
+    assert {record.annotation: "deleted" if record.deleted else record.left_out for record in records} == expected
     for record in records:
         if record.teaches:
             assert (record.task, record.image) == (13, TASK["data"]["image"])
             assert record.regions == [REGION]
 
 
-def test_imported_tasks_bring_no_annotations_and_are_ignored(tmp_path):
+def test_imported_tasks_are_ignored(tmp_path):
     app = make_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
     with TestClient(app) as client:
         assert client.post("/webhook", json=about("TASKS_CREATED", tasks=[TASK])).json()["status"] == "ignored"

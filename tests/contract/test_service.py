@@ -98,11 +98,11 @@ def test_label_studio_shows_the_annotator_the_sentence_itself(service, body, sta
     assert sentence in response.json()["error"]
 
 
-def test_an_answer_does_not_carry_the_header_that_is_the_servers_own(service):
+def test_an_answer_does_not_contain_the_header_for_our_own_server(service):
     assert "x-error" not in requests.get(f"{service}/nowhere", timeout=PATIENCE).headers
 
 
-def test_a_task_full_of_masks_is_served(service):
+def test_a_task_with_megabytes_of_masks_is_answered(service):
     masks = [{"result": [{"value": {"format": "rle", "rle": [7] * 50_000}}]} for _ in range(60)]
     body = interactive(click(25, 15), annotations=masks, drafts=masks, predictions=masks)
     response = requests.post(f"{service}/predict", json=body, timeout=PATIENCE)
@@ -110,7 +110,7 @@ def test_a_task_full_of_masks_is_served(service):
     assert response.json()["results"][0]["result"]
 
 
-def test_a_wrong_password_is_told_where_label_studio_looks(tmp_path):
+def test_a_wrong_password_is_reported_by_health_which_label_studio_checks(tmp_path):
     settings = Settings(home=tmp_path, cache=tmp_path, basic_auth_user="ls", basic_auth_pass="right")
     with running(make_app(ThresholdSegmenter(), settings)) as url:
         assert requests.get(f"{url}/health", auth=HTTPBasicAuth("ls", "right"), timeout=PATIENCE).ok
@@ -151,7 +151,7 @@ class TestCommand:
         assert process.returncode in (0, -signal.SIGTERM)
         assert "Traceback" not in "".join(lines)
 
-    def test_a_batch_under_way_is_answered_when_a_signal_comes(self, environment):
+    def test_a_running_batch_is_answered_when_a_signal_comes(self, environment):
         answers = []
         body = batch(*(task(data_url(png(defect_image() + number)), number) for number in range(200)))
 
@@ -174,7 +174,7 @@ class TestCommand:
         [("nanno", "did you mean nano"), ("sam:vit_b", "sam_vit_b_01ec64.pth")],
         ids=["unknown", "missing"],
     )
-    def test_a_model_that_is_not_there_ends_it_with_one_sentence(self, environment, model, sentence, tmp_path):
+    def test_a_missing_model_ends_it_with_one_sentence(self, environment, model, sentence, tmp_path):
         weights = tmp_path / "weights"
         weights.mkdir()
         # A proxy that nothing listens on keeps the download from beginning.

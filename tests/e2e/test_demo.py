@@ -10,7 +10,7 @@ from sam_backend.demo.once import prompt_once
 from sam_backend.demo.project import BACKEND_TITLE, import_images, open_project, user_images
 
 
-def test_once_prompts_through_label_studio_and_prints_what_came_back(demo_once):
+def test_once_prompts_through_label_studio_and_prints_the_answers(demo_once):
     assert demo_once.returncode == 0, demo_once.stdout + demo_once.stderr
     assert "12 tasks are pre-annotated" in demo_once.stdout
     rows = [line.split("│")[1:-1] for line in demo_once.stdout.splitlines() if line.startswith("│")]
@@ -23,7 +23,7 @@ def test_once_prompts_through_label_studio_and_prints_what_came_back(demo_once):
         assert milliseconds > 0
 
 
-def test_a_busy_port_gets_a_line_and_another_port(demo_interrupted):
+def test_a_busy_port_is_reported_and_replaced(demo_interrupted):
     port = demo_interrupted.ports[0]
     assert f"Port {port - 1} is busy; Label Studio takes {port}." in demo_interrupted.output
     assert f"http://localhost:{port}/projects/" in demo_interrupted.output
@@ -47,14 +47,14 @@ def test_a_later_run_reuses_project_and_images_and_moves_the_connection(stack):
     assert [webhook.url for webhook in client.webhooks.list(project=stack.project)] == [f"{stack.backend_url}/webhook"]
 
 
-def test_every_task_is_pre_annotated_by_the_model_that_runs(stack):
+def test_every_task_is_pre_annotated_by_the_running_model(stack):
     client = LabelStudio(base_url=stack.url, api_key=stack.credentials.token)
     (connection,) = client.ml.list(project=stack.project)
     for task in client.tasks.list(project=stack.project, fields="all"):
         assert [prediction.model_version for prediction in task.predictions] == [connection.model_version]
 
 
-def test_a_users_image_lying_on_its_side_is_prompted_as_it_is_shown(stack, tmp_path):
+def test_a_rotated_image_of_the_user_is_prompted_as_it_is_shown(stack, tmp_path):
     pixels = np.full((120, 200, 3), 90, np.uint8)
     pixels[40:80, 60:140] = 220
     turned = Image.Exif()

@@ -113,7 +113,7 @@ def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home
     wait_for_examples(home / "backend", number, TAUGHT - 1)
 
 
-def test_a_model_in_label_studio_mls_server_answers_and_learns_as_the_service_does(stack, stains, tmp_path):
+def test_a_model_in_the_server_of_label_studio_ml_answers_and_learns_as_our_service(stack, stains, tmp_path):
     _, masks = stains
     with running(tmp_path, "nano") as server:
         number, connection, tasks = open_stains(stack, stains, "Stains, label-studio-ml", server.url)

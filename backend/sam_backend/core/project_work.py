@@ -133,18 +133,18 @@ class ProjectWork:
         target = LabelingConfig.parse(self.project.label_config).target()
         version = self.segmenter.version
         classes = self.memory.classes(version, target.knows)
-        trust = self.memory.calibration(version)
+        calibration = self.memory.calibration(version)
         tasks: list[ProjectTask] = []
         signals: list[Signals] = []
         finds: list[list[Find]] = []
         for task, embedding in self._unlabelled(reading, PredictionCounts()):
             tasks.append(task)
             outlines = find(self.segmenter, embedding, classes) if classes else []
-            signals.append(signals_of(self.segmenter, embedding, outlines, trust))
+            signals.append(signals_of(self.segmenter, embedding, outlines, calibration))
             finds.append(self.memory.finds(outlines, version, embedding.size, limit=MAX_PROPOSALS))
         if not tasks:
             return []
-        looks = [look_of_example(each) for each in self.memory.examples(version).values()]
+        looks = [look_of_example(example) for example in self.memory.examples(version).values()]
         labelled = np.stack(looks) if looks else np.zeros((0, len(signals[0].look)), np.float32)
         order = strategy(signals, labelled, np.random.default_rng(seed))
         for place, index in enumerate(order):
@@ -160,18 +160,22 @@ class ProjectWork:
 
     def classes(self) -> list[tuple[str, int]]:
         """Return every class with the number of images that show it, the background first."""
-        looked = self.memory.store.example_heads(self.segmenter.version).values()
-        counts = Counter(label for each in looked for label in each.labels)
+        heads = self.memory.store.example_heads(self.segmenter.version).values()
+        counts = Counter(label for head in heads for label in head.labels)
         return [(label or "background", counts[label]) for label in sorted(counts)]
 
     def problems(self) -> list[str]:
         """Return one line per annotation that is not an example, with the reason."""
-        looked = self.memory.store.example_heads(self.segmenter.version)
+        heads = self.memory.store.example_heads(self.segmenter.version)
         reasons = [
-            (record, record.left_out or (looked[record.key].problem if record.key in looked else ""))
+            (record, record.left_out or (heads[record.key].problem if record.key in heads else ""))
             for record in self.memory.store.heads()
         ]
-        return [f"Annotation {each.annotation} of task {each.task} is left out: {why}" for each, why in reasons if why]
+        return [
+            f"Annotation {record.annotation} of task {record.task} is left out: {reason}"
+            for record, reason in reasons
+            if reason
+        ]
 
     def summary(self) -> str:
         """Return one line that says how many annotations are examples."""
@@ -179,7 +183,7 @@ class ProjectWork:
         used = len({head.record.annotation for head in store.example_heads(version).values() if not head.problem})
         waiting = len(store.missing(version))
         known = len({record.annotation for record in store.heads() if not record.deleted})
-        return f"{used} of {known} annotations are examples for {version}; {waiting} could not be looked at yet."
+        return f"{used} of {known} annotations are examples for {version}; {waiting} could not be encoded yet."
 
     @property
     def _embed_records(self) -> Embed:

@@ -56,8 +56,8 @@ class Trainings:
         except MissingExtraError as error:
             return False, str(error)
         with self._lock:
-            reached = self.latest()
-            if self._is_running() or (reached and reached.state == RUNNING):
+            latest = self.latest()
+            if self._is_running() or (latest and latest.state == RUNNING):
                 return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
             self._process = self._start_process(project)
         logger.info("Training %s on project %s in process %d", self._model, project, self._process.pid)
@@ -65,9 +65,9 @@ class Trainings:
 
     def latest(self) -> Progress | None:
         """Return the progress of the latest training; None if there was none."""
-        reached, process = latest_progress(self._folder), self._process
-        if process is None or (reached and reached.process == process.pid):
-            return reached
+        latest, process = latest_progress(self._folder), self._process
+        if process is None or (latest and latest.process == process.pid):
+            return latest
         # The process has not written its own progress yet.
         started = Progress(RUNNING, "Reading the project", model=self._model, process=process.pid)
         if process.poll() is None:

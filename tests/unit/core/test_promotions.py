@@ -1,4 +1,4 @@
-"""Promoted weights serve: at the start, and taken up while the service runs."""
+"""Promoted weights are used from the start of a service, or from their promotion."""
 
 import threading
 
@@ -13,11 +13,11 @@ from threshold_segmenter import ThresholdSegmenter
 
 @pytest.fixture
 def versions(tmp_path):
-    found = Versions(tmp_path / "home" / "models")
+    versions = Versions(tmp_path / "home" / "models")
     for _ in range(2):
-        with found.staging("nano") as folder:
-            found.add(Version("", "nano"), folder)
-    return found
+        with versions.staging("nano") as folder:
+            versions.add(Version("", "nano"), folder)
+    return versions
 
 
 def load(folder):
@@ -36,7 +36,7 @@ def test_the_promoted_version_serves_at_the_start(versions):
     assert Promotions(versions, "nano", load).first().version == "threshold-nano-0001"
 
 
-def test_promotions_and_the_way_back_are_taken_up_once(versions):
+def test_promotions_and_rollbacks_are_applied_once(versions):
     promotions = Promotions(versions, "nano", load)
     promotions.first()
     assert promotions.next() is None
@@ -47,7 +47,7 @@ def test_promotions_and_the_way_back_are_taken_up_once(versions):
     assert promotions.next().version == "threshold-shipped"
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_service_with_what_it_has(versions):
+def test_the_service_keeps_its_weights_if_the_promoted_ones_cannot_be_loaded(versions):
     promotions = Promotions(versions, "nano", refuse)
     promotions.first()
     versions.promote("nano-0001")
@@ -65,7 +65,7 @@ def test_a_running_service_answers_with_what_was_promoted(versions, make_client,
 
     monkeypatch.setattr(Promotions, "follow", quickly)
     client = make_client("nano")
-    client.post("/predict", json={"tasks": [{"id": 1, "data": {}}], "label_config": "<View/>"})
+    client.app.state.backend.model.get(60)
     assert client.get("/health").json()["model_version"] == "threshold-shipped"
     versions.promote("nano-0001")
     assert taken.wait(10)

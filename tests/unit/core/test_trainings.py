@@ -1,4 +1,4 @@
-"""START_TRAINING: a process of its own, one at a time, told of at /status."""
+"""START_TRAINING starts a process of its own, one at a time; `/status` reports its progress."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_label_studios_own_request_starts_a_training_of_its_project(client, comm
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs Linux with autogroups")
-def test_a_training_gives_way_to_the_service_although_it_is_a_session_of_its_own(client, commands):
+def test_a_training_has_a_lower_priority_than_the_service(client, commands):
     start(client)
     (child,) = commands[1]
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
@@ -74,14 +74,14 @@ def test_a_second_training_waits_for_the_first(client, commands):
     assert len(commands[0]) == 1
 
 
-def test_status_tells_of_a_training_from_its_first_moment(client, commands):
+def test_status_shows_a_training_as_soon_as_it_is_started(client, commands):
     assert client.get("/status").json() == {"model_version": "threshold-1", "training": None}
     start(client)
     training = client.get("/status").json()["training"]
     assert (training["state"], training["process"]) == ("running", commands[1][0].pid)
 
 
-def test_status_tells_why_a_training_ended_before_it_began(client, commands):
+def test_status_shows_why_a_training_failed_at_its_start(client, commands):
     start(client)
     commands[1][0].communicate(b"end\n")
     training = client.get("/status").json()["training"]
@@ -89,18 +89,18 @@ def test_status_tells_why_a_training_ended_before_it_began(client, commands):
     assert start(client)["status"] == "started"
 
 
-def test_status_tells_how_far_a_training_is_that_another_process_started(client, tmp_path):
+def test_status_shows_the_progress_of_a_training_that_another_process_started(client, tmp_path):
     told = Progress(RUNNING, "Training", process=os.getpid(), step=5, steps=10, click=0.6)
     write_progress(tmp_path / "home" / "finetune" / "nano-project-3", told)
     training = client.get("/status").json()["training"]
     assert (training["step"], training["steps"], training["click"]) == (5, 10, 0.6)
 
 
-def test_a_model_that_does_not_learn_says_so(make_settings):
+def test_a_model_that_is_not_trainable_is_refused(make_settings):
     assert Trainings(make_settings(), "grabcut").start("3") == (False, "grabcut cannot be trained.")
 
 
-def test_what_training_needs_and_is_not_installed_is_told(make_settings, monkeypatch):
+def test_missing_packages_for_training_are_named(make_settings, monkeypatch):
     monkeypatch.setattr(extras, "missing_packages", lambda packages: ("torch",))
     started, message = Trainings(make_settings(), "nano").start("3")
     assert not started

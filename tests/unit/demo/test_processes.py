@@ -31,7 +31,7 @@ def start(code, log, *arguments, is_ready=lambda: False, timeout=60):
     )
 
 
-def test_a_busy_port_is_passed_over():
+def test_a_busy_port_is_skipped():
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -41,7 +41,7 @@ def test_a_busy_port_is_passed_over():
     assert free_port(port, taken=[port]) > port
 
 
-def test_a_server_ends_with_all_that_it_started(tmp_path):
+def test_a_server_ends_with_all_its_children(tmp_path):
     ids = tmp_path / "ids"
     with start(FAMILY, tmp_path / "log", str(ids), is_ready=ids.exists):
         family = [int(number) for number in ids.read_text().split()]
@@ -67,14 +67,14 @@ def is_running(number):
         return False
 
 
-def test_a_server_that_ends_early_is_told_with_its_last_line(tmp_path):
+def test_a_server_that_ends_early_is_reported_with_its_last_line(tmp_path):
     code = "print('one'); print('The disk is full.'); raise SystemExit(3)"
     told = pytest.raises(DemoError, match=r"The server stopped .*\(exit code 3\): The disk is full\. .*log")
     with told, start(code, tmp_path / "log"):
         pass
 
 
-def test_staying_ends_when_any_server_does(tmp_path):
+def test_waiting_ends_when_any_server_ends(tmp_path):
     with (
         start("import time; time.sleep(600)", tmp_path / "one", is_ready=lambda: True) as one,
         start("raise SystemExit(4)", tmp_path / "two", is_ready=lambda: True) as two,
@@ -83,7 +83,7 @@ def test_staying_ends_when_any_server_does(tmp_path):
         stay({"The one": one, "The other": two}, tmp_path)
 
 
-def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path):
+def test_a_server_that_never_answers_is_stopped(tmp_path):
     ids = tmp_path / "ids"
 
     def is_ready():

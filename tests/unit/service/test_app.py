@@ -37,7 +37,7 @@ def test_versions_lists_the_model(client, method):
     assert answer.json() == {"versions": ["threshold-1"]}
 
 
-def test_health_and_setup_do_not_wait_for_the_model_and_predict_does(make_client, monkeypatch):
+def test_health_and_setup_do_not_wait_for_the_model_but_predict_does(make_client, monkeypatch):
     loaded = threading.Event()
 
     def load(_name, _checkpoint, *, focus):
@@ -126,7 +126,7 @@ def test_two_label_studios_with_the_same_path_do_not_share_images(client, label_
     assert segmenter.encoded == 2
 
 
-def test_a_next_click_neither_fetches_nor_encodes_the_image_again(client, label_studio, segmenter):
+def test_the_next_click_neither_fetches_nor_encodes_the_image_again(client, label_studio, segmenter):
     label_studio.routes["/x.png"] = png(defect_image())
     for x in (25, 45):
         client.post("/predict", json=interactive(click(x, 15), image=f"{label_studio.url}/x.png"))
@@ -134,13 +134,13 @@ def test_a_next_click_neither_fetches_nor_encodes_the_image_again(client, label_
 
 
 @pytest.mark.parametrize("hostname", ["label-studio:8080", "ftp://x"])
-def test_setup_refuses_a_hostname_that_is_no_address(client, hostname):
+def test_setup_refuses_a_hostname_that_is_not_an_address(client, hostname):
     response = client.post("/setup", json=SETUP | {"hostname": hostname})
     assert response.status_code == 400
     assert "LABEL_STUDIO_HOST" in response.json()["error"]
 
 
-def test_a_home_that_cannot_be_written_costs_the_memory_across_restarts_only(make_settings, label_studio, tmp_path):
+def test_without_a_writable_home_servers_are_remembered_until_the_process_ends(make_settings, label_studio, tmp_path):
     (tmp_path / "home").write_text("not a folder")
     label_studio.routes["/data/upload/1/x.png"] = png(defect_image())
     with TestClient(make_app(ThresholdSegmenter(), make_settings())) as client:
@@ -150,7 +150,7 @@ def test_a_home_that_cannot_be_written_costs_the_memory_across_restarts_only(mak
 
 
 @pytest.mark.parametrize("answer", [401, 403, 404, "hang"])
-def test_an_image_servers_failure_is_a_502_with_its_reason(make_client, label_studio, answer):
+def test_a_failure_of_an_image_server_is_a_502_with_its_reason(make_client, label_studio, answer):
     label_studio.routes["/x.png"] = label_studio.hang if answer == "hang" else answer
     client = make_client(image_timeout=0.2)
     response = client.post("/predict", json=interactive(click(25, 15), image=f"{label_studio.url}/x.png"))
@@ -159,7 +159,7 @@ def test_an_image_servers_failure_is_a_502_with_its_reason(make_client, label_st
     assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
 
 
-def test_a_truncated_image_is_the_callers_mistake(client):
+def test_a_truncated_image_is_a_bad_request(client):
     truncated = data_url(png(defect_image())[:100])
     response = client.post("/predict", json=interactive(click(25, 15), image=truncated))
     assert response.status_code == 400
@@ -168,13 +168,13 @@ def test_a_truncated_image_is_the_callers_mistake(client):
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"tasks=1", b"NaNa"])
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook", "/validate"])
-def test_a_body_that_is_not_json_is_told(client, path, body):
+def test_a_body_that_is_not_json_is_refused(client, path, body):
     response = client.post(path, content=body)
     assert response.status_code == 400
     assert "must be JSON" in response.json()["error"]
 
 
-def test_a_body_that_is_too_large_is_told(client, monkeypatch):
+def test_a_body_that_is_too_large_is_refused(client, monkeypatch):
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
     response = client.post("/predict", content=b" " * 1001)
     assert response.status_code == 413
@@ -198,14 +198,14 @@ def test_validate_says_where_masks_go_or_which_tag_is_missing(client):
     assert "BrushLabels" in response.json()["error"]
 
 
-def test_an_unknown_route_and_a_wrong_method_are_told(client):
+def test_an_unknown_route_and_a_wrong_method_are_named(client):
     assert client.get("/train").status_code == 404
     response = client.get("/predict")
     assert response.status_code == 405
     assert "no GET /predict" in response.json()["error"]
 
 
-def test_a_mistake_of_ours_is_a_500_whose_traceback_is_in_the_log_only(client, segmenter, monkeypatch, caplog):
+def test_a_bug_is_a_500_whose_traceback_is_only_in_the_log(client, segmenter, monkeypatch, caplog):
     monkeypatch.setattr(segmenter, "decode", lambda *_args, **_more: {}["secret"])
     response = client.post("/predict", json=interactive(click(25, 15)))
     assert response.status_code == 500
@@ -221,14 +221,14 @@ class TestPassword:
         return make_client(basic_auth_user="label", basic_auth_pass="stüdio:1")
 
     @pytest.mark.parametrize("path", ["/health", "/versions", "/metrics"])
-    def test_without_it_nothing_but_the_root_answers(self, client, path):
+    def test_only_the_root_answers_without_it(self, client, path):
         assert client.get("/").status_code == 200
         response = client.get(path)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic")
         assert "Label Studio" in response.json()["error"]
 
-    def test_with_it_all_is_open(self, client):
+    def test_every_route_answers_with_it(self, client):
         credentials = base64.b64encode("label:stüdio:1".encode()).decode()
         assert client.get("/health", headers={"Authorization": f"Basic {credentials}"}).status_code == 200
 
@@ -239,11 +239,11 @@ class TestPassword:
         response = client.post("/setup", content=b"{", headers={"Authorization": header.encode()})
         assert response.status_code == 401
 
-    def test_half_of_it_is_a_mistake_at_the_start(self, make_client):
+    def test_a_user_without_a_password_is_refused_at_the_start(self, make_client):
         with pytest.raises(SamInspectError, match="belong together"):
             make_client(basic_auth_user="label")
 
-    def test_empty_variables_mean_none(self, make_client):
+    def test_empty_variables_count_as_not_set(self, make_client):
         assert make_client(basic_auth_user="", basic_auth_pass="").get("/health").status_code == 200
 
 
@@ -265,7 +265,7 @@ def test_metrics_count_requests_work_and_the_cache(client, label_studio):
         assert line in text
 
 
-def test_a_request_is_one_log_line_that_says_what_was_asked_and_no_secret(client, label_studio, caplog):
+def test_a_request_is_one_log_line_with_its_prompt_and_without_secrets(client, label_studio, caplog):
     caplog.set_level(logging.INFO, "sam_backend")
     label_studio.routes |= {"/x.png": png(defect_image()), "/gone.png": 404}
     client.post("/setup", json=SETUP | {"hostname": label_studio.url})
@@ -283,13 +283,13 @@ def test_a_request_is_one_log_line_that_says_what_was_asked_and_no_secret(client
     assert LEGACY not in caplog.text
 
 
-def test_two_applications_in_one_process_know_nothing_of_each_other(make_client):
+def test_two_applications_in_one_process_share_no_metrics(make_client):
     one, other = make_client(), make_client()
     one.post("/predict", json=interactive(click(25, 15)))
     assert "status" not in other.get("/metrics").text.split("sam_inspect_request_seconds_count", 1)[-1].split("\n")[0]
 
 
-def test_many_annotators_at_once_get_each_their_own_answer(client, segmenter):
+def test_many_annotators_at_once_all_get_their_own_answer(client, segmenter):
     answers = {}
 
     def ask(number):

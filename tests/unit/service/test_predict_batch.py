@@ -29,14 +29,14 @@ def test_every_task_gets_a_prediction_of_the_objects_in_it(client):
         assert all(region["type"] == "brushlabels" for region in result["result"])
 
 
-def test_a_prediction_has_no_more_regions_than_an_annotator_can_look_at(client):
-    # 64 patches, each of a brightness of its own: without the limit, all would be proposed.
+def test_a_prediction_has_at_most_as_many_regions_as_an_annotator_can_check(client):
+    # 64 patches of different brightness: without the limit, all would be proposed.
     patches = np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, np.ones((8, 8), np.uint8))
     (result,) = predict(client, batch(task(data_url(png(patches)))))
     assert len(result["result"]) == MAX_PROPOSALS
 
 
-def test_one_broken_task_does_not_sink_the_others(client, caplog):
+def test_a_broken_task_does_not_affect_the_others(client, caplog):
     broken = [task("data:image/png;base64,aGVsbG8=", 2), {"id": 3}, task("file:///etc/passwd", 4)]
     results = predict(client, batch(task(number=1), *broken, task(number=5)))
     assert [bool(result["result"]) for result in results] == [True, False, False, False, True]
@@ -45,7 +45,7 @@ def test_one_broken_task_does_not_sink_the_others(client, caplog):
         assert any(f"Task {number} " in line and reason in line for line in caplog.messages)
 
 
-def test_a_mistake_of_the_model_does_not_sink_the_other_tasks(client, segmenter, monkeypatch, caplog):
+def test_a_bug_of_the_model_does_not_affect_the_other_tasks(client, segmenter, monkeypatch, caplog):
     encode = segmenter.encode
     monkeypatch.setattr(segmenter, "encode", lambda image: 1 / 0 if image[0, 0, 0] == 0 else encode(image))
     dark = task(data_url(png(np.zeros((8, 8, 3), np.uint8))), 1)
@@ -58,13 +58,13 @@ def test_a_mistake_of_the_model_does_not_sink_the_other_tasks(client, segmenter,
 
 @pytest.fixture
 def hurried(monkeypatch):
-    """Let each look at the clock take a 40th of the time that there is; an image needs 19."""
+    """Let every reading of the clock take a 40th of the budget; an image needs 19 readings."""
     ticks = itertools.count(0, predictor.BUDGET / 40)
     monkeypatch.setattr(predictor, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
 
 
 @pytest.mark.usefixtures("hurried")
-def test_tasks_not_reached_in_time_get_no_prediction_so_that_they_are_asked_again(client, caplog):
+def test_tasks_that_are_not_reached_in_time_get_no_prediction(client, caplog):
     images = [data_url(png(defect_image()[:, : 60 - number])) for number in range(5)]
     results = predict(client, batch(*(task(image, number) for number, image in enumerate(images))))
     assert len(results) == 5
@@ -74,7 +74,7 @@ def test_tasks_not_reached_in_time_get_no_prediction_so_that_they_are_asked_agai
 
 
 @pytest.mark.usefixtures("hurried")
-def test_images_that_do_not_come_use_up_the_time_too(client):
+def test_images_that_cannot_be_fetched_count_against_the_time(client):
     results = predict(client, batch(*(task("data:image/png;base64,aGVsbG8=", number) for number in range(50))))
     assert len(results) == 50
     assert results[0]["result"] == []
@@ -82,7 +82,7 @@ def test_images_that_do_not_come_use_up_the_time_too(client):
 
 
 @pytest.mark.parametrize("context", [None, {}], ids=["null", "empty"])
-def test_without_anything_drawn_it_is_a_batch(client, context):
+def test_a_request_without_a_drawn_prompt_is_a_batch(client, context):
     body = batch(task(number=1), task(number=2))
     body["params"]["context"] = context
     assert len(predict(client, body)) == 2

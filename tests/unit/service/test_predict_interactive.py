@@ -44,7 +44,7 @@ def test_a_rectangle_gives_the_mask_of_its_box(client):
     assert result["score"] == pytest.approx(SINGLE_IOU)
 
 
-def test_a_rectangle_and_a_negative_click_leave_out_what_was_clicked(client):
+def test_a_negative_click_in_a_rectangle_removes_the_mask_under_it(client):
     result = predict(client, interactive(rectangle(15, 5, 35, 25), click(25, 15, positive=False)))
     np.testing.assert_array_equal(mask_of(result), square(5, 15, 25, 35) & ~BRIGHT)
 
@@ -68,7 +68,7 @@ def test_a_restarted_service_answers_a_second_click_in_the_same_way(make_setting
     assert segmenter.encoded == 0
 
 
-def test_an_image_is_encoded_once_a_model_version(make_client, segmenter):
+def test_an_image_is_encoded_once_per_model_version(make_client, segmenter):
     client = make_client()
     for x in (25, 45, 5):
         predict(client, interactive(click(x, 15)))
@@ -81,18 +81,18 @@ def test_an_image_is_encoded_once_a_model_version(make_client, segmenter):
 @pytest.mark.parametrize(
     "drawn", [(), (click(25, 15, positive=False),)], ids=["nothing drawn", "a negative click alone"]
 )
-def test_nothing_to_say_is_a_prediction_without_regions(client, segmenter, drawn):
+def test_without_a_positive_prompt_the_prediction_has_no_regions(client, segmenter, drawn):
     result = predict(client, interactive(*drawn))
     assert segmenter.asked == []
     assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
 
 
-def test_a_mask_without_pixels_is_nothing_to_say(client):
+def test_an_empty_mask_gives_a_prediction_without_regions(client):
     result = predict(client, interactive(click(25, 15), click(26, 16, positive=False)))
     assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
 
 
-def test_only_the_first_task_is_looked_at_and_none_of_its_annotations(client):
+def test_only_the_first_task_is_read_and_none_of_its_annotations(client):
     body = interactive(click(25, 15), drafts="no list", annotations=[7], predictions={"rle": "no mask"})
     body["tasks"].append({"id": 2, "data": {"image": "file:///nowhere"}})
     np.testing.assert_array_equal(mask_of(predict(client, body)), BRIGHT)
@@ -119,7 +119,7 @@ def test_only_the_first_task_is_looked_at_and_none_of_its_annotations(client):
         ({**batch(task()), "tasks": [7]}, "'tasks.0'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_served_is_told_in_one_sentence_and_the_service_goes_on(client, body, sentence):
+def test_a_bad_request_is_answered_with_one_sentence_and_the_service_goes_on(client, body, sentence):
     response = client.post("/predict", json=body)
     assert response.status_code == 400
     assert sentence in response.json()["error"]
