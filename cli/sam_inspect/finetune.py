@@ -107,25 +107,15 @@ def _fetch(settings: Settings, project: str, progress: ProgressCallback) -> tupl
     """Return the accepted masks of a Label Studio project as a data set, and the name of its folder."""
     from sam_backend.labelstudio.accepted import fetch_accepted
     from sam_backend.labelstudio.images import TaskImages
+    from sam_backend.labelstudio.projects import find_project
     from sam_backend.labelstudio.servers import ServerRegistry
     from sam_evaluation.datasets.registry import DatasetSpec
 
-    servers = ServerRegistry.of_settings(settings)
-    known = servers.uids(project)
-    if len(known) > 1:
-        raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
-    uid = known[0] if known else project
-    server = servers.find(uid)
-    number = uid.partition(".")[0]
-    if server is None or not server.token or not number.isdigit():
-        raise BadRequestError(
-            f"No Label Studio with a project {project} is known here; connect it to this backend, or set "
-            "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
-        )
-    name = f"project-{uid}"
+    known = find_project(ServerRegistry.of_settings(settings), project)
+    name = f"project-{known.uid}"
     export = fetch_accepted(
-        server,
-        int(number),
+        known.server,
+        known.id,
         settings.home / "finetune" / name,
         TaskImages.of_settings(settings),
         timeout=settings.image_timeout,

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from sam_backend.labelstudio.region_masks import Region, regions_of
+from sam_backend.labelstudio.accepted_masks import ImageRegions
+from sam_backend.labelstudio.exports import ExportedAnnotation, ExportedTask
+from sam_backend.labelstudio.region_masks import Region
 from sam_backend.validation import checked
 from sam_evaluation import metrics, statistics
-from sam_evaluation.datasets.label_studio import Annotation, Task, read_tasks
+from sam_evaluation.datasets.label_studio import read_export
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measurement import RECALLS
 
@@ -85,7 +87,8 @@ def read_accepted(file: Path) -> Accepted:
     rows: list[dict[str, Any]] = []
     used: list[dict[str, Any]] = []
     broken: list[dict[str, Any]] = []
-    for task in read_tasks(file):
+    export = read_export(file)
+    for task in export.tasks:
         annotation = task.newest()
         if annotation is None:
             continue
@@ -94,12 +97,13 @@ def read_accepted(file: Path) -> Accepted:
             about = dict(
                 zip(_TASK, (task.id, _person(annotation), _model(prediction), start, annotation.lead_time), strict=True)
             )
-            found = [{**about, **row} for row in _compared(prediction.result or [], annotation.result or [])]
+            sides = export.read(task, prediction.result), export.read(task, annotation.result)
+            task_rows = [{**about, **row} for row in _compared(*sides)]
         except BrokenSampleError as error:
             broken.append({"task": task.id, "reason": str(error)})
             continue
         used.append(about)
-        rows += found
+        rows += task_rows
     if not used:
         reason = broken[0]["reason"] if broken else "It holds no task with an annotation that is not cancelled."
         raise EvaluationError(f"{file} cannot tell what was accepted. {reason}")
@@ -148,7 +152,7 @@ def summary(accepted: Accepted, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(_SUMMARY))
 
 
-def _begun_with(task: Task, annotation: Annotation) -> tuple[_Prediction, str]:
+def _begun_with(task: ExportedTask, annotation: ExportedAnnotation) -> tuple[_Prediction, str]:
     """Return the prediction to compare an annotation with, and how the annotation was begun."""
     there = [one for one in (*task.predictions, annotation.prediction) if isinstance(one, dict) and "result" in one]
     found = [checked(_Prediction, one, f"A prediction of task {task.id}") for one in there]
@@ -175,16 +179,24 @@ def _model(prediction: _Prediction) -> str:
     return prediction.model_version or "unknown"
 
 
-def _person(annotation: Annotation) -> str:
+def _person(annotation: ExportedAnnotation) -> str:
     person = annotation.completed_by
     if isinstance(person, dict):
         return str(person.get("email") or person.get("id") or "unknown")
     return "unknown" if person is None else str(person)
 
 
-def _compared(predicted: Sequence[dict[str, Any]], accepted: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield a row a region of a prediction's and an annotation's `result`."""
-    mine, theirs = ([region for region in regions_of(result) if region.mask.any()] for result in (predicted, accepted))
+def _compared(predicted: Sequence[ImageRegions], accepted: Sequence[ImageRegions]) -> Iterator[dict[str, Any]]:
+    """Yield a row a region of a prediction's and an annotation's images."""
+    sides = [{(image.to_name, image.item_index): image for image in images} for images in (predicted, accepted)]
+    for place in dict.fromkeys((*sides[0], *sides[1])):
+        images = (side.get(place, ImageRegions(*place)) for side in sides)
+        mine, theirs = ([region for region in image.masks() if region.mask.any()] for image in images)
+        yield from _compared_on_image(mine, theirs)
+
+
+def _compared_on_image(mine: Sequence[Region], theirs: Sequence[Region]) -> Iterator[dict[str, Any]]:
+    """Yield a row a region of an image: the predicted ones, and then those that were added."""
     sizes = {region.mask.shape for region in (*mine, *theirs)}
     if len(sizes) > 1:
         came = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))

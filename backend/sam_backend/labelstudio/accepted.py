@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 from PIL import Image
 
 from sam_backend.errors import ImageServerError, SamInspectError
 from sam_backend.files import write_whole
+from sam_backend.labelstudio.accepted_masks import AnnotatedImage, read_annotation
+from sam_backend.labelstudio.client import LabelStudioClient
 from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.exports import Export, ExportedTask
 from sam_backend.labelstudio.images import TaskImages
-from sam_backend.labelstudio.servers import AccessTokens, Server
+from sam_backend.labelstudio.servers import Server
+from sam_backend.progress import ProgressCallback, no_progress
+
+logger = logging.getLogger(__name__)
 
 EXPORT = "export.json"
 
-_PATIENCE = 300.0
-"""Seconds that a Label Studio has for an export, which it makes while one waits."""
+_EXPORT_TIMEOUT = 300.0
+"""Seconds that a Label Studio has for an export, which it makes while the client waits."""
 
 
 def fetch_accepted(
@@ -30,82 +36,91 @@ def fetch_accepted(
     images: TaskImages,
     *,
     timeout: float,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: ProgressCallback = no_progress,
 ) -> Path:
-    """Fetch the annotated tasks of a project into `folder`; return the export in it, in Label Studio's JSON.
+    """Fetch the accepted masks of a project into `folder`; return the export in it, in Label Studio's JSON.
 
-    Each task's image is named by the task: `images/12.png`. An image that was fetched before stays; one that cannot be
-    fetched is left out, and whoever reads the export is told so by its absence.
+    Every annotated image is a task of the export, with the masks of the newest annotation alone, and its file is named
+    by the task: `images/12.png` for the first image of task 12, `images/12_1.png` for the second. A file that was
+    fetched before stays. An image that cannot be fetched keeps its place in the export; whoever reads it finds the file
+    missing. An image with prompts alone is left out, with a warning.
 
     Parameters
     ----------
-    server : the Label Studio.
-    project : its id there.
-    folder : where all is kept.
-    images : fetches images.
-    timeout : seconds that the Label Studio has for anything but the export.
-    progress : told images done and in all.
+    server : Server, the Label Studio.
+    project : int, the project's id there.
+    folder : Path, for the export and the images.
+    images : TaskImages, fetches images.
+    timeout : float, seconds that the Label Studio has for anything but the export.
+    progress : ProgressCallback, called with the tasks done and the total.
 
     Raises
     ------
     ImageServerError
         If Label Studio does not answer, or refuses.
-    SamInspectError
+    BadRequestError
         If the project's labeling config has no control that takes masks.
     """
-    token = AccessTokens(timeout).of(server)
-    kind = "Bearer" if token.count(".") == 2 else "Token"
-    with httpx.Client(
-        base_url=server.hostname, headers={"Authorization": f"{kind} {token}"}, follow_redirects=True
-    ) as http:
-        about = _get(http, server, f"/api/projects/{project}/", timeout, {})
-        tasks = _get(http, server, f"/api/projects/{project}/export", _PATIENCE, {"exportType": "JSON"})
-    image = LabelingConfig.parse(about["label_config"]).target().image
+    client, about = LabelStudioClient(server, timeout), f"project {project}"
+    xml = client.request("GET", f"/api/projects/{project}/", lambda answer: str(answer["label_config"]), about=about)
+    config = LabelingConfig.parse(xml)
+    what = f"The export of project {project} of {server.shown}"
+    export = client.request(
+        "GET",
+        f"/api/projects/{project}/export",
+        lambda answer: Export.of_json(answer, what, ImageServerError),
+        about=about,
+        query={"exportType": "JSON"},
+        timeout=_EXPORT_TIMEOUT,
+    )
     kept = []
-    for done, task in enumerate(tasks):
-        progress(done, len(tasks))
-        annotated = [each for each in task["annotations"] if not each.get("was_cancelled")]
-        if not annotated:
-            continue
-        try:
-            name = _fetch_image(image.source(task["data"]), server, task["id"], folder / "images", images)
-        except SamInspectError:
-            name = f"{task['id']}.png"
-        for each in annotated:
-            each["result"] = [region for region in each["result"] if region.get("to_name", image.name) == image.name]
-        kept.append({"id": task["id"], "data": {"image": name}, "annotations": annotated, "predictions": []})
-    progress(len(tasks), len(tasks))
+    for done, task in enumerate(export.tasks):
+        progress(done, len(export.tasks))
+        for image, entry in _annotated(task, config):
+            name = f"{task.id}_{image.index}" if image.index else str(task.id)
+            try:
+                file = _fetch_image(image.address, server, task.id, folder / "images", name, images)
+            except SamInspectError as error:
+                logger.warning("The image %s of task %d is not fetched: %s", name, task.id, error)
+                file = f"{name}.png"
+            kept.append({**entry, "data": {"image": file}})
+    progress(len(export.tasks), len(export.tasks))
     write_whole(folder / EXPORT, json.dumps(kept).encode())
     return folder / EXPORT
 
 
-def _get(http: httpx.Client, server: Server, path: str, timeout: float, query: Mapping[str, str]) -> Any:
+def _annotated(task: ExportedTask, config: LabelingConfig) -> Iterator[tuple[AnnotatedImage, dict[str, Any]]]:
+    """Yield the images of a task that can be learnt from, each with its own task of the export, without the data."""
+    annotation = task.newest()
+    if annotation is None:
+        return
     try:
-        answer = http.get(path, params=dict(query), timeout=timeout)
-    except httpx.HTTPError as error:
-        raise ImageServerError(
-            f"Label Studio at {server.shown} did not answer {path}: {type(error).__name__}."
-        ) from None
-    if not answer.is_success:
-        raise ImageServerError(
-            f"Label Studio at {server.shown} answered {answer.status_code} to {path}; the project may be another, or "
-            "the token may not read it: set SAM_INSPECT_LABEL_STUDIO_API_KEY."
-        )
-    try:
-        return answer.json()
-    except ValueError:
-        raise ImageServerError(
-            f"{server.shown} does not answer {path} as Label Studio does; check its address."
-        ) from None
+        accepted = read_annotation(annotation.result, task.data, config)
+    except SamInspectError as error:
+        logger.warning("Task %d is left out: %s", task.id, error)
+        return
+    if not accepted.images:
+        logger.warning("Task %d is left out: none of its regions is on an image that takes masks.", task.id)
+    for image in accepted.images:
+        if image.regions.left_out:
+            logger.warning("Task %d is left out: %s.", task.id, image.regions.left_out)
+            continue
+        # In the export the image is the only one of its task.
+        result = [
+            {**{name: value for name, value in entry.items() if name != "item_index"}, "to_name": "image"}
+            for entry in image.regions.entries
+        ]
+        kept = annotation.model_dump(exclude={"result", "prediction", "parent_prediction"})
+        yield image, {"id": task.id, "annotations": [{**kept, "result": result}], "predictions": [], "masks_only": True}
 
 
-def _fetch_image(url: str, server: Server, task: int, folder: Path, images: TaskImages) -> str:
-    """Keep a task's image in a folder, and return its name there."""
-    for known in folder.glob(f"{task}.*"):
+def _fetch_image(url: str, server: Server, task: int, folder: Path, name: str, images: TaskImages) -> str:
+    """Keep an image of a task in a folder, and return the file's name."""
+    for known in folder.glob(f"{name}.*"):
         if known.suffix != ".part":
             return known.name
     content = images.fetch(url, server, task)
     with Image.open(io.BytesIO(content)) as image:
         suffix = {"jpeg": "jpg"}.get(form := (image.format or "png").lower(), form)
-    write_whole(folder / f"{task}.{suffix}", content)
-    return f"{task}.{suffix}"
+    write_whole(folder / f"{name}.{suffix}", content)
+    return f"{name}.{suffix}"

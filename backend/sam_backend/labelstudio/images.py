@@ -20,7 +20,8 @@ from requests.adapters import HTTPAdapter
 
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.labelstudio.servers import AccessTokens, Server
+from sam_backend.labelstudio.client import AccessTokens
+from sam_backend.labelstudio.servers import Server
 from sam_backend.segmenters.image_files import decode_image
 from sam_backend.settings import Settings
 

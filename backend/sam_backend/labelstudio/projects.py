@@ -7,20 +7,52 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import httpx
-from label_studio_sdk import LabelStudio
-from label_studio_sdk.core.api_error import ApiError
+from pydantic import BaseModel
 
-from sam_backend.errors import BadRequestError, ImageServerError
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.client import LabelStudioClient
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 
 UNCERTAINTY_SAMPLING = "Uncertainty sampling"
 """The order of a project's queue in which tasks whose predictions have the lowest scores come first."""
 
 _PAGE = 100
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 
 Answer = TypeVar("Answer")
+
+
+class _PredictionAnswer(BaseModel):
+    id: int
+    model_version: str | None = None
+
+
+class _TaskAnswer(BaseModel):
+    id: int
+    data: dict[str, Any]
+    annotations: list[dict[str, Any]] | None = None
+    predictions: list[_PredictionAnswer] | None = None
+
+
+class _TasksAnswer(BaseModel):
+    tasks: list[_TaskAnswer]
+    total: int
+
+
+@dataclass(frozen=True)
+class KnownProject:
+    """A project and the server that holds it.
+
+    Attributes
+    ----------
+    server : Server, with a token.
+    id : int, in its Label Studio.
+    uid : str, `<id>.<Unix time of its creation>` where the server registry knows it, otherwise the id.
+    """
+
+    server: Server
+    id: int
+    uid: str
 
 
 @dataclass(frozen=True)
@@ -29,10 +61,10 @@ class ProjectTask:
 
     Attributes
     ----------
-    id : of the task.
-    data : its data, the image's address among it.
-    annotations : as the API has them.
-    predictions : (id, model version) of each.
+    id : int.
+    data : the task's data, with the image's address.
+    annotations : as the API sends them.
+    predictions : (id, model version) of each prediction.
     """
 
     id: int
@@ -48,59 +80,72 @@ class ProjectTask:
 
 @dataclass(frozen=True)
 class Project:
-    """A project and the way to it. Its methods raise ImageServerError where Label Studio refuses or does not answer.
+    """A project and its client. Its methods raise ImageServerError where Label Studio refuses or does not answer.
 
     Attributes
     ----------
-    id : in its Label Studio.
-    uid : `<id>.<unix time it was created>`, as Label Studio names it to backends.
-    label_config : the labeling config.
+    id : int, in its Label Studio.
+    uid : str, `<id>.<Unix time of its creation>`, the name that Label Studio gives it in messages to backends.
+    label_config : str, the labeling config.
     """
 
     id: int
     uid: str
     label_config: str
-    _server: Server
-    _client: LabelStudio = field(repr=False)
+    _client: LabelStudioClient = field(repr=False)
 
     def tasks(self) -> Iterator[ProjectTask]:
         """Yield all tasks."""
         page = 1
         while True:
             query = {"project": self.id, "page": page, "page_size": _PAGE, "fields": "all"}
-            found = self._ask(lambda query=query: _json(self._client, "api/tasks/", query))  # type: ignore[misc]
-            for task in found["tasks"]:
-                predictions = [(each["id"], each.get("model_version") or "") for each in task.get("predictions") or []]
-                yield ProjectTask(task["id"], task["data"], task.get("annotations") or [], predictions)
-            if page * _PAGE >= found["total"] or not found["tasks"]:
+            answer = self._request("GET", "/api/tasks/", _TasksAnswer.model_validate, query=query)
+            for task in answer.tasks:
+                predictions = [(one.id, one.model_version or "") for one in task.predictions or []]
+                yield ProjectTask(task.id, task.data, task.annotations or [], predictions)
+            if page * _PAGE >= answer.total or not answer.tasks:
                 return
             page += 1
 
     def predict(self, task: ProjectTask, prediction: Mapping[str, Any]) -> None:
         """Give a task a prediction, in place of those of the same model version."""
-        made = prediction["model_version"]
-        earlier = [number for number, version in task.predictions if version == made]
-        self._ask(
-            lambda: self._client.predictions.create(
-                task=task.id,
-                project=self.id,
-                result=prediction["result"],
-                score=prediction["score"],
-                model_version=made,
-            )
-        )
-        # Afterwards: there is never none.
-        for number in earlier:
-            self._ask(lambda number=number: self._client.predictions.delete(number))  # type: ignore[misc]
+        version = prediction["model_version"]
+        fields = {name: prediction[name] for name in ("result", "score", "model_version")}
+        self._request("POST", "/api/predictions/", _ignore, body={"task": task.id, "project": self.id, **fields})
+        # Afterwards, so that the task never has none.
+        for number, earlier in task.predictions:
+            if earlier == version:
+                self._request("DELETE", f"/api/predictions/{number}/", _ignore)
 
     def queue_by_score(self, model_version: str) -> None:
         """Let the queue of the project follow the scores of a model version's predictions, the lowest first."""
-        self._ask(
-            lambda: self._client.projects.update(self.id, sampling=UNCERTAINTY_SAMPLING, model_version=model_version)
-        )
+        body = {"sampling": UNCERTAINTY_SAMPLING, "model_version": model_version}
+        self._request("PATCH", f"/api/projects/{self.id}/", _ignore, body=body)
 
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return _asked(question, self._server, self.id)
+    def _request(self, method: str, path: str, read: Callable[[Any], Answer], **parameters: Any) -> Answer:
+        return self._client.request(method, path, read, about=f"project {self.id}", **parameters)
+
+
+def find_project(servers: ServerRegistry, project: str) -> KnownProject:
+    """Find the server of a project that is given by its id or its uid.
+
+    Raises
+    ------
+    BadRequestError
+        If no Label Studio with such a project is known, or several are.
+    """
+    known = servers.uids(project)
+    if len(known) > 1:
+        raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
+    uid = known[0] if known else project
+    server = servers.find(uid)
+    number = uid.partition(".")[0]
+    if server is None or not server.token or not number.isdigit():
+        raise BadRequestError(
+            f"No Label Studio with a project {project} is known here; connect it to this backend, or set "
+            "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
+        )
+    return KnownProject(server, int(number), uid)
 
 
 def open_project(servers: ServerRegistry, project: str) -> Project:
@@ -109,49 +154,19 @@ def open_project(servers: ServerRegistry, project: str) -> Project:
     Raises
     ------
     BadRequestError
-        If no Label Studio with such a project is known.
+        If no Label Studio with such a project is known, or several are.
     ImageServerError
         If it refuses or does not answer.
     """
-    known = servers.uids(project)
-    if len(known) > 1:
-        raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
-    server = servers.find(known[0] if known else project)
-    number = project.partition(".")[0]
-    if server is None or not server.token or not number.isdigit():
-        raise BadRequestError(
-            f"No Label Studio with a project {project} is known here; connect it to this backend, or set "
-            "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
-        )
-    client = LabelStudio(base_url=server.hostname, api_key=server.token, timeout=_PATIENCE)
-    about = _asked(lambda: _json(client, f"api/projects/{number}/", {}), server, int(number))
-    created = datetime.fromisoformat(about["created_at"]).astimezone(UTC)
-    uid = f"{number}.{int(created.timestamp())}"
-    return Project(int(number), uid, about["label_config"], server, client)
+    known = find_project(servers, project)
+    client = LabelStudioClient(known.server, _TIMEOUT)
+
+    def read(answer: Any) -> Project:
+        created = datetime.fromisoformat(answer["created_at"]).astimezone(UTC)
+        return Project(known.id, f"{known.id}.{int(created.timestamp())}", str(answer["label_config"]), client)
+
+    return client.request("GET", f"/api/projects/{known.id}/", read, about=f"project {known.id}")
 
 
-def _json(client: LabelStudio, path: str, query: Mapping[str, Any]) -> Any:
-    """Get JSON as it is: the client's own types of tasks leave out or refuse what they do not know."""
-    response = client._client_wrapper.httpx_client.request(path, method="GET", params=dict(query))
-    if not response.is_success:
-        raise ApiError(status_code=response.status_code, headers=dict(response.headers), body=response.text)
-    return response.json()
-
-
-def _asked(question: Callable[[], Answer], server: Server, project: int) -> Answer:
-    try:
-        return question()
-    except ApiError as error:
-        hint = {
-            401: "it does not know the token; set SAM_INSPECT_LABEL_STUDIO_API_KEY to a personal access token",
-            403: "the token may not do that",
-            404: "there is no such project or task",
-        }.get(error.status_code or 0, "see its log")
-        raise ImageServerError(
-            f"Label Studio at {server.shown} answered {error.status_code} about project {project}: {hint}."
-        ) from None
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise ImageServerError(
-            f"Label Studio at {server.shown} did not answer about project {project} as it should: "
-            f"{type(error).__name__}."
-        ) from None
+def _ignore(answer: Any) -> None:
+    """Read nothing of an answer."""

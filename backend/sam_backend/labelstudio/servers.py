@@ -7,25 +7,20 @@ import logging
 import os
 import tempfile
 import threading
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-import httpx
-import jwt
 from filelock import FileLock
 
-from sam_backend.errors import ImageServerError, SamInspectError
+from sam_backend.errors import SamInspectError
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _FILE = "servers.json"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_EARLY = 30
-"""Seconds before its end from which a short-lived token is no longer used."""
 
 
 @dataclass(frozen=True)
@@ -167,69 +162,5 @@ class ServerRegistry:
             raise
 
 
-class AccessTokens:
-    """Tokens ready to be sent: personal access tokens are exchanged for short-lived ones, which are kept meanwhile.
-
-    Parameters
-    ----------
-    timeout : seconds that a Label Studio has to answer.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._tokens: dict[Server, tuple[str, float]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, server: Server) -> str:
-        """Return a legacy token as it is, and for a personal access token a valid short-lived one.
-
-        Raises
-        ------
-        ImageServerError
-            If the server refuses the token or does not answer.
-        """
-        if _claims(server.token).get("token_type") != "refresh":
-            return server.token
-        with self._lock:
-            token, end = self._tokens.get(server, ("", 0.0))
-        if time.time() < end - _EARLY:
-            return token
-        token = self._exchange(server)
-        with self._lock:
-            self._tokens[server] = (token, float(_claims(token).get("exp", 0)))
-        return token
-
-    def _exchange(self, server: Server) -> str:
-        try:
-            answer = httpx.post(
-                f"{server.hostname}/api/token/refresh/", json={"refresh": server.token}, timeout=self._timeout
-            )
-        except httpx.HTTPError as error:
-            raise ImageServerError(
-                f"Label Studio at {server.shown} could not be asked to renew a personal access token: "
-                f"{type(error).__name__} within {self._timeout:g} s."
-            ) from None
-        if answer.status_code != httpx.codes.OK:
-            raise ImageServerError(
-                f"Label Studio at {server.shown} answered {answer.status_code} to the personal access token; make "
-                "a new one there and give it to this service as SAM_INSPECT_LABEL_STUDIO_API_KEY."
-            )
-        try:
-            return str(answer.json()["access"])
-        except (ValueError, KeyError, TypeError):
-            raise ImageServerError(
-                f"{server.shown} does not answer /api/token/refresh as Label Studio does; check its address."
-            ) from None
-
-
 def _address(url: str) -> str:
     return url.strip().rstrip("/")
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """Return what a JWT says of itself, unverified: it is ours to send, not to trust; {} for other tokens."""
-    try:
-        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
-        return {}
-    return claims

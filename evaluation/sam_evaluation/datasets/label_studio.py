@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
-
-from pydantic import BaseModel, FiniteFloat
 
 from sam_backend.arrays import BoolArray
-from sam_backend.labelstudio.region_masks import regions_of
+from sam_backend.labelstudio.accepted_masks import ImageRegions
+from sam_backend.labelstudio.exports import Export
 from sam_backend.samples import Sample
-from sam_backend.validation import checked
 from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.exported_images import ImageFields
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, image_files, read_image, require_some
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
+
+logger = logging.getLogger(__name__)
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 
 
-class Annotation(BaseModel, frozen=True):
-    """What a person made of a task.
+@dataclass(frozen=True)
+class _AnnotatedFile:
+    """An annotated image: its task's id, the path in its address, its regions, and why it cannot be read, or ""."""
 
-    Attributes
-    ----------
-    parent_prediction : id of the prediction it was begun with.
-    prediction : a copy of a prediction that the task had when this was saved, mostly of the same; {} without.
-    completed_by : the person's id, or all about that person.
-    lead_time : seconds the page was open; None of what no page made.
-    """
-
-    result: list[dict[str, Any]] | None = None
-    was_cancelled: bool | None = False
-    updated_at: str | None = None
-    created_at: str | None = None
-    id: int | None = None
-    parent_prediction: int | None = None
-    prediction: dict[str, Any] | None = None
-    completed_by: int | dict[str, Any] | None = None
-    lead_time: FiniteFloat | None = None
+    task: int
+    path: PurePosixPath
+    regions: ImageRegions
+    problem: str
 
 
-class Task(BaseModel, frozen=True):
-    """An image with its annotations, and its predictions, whole or as their ids."""
-
-    id: int
-    data: dict[str, Any]
-    annotations: list[Annotation]
-    predictions: list[Any] = []
-
-    def newest(self) -> Annotation | None:
-        """Return the annotation changed last of those that were not cancelled (skipped)."""
-        kept = [annotation for annotation in self.annotations if not annotation.was_cancelled]
-        return max(kept, key=lambda one: (one.updated_at or one.created_at or "", one.id or 0), default=None)
-
-
-def read_tasks(file: Path) -> list[Task]:
+def read_export(file: Path) -> Export:
     """Read an export.
 
     Raises
@@ -70,19 +45,16 @@ def read_tasks(file: Path) -> list[Task]:
     EvaluationError
         If it is not Label Studio's JSON export.
     """
-    content = read_json(file, EvaluationError)
-    if not isinstance(content, list) or any("annotations" not in task for task in content if isinstance(task, dict)):
-        raise EvaluationError(f"{file} is not a list of tasks with annotations; export it as JSON, not JSON-MIN.")
-    return checked(list[Task], content, str(file), EvaluationError)
+    return Export.of_json(read_json(file, EvaluationError), str(file), EvaluationError)
 
 
 @dataclass(frozen=True)
 class LabelStudio:
-    """Brushes, bitmasks, polygons, rectangles and ellipses of each task's newest annotation; each region is one object.
+    """The masks of each task's newest annotation, by the rule of `labelstudio.accepted_masks`; each is one object.
 
-    Tasks without an annotation, or with cancelled ones only, are left out; one whose annotation is empty is an image
-    without objects. `folder` may be the exported file itself. Images are looked for by their file names, in `images`
-    or else in the export's folder, at any depth.
+    Every image that has regions is a sample. A task whose annotation is empty is one image without objects; tasks
+    without an annotation, or with cancelled ones only, are left out. `folder` may be the exported file itself. Images
+    are looked for by their file names, in `images` or else in the export's folder, at any depth.
     """
 
     folder: Path
@@ -99,20 +71,22 @@ class LabelStudio:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `<task>/<image>` of all annotated tasks."""
-        return require_some(
-            self._tasks, self._file, f"tasks with annotations that are not cancelled. {self.card.layout}"
-        )
+        """Return `<task>/<image>` of all annotated images; a warning counts the regions that are no masks."""
+        return self._names
 
     def load(self, name: str) -> Sample:
-        """Read a task's image and the regions of its newest annotation."""
-        task = self._tasks.get(name)
-        annotation = task.newest() if task else None
-        if task is None or annotation is None:
-            raise BrokenSampleError(f"{self._file} has no annotated task {name}; take one of its own.")
-        path = self._image_path(task)
+        """Read an image and the masks of its task's newest annotation."""
+        annotated = self._annotated.get(name)
+        if annotated is None:
+            raise BrokenSampleError(f"{self._file} has no annotated image {name}; take one of its own.")
+        if annotated.problem:
+            raise BrokenSampleError(f"Task {annotated.task} of {self._file} {annotated.problem}")
+        if reason := annotated.regions.left_out:
+            raise BrokenSampleError(f"Task {annotated.task} of {self._file} is left out: {reason}.")
+        path = self._find_file(annotated.task, annotated.path)
         image = read_image(path)
-        instances = _instances(annotation.result or [], (image.shape[0], image.shape[1]), f"task {task.id}, {path}")
+        what = f"task {annotated.task}, {path}"
+        instances = _instances(annotated.regions, (image.shape[0], image.shape[1]), what)
         return Sample(name, image, objects_of_instances(instances, self.rule))
 
     @cached_property
@@ -120,49 +94,62 @@ class LabelStudio:
         return annotation_file(self.folder, ("*.json",), self.card.layout)
 
     @cached_property
-    def _tasks(self) -> dict[str, Task]:
-        return {_name(task): task for task in read_tasks(self._file) if task.newest() is not None}
+    def _names(self) -> list[str]:
+        names = require_some(
+            self._annotated, self._file, f"tasks with annotations that are not cancelled. {self.card.layout}"
+        )
+        unused = Counter(region.reason for image in self._annotated.values() for region in image.regions.unused)
+        if unused:
+            reasons = "; ".join(f"{count} x {reason}" for reason, count in unused.most_common())
+            logger.warning("Regions of %s that are no masks: %s.", self._file, reasons)
+        return names
+
+    @cached_property
+    def _annotated(self) -> dict[str, _AnnotatedFile]:
+        export = read_export(self._file)
+        tasks = [
+            (task.id, ImageFields.of(task.data), export.read(task, annotation.result) or (ImageRegions("", 0),))
+            for task in export.tasks
+            if (annotation := task.newest()) is not None
+        ]
+        unknown = {one.to_name for _, fields, images in tasks for one in images if one.to_name not in fields.paths}
+        annotated = {}
+        for number, fields, images in tasks:
+            for regions in images:
+                try:
+                    path = fields.find(regions.to_name, regions.item_index, unknown - {""})
+                    name, problem = fields.name(number, path), ""
+                except BrokenSampleError as error:
+                    place = [regions.to_name, str(regions.item_index or "")]
+                    name, path, problem = "/".join([str(number), *filter(None, place)]), PurePosixPath(), str(error)
+                annotated[name] = _AnnotatedFile(number, path, regions, problem)
+        return annotated
 
     @cached_property
     def _images(self) -> dict[str, list[Path]]:
         """The images that may be meant, by their names as Label Studio would store them."""
-        found: dict[str, list[Path]] = {}
+        images: dict[str, list[Path]] = {}
         for path in image_files(self.images or self._file.parent, "**/*"):
-            found.setdefault(_stored_name(path.name), []).append(path)
-        return found
+            images.setdefault(_stored_name(path.name), []).append(path)
+        return images
 
-    def _image_path(self, task: Task) -> Path:
-        candidates = _image_references(task.data)
-        if not candidates:
-            raise BrokenSampleError(
-                f"Task {task.id} of {self._file} names no image; its data should hold the image's URL."
-            )
-        if len(candidates) > 1 and "image" not in candidates:
-            keys = ", ".join(candidates)
-            raise BrokenSampleError(
-                f"Task {task.id} of {self._file} names several images ({keys}); call the annotated one 'image'."
-            )
-        wanted = candidates.get("image") or next(iter(candidates.values()))
+    def _find_file(self, task: int, wanted: PurePosixPath) -> Path:
         uploaded = _UPLOADED.fullmatch(wanted.name)
-        # Kept as Label Studio stores it, or as it was before it was uploaded.
+        # The file has the name that Label Studio gave it, or the one before it was uploaded.
         names = [wanted.name, *([uploaded[1]] if uploaded else [])]
-        found = next((self._images[name] for name in map(_stored_name, names) if name in self._images), [])
-        if not found:
+        paths = next((self._images[name] for name in map(_stored_name, names) if name in self._images), [])
+        if not paths:
             root = self.images or self._file.parent
-            raise BrokenSampleError(
-                f"The image of task {task.id}, {' or '.join(names)}, is not in {root}; put it there."
-            )
-        shared = [_common_end(path.parts, wanted.parts) for path in found]
+            raise BrokenSampleError(f"The image of task {task}, {' or '.join(names)}, is not in {root}; put it there.")
+        shared = [_common_end(path.parts, wanted.parts) for path in paths]
         if shared.count(max(shared)) > 1:
-            where = ", ".join(str(path) for path in found)
-            raise BrokenSampleError(f"The image of task {task.id} may be any of {where}; keep only the annotated one.")
-        return found[shared.index(max(shared))]
+            where = ", ".join(str(path) for path in paths)
+            raise BrokenSampleError(f"The image of task {task} may be any of {where}; keep only the annotated one.")
+        return paths[shared.index(max(shared))]
 
 
-def _instances(
-    result: Sequence[Mapping[str, Any]], size: tuple[int, int], what: str
-) -> Iterator[tuple[BoolArray, str]]:
-    for region in regions_of(result):
+def _instances(regions: ImageRegions, size: tuple[int, int], what: str) -> Iterator[tuple[BoolArray, str]]:
+    for region in regions.masks():
         if region.mask.shape != size:
             height, width = region.mask.shape
             raise BrokenSampleError(
@@ -170,28 +157,6 @@ def _instances(
                 f"{size[1]} x {size[0]}; put the image there that was annotated."
             )
         yield region.mask, region.label
-
-
-def _name(task: Task) -> str:
-    candidates = _image_references(task.data)
-    image = candidates.get("image") or next(iter(candidates.values()), PurePosixPath())
-    return f"{task.id}/{image.name}" if image.name else str(task.id)
-
-
-def _image_references(data: Mapping[str, Any]) -> dict[str, PurePosixPath]:
-    """Return the paths of the values of a task's data that are URLs or paths of images, by their keys."""
-    paths = {key: _url_path(value) for key, value in data.items() if isinstance(value, str)}
-    return {key: path for key, path in paths.items() if path.suffix.lower() in IMAGE_SUFFIXES}
-
-
-def _url_path(url: str) -> PurePosixPath:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return PurePosixPath()
-    # Files of a local storage are all served at one path, which takes theirs as a query.
-    served = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("/data/local-files") else None
-    return PurePosixPath(served[0] if served else unquote(parts.path))
 
 
 def _stored_name(name: str) -> str:

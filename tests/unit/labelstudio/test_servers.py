@@ -4,18 +4,11 @@ import stat
 
 import pytest
 
-from loopback import send, serving
-from sam_backend.errors import ImageServerError, SamInspectError
-from sam_backend.labelstudio.servers import AccessTokens, Server, ServerRegistry
-from tokens import LEGACY, make_jwt
+from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.servers import Server, ServerRegistry
+from tokens import LEGACY
 
 HERE, THERE = "https://labels.here.example", "https://there.example/label-studio"
-
-
-@pytest.fixture
-def label_studio():
-    with serving() as server:
-        yield server
 
 
 def test_projects_with_one_id_on_two_servers_are_told_apart_across_restarts(tmp_path):
@@ -95,43 +88,3 @@ def test_the_settings_key_wins_but_is_not_given_to_another_server(tmp_path):
 
 def test_a_server_does_not_show_its_token():
     assert LEGACY not in repr(Server(HERE, LEGACY))
-
-
-def test_a_legacy_token_is_sent_as_it_is(label_studio):
-    assert AccessTokens(5).of(Server(label_studio.url, LEGACY)) == LEGACY
-    assert label_studio.requests == []
-
-
-def test_a_personal_access_token_is_exchanged_once_for_a_short_lived_one(label_studio):
-    short_lived, personal = make_jwt("access"), make_jwt("refresh")
-    label_studio.routes["/api/token/refresh/"] = json.dumps({"access": short_lived}).encode()
-    tokens = AccessTokens(5)
-    server = Server(label_studio.url, personal)
-    assert tokens.of(server) == tokens.of(server) == short_lived
-    ((_, path, body),) = label_studio.requests
-    assert path == "/api/token/refresh/"
-    assert json.loads(body) == {"refresh": personal}
-
-
-def test_a_short_lived_token_about_to_end_is_renewed(label_studio):
-    issued = []
-
-    def issue(handler):
-        issued.append(make_jwt("access", expires_in=10, number=len(issued)))
-        send(handler, json.dumps({"access": issued[-1]}).encode())
-
-    label_studio.routes["/api/token/refresh/"] = issue
-    tokens = AccessTokens(5)
-    server = Server(label_studio.url, make_jwt("refresh"))
-    assert tokens.of(server) == issued[0]
-    assert tokens.of(server) == issued[1]
-
-
-@pytest.mark.parametrize("answer", [401, b"<html>", b'{"detail": "x"}', "hang"])
-def test_a_personal_access_token_that_is_not_taken_is_told_without_it(label_studio, answer):
-    label_studio.routes["/api/token/refresh/"] = label_studio.hang if answer == "hang" else answer
-    personal = make_jwt("refresh")
-    with pytest.raises(ImageServerError, match=label_studio.url) as caught:
-        AccessTokens(0.2).of(Server(label_studio.url.replace("://", "://user:secret@"), personal))
-    assert personal not in str(caught.value)
-    assert "secret" not in str(caught.value)

@@ -270,4 +270,4 @@ def test_of_many_examples_those_changed_last_count(world, monkeypatch):
     for number in (2, 3, 4):
         world.add(number, red=[(20, 10 * number)])
     learn(world)
-    assert list(world.memory.examples("colour-1")) == [1, 3, 4]
+    assert [number for number, _ in world.memory.examples("colour-1")] == [1, 3, 4]
