@@ -157,13 +157,13 @@ def _backend() -> Backend:
 
 
 def _assemble() -> Backend:
-    chosen = read_settings()
-    if chosen.basic_auth_user or chosen.basic_auth_pass:
+    settings = read_settings()
+    if settings.basic_auth_user or settings.basic_auth_pass:
         raise SamInspectError(
             "SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS protect sam-inspect serve, not this server; "
             "unset them here, and set BASIC_AUTH_USER and BASIC_AUTH_PASS, which label-studio-ml 2.x reads."
         )
-    return assemble(chosen.model, chosen)
+    return assemble(settings.model, settings)
 
 
 def _event(action: str | None, data: dict[str, Any] | None) -> Event:
