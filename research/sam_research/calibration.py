@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.special import logit
+
+from sam_backend.memory.logistic import fit_logistic
 
 _LEAST = 1e-4
 
@@ -19,17 +21,10 @@ def fit(predicted: NDArray[np.floating], iou: NDArray[np.floating]) -> tuple[flo
     ----------
     Platt, Probabilistic outputs for support vector machines, 1999, with a share of an area for a class.
     """
-    kept = np.clip(predicted.astype(np.float64), _LEAST, 1 - _LEAST)
-    odds = np.log(kept / (1 - kept))
-    truth = iou.astype(np.float64)
-
-    def cost(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        moved = line[0] * odds + line[1]
-        error = 1 / (1 + np.exp(-moved)) - truth
-        entropy = np.logaddexp(0, moved) - truth * moved
-        return float(entropy.mean()), np.array([(error * odds).mean(), error.mean()])
-
-    slope, offset = minimize(cost, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    log_odds = logit(np.clip(predicted.astype(np.float64), _LEAST, 1 - _LEAST))
+    x = np.column_stack([log_odds, np.ones(len(log_odds))])
+    shares = np.column_stack([1 - iou, iou]).astype(np.float64)
+    slope, offset = fit_logistic(x, shares, np.full(len(x), 1 / len(x)), np.array([[1.0], [0.0]])).ravel()
     return float(slope), float(offset)
 
 

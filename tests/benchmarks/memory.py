@@ -1,11 +1,11 @@
-"""What an example memory finds: `python tests/benchmarks/memory.py neu_seg:DATA/neu_seg --examples 1 5 20 50`.
+"""The quality of an example memory, `python tests/benchmarks/memory.py neu_seg:DATA/neu_seg --examples 1 5 20 50`.
 
 Images of one split (or one half, by a digest of the names) are examples, drawn at random until there are as many
 objects of each class as asked for; the others are measured. Beside the memory stand two simple rivals on the same
 embedding, and the memory's own class map without the segmenter:
 
 prototype   a cell is of the class whose mean feature vector has the highest cosine similarity with it;
-regression  a multinomial logistic regression on cells, unweighted;
+regression  a multinomial logistic regression on cells, without weights;
 class map   the likeliest class of the memory.
 """
 
@@ -24,11 +24,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.optimize import minimize
 
+from sam_backend.memory.class_outlines import class_map
 from sam_backend.memory.features import AcceptedMask
-from sam_backend.memory.memory import LEAST_SCORE, ProjectMemory
-from sam_backend.memory.proposals import class_map
+from sam_backend.memory.logistic import fit_logistic
+from sam_backend.memory.project_memory import MIN_SCORE, ProjectMemory
 from sam_backend.memory.store import Record
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding
@@ -107,7 +107,7 @@ class Encoded:
         sample = load()
         made = segmenter.encode(sample.image)
         arrays = {n: a.astype(np.float16) if a.dtype == np.float32 else a for n, a in made.arrays.items()}
-        masks = [AcceptedMask(each.mask, each.label) for each in sample.objects]
+        masks = [AcceptedMask(target.mask, target.label) for target in sample.objects]
         return cls(sample.name, Embedding(arrays, made.size), masks)
 
     @property
@@ -117,13 +117,13 @@ class Encoded:
 
     @property
     def labels(self):
-        return {each.label for each in self.masks}
+        return {target.label for target in self.masks}
 
     def label_map(self, classes):
         """Return (H, W): 0 or 1 + the index of the class."""
         labels = np.zeros(self.embedding.size, np.int64)
-        for each in self.masks:
-            labels[each.mask] = 1 + classes.index(each.label)
+        for target in self.masks:
+            labels[target.mask] = 1 + classes.index(target.label)
         return labels
 
 
@@ -131,20 +131,20 @@ KEPT = {}
 
 
 def draw(pool, classes, count, random, segmenter):
-    """Draw images until there are `count` objects of each class; one with nothing that is still wanted is put back."""
-    found, objects = [], dict.fromkeys(classes, 0)
+    """Draw images until there are `count` objects of each class; an image without a wanted class is not used."""
+    examples, objects = [], dict.fromkeys(classes, 0)
     for index in random.permutation(len(pool)):
         sample = pool[index]()
-        if not any(each.label in objects and objects[each.label] < count for each in sample.objects):
+        if not any(target.label in objects and objects[target.label] < count for target in sample.objects):
             continue
-        for each in sample.objects:
-            objects[each.label] = objects.get(each.label, 0) + 1
+        for target in sample.objects:
+            objects[target.label] = objects.get(target.label, 0) + 1
         if index not in KEPT:
             KEPT[index] = Encoded.of(pool[index], segmenter)
-        found.append(KEPT[index])
+        examples.append(KEPT[index])
         if all(objects[label] >= count for label in classes):
             break
-    return found
+    return examples
 
 
 @dataclass
@@ -153,37 +153,43 @@ class Tally:
 
     shared: dict = field(default_factory=dict)
     united: dict = field(default_factory=dict)
-    objects: int = 0
-    found: int = 0
+    truths: int = 0
+    matched: int = 0
     wrong: int = 0
     images: int = 0
     scores: list = field(default_factory=list)
     right: list = field(default_factory=list)
 
-    def add(self, painted, things, image, classes):
-        """Count a label map (H, W) and things: (mask, label, score)."""
+    def add(self, painted, objects, image, classes):
+        """Count a predicted label map (H, W) and predicted objects (mask, label, score)."""
         truth = image.label_map(classes)
         for index, label in enumerate(classes):
             a, b = painted == index + 1, truth == index + 1
             self.shared[label] = self.shared.get(label, 0) + np.count_nonzero(a & b)
             self.united[label] = self.united.get(label, 0) + np.count_nonzero(a | b)
         self.images += 1
-        self.objects += len(image.masks)
+        self.truths += len(image.masks)
         for label in classes:
-            mine = [thing for thing in things if thing[1] == label]
-            truths = [each.mask for each in image.masks if each.label == label]
-            pairs = match(pairwise_iou([thing[0] for thing in mine], truths))
-            self.found += len(pairs.gt)
-            self.wrong += len(mine) - len(pairs.pred)
-            if mine and mine[0][2] is not None:
-                self.scores += [thing[2] for thing in mine]
-                self.right += [index in pairs.pred for index in range(len(mine))]
+            own = [predicted for predicted in objects if predicted[1] == label]
+            truths = [target.mask for target in image.masks if target.label == label]
+            pairs = match(pairwise_iou([predicted[0] for predicted in own], truths))
+            self.matched += len(pairs.gt)
+            self.wrong += len(own) - len(pairs.pred)
+            if own and own[0][2] is not None:
+                self.scores += [predicted[2] for predicted in own]
+                self.right += [index in pairs.pred for index in range(len(own))]
 
     def cells(self, classes):
         ious = [self.shared[label] / max(self.united[label], 1) for label in classes]
         ece = "" if not self.scores else f"{expected_calibration_error(self.scores, self.right):.3f}"
         wrong = f"{self.wrong / self.images:.2f}"
-        return [f"{np.mean(ious):.3f}", *(f"{iou:.3f}" for iou in ious), f"{self.found / self.objects:.3f}", wrong, ece]
+        return [
+            f"{np.mean(ious):.3f}",
+            *(f"{iou:.3f}" for iou in ious),
+            f"{self.matched / self.truths:.3f}",
+            wrong,
+            ece,
+        ]
 
 
 def measure(segmenter, examples, images, classes, tallies):
@@ -209,13 +215,13 @@ def measure(segmenter, examples, images, classes, tallies):
             painted = on_image(class_map(segmenter, embedding, model)[0], embedding.size).argmax(2)
             painted = np.array([0, *(1 + classes.index(label) for label in model.labels)])[painted]
             tallies.setdefault("class map", Tally()).add(painted, components(painted, classes), image, classes)
-            finds = memory.find(segmenter, embedding, model)
+            proposals = memory.propose(segmenter, embedding, model)
             painted = np.zeros(embedding.size, np.int64)
-            for find in reversed(finds):
-                painted[find.mask] = 1 + classes.index(find.label)
-            things = [(find.mask, find.label, find.score) for find in finds]
-            name = f"memory, score >= {LEAST_SCORE:g}"
-            tallies.setdefault(name, Tally()).add(painted, things, image, classes)
+            for proposal in reversed(proposals):
+                painted[proposal.mask] = 1 + classes.index(proposal.label)
+            objects = [(proposal.mask, proposal.label, proposal.score) for proposal in proposals]
+            name = f"memory, score >= {MIN_SCORE:g}"
+            tallies.setdefault(name, Tally()).add(painted, objects, image, classes)
 
 
 def cells_of(segmenter, examples, classes):
@@ -253,17 +259,9 @@ def regression(segmenter, examples, classes):
     x = np.hstack([(values - middle) / scale, np.ones((len(values), 1))]).astype(np.float32)
     y = np.eye(len(classes) + 1, dtype=np.float32)[labels]
 
-    def loss(flat):
-        beta = flat.reshape(x.shape[1], -1).astype(np.float32)
-        scores = x @ beta
-        scores -= scores.max(1, keepdims=True)
-        log_shares = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-        beta[-1] = 0
-        value = -float((y * log_shares).sum()) / len(x) + PENALTY / 2 * float((beta**2).sum())
-        return value, (x.T @ (np.exp(log_shares) - y) / len(x) + PENALTY * beta).astype(np.float64).ravel()
-
-    start = np.zeros(x.shape[1] * y.shape[1])
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x.reshape(x.shape[1], -1)
+    ridge = np.full((x.shape[1], 1), PENALTY, np.float32)
+    ridge[-1] = 0
+    fitted = fit_logistic(x, y, np.full(len(x), 1 / len(x), np.float32), np.zeros((x.shape[1], y.shape[1])), ridge, 100)
     return lambda features: ((features - middle) / scale) @ fitted[:-1] + fitted[-1]
 
 
@@ -275,11 +273,11 @@ def on_image(scores, size):
 
 
 def components(painted, classes):
-    things = []
+    objects = []
     for index, label in enumerate(classes):
         count, parts, stats, _ = cv2.connectedComponentsWithStats((painted == index + 1).astype(np.uint8))
-        things += [(parts == n, label, None) for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= 20]
-    return things
+        objects += [(parts == n, label, None) for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= 20]
+    return objects
 
 
 if __name__ == "__main__":

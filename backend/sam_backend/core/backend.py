@@ -20,7 +20,7 @@ from sam_backend.errors import BadRequestError
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
-from sam_backend.memory.memory import Memories
+from sam_backend.memory.memories import Memories
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
@@ -29,7 +29,7 @@ from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_SLOW_IMPORTS = ("label_studio_sdk.label_interface", "scipy.optimize")
+_SLOW_IMPORTS = ("label_studio_sdk.label_interface", "scipy.cluster.vq", "scipy.optimize")
 """Modules that requests need; the thread that loads the model imports them, so that a service listens earlier."""
 
 

@@ -10,8 +10,8 @@ from sam_backend.core.records import accepted_masks, make_records
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.messages import Annotation, Event, Task
-from sam_backend.memory.memory import Embed, Memories
-from sam_backend.memory.store import Record
+from sam_backend.memory.memories import Memories
+from sam_backend.memory.store import EmbedRecord, Record
 from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Learner:
         segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
         embed = embed_records(self._embeddings, segmenter, project)
         memory = self._memories.of(project)
-        memory.catch_up(segmenter, embed, accepted_masks, is_over=lambda: self._stopping)
+        memory.catch_up(segmenter, embed, accepted_masks, should_stop=lambda: self._stopping)
         if not self._stopping:
             memory.recalibrate(segmenter, embed, accepted_masks)
 
@@ -141,6 +141,6 @@ def _records_of(event: Event, annotation: Annotation, task: Task | None) -> list
     return make_records(annotation, task, event.project.label_config)
 
 
-def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> Embed:
+def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> EmbedRecord:
     """Return a function that computes the embedding of a record's image."""
     return lambda record: embeddings.fetch(segmenter, record.image, project, record.task).embedding

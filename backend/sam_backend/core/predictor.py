@@ -17,7 +17,8 @@ from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import Drawn, read_drawn
 from sam_backend.labelstudio.regions import make_regions, prediction
-from sam_backend.memory.memory import Find, Memories
+from sam_backend.memory.memories import Memories
+from sam_backend.memory.project_memory import MemoryProposal
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.automatic import Proposal, propose_masks
 from sam_backend.segmenters.refinement import LogitsMemo, refine
@@ -164,14 +165,14 @@ class Predictor:
 
     def _propose_from_examples(
         self, segmenter: Segmenter, embedding: Embedding, target: Target, project: str | int | None
-    ) -> list[Find] | None:
+    ) -> list[MemoryProposal] | None:
         """Return the proposals from the project's examples, best first; None if it has no examples."""
         if project is None:
             return None
         memory = self._memories.of(str(project))
         self._learner.check(str(project), segmenter.version)
         classes = memory.classes(segmenter.version, target.knows)
-        return None if classes is None else memory.find(segmenter, embedding, classes, limit=MAX_PROPOSALS)
+        return None if classes is None else memory.propose(segmenter, embedding, classes, limit=MAX_PROPOSALS)
 
     def _segmenter(self) -> Segmenter:
         return self._embeddings.measured(self._model.get(BUDGET))
@@ -204,13 +205,14 @@ class _DeadlineSegmenter(SegmenterWrapper):
             raise TimeoutError
 
 
-def proposals_prediction(finds: Sequence[Find], target: Target, model_version: str) -> dict[str, Any]:
+def proposals_prediction(proposals: Sequence[MemoryProposal], target: Target, model_version: str) -> dict[str, Any]:
     """Return the prediction of a memory's proposals; its score is the mean of theirs."""
     regions = []
-    for find in finds:
-        label = None if target.outputs[0].labeler is None else find.label
-        regions += make_regions(find.mask, target, label=label, score=_score(find.score))
-    return prediction(regions, _score(sum(find.score for find in finds) / max(len(finds), 1)), model_version)
+    for proposal in proposals:
+        label = None if target.outputs[0].labeler is None else proposal.label
+        regions += make_regions(proposal.mask, target, label=label, score=_score(proposal.score))
+    mean = sum(proposal.score for proposal in proposals) / max(len(proposals), 1)
+    return prediction(regions, _score(mean), model_version)
 
 
 def _score(predicted_iou: float) -> float:

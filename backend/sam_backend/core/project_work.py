@@ -22,11 +22,12 @@ from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
-from sam_backend.memory.memory import Embed, Find, Memories, ProjectMemory
-from sam_backend.memory.proposals import find
-from sam_backend.memory.ranking.signals import Signals, look_of_example, signals_of
+from sam_backend.memory.class_outlines import find_outlines
+from sam_backend.memory.memories import Memories
+from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
+from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
-from sam_backend.memory.store import Record
+from sam_backend.memory.store import EmbedRecord, Record
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
@@ -119,11 +120,11 @@ class ProjectWork:
             )
         counts = PredictionCounts()
         for task, embedding in self._unlabelled(progress, counts):
-            finds = self.memory.find(self.segmenter, embedding, classes, limit=MAX_PROPOSALS)
-            prediction = proposals_prediction(finds, target, self.segmenter.version)
+            proposals = self.memory.propose(self.segmenter, embedding, classes, limit=MAX_PROPOSALS)
+            prediction = proposals_prediction(proposals, target, self.segmenter.version)
             self.project.predict(task, prediction)
             counts.written += 1
-            counts.regions += len(finds)
+            counts.regions += len(proposals)
         return counts
 
     def rank(
@@ -136,20 +137,20 @@ class ProjectWork:
         calibration = self.memory.calibration(version)
         tasks: list[ProjectTask] = []
         signals: list[Signals] = []
-        finds: list[list[Find]] = []
+        proposals: list[list[MemoryProposal]] = []
         for task, embedding in self._unlabelled(reading, PredictionCounts()):
             tasks.append(task)
-            outlines = find(self.segmenter, embedding, classes) if classes else []
-            signals.append(signals_of(self.segmenter, embedding, outlines, calibration))
-            finds.append(self.memory.finds(outlines, version, embedding.size, limit=MAX_PROPOSALS))
+            outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
+            signals.append(compute_signals(self.segmenter, embedding, outlines, calibration))
+            proposals.append(self.memory.select(outlines, version, embedding.size, limit=MAX_PROPOSALS))
         if not tasks:
             return []
-        looks = [look_of_example(example) for example in self.memory.examples(version).values()]
-        labelled = np.stack(looks) if looks else np.zeros((0, len(signals[0].look)), np.float32)
+        descriptors = [example_descriptor(vectors) for vectors in self.memory.examples(version).values()]
+        labelled = np.stack(descriptors) if descriptors else np.zeros((0, len(signals[0].descriptor)), np.float32)
         order = strategy(signals, labelled, np.random.default_rng(seed))
         for place, index in enumerate(order):
             writing(place, len(order))
-            prediction = proposals_prediction(finds[index], target, version)
+            prediction = proposals_prediction(proposals[index], target, version)
             self.project.predict(tasks[index], {**prediction, "score": round(place / len(order), 4)})
         writing(len(order), len(order))
         return [(tasks[index].id, signals[index]) for index in order]
@@ -186,7 +187,7 @@ class ProjectWork:
         return f"{used} of {known} annotations are examples for {version}; {waiting} could not be encoded yet."
 
     @property
-    def _embed_records(self) -> Embed:
+    def _embed_records(self) -> EmbedRecord:
         return embed_records(self.embeddings, self.segmenter, self.project.uid)
 
     def _unlabelled(

@@ -1,1 +1,1 @@
-"""The example memory: accepted masks as features of the model's own embedding, and what they find in new images."""
+"""The example memory: accepted masks become feature vectors, which propose masks in new images; nothing is trained."""

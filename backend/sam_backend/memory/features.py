@@ -1,4 +1,4 @@
-"""Accepted masks -> a few feature vectors of what is in them, what is near them and what else the image shows."""
+"""Accepted masks as a few feature vectors: of the masks, of what is near them, and of the rest of the image."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.segmenters import DenseFeatures, Embedding, Segmenter
 
 BACKGROUND = ""
-"""Stands for what lies in no accepted mask where a label is expected."""
+"""The label of everything that lies in no accepted mask."""
 
 PER_MASK, PER_BACKGROUND = 32, 128
-"""Vectors kept of the masks of one label in an image, and of each of near and far background."""
+"""Vectors kept for all masks of one label in an image, and for each of near and far background."""
 
 _NEAR = 6
-"""Cells around a mask that are near background."""
+"""Width of the near background around a mask, in cells."""
 
 _SAMPLED = 2500
-_ROUNDS = 8
+_CONVERGED = 0.01
+"""Change of the mean distance to the centres, in standard deviations of one feature, below which k-means ends."""
 
 
 @dataclass(frozen=True, eq=False)
 class AcceptedMask:
-    """A mask that somebody accepted.
+    """A mask that an annotator accepted.
 
     Attributes
     ----------
-    mask : (H, W) bool, of the image's size if it is of any use.
-    label : its class.
+    mask : bool (H, W); it can only be used if it has the size of the image.
+    label : str, its class.
     """
 
     mask: BoolArray
@@ -40,14 +41,14 @@ class AcceptedMask:
 
 
 @dataclass(frozen=True, eq=False)
-class Vectors:
-    """Feature vectors of one image, each standing for the places that are like it.
+class FeatureVectors:
+    """Feature vectors of one image; each represents the cells that are like it.
 
     Attributes
     ----------
-    values : (N, D) float32.
-    labels : (N,) str, `BACKGROUND` where no mask is.
-    weights : (N,) float32, how many cells of the feature map a vector stands for.
+    values : float32 (N, D).
+    labels : str (N,), `BACKGROUND` for cells without a mask.
+    weights : float32 (N,), number of cells of the feature map that a vector represents.
     """
 
     values: FloatArray
@@ -55,26 +56,32 @@ class Vectors:
     weights: FloatArray
 
 
-def place_features(segmenter: Segmenter, embedding: Embedding) -> DenseFeatures:
-    """Return the features (n, n, 2 C) of an image's places: the model's own, and how they differ from their median.
+def cell_features(segmenter: Segmenter, embedding: Embedding) -> DenseFeatures:
+    """Return the features (n, n, 2 C) of the cells of an image: the model's, and their differences from the median.
 
-    A defect is what differs from the surface it lies on, and surfaces differ more than defects do.
+    A defect is what differs from its surface, and surfaces differ more than defects do.
     """
     dense = segmenter.features(embedding)
-    # A regular sample: the median of all would take longer than all the rest.
-    usual = np.median(dense.inside[::4, ::4].reshape(-1, dense.values.shape[2]), 0)
-    return DenseFeatures(np.concatenate([dense.values, dense.values - usual], 2), dense.shown)
+    # The median of a regular sample, because the median of all cells would take longer than everything else.
+    median = np.median(dense.inside[::4, ::4].reshape(-1, dense.values.shape[2]), 0)
+    return DenseFeatures(np.concatenate([dense.values, dense.values - median], 2), dense.shown)
 
 
-def pool(segmenter: Segmenter, embedding: Embedding, masks: Sequence[AcceptedMask]) -> Vectors:
-    """Return what an image with all its accepted masks teaches; without masks, that all of it is background.
+def pool(segmenter: Segmenter, embedding: Embedding, masks: Sequence[AcceptedMask]) -> FeatureVectors:
+    """Summarise an image with all its accepted masks; without masks, all of it is background.
 
-    The cells of the masks of each label, those near a mask and those far from any are each summarised by k-means. The
-    same image and masks give the same vectors.
+    The cells in the masks of each label, the cells near a mask and the other cells are summarised by k-means, each
+    group by itself. The same image and masks give the same vectors.
+
+    Parameters
+    ----------
+    segmenter : Segmenter that made the embedding.
+    embedding : Embedding of the image.
+    masks : AcceptedMask, all of the image's size and not empty.
     """
-    features = place_features(segmenter, embedding)
+    features = cell_features(segmenter, embedding)
     inside = features.inside
-    cells = _cells(masks, embedding.size, features)
+    cells = _cells(masks, features)
     covered = np.zeros(inside.shape[:2], bool)
     groups: list[tuple[str, BoolArray, int]] = []
     for label, part in sorted(cells.items()):
@@ -86,35 +93,38 @@ def pool(segmenter: Segmenter, embedding: Embedding, masks: Sequence[AcceptedMas
     values, labels, weights = [], [], []
     for label, part, count in groups:
         if part.any():
-            centres, sizes = _summary(inside[part] / spread, count)
+            centres, sizes = _summarise(inside[part] / spread, count)
             values.append(centres * spread)
             weights.append(sizes)
             labels += [label] * len(centres)
-    return Vectors(np.concatenate(values), np.array(labels, np.str_), np.concatenate(weights))
+    return FeatureVectors(np.concatenate(values), np.array(labels, np.str_), np.concatenate(weights))
 
 
-def _cells(masks: Sequence[AcceptedMask], size: tuple[int, int], features: DenseFeatures) -> dict[str, BoolArray]:
-    """Return which cells (rows, columns) each label's masks cover by half; of a small mask, the one it fills most."""
+def _cells(masks: Sequence[AcceptedMask], features: DenseFeatures) -> dict[str, BoolArray]:
+    """Return the cells, bool (rows, columns), that the masks of each label cover by half.
+
+    A mask smaller than a cell has the cell of which it covers most.
+    """
     rows, columns = features.shown
-    found: dict[str, BoolArray] = {}
+    cells: dict[str, BoolArray] = {}
     for accepted in masks:
         share = cv2.resize(accepted.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
         part = share >= min(0.5, float(share.max()))
-        found[accepted.label] = found.get(accepted.label, np.zeros((rows, columns), bool)) | part
-    return found
+        cells[accepted.label] = cells.get(accepted.label, np.zeros((rows, columns), bool)) | part
+    return cells
 
 
-def _summary(values: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """Return up to `count` centres of values (N, D), by Lloyd's k-means, and how many values each stands for."""
+def _summarise(values: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """Return up to `count` k-means centres of values (N, D), and the number of values that each represents."""
+    # Imported late, because it is slow and a service must listen before it.
+    from scipy.cluster.vq import kmeans, vq
+
     random = np.random.default_rng(0)
     sample = values if len(values) <= _SAMPLED else values[random.choice(len(values), _SAMPLED, replace=False)]
     if len(sample) <= count:
         return sample, np.full(len(sample), len(values) / len(sample), np.float32)
-    centres = sample[random.choice(len(sample), count, replace=False)]
-    for _ in range(_ROUNDS):
-        distance = (centres**2).sum(1) - 2 * sample @ centres.T
-        members = np.eye(len(centres), dtype=np.float32)[distance.argmin(1)]
-        sizes = members.sum(0)
-        # A centre that nothing is nearest to has nothing to stand for.
-        centres, sizes = (members.T @ sample)[sizes > 0] / sizes[sizes > 0, None], sizes[sizes > 0]
-    return centres, sizes * (len(values) / len(sample))
+    start = sample[random.choice(len(sample), count, replace=False)]
+    # `kmeans` drops a centre that has no values; `kmeans2` would keep it, with a warning.
+    centres, _ = kmeans(sample, start, thresh=_CONVERGED)
+    sizes = np.bincount(vq(sample, centres)[0], minlength=len(centres)).astype(np.float32)
+    return centres[sizes > 0], sizes[sizes > 0] * (len(values) / len(sample))

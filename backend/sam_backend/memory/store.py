@@ -19,7 +19,8 @@ import numpy as np
 from filelock import FileLock
 
 from sam_backend.files import write_whole
-from sam_backend.memory.features import Vectors
+from sam_backend.memory.features import AcceptedMask, FeatureVectors
+from sam_backend.segmenters import Embedding
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Record:
     annotation : int, its id.
     updated : str, the time of its last change, ISO 8601; "" where it is unknown.
     task : int, the id of its task.
-    image : str, the image's address.
+    image : str, the address of the image.
     regions : the entries of the annotation's `result` that are masks, unchanged; they are decoded with the image.
     left_out : str, why the record is no example, for example "it was skipped"; "" where it is one.
     deleted : bool, whether the annotation was deleted, which is final.
@@ -58,7 +59,7 @@ class Record:
 
     @property
     def key(self) -> RecordKey:
-        """What no other record of the project has."""
+        """The key, unique in the project."""
         return self.annotation, self.index
 
     def is_newer_than(self, other: Record) -> bool:
@@ -69,25 +70,25 @@ class Record:
 
     @property
     def teaches(self) -> bool:
-        """Whether examples are to be made of it."""
+        """Whether an example is made of the record."""
         return not self.deleted and not self.left_out
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """What a model made of a record.
+    """The vectors that a model made of a record.
 
     Attributes
     ----------
-    key : RecordKey, of the record.
-    updated : str, of the record.
-    vectors : Vectors; None where the record cannot be used, for the reason in `problem`.
+    key : RecordKey of the record.
+    updated : str, the record's time of change.
+    vectors : FeatureVectors; None where the record cannot be used, for the reason in `problem`.
     problem : str, "" where there is none.
     """
 
     key: RecordKey
     updated: str
-    vectors: Vectors | None
+    vectors: FeatureVectors | None
     problem: str = ""
 
 
@@ -98,13 +99,20 @@ class ExampleHead:
     Attributes
     ----------
     record : Record, without its regions.
-    labels : of its vectors, with the background's; none where the record cannot be used.
+    labels : the labels of its vectors, with the background's; none where the record cannot be used.
     problem : str, why it cannot be used; "" where it can.
     """
 
     record: Record
     labels: tuple[str, ...]
     problem: str
+
+
+EmbedRecord = Callable[[Record], Embedding]
+"""A function that computes the embedding of a record's image; SamInspectError if the image cannot be fetched."""
+
+ReadMasks = Callable[[Record], Sequence[AcceptedMask]]
+"""A function that decodes the accepted masks of a record; SamInspectError if it cannot."""
 
 
 class ExampleStore:
@@ -115,7 +123,7 @@ class ExampleStore:
 
     Parameters
     ----------
-    folder : Path, of this project alone.
+    folder : Path of the project's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -142,7 +150,7 @@ class ExampleStore:
 
         Parameters
         ----------
-        records : of all annotations that there are.
+        records : the records of all annotations that exist.
         known_before : the annotations that were known before `records` were gathered. Those of them that are not among
             `records` are deleted; those that came meanwhile stay.
         """
@@ -167,7 +175,7 @@ class ExampleStore:
         """Forget everything of the project."""
         with self._locked():
             for folder in (self._records, self._examples):
-                # Renamed first: nobody ever sees half of it.
+                # Renamed first, so that no process sees a part of it.
                 aside = folder.with_name(f"{folder.name}.forgotten")
                 shutil.rmtree(aside, ignore_errors=True)
                 if folder.exists():
@@ -175,7 +183,7 @@ class ExampleStore:
                     shutil.rmtree(aside, ignore_errors=True)
 
     def add_example(self, example: Example, version: str) -> None:
-        """Keep what the model `version` made of a record, unless the record is another by now."""
+        """Write an example of the model `version`, unless its record changed in the meantime."""
         vectors = example.vectors
         labels = [] if vectors is None else np.unique(vectors.labels).tolist()
         about = {"updated": example.updated, "problem": example.problem, "labels": labels}
@@ -213,25 +221,25 @@ class ExampleStore:
         """Return the heads of the records of which a model has still to make examples."""
         return [record for record in self.heads() if record.teaches and self._example_head(record, version) is None]
 
-    def vectors(self, version: str, keys: Iterable[RecordKey]) -> dict[RecordKey, Vectors]:
+    def vectors(self, version: str, keys: Iterable[RecordKey]) -> dict[RecordKey, FeatureVectors]:
         """Return the vectors of examples, without those that were deleted meanwhile."""
         vectors = {}
         for key in keys:
             try:
                 with np.load(self._example_path(key, version), allow_pickle=False) as arrays:
                     values = arrays["values"].astype(np.float32)
-                    vectors[key] = Vectors(values, arrays["labels"], arrays["weights"])
+                    vectors[key] = FeatureVectors(values, arrays["labels"], arrays["weights"])
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 continue
         return vectors
 
     def state(self, version: str) -> tuple[tuple[str, int], ...]:
-        """Return something that differs where records or examples do."""
+        """Return a value that changes with the records and examples."""
         files = [*self._records.glob("*.json"), *self._example_path((0, 0), version).parent.glob("*.npz")]
         return tuple(sorted((file.name, _changed(file)) for file in files))
 
     def changed(self) -> int:
-        """Return when a record was last put or deleted, by whichever process, in ns; 0 where none ever was."""
+        """Return the time of the last change of a record, by any process, in ns; 0 if there never was one."""
         return _changed(self._records)
 
     def _example_head(self, record: Record, version: str) -> ExampleHead | None:
@@ -306,13 +314,13 @@ class ExampleStore:
 
 
 def _stem(key: RecordKey) -> str:
-    """Return the name of a record's files: as they always were for the first image of a task."""
+    """Return the stem of a record's file names; the index 0 is left out, as in files of earlier versions."""
     annotation, index = key
     return f"{annotation}-{index}" if index else str(annotation)
 
 
 def _key(stem: str) -> RecordKey | None:
-    """Return the key that the name of a file says; None for a file of another kind."""
+    """Return the key of a record's file; None for another file."""
     annotation, _, index = stem.partition("-")
     return (int(annotation), int(index or 0)) if annotation.isdigit() and (index or "0").isdigit() else None
 
@@ -325,9 +333,9 @@ def _changed(path: Path) -> int:
 
 
 def instant(text: str) -> datetime:
-    """Return an ISO 8601 text as an instant; long ago where it is none."""
+    """Parse an ISO 8601 text; return a time long ago if it is invalid."""
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return _LONG_AGO
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -11,8 +11,9 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import deepest_point
-from sam_backend.memory.calibration import RIGHT, on_grid
-from sam_backend.memory.memory import Find
+from sam_backend.memory.grid import on_grid
+from sam_backend.memory.project_memory import MemoryProposal
+from sam_backend.memory.score_calibration import CORRECT_IOU
 from sam_backend.samples import Object
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
 from sam_backend.segmenters.protocol import POSITIVE, Window
@@ -79,7 +80,11 @@ class Action:
 
 
 def annotate(
-    segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], proposals: Sequence[Find], habits: Habits
+    segmenter: Segmenter,
+    embedding: Embedding,
+    objects: Sequence[Object],
+    proposals: Sequence[MemoryProposal],
+    habits: Habits,
 ) -> list[Action]:
     """Label an image by the rules of `docs/decisions/016-counting-clicks.md`.
 
@@ -120,14 +125,14 @@ def annotate(
     return actions
 
 
-def _partners(proposals: Sequence[Find], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
+def _partners(proposals: Sequence[MemoryProposal], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
     """Return the object of each proposal that has one; pairs with the same label are matched first."""
     same = np.array([[proposal.label == target.label for target in objects] for proposal in proposals], bool)
     same = same.reshape(ious.shape)
     partners: dict[int, int] = {}
     free = ious.copy()
     for allowed in (same, ~same):
-        pairs = metrics.match(np.where(allowed, free, 0.0), RIGHT)
+        pairs = metrics.match(np.where(allowed, free, 0.0), CORRECT_IOU)
         partners |= zip(pairs.pred.tolist(), pairs.gt.tolist(), strict=True)
         free[pairs.pred] = 0.0
         free[:, pairs.gt] = 0.0
@@ -137,7 +142,7 @@ def _partners(proposals: Sequence[Find], objects: Sequence[Object], ious: metric
 def _click(
     segmenter: Segmenter, embedding: Embedding, target: Object, habits: Habits, proposal: BoolArray | None = None
 ) -> Action:
-    """Outline an object by clicks, or correct a proposal by clicks, and paint what they do not reach.
+    """ClassOutline an object by clicks, or correct a proposal by clicks, and paint what they do not reach.
 
     The logits of each answer are part of the next prompt, as when the model serves. A proposal is part of the first
     prompt, and a click in its middle, which the annotator does not make, is part of all prompts. Without that click,

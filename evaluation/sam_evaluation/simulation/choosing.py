@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sam_backend.memory.calibration import Calibration
-from sam_backend.memory.features import Vectors
-from sam_backend.memory.proposals import find
-from sam_backend.memory.ranking.signals import Signals, look_of_example, signals_of
+from sam_backend.memory.class_model import ClassModel
+from sam_backend.memory.class_outlines import find_outlines
+from sam_backend.memory.features import FeatureVectors
+from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import find_strategy
-from sam_backend.memory.similarity import ClassModel
+from sam_backend.memory.score_calibration import ScoreCalibration
 from sam_backend.segmenters import Segmenter
 from sam_evaluation.errors import BrokenSampleError
 from sam_evaluation.simulation.image_set import ImageSet
@@ -30,8 +30,8 @@ def choose(
     images: ImageSet,
     segmenter: Segmenter,
     classes: ClassModel | None,
-    calibration: Calibration,
-    examples: Sequence[Vectors],
+    calibration: ScoreCalibration,
+    examples: Sequence[FeatureVectors],
     random: np.random.Generator,
 ) -> tuple[str, ...]:
     """Return the names of the `size` images that a strategy labels next.
@@ -44,7 +44,7 @@ def choose(
     images : ImageSet that holds them.
     segmenter : Segmenter.
     classes : ClassModel of the memory, or None before it has one.
-    calibration : Calibration of the memory's scores.
+    calibration : ScoreCalibration of the memory's scores.
     examples : vectors of the labelled images.
     random : Generator, the only source of randomness.
     """
@@ -59,13 +59,13 @@ def choose(
             embedding = images.embed(segmenter, name)
         except BrokenSampleError:
             continue
-        outlines = find(segmenter, embedding, classes) if classes and strategy not in _WITHOUT_OUTLINES else []
+        outlines = find_outlines(segmenter, embedding, classes) if classes and strategy not in _WITHOUT_OUTLINES else []
         names.append(name)
-        signals.append(signals_of(segmenter, embedding, outlines, calibration))
+        signals.append(compute_signals(segmenter, embedding, outlines, calibration))
     chosen: list[str] = []
     if names:
-        descriptors = [look_of_example(example) for example in examples]
-        known = np.stack(descriptors) if descriptors else np.zeros((0, len(signals[0].look)), np.float32)
+        descriptors = [example_descriptor(example) for example in examples]
+        known = np.stack(descriptors) if descriptors else np.zeros((0, len(signals[0].descriptor)), np.float32)
         chosen = [names[index] for index in find_strategy(strategy)(signals, known, random)[:size]]
     # Images that cannot be read are chosen only if no others are left.
     return (*chosen, *[name for name in candidates if name not in chosen][: size - len(chosen)])

@@ -11,9 +11,10 @@ import numpy as np
 
 from sam_backend.finetune.recipe import recipe_for
 from sam_backend.finetune.versions import VERSIONS, Versions
+from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask
-from sam_backend.memory.memory import FOLDER, Find, ProjectMemory
-from sam_backend.memory.similarity import ClassModel
+from sam_backend.memory.memories import FOLDER
+from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
 from sam_backend.memory.store import Record
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.second_look import Focus
@@ -151,10 +152,10 @@ class Loop:
             embedding = self._images.embed(self._segmenter, name)
         except BrokenSampleError as error:
             return ImageLabelled(images, name, problem=str(error))
-        proposals: list[Find] = []
+        proposals: list[MemoryProposal] = []
         if self._classes is not None:
             limit = self._conditions.proposals
-            proposals = self._memory.find(self._segmenter, embedding, self._classes, limit=limit)
+            proposals = self._memory.propose(self._segmenter, embedding, self._classes, limit=limit)
         # If several people outlined the same image, the first of them is simulated.
         objects = [target for target in sample.objects if target.annotator == sample.objects[0].annotator]
         actions = annotate(self._segmenter, embedding, objects, proposals, self._conditions.habits)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.memory.calibration import on_grid
-from sam_backend.memory.proposals import class_map
-from sam_backend.memory.similarity import ClassModel
+from sam_backend.memory.class_model import ClassModel
+from sam_backend.memory.class_outlines import class_map
+from sam_backend.memory.grid import on_grid
 from sam_backend.segmenters import Segmenter
 from sam_evaluation import metrics
 from sam_evaluation.errors import BrokenSampleError

@@ -5,11 +5,13 @@ import pytest
 
 from colour_segmenter import ColourSegmenter, surface
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.memory.calibration import USUAL, calibrate, rightness
+from sam_backend.memory.class_model import fit_classes
+from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
 from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
-from sam_backend.memory.memory import Memories, ProjectMemory
-from sam_backend.memory.proposals import GRID, Outline, find, without_duplicates
-from sam_backend.memory.similarity import fit_classes
+from sam_backend.memory.grid import GRID
+from sam_backend.memory.memories import Memories
+from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.score_calibration import DEFAULT_CALIBRATION, are_correct, fit_calibration
 from sam_backend.memory.store import Record
 from threshold_segmenter import ThresholdSegmenter
 
@@ -18,7 +20,7 @@ ANY = frozenset({"red", "green"}).__contains__
 
 @pytest.fixture
 def world(tmp_path):
-    """A memory that was told of images by their number, and what gives their embeddings and masks."""
+    """A memory with records of numbered images, and functions that return their embeddings and masks."""
     segmenter = ColourSegmenter()
     images = {}
 
@@ -40,31 +42,33 @@ def learn(world):
     world.memory.catch_up(world.segmenter, world.embed, world.read)
 
 
-def look(world, seed=99, knows=ANY, **squares):
+def propose(world, seed=99, is_known=ANY, **squares):
     image, masks = surface(seed, **squares)
-    classes = world.memory.classes(world.segmenter.version, knows)
-    return world.memory.find(world.segmenter, world.segmenter.encode(image), classes), masks
+    classes = world.memory.classes(world.segmenter.version, is_known)
+    return world.memory.propose(world.segmenter, world.segmenter.encode(image), classes), masks
 
 
 def iou(a, b):
     return (a & b).sum() / (a | b).sum()
 
 
-def test_one_example_a_class_finds_labels_and_outlines_what_is_like_it(world):
+def test_one_example_a_class_is_enough_for_labelled_outlines_of_similar_objects(world):
     world.add(1, red=[(20, 30)], green=[(100, 60)])
     learn(world)
-    finds, masks = look(world, red=[(90, 80), (10, 10)], green=[(60, 30)])
-    assert sorted(find.label for find in finds) == ["green", "red", "red"]
+    proposals, masks = propose(world, red=[(90, 80), (10, 10)], green=[(60, 30)])
+    assert sorted(proposal.label for proposal in proposals) == ["green", "red", "red"]
     for label, mask in masks:
-        assert max(iou(find.mask, mask) for find in finds if find.label == label) > 0.85
-    assert [find.score for find in finds] == sorted((find.score for find in finds), reverse=True)
-    assert all(find.score > 0.5 for find in finds)
+        assert max(iou(proposal.mask, mask) for proposal in proposals if proposal.label == label) > 0.85
+    assert [proposal.score for proposal in proposals] == sorted(
+        (proposal.score for proposal in proposals), reverse=True
+    )
+    assert all(proposal.score > 0.5 for proposal in proposals)
 
 
-def test_a_surface_without_anything_like_it_stays_empty(world):
+def test_a_surface_without_similar_objects_gets_no_proposals(world):
     world.add(1, red=[(20, 30)])
     learn(world)
-    assert look(world)[0] == []
+    assert propose(world)[0] == []
 
 
 def test_without_examples_there_are_no_classes(world):
@@ -74,23 +78,23 @@ def test_without_examples_there_are_no_classes(world):
     assert world.memory.classes("colour-1", ANY) is None
 
 
-def test_an_image_without_masks_teaches_background(world):
+def test_an_image_without_masks_is_an_example_of_background(world):
     world.add(1, red=[(20, 30)])
     world.add(2, green=[(50, 50)])
     world.images[2] = (world.images[2][0], [])
     learn(world)
-    finds, _ = look(world, red=[(90, 80)], green=[(20, 20)])
-    assert [find.label for find in finds] == ["red"]
+    proposals, _ = propose(world, red=[(90, 80)], green=[(20, 20)])
+    assert [proposal.label for proposal in proposals] == ["red"]
 
 
-def test_a_label_that_left_the_config_is_told_once_and_not_looked_for(world, caplog):
+def test_a_label_that_left_the_config_is_logged_once_and_not_proposed(world, caplog):
     world.add(1, red=[(20, 30)], green=[(100, 60)])
     learn(world)
     for _ in range(2):
-        finds, _ = look(world, knows="red".__eq__, red=[(90, 80)], green=[(20, 20)])
-        assert {find.label for find in finds} == {"red"}
+        proposals, _ = propose(world, is_known="red".__eq__, red=[(90, 80)], green=[(20, 20)])
+        assert {proposal.label for proposal in proposals} == {"red"}
     assert caplog.text.count("no green (any more)") == 1
-    assert {find.label for find in look(world, red=[(90, 80)], green=[(20, 20)])[0]} == {"red", "green"}
+    assert {proposal.label for proposal in propose(world, red=[(90, 80)], green=[(20, 20)])[0]} == {"red", "green"}
 
 
 def test_a_deleted_example_is_forgotten(world):
@@ -150,7 +154,7 @@ def test_an_image_that_is_gone_costs_one_line_and_no_other_example(world, caplog
         world.memory.catch_up(world.segmenter, embed, world.read)
     assert len(caplog.messages) == 1
     assert "Annotation 1 of task 1 is not learnt: The image /1.png" in caplog.messages[0]
-    # Nothing is lost: the next process tries again.
+    # The record is kept, so that the next process tries again.
     assert [record.annotation for record in world.memory.store.missing("colour-1")] == [1]
     assert world.memory.classes("colour-1", ANY) is not None
 
@@ -176,22 +180,22 @@ def test_the_same_images_give_the_same_classes_in_any_order(tmp_path, world):
     np.testing.assert_array_equal(one.weights, two.weights)
 
 
-def test_left_out_examples_say_how_far_finds_can_be_trusted(world):
+def test_left_out_examples_calibrate_the_scores(world):
     for number in range(6):
         world.add(number, red=[(20 + 15 * number, 30)], green=[(100, 10 + 12 * number)])
         if number % 2:
-            # Somebody accepts no green: finds of it are wrong half of the time.
+            # The annotator accepts no green here, so that half of its outlines are wrong.
             image, masks = world.images[number]
-            world.images[number] = (image, [each for each in masks if each[0] == "red"])
+            world.images[number] = (image, [(label, mask) for label, mask in masks if label == "red"])
     learn(world)
-    trust = world.memory.recalibrate(world.segmenter, world.embed, world.read)
-    assert trust.seen >= 6
-    assert world.memory.calibration("colour-1") == trust
+    calibration = world.memory.recalibrate(world.segmenter, world.embed, world.read)
+    assert calibration.outlines >= 6
+    assert world.memory.calibration("colour-1") == calibration
     encoded = world.segmenter.encoded
-    assert world.memory.recalibrate(world.segmenter, world.embed, world.read) == trust
+    assert world.memory.recalibrate(world.segmenter, world.embed, world.read) == calibration
     assert world.segmenter.encoded == encoded
     world.memory.store.put(Record(0, deleted=True))
-    assert world.memory.recalibrate(world.segmenter, world.embed, world.read).seen < trust.seen
+    assert world.memory.recalibrate(world.segmenter, world.embed, world.read).outlines < calibration.outlines
 
 
 def test_projects_have_memories_of_their_own(tmp_path):
@@ -222,13 +226,13 @@ def test_a_mask_smaller_than_a_cell_still_counts():
     assert "red" in pool(ColourSegmenter(), ColourSegmenter().encode(image), [AcceptedMask(mask, "red")]).labels
 
 
-def outline(label, left, right, seen=0.0):
+def outline(label, left, right, feature=0.0):
     logits = np.full((GRID, GRID), -10, np.float32)
     logits[10:30, left:right] = 10
-    return Outline(label, logits, np.array([seen, seen, seen, 0.8, 6], np.float32))
+    return ClassOutline(label, logits, np.array([feature, feature, feature, 0.8, 6], np.float32))
 
 
-def test_of_outlines_of_one_thing_the_likeliest_stays():
+def test_of_outlines_of_one_object_the_one_with_the_highest_score_stays():
     outlines = [outline("red", 10, 30), outline("red", 12, 40), outline("red", 50, 60), outline("green", 10, 31)]
     assert without_duplicates(outlines, [0.5, 0.9, 0.3, 0.2]) == [1, 2]
     assert without_duplicates(outlines, [0.5, 0.1, 0.3, 0.6]) == [3, 2]
@@ -237,18 +241,18 @@ def test_of_outlines_of_one_thing_the_likeliest_stays():
 def test_an_accepted_mask_makes_one_outline_right_and_only_of_its_label():
     mask = np.zeros((GRID, GRID), bool)
     mask[10:30, 10:30] = True
-    found = [outline("red", 10, 24), outline("red", 10, 29), outline("green", 10, 30)]
-    assert rightness(found, [AcceptedMask(mask, "red")]) == [False, True, False]
-    assert rightness([], [AcceptedMask(mask, "red")]) == []
+    outlines = [outline("red", 10, 24), outline("red", 10, 29), outline("green", 10, 30)]
+    assert are_correct(outlines, [AcceptedMask(mask, "red")]) == [False, True, False]
+    assert are_correct([], [AcceptedMask(mask, "red")]) == []
 
 
-def test_calibration_holds_to_what_is_usual_until_it_has_seen_otherwise():
-    found = [outline("red", 10, 30, seen) for seen in (3.0, 2.0)]
-    assert calibrate([], [], USUAL) == USUAL
-    few = calibrate(found, [False, False], USUAL)
-    many = calibrate(found * 60, [False, False] * 60, USUAL)
-    assert USUAL.score(found[0]) > few.score(found[0]) > many.score(found[0])
-    assert many.score(found[0]) < 0.15
+def test_a_calibration_stays_close_to_the_default_with_few_outlines():
+    outlines = [outline("red", 10, 30, feature) for feature in (3.0, 2.0)]
+    assert fit_calibration([], [], DEFAULT_CALIBRATION) == DEFAULT_CALIBRATION
+    few = fit_calibration(outlines, [False, False], DEFAULT_CALIBRATION)
+    many = fit_calibration(outlines * 60, [False, False] * 60, DEFAULT_CALIBRATION)
+    assert DEFAULT_CALIBRATION.score(outlines[0]) > few.score(outlines[0]) > many.score(outlines[0])
+    assert many.score(outlines[0]) < 0.15
 
 
 def test_an_outline_is_where_the_segmenter_and_the_memory_agree():
@@ -259,13 +263,13 @@ def test_an_outline_is_where_the_segmenter_and_the_memory_agree():
     ]
     classes = fit_classes(vectors, ["red"])
     image, ((_, mask),) = surface(5, red=[(80, 50)], size=(300, 220))
-    (found,) = find(segmenter, segmenter.encode(image), classes)
-    assert iou(found.mask(mask.shape), mask) > 0.85
-    assert found.evidence[2] > 2
+    (outlined,) = find_outlines(segmenter, segmenter.encode(image), classes)
+    assert iou(outlined.image_mask(mask.shape), mask) > 0.85
+    assert outlined.score_features[2] > 2
 
 
-def test_of_many_examples_those_changed_last_count(world, monkeypatch):
-    monkeypatch.setattr("sam_backend.memory.memory._MOST_OF_A_LABEL", 2)
+def test_of_many_examples_those_changed_last_are_used(world, monkeypatch):
+    monkeypatch.setattr("sam_backend.memory.project_memory._EXAMPLES_PER_LABEL", 2)
     world.add(1, green=[(100, 60)])
     for number in (2, 3, 4):
         world.add(number, red=[(20, 10 * number)])

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sam_backend.memory.features import Vectors
+from sam_backend.memory.features import FeatureVectors
 from sam_backend.memory.store import Example, ExampleStore, Record
 
 CREATED = Record(1, "2026-11-23T05:00:00.5+00:00", 7, "/a.png", [{"id": "first"}])
 UPDATED = Record(1, "2026-11-23T06:00:00+00:00", 7, "/a.png", [{"id": "second"}])
 DELETED = Record(1, deleted=True)
 OTHER = Record(2, "2026-11-23T05:30:00+00:00", 8, "/b.png", left_out="it was skipped")
-VECTORS = Vectors(np.ones((2, 4), np.float32), np.array(["", "red"]), np.ones(2, np.float32))
+VECTORS = FeatureVectors(np.ones((2, 4), np.float32), np.array(["", "red"]), np.ones(2, np.float32))
 
 
 def head(record):
@@ -38,14 +38,16 @@ def test_events_in_any_order_and_twice_leave_the_same_files(tmp_path, events):
         store = ExampleStore(tmp_path / str(number))
         for event in (*order, *order[:2]):
             store.put(event)
-        seen.add(str([(each.annotation, each.regions, each.deleted, each.left_out) for each in records(store)]))
+        seen.add(
+            str([(record.annotation, record.regions, record.deleted, record.left_out) for record in records(store)])
+        )
     assert len(seen) == 1
     (state,) = seen
     assert ("second" in state) == (DELETED not in events)
 
 
 def test_only_what_is_newer_is_news(store):
-    assert [store.put(each) for each in (CREATED, CREATED, UPDATED, CREATED, DELETED, DELETED, UPDATED)] == [
+    assert [store.put(record) for record in (CREATED, CREATED, UPDATED, CREATED, DELETED, DELETED, UPDATED)] == [
         True, False, True, False, True, False, False
     ]  # fmt: skip
 
@@ -109,21 +111,21 @@ def test_a_damaged_file_is_made_anew(store, caplog):
 
 
 def test_the_annotations_of_a_deleted_task_are_gone(store):
-    for each in (CREATED, OTHER):
-        store.put(each)
+    for record in (CREATED, OTHER):
+        store.put(record)
     assert store.delete_task(7) == 1
-    assert [each.annotation for each in records(store) if not each.deleted] == [2]
+    assert [record.annotation for record in records(store) if not record.deleted] == [2]
     assert not store.put(UPDATED)
 
 
 def test_replacing_deletes_what_is_not_there_and_keeps_what_came_meanwhile(store):
-    for each in (CREATED, OTHER):
-        store.put(each)
-    before = {each.annotation for each in records(store)}
+    for record in (CREATED, OTHER):
+        store.put(record)
+    before = {record.annotation for record in records(store)}
     meanwhile = Record(3, "2026-11-23T07:00:00Z", 9, "/c.png")
     store.put(meanwhile)
     store.replace([UPDATED], before)
-    assert [each.annotation for each in records(store) if not each.deleted] == [1, 3]
+    assert [record.annotation for record in records(store) if not record.deleted] == [1, 3]
     assert records(store)[0] == UPDATED
 
 
@@ -140,7 +142,7 @@ def test_writers_at_once_lose_nothing(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert [(each.annotation, each.image) for each in records(store)] == [(number, "3") for number in range(20)]
+    assert [(record.annotation, record.image) for record in records(store)] == [(number, "3") for number in range(20)]
     assert not [path for path in store.folder.rglob("*") if path.name.startswith(".")]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sam_backend.arrays import BoolArray
-from sam_backend.memory.calibration import on_grid
-from sam_backend.memory.memory import Find
+from sam_backend.memory.grid import on_grid
+from sam_backend.memory.project_memory import MemoryProposal
 from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding, Prompt
 from sam_evaluation.simulation.annotator import Action, Fate, Habits, annotate
@@ -44,7 +44,9 @@ class Scripted:
         return [Candidates(mask[None], np.ones(1, np.float32), np.where(mask[None], 10, -10).astype(np.float32))]
 
 
-def label(segmenter: Scripted, objects: list[Object], proposals: list[Find], habits: Habits = HABITS) -> list[Action]:
+def label(
+    segmenter: Scripted, objects: list[Object], proposals: list[MemoryProposal], habits: Habits = HABITS
+) -> list[Action]:
     return annotate(segmenter, Embedding({}, SIZE), objects, proposals, habits)
 
 
@@ -85,7 +87,7 @@ def test_what_clicks_do_not_reach_is_painted_at_its_price_and_then_true() -> Non
 
 def test_a_good_proposal_costs_one_click_and_is_taken_as_it_is() -> None:
     segmenter = Scripted(TRUE.mask)
-    (action,) = label(segmenter, [TRUE], [Find(GOOD, "pit", 0.8)])
+    (action,) = label(segmenter, [TRUE], [MemoryProposal(GOOD, "pit", 0.8)])
     assert summary([action]) == [("accepted", "pit", 1)]
     assert (action.iou, action.score) == (pytest.approx(0.95), 0.8)
     np.testing.assert_array_equal(action.mask, GOOD)
@@ -93,16 +95,16 @@ def test_a_good_proposal_costs_one_click_and_is_taken_as_it_is() -> None:
 
 
 def test_another_label_costs_a_click_more() -> None:
-    assert summary(label(Scripted(GOOD), [TRUE], [Find(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
-    (action,) = label(Scripted(GOOD), [TRUE], [Find(FAIR, "crack", 0.8)])
+    assert summary(label(Scripted(GOOD), [TRUE], [MemoryProposal(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
+    (action,) = label(Scripted(GOOD), [TRUE], [MemoryProposal(FAIR, "crack", 0.8)])
     assert summary([action]) == [("corrected", "pit", 2)]
     assert action.relabelled
 
 
 def test_a_proposal_without_an_object_costs_a_click_and_leaves_nothing() -> None:
-    elsewhere, same = Find(bar(40, 50), "pit", 0.3), Find(GOOD, "pit", 0.7)
+    elsewhere, same = MemoryProposal(bar(40, 50), "pit", 0.3), MemoryProposal(GOOD, "pit", 0.7)
     # A second proposal of the same object is one too many.
-    actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, Find(FAIR, "pit", 0.6)])
+    actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, MemoryProposal(FAIR, "pit", 0.6)])
     assert summary(actions) == [("deleted", "pit", 1), ("deleted", "pit", 1), ("accepted", "pit", 1)]
     assert [action.mask is None for action in actions] == [True, True, False]
     assert label(Scripted(GOOD), [], [elsewhere])[0].fate is Fate.DELETED
@@ -110,7 +112,7 @@ def test_a_proposal_without_an_object_costs_a_click_and_leaves_nothing() -> None
 
 def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() -> None:
     segmenter = Scripted(GOOD)
-    actions = label(segmenter, [TRUE], [Find(POOR, "pit", 0.5)])
+    actions = label(segmenter, [TRUE], [MemoryProposal(POOR, "pit", 0.5)])
     assert summary(actions) == [
         ("deleted", "pit", 1),
         ("outlined", "pit", 1),
@@ -120,7 +122,7 @@ def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() 
 
 def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong() -> None:
     segmenter = Scripted(GOOD)
-    (action,) = label(segmenter, [TRUE], [Find(FAIR, "pit", 0.5)])
+    (action,) = label(segmenter, [TRUE], [MemoryProposal(FAIR, "pit", 0.5)])
     assert summary([action]) == [("corrected", "pit", 1)]
     assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
     (asked,) = segmenter.asked
@@ -136,11 +138,11 @@ def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong()
 
 def test_redrawing_deletes_what_would_be_corrected() -> None:
     redraw = Habits(accept=0.9, most_clicks=4, painting=7, redraw=True)
-    actions = label(Scripted(GOOD), [TRUE], [Find(FAIR, "crack", 0.5)], redraw)
+    actions = label(Scripted(GOOD), [TRUE], [MemoryProposal(FAIR, "crack", 0.5)], redraw)
     assert summary(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
     assert actions[1].iou == pytest.approx(0.7)
 
 
 def test_of_two_proposals_of_one_place_the_one_with_the_right_label_counts() -> None:
-    proposals = [Find(GOOD, "crack", 0.9), Find(bar(10, 28), "pit", 0.5)]
+    proposals = [MemoryProposal(GOOD, "crack", 0.9), MemoryProposal(bar(10, 28), "pit", 0.5)]
     assert summary(label(Scripted(GOOD), [TRUE], proposals)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]

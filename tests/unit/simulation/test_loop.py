@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from colour_segmenter import ColourSegmenter
-from sam_backend.memory.memory import ProjectMemory
+from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_evaluation.simulation.image_set import EmbeddingCaches
 from sam_evaluation.simulation.journal import ImageLabelled, ImagesChosen, Journal, QualityMeasured

@@ -1,1 +1,1 @@
-"""What to label next: what an image would teach, and strategies that order images by it."""
+"""What to label next: signals of an unlabelled image, and strategies that order images by them."""

@@ -1,9 +1,8 @@
-"""Orders in which to label images. Other packages add theirs under the entry point group `sam_inspect.strategies`."""
+"""Strategies: orders in which to label images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from sam_backend.arrays import FloatArray
 from sam_backend.errors import BadRequestError
 from sam_backend.memory.ranking.signals import Signals
+from sam_backend.names import did_you_mean
 
-GROUP = "sam_inspect.strategies"
 DEFAULT = "gain"
 
 
@@ -25,25 +24,25 @@ class Strategy(Protocol):
 
         Parameters
         ----------
-        images : unlabelled, at least one.
-        labelled : (L, D) looks of the images that are labelled already; L may be 0.
-        random : all randomness comes from it.
+        images : Signals of the unlabelled images, at least one.
+        labelled : float32 (L, D), descriptors of the labelled images; L may be 0.
+        random : Generator, the only source of randomness.
         """
 
 
 def by_chance(images: Sequence[Signals], labelled: FloatArray, random: np.random.Generator) -> list[int]:
-    """Return a random order: what every other strategy has to beat."""
+    """Return a random order, the baseline of all strategies."""
     order: list[int] = random.permutation(len(images)).tolist()
     return order
 
 
 def by_uncertainty(images: Sequence[Signals], labelled: FloatArray, random: np.random.Generator) -> list[int]:
-    """Return the least certain first."""
+    """Return the most uncertain image first."""
     return sorted(range(len(images)), key=lambda index: -images[index].uncertainty)
 
 
 def by_diversity(images: Sequence[Signals], labelled: FloatArray, random: np.random.Generator) -> list[int]:
-    """Return each time the image least like all that were labelled or chosen before.
+    """Return, one after the other, the image farthest from all labelled and all chosen images.
 
     References
     ----------
@@ -54,11 +53,11 @@ def by_diversity(images: Sequence[Signals], labelled: FloatArray, random: np.ran
 
 
 def by_gain(images: Sequence[Signals], labelled: FloatArray, random: np.random.Generator) -> list[int]:
-    """Return each time the image that is most uncertain and least like those before: uncertainty times distance."""
+    """Return, one after the other, the image with the largest product of uncertainty and distance (`by_diversity`)."""
     return _farthest(images, labelled, np.array([0.05 + image.uncertainty for image in images]))
 
 
-_OWN: dict[str, Strategy] = {
+_STRATEGIES: dict[str, Strategy] = {
     DEFAULT: by_gain,
     "uncertainty": by_uncertainty,
     "diversity": by_diversity,
@@ -67,8 +66,8 @@ _OWN: dict[str, Strategy] = {
 
 
 def known_strategies() -> list[str]:
-    """Return the names of all strategies, our own first."""
-    return [*_OWN, *sorted(entry.name for entry in entry_points(group=GROUP) if entry.name not in _OWN)]
+    """Return the names of all strategies, the default first."""
+    return list(_STRATEGIES)
 
 
 def find_strategy(name: str) -> Strategy:
@@ -77,32 +76,30 @@ def find_strategy(name: str) -> Strategy:
     Raises
     ------
     BadRequestError
-        If there is none of this name.
+        If no strategy has this name.
     """
-    if name in _OWN:
-        return _OWN[name]
-    for entry in entry_points(group=GROUP):
-        if entry.name == name:
-            strategy: Strategy = entry.load()
-            return strategy
-    raise BadRequestError(f"There is no strategy {name!r}; known are {', '.join(known_strategies())}.")
+    if name not in _STRATEGIES:
+        raise BadRequestError(
+            f"There is no strategy {name!r}; known are {', '.join(_STRATEGIES)}{did_you_mean(name, _STRATEGIES)}"
+        )
+    return _STRATEGIES[name]
 
 
-def _farthest(images: Sequence[Signals], labelled: FloatArray, worth: NDArray[np.float64]) -> list[int]:
-    """Return the indices, greedily by worth times the distance to the nearest labelled or chosen image."""
-    looks = np.stack([image.look for image in images]).astype(np.float64)
-    everything = np.concatenate([looks, labelled.reshape(-1, looks.shape[1])])
-    scale = everything.std(0) + 1e-6
-    looks, before = looks / scale, labelled.reshape(-1, looks.shape[1]) / scale
-    # Without anything labelled all are as far as the farthest from the middle.
-    far = float(np.linalg.norm(looks - looks.mean(0), axis=1).max()) + 1e-9
-    nearest = np.full(len(looks), far)
-    for look in before:
-        nearest = np.minimum(nearest, np.linalg.norm(looks - look, axis=1))
-    left, order = np.ones(len(looks), bool), []
-    for _ in range(len(looks)):
-        chosen = int(np.where(left, worth * (nearest + 1e-9), -1).argmax())
+def _farthest(images: Sequence[Signals], labelled: FloatArray, weights: NDArray[np.float64]) -> list[int]:
+    """Return the indices, greedily by weight times the distance to the nearest labelled or chosen image."""
+    descriptors = np.stack([image.descriptor for image in images]).astype(np.float64)
+    known = labelled.reshape(-1, descriptors.shape[1])
+    scale = np.concatenate([descriptors, known]).std(0) + 1e-6
+    descriptors, known = descriptors / scale, known / scale
+    # Before anything is labelled, all images are as far as the farthest from the mean.
+    far = float(np.linalg.norm(descriptors - descriptors.mean(0), axis=1).max()) + 1e-9
+    nearest = np.full(len(descriptors), far)
+    for descriptor in known:
+        nearest = np.minimum(nearest, np.linalg.norm(descriptors - descriptor, axis=1))
+    left, order = np.ones(len(descriptors), bool), []
+    for _ in range(len(descriptors)):
+        chosen = int(np.where(left, weights * (nearest + 1e-9), -1).argmax())
         order.append(chosen)
         left[chosen] = False
-        nearest = np.minimum(nearest, np.linalg.norm(looks - looks[chosen], axis=1))
+        nearest = np.minimum(nearest, np.linalg.norm(descriptors - descriptors[chosen], axis=1))
     return order

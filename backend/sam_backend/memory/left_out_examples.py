@@ -1,0 +1,102 @@
+"""The calibration of a project: examples are left out, and their masks are searched with the other examples."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sam_backend.errors import SamInspectError
+from sam_backend.files import write_whole
+from sam_backend.memory.class_model import fit_classes, labels_of
+from sam_backend.memory.class_outlines import ClassOutline, find_outlines
+from sam_backend.memory.features import FeatureVectors
+from sam_backend.memory.score_calibration import DEFAULT_CALIBRATION, ScoreCalibration, are_correct, fit_calibration
+from sam_backend.memory.store import EmbedRecord, ExampleStore, ReadMasks, RecordKey
+from sam_backend.segmenters import Segmenter
+
+logger = logging.getLogger(__name__)
+
+_MAX_IMAGES, _FOLDS = 24, 6
+"""Images that a calibration leaves out, and in how many folds."""
+
+
+def read_calibration(folder: Path, version: str) -> ScoreCalibration:
+    """Return the calibration that `calibrate` wrote last for a model's version, or the default."""
+    content = _read(folder, version)
+    if content is None:
+        return DEFAULT_CALIBRATION
+    return ScoreCalibration(tuple(content["weights"]), int(content["seen"]))
+
+
+def calibrate(
+    store: ExampleStore,
+    examples: Mapping[RecordKey, FeatureVectors],
+    segmenter: Segmenter,
+    embed: EmbedRecord,
+    read_masks: ReadMasks,
+) -> ScoreCalibration:
+    """Fit the calibration of a project and write it to the project's folder, unless the examples are unchanged.
+
+    Examples of up to 24 images are left out, a few at a time. The digests of the images decide which, so that the same
+    examples give the same calibration in any order.
+
+    Parameters
+    ----------
+    store : ExampleStore of the project.
+    examples : the vectors of the examples.
+    segmenter : Segmenter.
+    embed : EmbedRecord.
+    read_masks : ReadMasks.
+    """
+    version = segmenter.version
+    records = {record.key: record for record in store.heads() if record.key in examples}
+    # By image, because another annotation of the same image would give the answer away.
+    images = sorted({record.image for record in records.values()}, key=_digest)[:_MAX_IMAGES]
+    folds = {key: images.index(record.image) % _FOLDS for key, record in records.items() if record.image in images}
+    state = _digest(str([(key, records[key].updated) for key in sorted(folds)]))
+    known = _read(store.folder, version)
+    if known and known["key"] == state:
+        return read_calibration(store.folder, version)
+    outlines: list[ClassOutline] = []
+    correct: list[bool] = []
+    for fold in range(_FOLDS):
+        left_out = [key for key, number in folds.items() if number == fold]
+        others = [vectors for key, vectors in examples.items() if key not in left_out]
+        classes = fit_classes(others, labels_of(others)) if left_out else None
+        if classes is None:
+            continue
+        for key in left_out:
+            try:
+                candidates = find_outlines(segmenter, embed(records[key]), classes)
+            # Its image may be gone by now; the other images are enough.
+            except SamInspectError as error:
+                logger.warning("Annotation %d is left out of the calibration: %s", key[0], error)
+                continue
+            accepted = read_masks(store.whole(key) or records[key])
+            outlines += candidates
+            correct += are_correct(candidates, [mask for mask in accepted if mask.mask.any()])
+    calibration = fit_calibration(outlines, correct, DEFAULT_CALIBRATION)
+    content = {"key": state, "weights": calibration.weights, "seen": calibration.outlines}
+    write_whole(_path(store.folder, version), json.dumps(content).encode())
+    return calibration
+
+
+def _read(folder: Path, version: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(_path(folder, version).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and {"key", "weights", "seen"} <= set(content) else None
+
+
+def _path(folder: Path, version: str) -> Path:
+    return folder / f"calibration-{quote(version, safe='')}.json"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

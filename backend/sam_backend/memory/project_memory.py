@@ -1,0 +1,226 @@
+"""The memory of one project: it learns examples, fits their classes, and proposes masks in new images."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_backend.arrays import BoolArray
+from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.memory.class_model import ClassModel, fit_classes, labels_of
+from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
+from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
+from sam_backend.memory.left_out_examples import calibrate, read_calibration
+from sam_backend.memory.score_calibration import ScoreCalibration
+from sam_backend.memory.store import (
+    EmbedRecord,
+    Example,
+    ExampleHead,
+    ExampleStore,
+    ReadMasks,
+    Record,
+    RecordKey,
+    instant,
+)
+from sam_backend.progress import ProgressCallback, no_progress
+from sam_backend.segmenters import Embedding, Segmenter
+
+logger = logging.getLogger(__name__)
+
+MIN_SCORE = 0.1
+"""Proposals with a lower score are not shown."""
+
+_EXAMPLES_PER_LABEL = 60
+"""Examples of a label that are used, those changed last; more would make every change slower."""
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryProposal:
+    """A mask that the memory proposes.
+
+    Attributes
+    ----------
+    mask : bool (H, W), in pixels of the image.
+    label : str, its class.
+    score : probability that its IoU with a mask that the annotator would accept is at least a half, in [0, 1].
+    """
+
+    mask: BoolArray
+    label: str
+    score: float
+
+
+class ProjectMemory:
+    """The memory of one project. Safe to share between threads.
+
+    Parameters
+    ----------
+    folder : Path of the project's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ExampleStore(folder)
+        self._failed: set[tuple[str, str]] = set()
+        self._read: tuple[object, dict[RecordKey, FeatureVectors]] = (None, {})
+        self._fitted: tuple[object, ClassModel | None] = (None, None)
+        self._lock = threading.Lock()
+
+    def catch_up(
+        self,
+        segmenter: Segmenter,
+        embed: EmbedRecord,
+        read_masks: ReadMasks,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        progress: ProgressCallback = no_progress,
+    ) -> None:
+        """Make examples of the records of which the model has none.
+
+        A record that cannot be used is logged in one line and marked, so that it is not tried again until it changes.
+        An image that cannot be fetched is logged as well, and tried again by the next process.
+
+        Parameters
+        ----------
+        segmenter : Segmenter.
+        embed : EmbedRecord.
+        read_masks : ReadMasks.
+        should_stop : function that is called before each image; if it returns True, the rest is left for later.
+        progress : ProgressCallback, called with the records done and the total.
+
+        Raises
+        ------
+        BadRequestError
+            If the model has no features.
+        """
+        version = segmenter.version
+        waiting = [record for record in self.store.missing(version) if (version, str(record)) not in self._failed]
+        for done, record in enumerate(waiting):
+            if should_stop():
+                return
+            progress(done, len(waiting))
+            try:
+                embedding = embed(record)
+            except SamInspectError as error:
+                self._failed.add((version, str(record)))
+                logger.warning("Annotation %d of task %d is not learnt: %s", record.annotation, record.task, error)
+                continue
+            # Raises an error for a model without features, before anything is written.
+            segmenter.features(embedding)
+            problem = self._learn(record, segmenter, embedding, read_masks)
+            if problem:
+                logger.warning("Annotation %d of task %d is left out: %s", record.annotation, record.task, problem)
+        progress(len(waiting), len(waiting))
+
+    def _learn(self, head: Record, segmenter: Segmenter, embedding: Embedding, read_masks: ReadMasks) -> str:
+        """Make an example of a record and store it; return the problem, or ""."""
+        vectors, problem = None, ""
+        record = self.store.whole(head.key) or head
+        try:
+            masks = list(read_masks(record))
+            for accepted in masks:
+                if accepted.mask.shape != embedding.size:
+                    wanted, drawn = (f"{width} x {height}" for height, width in (embedding.size, accepted.mask.shape))
+                    raise BadRequestError(
+                        f"It has a mask of {drawn} pixels, but the image has {wanted}; draw it again."
+                    )
+            filled = [accepted for accepted in masks if accepted.mask.any()]
+            if empty := len(masks) - len(filled):
+                # An empty mask does not say where its object is, so the image is no example of background either.
+                if not filled:
+                    raise BadRequestError("All its masks are empty; draw them again.")
+                logger.warning("Annotation %d: %d of its masks are empty and left out.", record.annotation, empty)
+            vectors = pool(segmenter, embedding, filled)
+        except SamInspectError as error:
+            problem = str(error)
+        self.store.add_example(Example(record.key, record.updated, vectors, problem), segmenter.version)
+        return problem
+
+    def classes(self, version: str, is_known: Callable[[str], bool]) -> ClassModel | None:
+        """Return the classes of the examples; None if there are none, or if no example shows background.
+
+        Parameters
+        ----------
+        version : str, the model's version.
+        is_known : function that returns whether a label is still in use; examples of other labels are left out.
+        """
+        state, examples = self._vectors(version)
+        vectors = list(examples.values())
+        labels = labels_of(vectors)
+        known = tuple(label for label in labels if is_known(label))
+        with self._lock:
+            if self._fitted[0] == (state, known):
+                return self._fitted[1]
+        if removed := [label for label in labels if label not in known]:
+            names = ", ".join(removed)
+            logger.warning("The labeling config has no %s (any more); its examples are left aside.", names)
+        fitted = fit_classes(vectors, known)
+        with self._lock:
+            self._fitted = ((state, known), fitted)
+        return fitted
+
+    def propose(
+        self, segmenter: Segmenter, embedding: Embedding, classes: ClassModel, *, limit: int | None = None
+    ) -> list[MemoryProposal]:
+        """Return the proposals for an image, the highest score first; at most `limit`."""
+        outlines = find_outlines(segmenter, embedding, classes)
+        return self.select(outlines, segmenter.version, embedding.size, limit=limit)
+
+    def select(
+        self, outlines: Sequence[ClassOutline], version: str, size: tuple[int, int], *, limit: int | None = None
+    ) -> list[MemoryProposal]:
+        """Return the outlines of an image that are good enough as proposals, the highest score first.
+
+        Parameters
+        ----------
+        outlines : outlines of `find_outlines`.
+        version : str, version of the model that outlined them.
+        size : (H, W) of the image in pixels.
+        limit : largest number of proposals; None for all.
+        """
+        calibration = self.calibration(version)
+        scores = [calibration.score(outline) for outline in outlines]
+        kept = [index for index in without_duplicates(outlines, scores) if scores[index] >= MIN_SCORE][:limit]
+        proposals = [
+            MemoryProposal(outlines[index].image_mask(size), outlines[index].label, scores[index]) for index in kept
+        ]
+        return [proposal for proposal in proposals if proposal.mask.any()]
+
+    def calibration(self, version: str) -> ScoreCalibration:
+        """Return the calibration of the scores for a model's version: the one fitted last, or the default."""
+        return read_calibration(self.store.folder, version)
+
+    def recalibrate(self, segmenter: Segmenter, embed: EmbedRecord, read_masks: ReadMasks) -> ScoreCalibration:
+        """Fit the calibration to the current examples; nothing is done if they are unchanged."""
+        return calibrate(self.store, self.examples(segmenter.version), segmenter, embed, read_masks)
+
+    def examples(self, version: str) -> dict[RecordKey, FeatureVectors]:
+        """Return the vectors of the examples that a model uses: of each label, those changed last."""
+        return self._vectors(version)[1]
+
+    def _vectors(self, version: str) -> tuple[object, dict[RecordKey, FeatureVectors]]:
+        """Return the vectors of the examples, and a state that changes with them."""
+        state = (version, self.store.state(version))
+        with self._lock:
+            if self._read[0] == state:
+                return self._read
+        vectors = self.store.vectors(version, _newest(self.store.example_heads(version).values()))
+        with self._lock:
+            self._read = (state, vectors)
+        return state, vectors
+
+
+def _newest(heads: Iterable[ExampleHead]) -> list[RecordKey]:
+    """Return the keys of the examples changed last, up to `_EXAMPLES_PER_LABEL` of each label."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for head in sorted(heads, key=lambda head: (instant(head.record.updated), head.record.key), reverse=True):
+        # An example that shows only background counts as one of background.
+        labels = set(head.labels) - {BACKGROUND} or set(head.labels)
+        if any(counts[label] < _EXAMPLES_PER_LABEL for label in labels):
+            chosen.append(head.record.key)
+            counts.update(labels)
+    return sorted(chosen)
