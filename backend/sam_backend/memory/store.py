@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from filelock import FileLock
@@ -146,7 +146,7 @@ class ExampleStore:
             return self._delete(lambda record: record.task == task)
 
     def replace(self, records: Iterable[Record], known_before: Collection[int]) -> None:
-        """Take over a whole state.
+        """Take over a whole state, even where annotations that did not change are read in another way than before.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class ExampleStore:
         for record in records:
             by_annotation.setdefault(record.annotation, []).append(record)
         for several in by_annotation.values():
-            self.put(*several)
+            self._take_over(several)
         gone = set(known_before) - set(by_annotation)
         with self._locked():
             self._delete(lambda record: record.annotation in gone)
@@ -293,8 +293,32 @@ class ExampleStore:
         for key in {record.key for record in known} - kept:
             self._record_path(key).unlink(missing_ok=True)
         for key in {record.key for record in (*known, *records)} - {record.key for record in records if record.teaches}:
-            for path in self._examples.glob(f"*/{_stem(key)}.npz"):
-                path.unlink(missing_ok=True)
+            self._remove_examples(key)
+
+    def _take_over(self, records: Sequence[Record]) -> None:
+        """Write the records of one annotation unless newer ones or the same ones are known."""
+        with self._locked():
+            known = self._of(records[0].annotation)
+            if any(record.is_newer_than(records[0]) for record in known):
+                return
+            before = {record.key: self._read(record.key, whole=True) for record in known}
+            changed = [record for record in records if before.get(record.key) != record]
+            if changed or len(known) > len(records):
+                self._replace(known, records)
+            # An example that could not be made can be made now, perhaps.
+            for key in {record.key for record in changed} | {
+                record.key for record in records if self._has_problem(record)
+            }:
+                self._remove_examples(key)
+
+    def _has_problem(self, record: Record) -> bool:
+        paths = self._examples.glob(f"*/{_stem(record.key)}.npz")
+        heads = (self._example_head(record, unquote(path.parent.name)) for path in paths)
+        return any(head is not None and head.problem for head in heads)
+
+    def _remove_examples(self, key: RecordKey) -> None:
+        for path in self._examples.glob(f"*/{_stem(key)}.npz"):
+            path.unlink(missing_ok=True)
 
     def _delete(self, chosen: Callable[[Record], bool]) -> int:
         """Delete annotations by their records; return how many."""

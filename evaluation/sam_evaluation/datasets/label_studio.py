@@ -81,8 +81,6 @@ class LabelStudio:
             raise BrokenSampleError(f"{self._file} has no annotated image {name}; take one of its own.")
         if annotated.problem:
             raise BrokenSampleError(f"Task {annotated.task} of {self._file} {annotated.problem}")
-        if reason := annotated.regions.left_out:
-            raise BrokenSampleError(f"Task {annotated.task} of {self._file} is left out: {reason}.")
         path = self._find_file(annotated.task, annotated.path)
         image = read_image(path)
         what = f"task {annotated.task}, {path}"
@@ -96,7 +94,9 @@ class LabelStudio:
     @cached_property
     def _names(self) -> list[str]:
         names = require_some(
-            self._annotated, self._file, f"tasks with annotations that are not cancelled. {self.card.layout}"
+            self._annotated,
+            self._file,
+            f"tasks with annotations that have masks and are not cancelled. {self.card.layout}",
         )
         unused = Counter(region.reason for image in self._annotated.values() for region in image.regions.unused)
         if unused:
@@ -108,21 +108,22 @@ class LabelStudio:
     def _annotated(self) -> dict[str, _AnnotatedFile]:
         export = read_export(self._file)
         tasks = [
-            (task.id, ImageFields.of(task.data), export.read(task, annotation.result) or (ImageRegions("", 0),))
+            (task, ImageFields.of(task.data), export.read(task, annotation.result) or (ImageRegions("", 0),))
             for task in export.tasks
             if (annotation := task.newest()) is not None
         ]
         unknown = {one.to_name for _, fields, images in tasks for one in images if one.to_name not in fields.paths}
         annotated = {}
-        for number, fields, images in tasks:
+        for task, fields, images in tasks:
             for regions in images:
                 try:
                     path = fields.find(regions.to_name, regions.item_index, unknown - {""})
-                    name, problem = fields.name(number, path), ""
+                    reason = regions.left_out
+                    name, problem = fields.name(task.id, path), f"is left out: {reason}." if reason else ""
                 except BrokenSampleError as error:
                     place = [regions.to_name, str(regions.item_index or "")]
-                    name, path, problem = "/".join([str(number), *filter(None, place)]), PurePosixPath(), str(error)
-                annotated[name] = _AnnotatedFile(number, path, regions, problem)
+                    name, path, problem = "/".join([str(task.id), *filter(None, place)]), PurePosixPath(), str(error)
+                annotated[name] = _AnnotatedFile(task.id, path, regions, problem)
         return annotated
 
     @cached_property

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from exported_regions import OTHER_CORNERS, box, brush, polygon, region
-from mask_files import FIRST, SECOND, block, save, surface
+from mask_files import FIRST, HEIGHT, SECOND, WIDTH, block, save, surface
 from sam_evaluation.datasets.label_studio import LabelStudio
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
@@ -163,7 +163,7 @@ def test_a_region_drawn_on_an_image_of_another_size_is_refused(tmp_path):
         ('[{"id": 1, "image": "a.png", "label": []}]', "export it as JSON, not JSON-MIN"),
         ('[{"id": "x", "data": {}, "annotations": []}]', r"at '0\.id'"),
         ("[7]", "at '0'"),
-        ("[]", "Expected: tasks with annotations"),
+        ("[]", "Expected: tasks with annotations that have masks"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, text, message):
@@ -181,3 +181,72 @@ def test_a_folder_without_one_export_names_the_layout(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(EvaluationError, match=r"several annotation files \(a\.json, b\.json\)"):
         LabelStudio(tmp_path).names()
+
+
+# Which regions, of which image
+
+
+def _on(entry: dict, item_index: int | None = None, to_name: str = "image", name: str = "x1") -> dict:
+    return entry | {"id": name, "to_name": to_name} | ({} if item_index is None else {"item_index": item_index})
+
+
+def _found(dataset: LabelStudio) -> dict[str, list[tuple[int, int]]]:
+    """The grey level of each sample's image, as far as it is one, and the areas of its objects."""
+    return {
+        name: [(int(sample.image[0, 0, 0]), each.cropped.area) for each in sample.objects]
+        for name in dataset.names()
+        if (sample := dataset.load(name))
+    }
+
+
+def _flat(level: int) -> np.ndarray:
+    return np.full((HEIGHT, WIDTH, 3), level, np.uint8)
+
+
+def test_pages_of_a_list_are_samples_of_their_own(tmp_path):
+    addresses = ["/d/p0.png", "/d/p1.png", "/d/p2.png", "/d/two/p1.png"]
+    for number, address in enumerate(addresses):
+        save(tmp_path / address[1:], _flat(number))
+    task = _task(5, _annotation(_on(polygon(), 1), _on(box(8, 2, 6, 6), 3, name="x2")))
+    task["data"] = {"pages": addresses}
+    (tmp_path / "export.json").write_text(json.dumps([task]))
+
+    assert _found(LabelStudio(tmp_path)) == {"5/p1.png": [(1, 30)], "5/3/p1.png": [(3, 36)]}
+
+
+def test_each_image_tag_has_its_own_image(tmp_path):
+    save(tmp_path / "b.png", _flat(2))
+    regions = _on(polygon(), to_name="image"), _on(box(8, 2, 6, 6), to_name="back", name="x2")
+    dataset = _write(tmp_path, _task(5, _annotation(*regions), back="b.png"))
+    save(tmp_path / "a.png", _flat(1))
+
+    assert _found(dataset) == {"5/0a1b2c3d-a.png": [(1, 30)], "5/b.png": [(2, 36)]}
+
+
+def test_tags_that_are_no_fields_are_not_guessed(tmp_path):
+    tasks = [_task(number, _annotation(_on(polygon(), to_name=tag)), second="b.png") for number, tag in enumerate("lr")]
+    dataset = _write(tmp_path, *tasks)
+
+    for name in dataset.names():
+        with pytest.raises(BrokenSampleError, match=r"several images \(image, second\); call them as .*: l, r"):
+            dataset.load(name)
+
+
+def test_a_page_that_the_task_lacks_is_told(tmp_path):
+    dataset = _write(tmp_path, _task(5, _annotation(_on(polygon(), 2))))
+
+    with pytest.raises(BrokenSampleError, match="has a region on image 3 of 'image', which holds 1"):
+        dataset.load(dataset.names()[0])
+
+
+def test_prompts_are_no_objects_and_are_counted(tmp_path, caplog):
+    point = region("keypointlabels", x=5.0, y=5.0, width=0.4)
+    regions = _on(polygon()), _on(box(2, 1, 9, 9), name="x2") | {"from_name": "box"}, _on(point, name="x3")
+    alone = _on(box(2, 1, 9, 9)) | {"from_name": "box"}
+    dataset = _write(tmp_path, _task(5, _annotation(*regions)), _task(6, _annotation(alone), image="a.png"))
+
+    assert dataset.names() == ["5/0a1b2c3d-a.png", "6/a.png"]
+    assert len(dataset.load("5/0a1b2c3d-a.png").objects) == 1
+    with pytest.raises(BrokenSampleError, match=r"Task 6 .* is left out: it has boxes or points, but no mask"):
+        dataset.load("6/a.png")
+    assert "2 x the rectangle is a prompt, since its control surrounds masks; 1 x a point has no area" in caplog.text

@@ -196,7 +196,19 @@ def test_a_record_of_the_version_before_is_read_and_replaced(store):
     text = f"{json.dumps(before)}\n{json.dumps(CREATED.regions)}\n"
     (store.folder / "annotations" / "1.json").write_text(text)
     assert records(store) == [CREATED]
+    assert not store.put(*PAGES)
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
+    store.replace([CREATED], {1})
+    assert list(store.example_heads("nano-1")) == [(1, 0)]
     store.replace(PAGES, {1})
-    assert records(store) == [CREATED]
+    assert records(store) == PAGES
+    assert store.example_heads("nano-1") == {}
     assert store.put(replace(UPDATED, index=1))
     assert [record.key for record in records(store)] == [(1, 1)]
+
+
+def test_a_rebuild_gives_annotations_that_could_not_be_used_another_try(store):
+    store.put(CREATED)
+    store.add_example(Example((1, 0), CREATED.updated, None, "its image was turned"), "nano-1")
+    store.replace([CREATED], {1})
+    assert store.missing("nano-1") == [head(CREATED)]
