@@ -1,7 +1,7 @@
 """How long an annotator waits for a click: `python tests/benchmarks/click.py [--model nano] [--clicks 100]`.
 
 Starts the real service and an image server on the loopback interface, and clicks over HTTP as Label Studio does, with
-a new connection each time. Every first click is on an image that the service has not seen; every next click adds a
+a new connection each time. Every first click is on a new image; every next click adds a
 point to the same object.
 """
 
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # ruff: noqa: E402 - the path comes first.
-# The folder of this file would hide the package `click`; what is wanted of the tests is one folder up.
+# The folder of this file would hide the package `click`; the modules of the tests are one folder up.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
@@ -40,7 +40,7 @@ PATIENCE = 120
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="what sam-inspect serve --model takes (default: nano)")
-    parser.add_argument("--clicks", type=int, default=100, help="clicks of each kind (default: 100)")
+    parser.add_argument("--clicks", type=int, default=100, help="clicks per kind (default: 100)")
     options = parser.parse_args()
     random = np.random.default_rng(0)
     files = [surface(random) for _ in range(SURFACES)]
@@ -85,8 +85,8 @@ def service(model):
         try:
             url = ""
             for line in process.stderr:
-                found = re.search(r"http://127\.0\.0\.1:\d+", line)
-                url = found[0] if found else url
+                address = re.search(r"http://127\.0\.0\.1:\d+", line)
+                url = address[0] if address else url
                 if "is ready" in line:
                     break
             else:

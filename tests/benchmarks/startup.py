@@ -33,7 +33,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7, help="starts of each kind (default: 7)")
+    parser.add_argument("--repeats", type=int, default=7, help="starts per kind (default: 7)")
     parser.add_argument("--model", default="nano", help="what sam-inspect serve --model takes (default: nano)")
     options = parser.parse_args()
     seconds = {

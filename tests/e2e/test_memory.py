@@ -81,14 +81,14 @@ def accept(stack, tasks, masks):
     ]
 
 
-def require_found(stack, number, tasks, masks):
+def check_predictions(stack, number, tasks, masks):
     """Have Label Studio ask about tasks, and check that it then shows their stains with their label."""
     stack.api.retrieve_predictions(number, [task.id for task in tasks])
     for task in tasks:
         (prediction,) = predictions(stack, task)
-        found = [decode_rle(each["value"]["rle"], SIZE) for each in prediction["result"]]
-        assert {label for each in prediction["result"] for label in each["value"]["brushlabels"]} == {"Stain"}
-        assert max(mask_iou(mask, masks[task.name]) for mask in found) >= 0.5
+        predicted = [decode_rle(region["value"]["rle"], SIZE) for region in prediction["result"]]
+        assert {label for region in prediction["result"] for label in region["value"]["brushlabels"]} == {"Stain"}
+        assert max(mask_iou(mask, masks[task.name]) for mask in predicted) >= 0.5
 
 
 def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, stains):
@@ -97,14 +97,14 @@ def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home
     made = accept(stack, tasks[:TAUGHT], masks)
     wait_for_examples(home / "backend", number, TAUGHT)
 
-    require_found(stack, number, tasks[TAUGHT:], masks)
+    check_predictions(stack, number, tasks[TAUGHT:], masks)
 
     rebuilt = sam_inspect(home, stack, "memory", "rebuild", "--project", str(number))
     assert f"{TAUGHT} of {TAUGHT} annotations are examples" in rebuilt
     written = sam_inspect(home, stack, "preannotate", "--project", str(number))
     assert f"{ASKED} tasks have a prediction" in written
     sam_inspect(home, stack, "rank", "--project", str(number), "--strategy", "random", "--seed", "1", "--queue")
-    scores = {task.id: [each["score"] for each in predictions(stack, task)] for task in tasks[TAUGHT:]}
+    scores = {task.id: [prediction["score"] for prediction in predictions(stack, task)] for task in tasks[TAUGHT:]}
     assert sorted(score for (score,) in scores.values()) == [0.0, 0.3333, 0.6667]
     following = ask(stack, "POST", "/api/dm/actions/", params={"id": "next_task", "project": number}, json={})
     assert scores[following["id"]] == [0.0]
@@ -124,9 +124,9 @@ def test_a_model_in_the_server_of_label_studio_ml_answers_and_learns_as_our_serv
         assert mask_iou(prompter.box(*box).mask, masks[last.name]) >= 0.5
 
         accept(stack, tasks[:TAUGHT], masks)
-        # Webhooks are heard in processes of their own there; the server learns once it is asked again.
+        # That server handles webhooks in processes of their own; it learns at the next request.
         remembered = tmp_path / "home" / "memory"
         wait_for(lambda: len(list(remembered.glob(f"{number}.*/annotations/*.json"))) == TAUGHT)
         prompter.box(*box)
         wait_for_examples(tmp_path / "home", number, TAUGHT)
-        require_found(stack, number, tasks[TAUGHT:], masks)
+        check_predictions(stack, number, tasks[TAUGHT:], masks)

@@ -1,4 +1,4 @@
-"""Accepted annotations <-> records of the memory."""
+"""Makes records of the memory from accepted annotations, and reads the masks of records."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from sam_backend.memory.store import Record
 
 
 def make_records(annotation: Annotation, task: Task, label_config: str) -> list[Record]:
-    """Return the records of an annotation: one for each image that it has regions on, at least one.
+    """Return the records of an annotation: one per image that it has regions on, at least one.
 
     Raises
     ------
     BadRequestError
         If the labeling config has no control for masks, or the task has no image.
     """
-    number, updated = int(annotation.task or task.id or 0), annotation.updated_at or ""
+    task_id, updated = int(annotation.task or task.id or 0), annotation.updated_at or ""
     if annotation.was_cancelled:
-        return [Record(annotation.id, updated, number, left_out="it was skipped")]
+        return [Record(annotation.id, updated, task_id, left_out="it was skipped")]
     accepted = read_annotation(annotation.result, task.data, LabelingConfig.parse(label_config))
     if not accepted.images:
         reason = "none of its regions is on an image that takes masks"
-        return [Record(annotation.id, updated, number, left_out=reason)]
+        return [Record(annotation.id, updated, task_id, left_out=reason)]
     return [
         Record(
             annotation.id,
             updated,
-            number,
+            task_id,
             image.address,
             [dict(entry) for entry in image.regions.entries],
             image.regions.left_out,

@@ -90,8 +90,8 @@ def test_status_shows_why_a_training_failed_at_its_start(client, commands):
 
 
 def test_status_shows_the_progress_of_a_training_that_another_process_started(client, tmp_path):
-    told = Progress(RUNNING, "Training", process=os.getpid(), step=5, steps=10, click=0.6)
-    write_progress(tmp_path / "home" / "finetune" / "nano-project-3", told)
+    progress = Progress(RUNNING, "Training", process=os.getpid(), step=5, steps=10, click=0.6)
+    write_progress(tmp_path / "home" / "finetune" / "nano-project-3", progress)
     training = client.get("/status").json()["training"]
     assert (training["step"], training["steps"], training["click"]) == (5, 10, 0.6)
 

@@ -22,7 +22,7 @@ IMAGE = DemoImage("part.jpg", np.zeros((*SIZE, 3), np.uint8), "Pit", DEFECT)
 
 
 class LabelStudioThatAnswers:
-    """Answers each prompt with the next of its answers, and remembers what was drawn."""
+    """Answers every prompt with its next answer, and keeps the drawn regions."""
 
     def __init__(self, *answers):
         self.answers = list(answers)

@@ -69,8 +69,8 @@ def is_running(number):
 
 def test_a_server_that_ends_early_is_reported_with_its_last_line(tmp_path):
     code = "print('one'); print('The disk is full.'); raise SystemExit(3)"
-    told = pytest.raises(DemoError, match=r"The server stopped .*\(exit code 3\): The disk is full\. .*log")
-    with told, start(code, tmp_path / "log"):
+    raised = pytest.raises(DemoError, match=r"The server stopped .*\(exit code 3\): The disk is full\. .*log")
+    with raised, start(code, tmp_path / "log"):
         pass
 
 
@@ -91,7 +91,7 @@ def test_a_server_that_never_answers_is_stopped(tmp_path):
             os.sched_yield()
         return False
 
-    told = pytest.raises(DemoError, match="did not answer within 0 seconds")
-    with told, start(FAMILY, tmp_path / "log", str(ids), is_ready=is_ready, timeout=0):
+    raised = pytest.raises(DemoError, match="did not answer within 0 seconds")
+    with raised, start(FAMILY, tmp_path / "log", str(ids), is_ready=is_ready, timeout=0):
         pass
     assert all_end([int(number) for number in ids.read_text().split()])

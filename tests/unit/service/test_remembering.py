@@ -114,8 +114,8 @@ def test_a_label_that_was_removed_from_the_config_is_not_predicted(client, caplo
 def test_annotations_stored_by_another_process_are_learnt_when_predictions_are_requested(client, make_client):
     other_learner = make_client(ColourSegmenter()).app.state.backend.learner
     updated = event("ANNOTATION_UPDATED", second=1, masks=TAUGHT[1][1:])
-    for heard, expected in ((event("ANNOTATION_CREATED"), [("green",), ("red",)]), (updated, [("green",)])):
-        assert other_learner.handle(parse_message(heard, Event), learn=False)
+    for stored, expected in ((event("ANNOTATION_CREATED"), [("green",), ("red",)]), (updated, [("green",)])):
+        assert other_learner.handle(parse_message(stored, Event), learn=False)
         assert other_learner.wait(0)
         # The first request starts the learning.
         labels(client)
