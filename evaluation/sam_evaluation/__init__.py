@@ -1,4 +1,4 @@
-"""Measures how far SAM falls short on industrial images: `evaluate`, `gap_table`, `compare` and what they work on."""
+"""Measures segmenters on annotated images: `evaluate`, `compare`, `gap_table`, `write_report` and their types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sam_evaluation.runner import RunSettings as RunSettings
     from sam_evaluation.runner import evaluate as evaluate
 
-# None of the names may be that of a module: once that is imported, it hides the function.
+# No name may be that of a module: once a module is imported, it hides the function of the same name.
 _PLACES = {
     "Run": "run_files",
     "RunSettings": "runner",
@@ -29,7 +29,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: pandas and SciPy take a second that a command's help must not."""
+    """Import a name when it is used: the imports of pandas and SciPy would slow down the help of every command."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require_evaluation(__name__)

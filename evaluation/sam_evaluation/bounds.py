@@ -1,4 +1,4 @@
-"""A number, and on which side of it a measured one must lie."""
+"""Bounds on measured numbers, such as `>= 0.8`."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ _BOUND = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)
 
 @dataclass(frozen=True)
 class Bound:
-    """What must hold, such as `>= 0.8`.
+    """A bound such as `>= 0.8`.
 
     Attributes
     ----------
     comparator : ">=", "<=", ">" or "<".
-    number : to compare with.
+    number : float, the number to compare with.
     """
 
     comparator: str
     number: float
 
     @classmethod
-    def parse(cls, text: str, of: str, *, share: bool = False) -> Bound:
+    def parse(cls, text: str, subject: str, *, share: bool = False) -> Bound:
         """Read a comparator and a number.
 
         Parameters
         ----------
-        text : such as ">= 0.8".
-        of : what is bound, for the error.
-        share : whether that lies from 0 to 1.
+        text : str, for example ">= 0.8".
+        subject : str, the name of the bounded number, for the error message.
+        share : bool, whether the bounded number lies between 0 and 1.
 
         Raises
         ------
         EvaluationError
-            If it is something else, or a share is bound by a number that no share is.
+            If the text is not a bound, or the bound of a share is not between 0 and 1.
         """
-        found = _BOUND.fullmatch(text) if isinstance(text, str) else None
-        if found is None:
-            raise EvaluationError(f'{of} takes >=, <=, > or < and a number, such as ">= 0.8"; got {text!r}.')
-        bound = cls(found[1], float(found[2]))
+        match = _BOUND.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise EvaluationError(f'{subject} takes >=, <=, > or < and a number, such as ">= 0.8"; got {text!r}.')
+        bound = cls(match[1], float(match[2]))
         if share and not 0 <= bound.number <= 1:
-            raise EvaluationError(f"{of} is a share from 0 to 1; got {bound}. Write 80 % as 0.8.")
+            raise EvaluationError(f"{subject} is a share from 0 to 1; got {bound}. Write 80 % as 0.8.")
         return bound
 
     def __str__(self) -> str:
         return f"{self.comparator} {self.number:g}"
 
     def holds(self, measured: ArrayLike) -> NDArray[np.bool_]:
-        """Tell for each number whether it lies on the right side; NaN does not."""
-        # Sums of floats miss a bound that they meet on paper by their last digits.
-        found: NDArray[np.bool_] = np.asarray(
+        """Return for each measured number whether it meets the bound, as bool of the same shape; NaN does not."""
+        # The last digits of a sum of floats must not decide whether it meets a bound.
+        result: NDArray[np.bool_] = np.asarray(
             _HOLDS[self.comparator](np.round(np.asarray(measured, np.float64), 9), self.number)
         )
-        return found
+        return result

@@ -1,4 +1,4 @@
-"""Bounds that a model must keep to be let through, such as `iou.box>=0.7, noc90.clicks<=8, fp.everything<=2`."""
+"""Bounds that a model must meet to pass a pipeline, such as `iou.box>=0.7, noc90.clicks<=8, fp.everything<=2`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sam_evaluation.row_columns import METRICS, RUN, clicks_of, image_rows, judg
 from sam_evaluation.summary_tables import DETECTED, NOC, clicks_needed, image_ratios
 
 CLICKS = "clicks"
-"""Stands for the one `clicks:N` there is."""
+"""The protocol of a condition that means the only `clicks:N` of a run."""
 
 _NOC = {f"noc{threshold * 100:.0f}": threshold for threshold in NOC}
 _RECALL = {f"recall{threshold:g}": threshold for threshold in RECALLS}
@@ -33,20 +33,20 @@ _EVERYTHING = (*_RECALL, *_IMAGES)
 _SHARES = {*(name for name, metric in METRICS.items() if metric.bounded), *_RECALL, *_IMAGES, _ECE} - {"fp"}
 
 KNOWN = (*METRICS, _ECE, *_NOC, *_EVERYTHING)
-"""What can be bound."""
+"""The metrics that a condition can bound."""
 
 _CONDITION = re.compile(r"\s*([^<>=\s]+)\s*((?:>=|<=|>|<).*)")
 
 
 @dataclass(frozen=True)
 class GateCondition:
-    """A bound of one metric by one protocol.
+    """A bound on one metric with one protocol.
 
     Attributes
     ----------
-    metric : one of `KNOWN`.
-    protocol : by name; "clicks" for the one `clicks:N` there is.
-    bound : that it must keep.
+    metric : str, one of `KNOWN`.
+    protocol : str, its name; "clicks" means the only `clicks:N` of the run.
+    bound : Bound, which the metric must meet.
     """
 
     metric: str
@@ -55,20 +55,20 @@ class GateCondition:
 
     @property
     def name(self) -> str:
-        """As a user writes it."""
+        """The name that a user writes: `metric.protocol`."""
         return f"{self.metric}.{self.protocol}"
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """What came of a condition.
+    """The result of a condition.
 
     Attributes
     ----------
-    name : `metric.protocol`.
-    measured : NaN where no object had a value.
-    bound : that it had to keep.
-    met : False for NaN.
+    name : str, `metric.protocol`.
+    measured : float; NaN if no object had a value.
+    bound : Bound.
+    met : bool; False if `measured` is NaN.
     """
 
     name: str
@@ -88,23 +88,23 @@ def parse_gate(text: str) -> list[GateCondition]:
     Raises
     ------
     EvaluationError
-        If a condition is written otherwise, or its metric or protocol is unknown or do not belong together.
+        If a condition is not of this form, its metric or protocol is unknown, or the two do not belong together.
 
     Examples
     --------
-    >>> [(each.name, str(each.bound)) for each in parse_gate("iou.box>=0.7, recall0.5.everything>=0.9")]
+    >>> [(condition.name, str(condition.bound)) for condition in parse_gate("iou.box>=0.7, recall0.5.everything>=0.9")]
     [('iou.box', '>= 0.7'), ('recall0.5.everything', '>= 0.9')]
     """
-    found = [_parse(part) for part in text.split(",") if part.strip()]
-    if not found:
+    conditions = [_parse(part) for part in text.split(",") if part.strip()]
+    if not conditions:
         raise EvaluationError("A gate needs at least one condition, such as iou.box>=0.7.")
-    return found
+    return conditions
 
 
 def _parse(text: str) -> GateCondition:
-    found = _CONDITION.fullmatch(text)
-    metric, dot, protocol = found[1].rpartition(".") if found else ("", "", "")
-    if found is None or not dot:
+    match = _CONDITION.fullmatch(text)
+    metric, dot, protocol = match[1].rpartition(".") if match else ("", "", "")
+    if match is None or not dot:
         raise EvaluationError(f"A condition is metric.protocol>=number, such as iou.box>=0.7; got {text.strip()!r}.")
     if metric not in KNOWN:
         raise unknown("metric", metric, KNOWN)
@@ -116,39 +116,41 @@ def _parse(text: str) -> GateCondition:
         raise EvaluationError(
             f"{metric} is measured by everything; got {metric}.{protocol}. Write {metric}.everything."
         )
-    return GateCondition(metric, protocol, Bound.parse(found[2], f"{metric}.{protocol}", share=metric in _SHARES))
+    return GateCondition(metric, protocol, Bound.parse(match[2], f"{metric}.{protocol}", share=metric in _SHARES))
 
 
 def evaluate_gate(
     conditions: Sequence[GateCondition], rows: pd.DataFrame, images: pd.DataFrame | None = None
 ) -> list[GateResult]:
-    """Measure each condition over all objects of all data sets in the rows together.
+    """Measure each condition over the objects of all data sets together.
 
-    To let no data set hide behind another, evaluate each by itself.
+    A good data set can hide a bad one. To avoid that, evaluate each data set separately.
 
     Parameters
     ----------
-    conditions : from `parse_gate`.
-    rows : of objects, of one model and version.
-    images : rows of images; `precision`, `f1`, `fp`, `ar*` and `pro` need them.
+    conditions : list of GateCondition, from `parse_gate`.
+    rows : DataFrame, the rows of the objects, of one model and version.
+    images : DataFrame, the rows of the images; `precision`, `f1`, `fp`, `ar*` and `pro` need them.
 
     Raises
     ------
     EvaluationError
-        If a protocol was not run, `clicks` could be several, rows are of several models, or `images` are needed.
+        If a protocol was not run, `clicks` is ambiguous, the rows are of several models, or `images` is missing.
     """
-    found = object_rows(rows)
-    runs = [" ".join(map(str, run)) for run in found[list(RUN)].drop_duplicates().itertuples(index=False)]
+    objects = object_rows(rows)
+    runs = [" ".join(map(str, run)) for run in objects[list(RUN)].drop_duplicates().itertuples(index=False)]
     if len(runs) != 1:
-        raise EvaluationError(f"A gate judges one model; got rows of {', '.join(runs) or 'none'}. Keep those of one.")
-    last = last_clicks(found)
+        raise EvaluationError(
+            f"A gate judges one model; got rows of {', '.join(runs) or 'none'}. Keep the rows of one model."
+        )
+    last = last_clicks(objects)
     results = []
     for condition in conditions:
         protocol = _protocol(condition, last["protocol"].unique().tolist(), images)
         if condition.metric in _IMAGES:
             measured = _of_images(condition, images)
         elif condition.metric in _NOC:
-            needed = clicks_needed(found[found["protocol"] == protocol], _NOC[condition.metric])
+            needed = clicks_needed(objects[objects["protocol"] == protocol], _NOC[condition.metric])
             measured = float(needed["clicks"].mean())
         else:
             measured = _of_objects(condition.metric, last[last["protocol"] == protocol])
@@ -156,18 +158,19 @@ def evaluate_gate(
     return results
 
 
-def _protocol(condition: GateCondition, run: list[str], images: pd.DataFrame | None) -> str:
+def _protocol(condition: GateCondition, measured: list[str], images: pd.DataFrame | None) -> str:
     if condition.protocol == CLICKS:
-        clicked = [name for name in run if clicks_of(name) is not None]
+        clicked = [name for name in measured if clicks_of(name) is not None]
         if len(clicked) > 1:
-            raise EvaluationError(f"{condition.name} could be any of {', '.join(clicked)}; name the one that is meant.")
+            raise EvaluationError(f"{condition.name} could be any of {', '.join(clicked)}; write the full name of one.")
         if clicked:
             return clicked[0]
-    # Images without any object leave rows of images alone.
-    elif condition.protocol in run or (condition.metric in _IMAGES and images is not None and len(images)):
+    # If no image has an object, there are only rows of images.
+    elif condition.protocol in measured or (condition.metric in _IMAGES and images is not None and len(images)):
         return condition.protocol
     raise EvaluationError(
-        f"{condition.name} needs the protocol {condition.protocol}; the rows have {', '.join(run)}. Evaluate with it."
+        f"{condition.name} needs the protocol {condition.protocol}; the rows have {', '.join(measured)}. "
+        "Evaluate with it."
     )
 
 

@@ -1,4 +1,4 @@
-"""Masks as COCO's compressed run-lengths: text short enough to keep every mask of a run beside its numbers."""
+"""Masks as COCO's compressed run-lengths: short enough to keep every mask of a run beside its metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sam_evaluation.metrics.mask_pair import box_slices
 
 
 def encode_mask(mask: BoolArray) -> str:
-    """Return the `counts` of a mask bool (H, W), an empty one included.
+    """Return the `counts` of a mask bool (H, W), which may be empty.
 
     Examples
     --------
@@ -18,7 +18,7 @@ def encode_mask(mask: BoolArray) -> str:
     '22'
     """
     height, width = mask.shape
-    # Runs go down the columns. Only those that hold anything are looked at: most masks are small in a large image.
+    # Runs go down the columns. Only columns with set pixels are read: most masks are small in a large image.
     _, columns = box_slices(mask) or (slice(0, 0), slice(0, 0))
     pixels = mask[:, columns].ravel("F").view(np.int8)
     flips = np.flatnonzero(np.diff(pixels, prepend=0, append=0)) + columns.start * height

@@ -1,4 +1,4 @@
-"""Two models on the same objects: is one better, by how much, and is that sure."""
+"""Comparison of two models on the same objects: which is better, by how much, and how sure this is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sam_evaluation.errors import EvaluationError
 from sam_evaluation.row_columns import OBJECT, RUN, Metric, judged, last_clicks, metric_named, object_rows
 
 FEWEST_IMAGES = 10
-"""Fewer give intervals that are too narrow: the bootstrap cannot draw what it never saw."""
+"""With fewer images the intervals are too narrow: the bootstrap draws only from the images there are."""
 
 SIGNIFICANCE = 0.05
 
@@ -23,23 +23,24 @@ _SAME = 1e-9
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two models on the same objects by one protocol, after its last click.
+    """The comparison of two models, A and B, on the same objects with one protocol, after its last click.
 
-    Differences are B minus A; signed errors are taken by their magnitude.
+    Differences are B minus A. Signed errors are compared by their absolute values.
 
     Attributes
     ----------
-    protocol : by name.
-    objects, images : that both have been measured on.
-    only_a, only_b : objects that only one has been measured on, left out.
-    mean_a, mean_b : over `objects`.
-    difference, low, high : of the means, with the interval of the bootstrap over images.
-    p : of Wilcoxon's signed-rank test on the images' mean differences, as objects of one image are not independent.
-    p_holm : corrected for the number of protocols.
-    effect_size : mean difference of objects over its standard deviation (Cohen's d of pairs).
-    wins, losses, ties : objects on which B is better than A, worse, and the same.
-    sign : 1 where B is surely better, -1 where it is surely worse, 0 where no difference could be shown.
-    verdict : one sentence.
+    protocol : str, its name.
+    objects, images : int, how many both models were measured on.
+    only_a, only_b : int, how many objects only one model was measured on; they are left out.
+    mean_a, mean_b : float, the means over `objects`.
+    difference, low, high : float, the difference of the means and its 95 % interval (bootstrap over images).
+    p : float, the p-value of Wilcoxon's signed-rank test on the mean differences of the images. Single objects are not
+        tested, since objects of one image are not independent.
+    p_holm : float, `p` corrected for the number of protocols.
+    effect_size : float, the mean difference of the objects over its standard deviation (Cohen's d of pairs).
+    wins, losses, ties : int, on how many objects B is better than A, worse, or equal.
+    sign : int, 1 if B is significantly better, -1 if it is significantly worse, 0 if no difference could be shown.
+    verdict : str, one sentence.
     """
 
     protocol: str
@@ -64,14 +65,14 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models by one metric.
+    """The comparison of two models by one metric.
 
     Attributes
     ----------
-    metric : column.
-    a, b : what the verdicts call the models.
-    pairings : one a protocol that both were run by.
-    unpaired_protocols : without any object that both were measured on.
+    metric : str, the column.
+    a, b : str, the names of the models in the verdicts.
+    pairings : tuple of Pairing, one for each protocol that was run with both models.
+    unpaired_protocols : tuple of str, the protocols without an object that both models were measured on.
     """
 
     metric: str
@@ -81,30 +82,30 @@ class Comparison:
     unpaired_protocols: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
-        """Return a row a protocol, with the attributes of `Pairing` as columns."""
+        """Return one row per protocol, with the attributes of `Pairing` as columns."""
         return pd.DataFrame([asdict(pairing) for pairing in self.pairings])
 
 
 def compare(rows_a: pd.DataFrame, rows_b: pd.DataFrame, metric: str = "iou", seed: int = 0) -> Comparison:
     """Compare two models on the objects that both were measured on.
 
-    Objects are paired by data set, sample, object, annotator and protocol, all data sets together, after the last
-    click: one that ended early with one model has a last row all the same.
+    Objects are paired by data set, sample, object, annotator and protocol, over all data sets together. The row after
+    the last click counts, even if an object got fewer clicks with one of the models.
 
     Parameters
     ----------
-    rows_a, rows_b : of objects, each of one model and version.
-    metric : column.
-    seed : of the intervals.
+    rows_a, rows_b : DataFrame, the rows of the objects, each of one model and version.
+    metric : str, the column to compare by.
+    seed : int, the seed of the intervals.
 
     Raises
     ------
     EvaluationError
-        If rows are of several models, no object is in both, objects of one name differ in area (the data set is
-        another one), or a metric or column is unknown.
+        If the rows are of several models, no object is in both, an object differs in area (so the data sets differ),
+        or a metric or column is unknown.
     """
-    kind = metric_named(metric)
-    sides = [_side(rows, kind, which) for rows, which in ((rows_a, "A"), (rows_b, "B"))]
+    compared = metric_named(metric)
+    sides = [_side(rows, compared, which) for rows, which in ((rows_a, "A"), (rows_b, "B"))]
     a, b = _names(*(side.name for side in sides))
     keys = [*OBJECT, "protocol"]
     both = sides[0].rows.merge(sides[1].rows, on=keys, how="outer", suffixes=("_a", "_b"), indicator="side")
@@ -118,22 +119,22 @@ def compare(rows_a: pd.DataFrame, rows_b: pd.DataFrame, metric: str = "iou", see
             f"Object {first['object']} of {first['sample']} in {first['dataset']} covers {first['area_a']:.0f} px in "
             f"one and {first['area_b']:.0f} px in the other; evaluate both on the same version of the data set."
         )
-    found = []
+    protocols = []
     for protocol, frame in both.groupby("protocol"):
         pairs = frame[frame["value_a"].notna() & frame["value_b"].notna()]
         if pairs.empty:
             continue
         only_a, only_b = int(frame["value_a"].notna().sum()), int(frame["value_b"].notna().sum())
-        found.append((str(protocol), pairs, only_a - len(pairs), only_b - len(pairs)))
-    if not found:
-        raise EvaluationError(f"No object that both have was measured by {metric}; compare by another metric.")
-    measured = [_measure(pairs, kind, seed) for _, pairs, _, _ in found]
-    corrected = statistics.holm([each.test.p for each in measured])
+        protocols.append((str(protocol), pairs, only_a - len(pairs), only_b - len(pairs)))
+    if not protocols:
+        raise EvaluationError(f"No object of both sides was measured by {metric}; compare by another metric.")
+    measured = [_measure(pairs, compared, seed) for _, pairs, _, _ in protocols]
+    corrected = statistics.holm([pairs.test.p for pairs in measured])
     pairings = tuple(
-        _pairing(each, name, (only_a, only_b), p, kind, (a, b), len(found))
-        for each, (name, _, only_a, only_b), p in zip(measured, found, corrected, strict=True)
+        _pairing(pairs, name, (only_a, only_b), p, compared, (a, b), len(protocols))
+        for pairs, (name, _, only_a, only_b), p in zip(measured, protocols, corrected, strict=True)
     )
-    one_sided = sorted(set(both["protocol"]) - {name for name, *_ in found})
+    one_sided = sorted(set(both["protocol"]) - {name for name, *_ in protocols})
     return Comparison(metric, a, b, pairings, tuple(one_sided))
 
 
@@ -154,7 +155,7 @@ def _side(rows: pd.DataFrame, metric: Metric, which: str) -> _Side:
 
 
 def _names(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, str]:
-    """Return the shortest names that differ."""
+    """Return the shortest names by which the two models can be told apart."""
     if a[0] != b[0]:
         return a[0], b[0]
     return (" ".join(a), " ".join(b)) if a != b else (f"A ({a[0]})", f"B ({b[0]})")
@@ -216,7 +217,7 @@ def _pairing(
 
 
 def _sign(estimate: statistics.Estimate, test: statistics.SignedRank, p: float, metric: Metric) -> int:
-    """Tell what is sure: interval and test must both leave out that there is no difference, and agree on its sign."""
+    """Return `Pairing.sign`: both the interval and the test must exclude a difference of 0, and agree on its sign."""
     sign = 1 if estimate.value > 0 else -1
     inner = min(sign * estimate.low, sign * estimate.high)
     if estimate.images < FEWEST_IMAGES or not inner > 0 or not p < SIGNIFICANCE or np.sign(test.correlation) != sign:
@@ -233,7 +234,7 @@ def _verdict(
     protocol: str,
     protocols: int,
 ) -> str:
-    """Say what is sure in a sentence."""
+    """Return the result as one sentence."""
     a, b = names
     unit = f" {metric.unit}" if metric.unit else ""
     where = f"on {_count(estimate.objects, 'object')} of {_count(estimate.images, 'image')} with protocol {protocol}"
@@ -253,12 +254,12 @@ def _verdict(
     )
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _rounded(numbers: Sequence[float]) -> list[str]:
-    """Write a value and the ends of its interval with as many decimals as the interval and its inner end deserve."""
-    told = [size for size in (numbers[2] - numbers[1], *map(abs, numbers)) if size > _SAME]
-    decimals = min(max(math.ceil(-math.log10(min(told))), 0), 6) if told else 0
+    """Return a value and the ends of its interval as text; the smallest number gets one significant digit."""
+    sizes = [size for size in (numbers[2] - numbers[1], *map(abs, numbers)) if size > _SAME]
+    decimals = min(max(math.ceil(-math.log10(min(sizes))), 0), 6) if sizes else 0
     return [f"{number:.{decimals}f}" for number in numbers]

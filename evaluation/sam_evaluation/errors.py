@@ -6,4 +6,4 @@ __all__ = ["BrokenSampleError", "EvaluationError"]
 
 
 class EvaluationError(SamInspectError):
-    """An evaluation cannot be run or read as it was asked for."""
+    """An evaluation cannot be run, or a run cannot be read, with these arguments."""

@@ -1,4 +1,4 @@
-"""How far a model falls short: on industrial images of natural ones, of people, and of what a line needs."""
+"""The gap of a model: between industrial and natural images, to people, and to the requirements of a line."""
 
 from __future__ import annotations
 
@@ -36,30 +36,31 @@ def gap_table(
     metrics: Sequence[str] = ("iou", "boundary_f"),
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return by how much masks are worse on industrial images than on natural ones.
+    """Return the difference in quality between industrial and natural images.
 
-    For each model and protocol (after the last click) the mean of each industrial data set, and of all of them, minus
-    that of the natural ones. Where several data sets make up a side, each weighs the same, however large it is: the
-    interval is about other images of these data sets, not about other data sets.
+    It is the mean of each industrial data set, and of all of them together, minus the mean of the natural ones, for
+    each model and protocol after the last click. If a side has several data sets, each has the same weight, whatever
+    its size. So the interval is about other images of these data sets, not about other data sets.
 
     Parameters
     ----------
-    rows : of objects.
-    natural : names of data sets with natural images, not all of which need be there; all others are industrial.
-    metrics : columns.
-    seed : of the intervals.
+    rows : DataFrame, the rows of the objects.
+    natural : collection of str, the names of the data sets with natural images; not all of them must be in the rows.
+        All other data sets are industrial.
+    metrics : sequence of str, columns.
+    seed : int, the seed of the intervals.
 
     Returns
     -------
     DataFrame
         Columns model, version, protocol, click, dataset (an industrial one, or "all industrial"), metric, industrial,
         natural (means), value (industrial minus natural), low, high, industrial_objects, industrial_images,
-        natural_objects, natural_images. Protocols that were run on one side only are left out.
+        natural_objects, natural_images. A protocol that was run on only one side is left out.
 
     Raises
     ------
     EvaluationError
-        If a side has no data set, a metric or column is unknown, or an object is there twice.
+        If a side has no data set, a metric or column is unknown, or an object occurs twice.
     """
     names = [metric_named(name).name for name in metrics]
     last = last_clicks(object_rows(rows))
@@ -72,20 +73,20 @@ def gap_table(
     table: list[tuple[Any, ...]] = []
     for cell, frame in last.groupby([*RUN, "protocol", "click"]):
         means = {
-            dataset: _Means.of(some[names], some["sample"], [seed, datasets.index(dataset)])
-            for dataset, some in frame.groupby("dataset")
+            dataset: _Means.of(part[names], part["sample"], [seed, datasets.index(dataset)])
+            for dataset, part in frame.groupby("dataset")
         }
-        other = [means[dataset] for dataset in means if dataset in natural]
-        own = {dataset: [means[dataset]] for dataset in means if dataset not in natural}
-        if not other or not own:
+        of_natural = [means[dataset] for dataset in means if dataset in natural]
+        of_industrial = {dataset: [means[dataset]] for dataset in means if dataset not in natural}
+        if not of_natural or not of_industrial:
             continue
-        sides = {ALL_INDUSTRIAL: [each for some in own.values() for each in some], **own}
-        base = _Means.averaged(other)
-        for dataset, some in sides.items():
-            mine = _Means.averaged(some)
-            low, high = statistics.interval(mine.replicates - base.replicates)
+        sides = {ALL_INDUSTRIAL: [mean for side in of_industrial.values() for mean in side], **of_industrial}
+        base = _Means.averaged(of_natural)
+        for dataset, side in sides.items():
+            industrial = _Means.averaged(side)
+            low, high = statistics.interval(industrial.replicates - base.replicates)
             for column, name in enumerate(names):
-                a, b = mine.estimates[column], base.estimates[column]
+                a, b = industrial.estimates[column], base.estimates[column]
                 table.append(
                     (
                         *(*cell, dataset, name, a.value, b.value, a.value - b.value, low[column], high[column]),
@@ -96,7 +97,7 @@ def gap_table(
 
 
 class _Means:
-    """Means of some columns, with their replicates (R, K)."""
+    """Means of K columns, with their replicates (R, K)."""
 
     def __init__(self, estimates: list[Estimate], replicates: Floats) -> None:
         self.estimates = estimates
@@ -109,18 +110,18 @@ class _Means:
 
     @classmethod
     def averaged(cls, several: list[_Means]) -> _Means:
-        """Give each the same weight."""
-        replicates = np.mean([each.replicates for each in several], axis=0)
+        """Return the average of several means, all with the same weight."""
+        replicates = np.mean([means.replicates for means in several], axis=0)
         low, high = statistics.interval(replicates)
         estimates = [
             Estimate(
-                float(np.mean([each.value for each in column])),
+                float(np.mean([estimate.value for estimate in column])),
                 float(low[index]),
                 float(high[index]),
-                sum(each.objects for each in column),
-                sum(each.images for each in column),
+                sum(estimate.objects for estimate in column),
+                sum(estimate.images for estimate in column),
             )
-            for index, column in enumerate(zip(*(each.estimates for each in several), strict=True))
+            for index, column in enumerate(zip(*(means.estimates for means in several), strict=True))
         ]
         return cls(estimates, replicates)
 
@@ -133,23 +134,23 @@ def against_humans(
     metrics: Sequence[str] = ("iou", "boundary_f", "boundary_iou"),
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return how well models do beside how well people agree, on the images that several people outlined.
+    """Compare models with the agreement of people, on the images that several people outlined.
 
     Parameters
     ----------
-    rows : of objects.
-    pairs : columns sample and `metrics`, a row a pair of people's outlines (`sam_evaluation.humans`).
-    dataset : that `pairs` are of; rows of others are left out, as are images that `pairs` do not have.
-    metrics : columns.
-    seed : of the intervals.
+    rows : DataFrame, the rows of the objects.
+    pairs : DataFrame with the columns sample and `metrics`, one row per pair of outlines (`sam_evaluation.humans`).
+    dataset : str, the data set of `pairs`. Rows of other data sets, and images that are not in `pairs`, are left out.
+    metrics : sequence of str, columns.
+    seed : int, the seed of the intervals.
 
     Returns
     -------
     DataFrame
         Columns model, version, dataset, protocol, click, metric, value, low, high, objects, images, difference,
-        difference_low, difference_high: after the last click, and how much more that is than people reach, images
-        drawn for both at once. First the rows whose model is "humans among themselves": version and protocol empty,
-        click 0, `objects` the pairs, no difference.
+        difference_low, difference_high. `value` is the mean after the last click. `difference` is the mean of the
+        model minus that of people; the same images are drawn for both. The first rows have the model "humans among
+        themselves": version and protocol are empty, click is 0, `objects` counts the pairs, and there is no difference.
 
     Raises
     ------
@@ -173,44 +174,45 @@ def against_humans(
     ]
     for cell, frame in last.groupby(list(CELL)):
         people = pairs[pairs["sample"].isin(frame["sample"])]
-        # The same images are drawn for both sides: an image that is hard for a model is mostly hard for people.
+        # The same images are drawn for both sides: an image that is hard for a model is usually hard for people too.
         both = pd.concat([frame[names].add_prefix("model "), people[names].add_prefix("people ")])
         sums, counts = statistics.sums_by_image(both, pd.concat([frame["sample"], people["sample"]]))
         estimates, replicates = statistics.ratios(sums, counts, seed), statistics.resample(sums, counts, seed)
         low, high = statistics.interval(replicates[:, : len(names)] - replicates[:, len(names) :])
         for column, name in enumerate(names):
-            mine, theirs = estimates[column], estimates[column + len(names)]
-            table.append((*cell, name, *_five(mine), mine.value - theirs.value, low[column], high[column]))
+            model, human = estimates[column], estimates[column + len(names)]
+            table.append((*cell, name, *_five(model), model.value - human.value, low[column], high[column]))
     return pd.DataFrame(table, columns=list(_AGREEMENT))
 
 
 def against_requirements(rows: pd.DataFrame, requirements: Requirements, *, seed: int = 0) -> pd.DataFrame:
-    """Return which share of the objects meets the requirements, after the last click.
+    """Return the share of the objects that meets the requirements, after the last click.
 
     Returns
     -------
     DataFrame
-        Columns model, version, dataset, protocol, click, condition, value (share of objects that meet it; the others
-        fail), low, high, objects, images, met. Conditions are "all" conditions on objects together, each of them
-        ("iou >= 0.8"), and, with `everything` alone, the one on recall, whose value is the recall. `met` says whether
-        every object meets a condition on objects, or whether the recall is as asked. Objects of which a condition says
-        nothing do not count for it. A recall that was asked for and not measured is there with no objects, not met.
+        Columns model, version, dataset, protocol, click, condition, value, low, high, objects, images, met. The
+        conditions are "all" (all conditions on objects together), each single one ("iou >= 0.8"), and, only for
+        `everything`, the one on the recall. `value` is the share of the objects that meet the condition, or the recall.
+        `met` is whether every object meets a condition on objects, or whether the recall meets its bound. An object to
+        which a condition does not apply does not count for it. A required recall that was not measured has 0 objects
+        and is not met.
 
     Raises
     ------
     EvaluationError
-        If a column is missing, or an object is there twice.
+        If a column is missing, or an object occurs twice.
     """
     last = last_clicks(object_rows(rows))
     table: list[tuple[Any, ...]] = []
     for cell, frame in last.groupby(list(CELL)):
-        each = requirements.met(frame)
-        if each.shape[1]:
-            applies = ~np.isnan(each).all(1)
-            together = np.full(len(each), np.nan)
-            together[applies] = np.nanmin(each[applies], axis=1)
+        met = requirements.met(frame)
+        if met.shape[1]:
+            applies = ~np.isnan(met).all(1)
+            together = np.full(len(met), np.nan)
+            together[applies] = np.nanmin(met[applies], axis=1)
             names = ["all", *(str(condition) for condition in requirements.objects)]
-            estimates = statistics.means(np.column_stack([together, each]), frame["sample"], seed)
+            estimates = statistics.means(np.column_stack([together, met]), frame["sample"], seed)
             table += [
                 (*cell, name, *_five(estimate), estimate.value == 1)
                 for name, estimate in zip(names, estimates, strict=True)
@@ -220,8 +222,8 @@ def against_requirements(rows: pd.DataFrame, requirements: Requirements, *, seed
         for run, frame in last.groupby([*RUN, "dataset"]):
             counted = frame[(frame["protocol"] == EVERYTHING) & (frame["area"] >= recall.min_area)]
             estimate = statistics.mean(counted["iou"] >= recall.threshold, counted["sample"], seed)
-            met = bool(recall.bound.holds(estimate.value))
-            table.append((*run, EVERYTHING, 0, str(recall), *_five(estimate), met))
+            is_met = bool(recall.bound.holds(estimate.value))
+            table.append((*run, EVERYTHING, 0, str(recall), *_five(estimate), is_met))
     return pd.DataFrame(table, columns=list(_REQUIREMENTS))
 
 

@@ -1,4 +1,4 @@
-"""How far people agree: several people's outlines of one image against each other, by the metrics used for models."""
+"""Agreement of people: the outlines of one image by several people, compared by the metrics for models."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sam_evaluation.datasets.dataset import Dataset
 
 
 def human_agreement(dataset: Dataset, names: list[str] | None = None) -> pd.DataFrame:
-    """Return how well each person's objects are found again in another person's outlines of the same image.
+    """Return how well each object of one person agrees with another person's outlines of the same image.
 
-    For each pair of people who follow each other (the last one is followed by the first), each object of one is
-    compared with the other's object that overlaps it most.
+    The annotators of an image are paired in order: each with the next, and the last with the first. In each pair, each
+    object of the first person is compared with the object of the second person that overlaps it most.
 
     Parameters
     ----------
-    dataset : with several annotators an image; images with one are passed over.
-    names : of the samples; all by default.
+    dataset : Dataset. Images with only one annotator are skipped.
+    names : list of str, the names of the samples; all samples by default.
 
     Returns
     -------
     DataFrame
-        Columns sample, annotator, object, area, iou, boundary_f, boundary_iou; without samples that cannot be read.
+        Columns sample, annotator, object, area, iou, boundary_f, boundary_iou. Unreadable samples are left out.
     """
     rows = []
     for name in dataset.names() if names is None else names:
@@ -41,23 +41,23 @@ def human_agreement(dataset: Dataset, names: list[str] | None = None) -> pd.Data
 
 def _pairs(sample: Sample) -> Iterator[dict[str, object]]:
     people: dict[int, list[tuple[int, Object]]] = {}
-    for index, thing in enumerate(sample.objects):
-        people.setdefault(thing.annotator, []).append((index, thing))
+    for index, target in enumerate(sample.objects):
+        people.setdefault(target.annotator, []).append((index, target))
     if len(people) < 2:
         return
     annotators = sorted(people)
     for annotator, other in zip(annotators, annotators[1:] + annotators[:1], strict=True):
-        theirs = [thing for _, thing in people[other]]
-        mine = [thing for _, thing in people[annotator]]
-        best = metrics.pairwise_iou(*([thing.mask for thing in side] for side in (mine, theirs))).argmax(1)
-        for (index, thing), partner in zip(people[annotator], best, strict=True):
-            mask = theirs[partner].mask
+        theirs = [target.mask for _, target in people[other]]
+        own = [target.mask for _, target in people[annotator]]
+        best = metrics.pairwise_iou(own, theirs).argmax(1)
+        for (index, target), partner in zip(people[annotator], best, strict=True):
+            mask, partner_mask = target.mask, theirs[partner]
             yield {
                 "sample": sample.name,
                 "annotator": annotator,
                 "object": index,
-                "area": int(np.count_nonzero(thing.mask)),
-                "iou": metrics.iou(thing.mask, mask),
-                "boundary_f": metrics.boundary_f(thing.mask, mask),
-                "boundary_iou": metrics.boundary_iou(thing.mask, mask),
+                "area": int(np.count_nonzero(mask)),
+                "iou": metrics.iou(mask, partner_mask),
+                "boundary_f": metrics.boundary_f(mask, partner_mask),
+                "boundary_iou": metrics.boundary_iou(mask, partner_mask),
             }

@@ -1,4 +1,4 @@
-"""Objects and answers -> rows: every metric of one mask against one object, by name."""
+"""Objects and answers -> rows: all metrics of a mask, by the names of their columns."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
 ResultRow = dict[str, Any]
 
 TOLERANCES = (1, 2, 3, 5)
-"""Pixels at which boundary F is measured beside the DAVIS tolerance."""
+"""Tolerances in pixels at which boundary F is measured, in addition to the DAVIS tolerance."""
 
 RECALLS = (0.1, 0.5, 0.75)
-"""IoU from which an object counts as found without a prompt."""
+"""Values of IoU from which an object counts as found without a prompt."""
 
 LIMITS = (10, 100, 1000)
-"""Proposals an image that average recall takes in."""
+"""Numbers of proposals per image that count for average recall."""
 
 THIN = 4.0
-"""Times its width that an object must be long for its length and width to be measured."""
+"""Ratio of length to width from which an object counts as thin, so that both are measured."""
 
 _GRID = 16
 _PRED_IOU, _STABILITY, _NMS = 0.5, 0.4, 0.7
@@ -37,12 +37,13 @@ _PRED_IOU, _STABILITY, _NMS = 0.5, 0.4, 0.7
 
 @dataclass(frozen=True, eq=False)
 class MeasuredObject:
-    """An object with what is measured of it once.
+    """An object of a sample, with the measurements that do not depend on a prediction.
 
     Attributes
     ----------
-    index : in its sample.
-    thin : its (length, width) in pixels if it is at least `THIN` times as long as wide, else None.
+    index : int, the index of the object in its sample.
+    object : Object.
+    thin : (length, width) in pixels if the object is at least `THIN` times as long as wide, else None.
     """
 
     index: int
@@ -50,14 +51,14 @@ class MeasuredObject:
     thin: tuple[float, float] | None
 
     @classmethod
-    def of(cls, index: int, thing: Object) -> MeasuredObject:
+    def of(cls, index: int, target: Object) -> MeasuredObject:
         """Measure an object."""
-        length = metrics.length(thing.mask)
-        width = thing.cropped.area / length
-        return cls(index, thing, (length, width) if length >= THIN * width else None)
+        length = metrics.length(target.mask)
+        width = target.cropped.area / length
+        return cls(index, target, (length, width) if length >= THIN * width else None)
 
     def row(self) -> ResultRow:
-        """Return what every row about it begins with."""
+        """Return the columns that every row about the object has."""
         height, width = self.object.cropped.size
         return {
             "object": self.index,
@@ -70,9 +71,17 @@ class MeasuredObject:
 
 
 def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = None) -> ResultRow:
-    """Return every metric of a mask bool (H, W) against that of an object; `thin` is its target's.
+    """Return all metrics of a predicted mask.
 
-    Lengths are in pixels; what has no value is NaN.
+    Parameters
+    ----------
+    pred, gt : bool (H, W), the predicted mask and the mask of the object.
+    thin : `MeasuredObject.thin` of the object.
+
+    Returns
+    -------
+    dict
+        Values by column. Distances are in pixels; a metric without a value is NaN.
     """
     pair = metrics.Pair.of(pred, gt)
     hd95, assd = metrics.hd95_assd_of(pair)
@@ -81,7 +90,7 @@ def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = N
         "iou": metrics.iou_of(pair),
         "dice": metrics.dice_of(pair),
         "boundary_f": davis,
-        **{f"boundary_f_{reach}px": value for reach, value in zip(TOLERANCES, pixels, strict=True)},
+        **{f"boundary_f_{tolerance}px": value for tolerance, value in zip(TOLERANCES, pixels, strict=True)},
         "boundary_iou": metrics.boundary_iou_of(pair),
         "hd95": hd95,
         "assd": assd,
@@ -99,7 +108,7 @@ def measure(pred: BoolArray, gt: BoolArray, thin: tuple[float, float] | None = N
 def prompted_rows(
     protocol: Protocol, segmenter: Segmenter, embedding: Embedding, targets: Sequence[MeasuredObject], rng: Generator
 ) -> Iterator[ResultRow]:
-    """Yield a row an object and click."""
+    """Yield one row per object and click."""
     for answer in protocol.run(segmenter, embedding, [target.object for target in targets], rng):
         target = targets[answer.object]
         masks, chosen = answer.candidates.masks, answer.chosen
@@ -119,13 +128,13 @@ def prompted_rows(
 
 @dataclass(frozen=True, eq=False)
 class Proposed:
-    """Masks that nobody prompted for.
+    """Masks that were found without a prompt.
 
     Attributes
     ----------
-    masks : P of them.
-    scores : (P,) the better, the surer.
-    predicted_iou : (P,) NaN where none was predicted.
+    masks : P masks.
+    scores : (P,) confidence; a higher score is a surer mask.
+    predicted_iou : (P,) predicted IoU; NaN where the model predicts none.
     """
 
     masks: Sequence[Cropped]
@@ -134,7 +143,7 @@ class Proposed:
 
 
 def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
-    """Return what a segmenter proposes for a grid of clicks."""
+    """Return the masks that a segmenter proposes for a grid of clicks."""
     proposals = propose_masks(
         segmenter,
         embedding,
@@ -151,50 +160,56 @@ def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
 def everything_rows(
     proposed: Proposed, targets: Sequence[MeasuredObject], size: tuple[int, int]
 ) -> tuple[list[ResultRow], ResultRow]:
-    """Return a row an object and the row of the image, from masks that nobody prompted for.
+    """Return one row per object, and the row of the image, from masks that were found without a prompt.
 
-    An object's mask is that of the proposal it is paired with (one to one, IoU of `RECALLS[0]` at least), else empty;
-    `iou_oracle` is that of the best proposal, paired or not.
+    Objects and proposals are paired one to one, at an IoU of at least `RECALLS[0]`. The mask of an object is that of
+    its proposal; without a proposal it is empty. `iou_oracle` is the IoU of the best proposal, paired or not.
+
+    Parameters
+    ----------
+    proposed : Proposed, the masks of the image.
+    targets : sequence of MeasuredObject, the objects of the image.
+    size : (H, W) of the image.
     """
-    found = proposed.masks
+    masks = proposed.masks
     truth = [target.object.cropped for target in targets]
-    ious = metrics.pairwise_iou((each.mask for each in found), (each.mask for each in truth))
+    ious = metrics.pairwise_iou((proposal.mask for proposal in masks), (target.mask for target in truth))
     rows = []
     pairs = metrics.match(ious, RECALLS[0])
     partner = dict(zip(pairs.gt.tolist(), pairs.pred.tolist(), strict=True))
     for index, target in enumerate(targets):
-        mine = partner.get(index)
-        mask = np.zeros(size, bool) if mine is None else found[mine].mask
+        proposal = partner.get(index)
+        mask = np.zeros(size, bool) if proposal is None else masks[proposal].mask
         rows.append(
             {
                 **target.row(),
                 "protocol": EVERYTHING,
                 "click": 0,
                 **measure(mask, target.object.mask, target.thin),
-                "iou_oracle": float(ious[:, index].max()) if len(found) else 0.0,
-                "predicted_iou": float("nan") if mine is None else float(proposed.predicted_iou[mine]),
+                "iou_oracle": float(ious[:, index].max()) if len(masks) else 0.0,
+                "predicted_iou": float("nan") if proposal is None else float(proposed.predicted_iou[proposal]),
                 "rle": encode_mask(mask),
             }
         )
-    return rows, _image_row(found, truth, ious, proposed.scores, size)
+    return rows, _image_row(masks, truth, ious, proposed.scores, size)
 
 
 def _image_row(
-    found: Sequence[Cropped],
+    proposals: Sequence[Cropped],
     truth: Sequence[Cropped],
     ious: metrics.Floats,
     scores: metrics.Floats,
     size: tuple[int, int],
 ) -> ResultRow:
-    row: ResultRow = {"objects": len(truth), "proposals": len(found)}
+    row: ResultRow = {"objects": len(truth), "proposals": len(proposals)}
     for threshold in RECALLS:
         row[f"matched_{threshold:g}"] = len(metrics.match(ious, threshold).pred)
     for limit in LIMITS:
         row[f"average_recall_{limit}"] = metrics.average_recall([ious], [scores], limit)
     pixels, true = np.zeros(size, bool), np.zeros(size, bool)
-    for union, parts in ((pixels, found), (true, truth)):
-        for each in parts:
-            union[each.place] |= each.part
+    for union, parts in ((pixels, proposals), (true, truth)):
+        for mask in parts:
+            union[mask.place] |= mask.part
     row["region_overlap"] = metrics.region_overlap(pixels, true)
     row["pixels_both"] = int(np.count_nonzero(pixels & true))
     row["pixels_either"] = int(np.count_nonzero(pixels | true))

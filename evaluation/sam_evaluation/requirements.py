@@ -1,4 +1,4 @@
-"""What an inspection line needs of a mask: a file of bounds, and which objects meet them."""
+"""The requirements of an inspection line: a file of bounds, and the objects that meet them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECALL = ("threshold", "min_area", "recall")
 
 @dataclass(frozen=True)
 class ObjectCondition:
-    """What one metric of every object must be."""
+    """A bound on one metric of every object."""
 
     metric: Metric
     bound: Bound
@@ -33,13 +33,13 @@ class ObjectCondition:
 
 @dataclass(frozen=True)
 class RecallCondition:
-    """How many objects must be found without a prompt.
+    """A bound on the share of the objects that are found without a prompt.
 
     Attributes
     ----------
-    threshold : IoU from which an object is found.
-    min_area : pixels; smaller objects do not count.
-    bound : of the share found.
+    threshold : float, the IoU from which an object counts as found.
+    min_area : float, in pixels; smaller objects do not count.
+    bound : Bound on the share.
     """
 
     threshold: float
@@ -53,28 +53,28 @@ class RecallCondition:
 
 @dataclass(frozen=True)
 class Requirements:
-    """Bounds of single objects and of all together.
+    """Bounds on single objects, and on the recall over all objects.
 
     Attributes
     ----------
-    objects : each object must meet all of them.
-    recall : None where nothing is asked.
+    objects : tuple of ObjectCondition; each object must meet all of them.
+    recall : RecallCondition, or None without a bound on the recall.
     """
 
     objects: tuple[ObjectCondition, ...] = ()
     recall: RecallCondition | None = None
 
     def met(self, rows: pd.DataFrame) -> Floats:
-        """Return whether each object meets each condition, 1.0 or 0.0, (N, C).
+        """Return whether each of N objects meets each of C conditions: (N, C) of 1.0 or 0.0.
 
-        NaN where a condition says nothing of an object: the length and width of one that is not thin.
+        The value is NaN where a condition does not apply: length and width apply only to thin objects.
         """
-        found = np.full((len(rows), len(self.objects)), np.nan)
+        met = np.full((len(rows), len(self.objects)), np.nan)
         for column, condition in enumerate(self.objects):
             values = judged(rows, condition.metric)
             known = ~np.isnan(values)
-            found[known, column] = condition.bound.holds(values[known])
-        return found
+            met[known, column] = condition.bound.holds(values[known])
+        return met
 
 
 def read_requirements(path: Path) -> Requirements:
@@ -83,12 +83,12 @@ def read_requirements(path: Path) -> Requirements:
     Raises
     ------
     EvaluationError
-        If it cannot be read, or not be understood; the message names the file.
+        If the file cannot be read or is not valid; the message names the file.
     """
     try:
         return parse_requirements(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise EvaluationError(f"The requirements {path} cannot be read: {reason}. Name a TOML file.") from error
     except EvaluationError as error:
         raise EvaluationError(f"{path}: {error}") from error
@@ -97,12 +97,12 @@ def read_requirements(path: Path) -> Requirements:
 def parse_requirements(text: str) -> Requirements:
     """Read requirements in TOML.
 
-    Signed errors (area, length, width) are bound by their magnitude.
+    A bound on a signed error (area, length, width) applies to its absolute value.
 
     Raises
     ------
     EvaluationError
-        If it is no TOML, names something unknown, or asks for nothing.
+        If the text is not TOML, contains an unknown name, or contains no bound.
 
     Examples
     --------
@@ -119,19 +119,19 @@ def parse_requirements(text: str) -> Requirements:
     ['iou >= 0.8', 'width_error <= 0.1']
     """
     try:
-        found = tomllib.loads(text)
+        sections = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise EvaluationError(f"Requirements are written in TOML; this is none: {error}.") from error
-    for name, section in found.items():
+        raise EvaluationError(f"Requirements must be a TOML file; this is not valid TOML: {error}.") from error
+    for name, section in sections.items():
         if name not in _SECTIONS:
             raise unknown("section of requirements", name, _SECTIONS)
         if not isinstance(section, dict):
             raise EvaluationError(f"{name} is a section of requirements, written [{name}]; got {section!r}.")
-    objects = tuple(_condition(name, bound) for name, bound in found.get("object", {}).items())
-    recall = _recall(found["recall"]) if "recall" in found else None
+    objects = tuple(_condition(name, bound) for name, bound in sections.get("object", {}).items())
+    recall = _recall(sections["recall"]) if "recall" in sections else None
     if not objects and recall is None:
         raise EvaluationError(
-            f"These requirements ask for nothing; write [object] with bounds of {', '.join(METRICS)}, or [recall]."
+            f"These requirements contain no bound; write [object] with bounds of {', '.join(METRICS)}, or [recall]."
         )
     return Requirements(objects, recall)
 
@@ -148,7 +148,7 @@ def _recall(section: dict[str, Any]) -> RecallCondition:
     if "recall" not in section:
         raise EvaluationError('[recall] needs a bound, such as recall = ">= 0.98".')
     threshold, area = section.get("threshold", 0.5), section.get("min_area", 0)
-    # Objects that were found with less than the lowest IoU are written down as not found.
+    # An object that was found with less than the lowest IoU is recorded as not found.
     for name, value, least, most in (("threshold", threshold, RECALLS[0], 1), ("min_area", area, 0, np.inf)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
             what = f"an IoU from {least:g} to 1" if most == 1 else "a number of pixels, 0 or more"

@@ -1,4 +1,4 @@
-"""What the columns of the rows mean, and the few ways in which every table reads them."""
+"""The columns of the rows of an evaluation, and the functions with which every table reads them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ RUN = ("model", "version")
 IMAGE = ("dataset", "sample")
 OBJECT = (*IMAGE, "object", "annotator")
 CELL = (*RUN, "dataset", "protocol", "click")
-"""What one number of a table is about."""
+"""The columns that identify one number of a table."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column that says how good a mask is.
+    """A column that measures the quality of a mask.
 
     Attributes
     ----------
-    name : of the column.
-    title : as sentences have it.
-    higher_is_better : which way is good.
-    unit : "px", or "" for a share.
-    signed : an error of either sign; tables that judge take its magnitude.
+    name : str, the name of the column.
+    title : str, the name of the metric in sentences.
+    higher_is_better : bool.
+    unit : str, "px", or "" for a share.
+    signed : bool, whether the metric is an error that may be negative. Tables that judge use its absolute value.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Metric:
 
     @property
     def bounded(self) -> bool:
-        """Whether it lies from 0 to 1."""
+        """Whether the values lie between 0 and 1."""
         return not self.unit and not self.signed
 
 
 METRICS: dict[str, Metric] = {
-    each.name: each
-    for each in (
+    metric.name: metric
+    for metric in (
         Metric("iou", "IoU"),
         Metric("dice", "Dice"),
         Metric("boundary_f", "boundary F"),
@@ -63,7 +63,7 @@ METRICS: dict[str, Metric] = {
 }
 
 _OBJECTS = (*RUN, *OBJECT, "label", "area", "protocol", "click")
-# A file of rows lacks the columns in which no row has a value.
+# These columns are missing in a file in which no row has a value for them.
 _OBJECTS_MAYBE = (*METRICS, "predicted_iou")
 _IMAGES = (
     *(*RUN, *IMAGE, "objects", "proposals"),
@@ -82,7 +82,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> EvaluationError:
 
 
 def metric_named(name: str) -> Metric:
-    """Return a metric by its column.
+    """Return a metric by the name of its column.
 
     Raises
     ------
@@ -95,45 +95,45 @@ def metric_named(name: str) -> Metric:
 
 
 def judged(rows: pd.DataFrame, metric: Metric) -> Floats:
-    """Return a metric (N,) as it is judged: signed errors by their magnitude."""
-    found: Floats = rows[metric.name].to_numpy(np.float64)
-    return np.abs(found) if metric.signed else found
+    """Return the values (N,) of a metric for a judgement: the absolute values of signed errors."""
+    values: Floats = rows[metric.name].to_numpy(np.float64)
+    return np.abs(values) if metric.signed else values
 
 
 def object_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of objects with all their columns and a fresh index.
+    """Return rows of objects with all columns and a new index.
 
     Raises
     ------
     EvaluationError
-        If a column is missing, or an object is there twice.
+        If a column is missing, or an object occurs twice.
     """
-    found = _complete(rows, _OBJECTS, _OBJECTS_MAYBE, "objects.parquet")
-    _once(found, [*RUN, *OBJECT, "protocol", "click"])
-    return found
+    complete = _complete(rows, _OBJECTS, _OBJECTS_MAYBE, "objects.parquet")
+    _check_unique(complete, [*RUN, *OBJECT, "protocol", "click"])
+    return complete
 
 
 def image_rows(images: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of images with all their columns and a fresh index; errors as of `object_rows`."""
-    found = _complete(images, _IMAGES, _IMAGES_MAYBE, "images.parquet")
-    _once(found, [*RUN, *IMAGE])
-    return found
+    """Return rows of images with all columns and a new index; the errors are those of `object_rows`."""
+    complete = _complete(images, _IMAGES, _IMAGES_MAYBE, "images.parquet")
+    _check_unique(complete, [*RUN, *IMAGE])
+    return complete
 
 
-def _complete(rows: pd.DataFrame, needed: tuple[str, ...], maybe: tuple[str, ...], file: str) -> pd.DataFrame:
-    missing = [name for name in needed if name not in rows] if len(rows) else []
+def _complete(rows: pd.DataFrame, required: tuple[str, ...], optional: tuple[str, ...], file: str) -> pd.DataFrame:
+    missing = [name for name in required if name not in rows] if len(rows) else []
     if missing:
         raise EvaluationError(f"The rows lack {', '.join(missing)}; expected the columns of an evaluation's {file}.")
-    absent = [name for name in (*needed, *maybe) if name not in rows]
+    absent = [name for name in (*required, *optional) if name not in rows]
     return rows.reset_index(drop=True).assign(**dict.fromkeys(absent, np.nan))
 
 
-def _once(rows: pd.DataFrame, keys: list[str]) -> None:
-    twice = rows.duplicated(keys)
-    if twice.any():
-        first = rows.loc[twice, keys].iloc[0].to_dict()
-        what = ", ".join(f"{key} {value}" for key, value in first.items())
-        raise EvaluationError(f"{int(twice.sum())} rows are there twice, first {what}; put each run in once.")
+def _check_unique(rows: pd.DataFrame, keys: list[str]) -> None:
+    repeated = rows.duplicated(keys)
+    if repeated.any():
+        first = rows.loc[repeated, keys].iloc[0].to_dict()
+        description = ", ".join(f"{key} {value}" for key, value in first.items())
+        raise EvaluationError(f"{int(repeated.sum())} rows are there twice, first {description}; put each run in once.")
 
 
 def clicks_of(protocol: str) -> int | None:
@@ -143,14 +143,14 @@ def clicks_of(protocol: str) -> int | None:
 
 
 def clicks_in(protocols: pd.Series) -> pd.Series:
-    """Return `clicks_of` each protocol, as float; NaN for None."""
+    """Return `clicks_of` for each protocol, as float64; NaN where it is None."""
     return protocols.map({name: clicks_of(name) for name in protocols.unique()}).astype("float64")
 
 
 def last_clicks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return each object's row after the last click, a row an object and protocol; for `clicks:N`, `click` is N.
+    """Return one row per object and protocol: the row after the last click. For `clicks:N`, `click` is N.
 
-    An object that no click could better any more has fewer rows than N: its last one stands for the clicks not made.
+    An object whose mask became perfect has fewer than N rows. Its last row also stands for the clicks not made.
     """
     last = rows.sort_values("click", kind="stable").drop_duplicates([*RUN, *OBJECT, "protocol"], keep="last")
     return last.assign(click=clicks_in(last["protocol"]).fillna(last["click"]).astype("int64")).sort_index()

@@ -1,7 +1,7 @@
-"""Rows of objects and images -> tables; every number with a 95 % interval and how many objects and images it is from.
+"""Rows of objects and images -> tables. Every number has a 95 % interval and its counts of objects and images.
 
-All tables but `calibration` share the columns `model`, `version`, `dataset`; `value` and its interval, `low` to `high`,
-by the cluster bootstrap over images (`sam_evaluation.statistics`); `objects` and `images`.
+All tables except `calibration` have the columns `model`, `version`, `dataset`, `value`, `low`, `high`, `objects` and
+`images`. The interval from `low` to `high` is that of the cluster bootstrap over images (`sam_evaluation.statistics`).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from sam_evaluation.row_columns import (
 from sam_evaluation.statistics import Estimate
 
 SIZES = ("under 10² px", "10² to 32² px", "32² to 96² px", "96² px and over")
-"""Bins of an object's area; the lower end belongs to a bin."""
+"""Bins of an object's area; each bin includes its lower end."""
 
 _SIZE_ENDS = (10**2, 32**2, 96**2)
 
 SHARES = (0.5, 0.75, 0.9)
-"""IoU from which `summary` counts objects."""
+"""Values of IoU for which `summary` gives the share of the objects that reach them."""
 
 NOC = (0.80, 0.85, 0.90)
-"""IoU that `noc` waits for."""
+"""Values of IoU for which `noc` counts the clicks."""
 
 DETECTED = RECALLS[1]
-"""IoU from which a proposal is no false positive."""
+"""IoU from which a proposal is not a false positive."""
 
 _MEANS = (
     "iou",
@@ -65,37 +65,38 @@ _RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "low", "high"
 
 
 def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0) -> pd.DataFrame:
-    """Return the means of every model, data set and protocol, over all objects and over groups of them.
+    """Return the means of every model, data set and protocol, over all objects and over groups of objects.
 
-    Of `clicks:N` both the first and the last click are there.
+    For `clicks:N` there are rows for the first and for the last click.
 
     Parameters
     ----------
-    rows : of objects.
-    by : columns to group by beside "size" (`SIZES`) and "size quartile" (of the data set's own objects).
-    seed : of the intervals.
+    rows : DataFrame, the rows of the objects.
+    by : sequence of str, columns to group by, in addition to "size" (`SIZES`) and "size quartile" (of the areas in the
+        data set).
+    seed : int, the seed of the intervals.
 
     Returns
     -------
     DataFrame
         Columns model, version, dataset, protocol, click, by ("all", "label", "size", "size quartile"), group, metric,
-        value, low, high, objects, images. The metrics: means of iou, dice, boundary_f, boundary_f_*px, boundary_iou,
-        hd95, assd and iou_oracle; ambiguity_cost, how much IoU was lost by choosing another than the best candidate;
-        iou_at_least_0.5, _0.75 and _0.9, shares of objects.
+        value, low, high, objects, images. The metrics are the means of iou, dice, boundary_f, boundary_f_*px,
+        boundary_iou, hd95, assd and iou_oracle; ambiguity_cost, the mean IoU that is lost because the chosen candidate
+        is not the best one; and iou_at_least_0.5, _0.75 and _0.9, shares of the objects.
 
     Raises
     ------
     EvaluationError
-        If a column is missing, or an object is there twice.
+        If a column is missing, or an object occurs twice.
     """
-    found = _with_sizes(object_rows(rows))
+    objects = _with_sizes(object_rows(rows))
     kinds = tuple(dict.fromkeys((*by, "size", "size quartile")))
     for kind in kinds:
-        if kind not in found:
-            raise unknown("column to group by", kind, found.columns)
-    last = last_clicks(found)
+        if kind not in objects:
+            raise unknown("column to group by", kind, objects.columns)
+    last = last_clicks(objects)
     many = clicks_in(last["protocol"]) > 1
-    first = found[(found["click"] == 1) & found["protocol"].isin(last.loc[many, "protocol"])]
+    first = objects[(objects["click"] == 1) & objects["protocol"].isin(last.loc[many, "protocol"])]
     table = []
     for cell, frame in pd.concat([first, last]).groupby(list(CELL)):
         values, images = _measured(frame), frame["sample"].to_numpy()
@@ -109,13 +110,14 @@ def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0
 
 
 def noc(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Return NoC, the mean number of clicks until IoU 0.80, 0.85 and 0.90 is reached, of every `clicks:N`.
+    """Return NoC, the mean number of clicks to reach IoU 0.80, 0.85 and 0.90, for every `clicks:N`.
 
     Returns
     -------
     DataFrame
-        Columns model, version, dataset, protocol, iou, value, low, high, objects, images, cap (N: what an object that
-        never gets there counts as), never (share of these objects). Errors are those of `summary`.
+        Columns model, version, dataset, protocol, iou, value, low, high, objects, images, cap, never. `never` is the
+        share of the objects that never reach the IoU; each of them counts as `cap` = N clicks. Errors are those of
+        `summary`.
 
     References
     ----------
@@ -131,17 +133,17 @@ def noc(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def clicks_needed(rows: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Return a row an object and protocol `clicks:N`: after how many `clicks` its IoU first reached a threshold.
+    """Return one row per object and protocol `clicks:N`, with the number of `clicks` to reach an IoU of `threshold`.
 
-    Where it `never` did, `clicks` is N.
+    If the object `never` reaches it, `clicks` is N.
     """
     clicked = rows[clicks_in(rows["protocol"]).notna()]
     keys = [*RUN, *OBJECT, "protocol"]
     objects = clicked[keys].drop_duplicates(ignore_index=True)
     first = clicked[clicked["iou"] >= threshold].groupby(keys)["click"].min().rename("clicks").reset_index()
-    found = objects.merge(first, on=keys, how="left")
-    never = found["clicks"].isna()
-    return found.assign(clicks=found["clicks"].fillna(clicks_in(found["protocol"])).astype("int64"), never=never)
+    needed = objects.merge(first, on=keys, how="left")
+    never = needed["clicks"].isna()
+    return needed.assign(clicks=needed["clicks"].fillna(clicks_in(needed["protocol"])).astype("int64"), never=never)
 
 
 def clicks_curve(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -150,41 +152,41 @@ def clicks_curve(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns model, version, dataset, protocol, click, value, low, high, objects, images. An object that no click
-        could better any more keeps its last IoU. Errors are those of `summary`.
+        Columns model, version, dataset, protocol, click, value, low, high, objects, images. An object whose mask became
+        perfect keeps its last IoU. Errors are those of `summary`.
     """
-    found = object_rows(rows)
+    objects = object_rows(rows)
     table = []
-    clicked = found[clicks_in(found["protocol"]).notna()]
+    clicked = objects[clicks_in(objects["protocol"]).notna()]
     for cell, frame in clicked.groupby([*RUN, "dataset", "protocol"]):
         clicks = range(1, (clicks_of(cell[-1]) or 0) + 1)
-        each = frame.pivot(index=["sample", "object", "annotator"], columns="click", values="iou")
-        each = each.reindex(columns=clicks).ffill(axis=1)
-        estimates = statistics.means(each, each.index.get_level_values("sample"), seed)
+        ious = frame.pivot(index=["sample", "object", "annotator"], columns="click", values="iou")
+        ious = ious.reindex(columns=clicks).ffill(axis=1)
+        estimates = statistics.means(ious, ious.index.get_level_values("sample"), seed)
         table += [(*cell, click, *_five(estimate)) for click, estimate in zip(clicks, estimates, strict=True)]
     return pd.DataFrame(table, columns=list(_CURVE))
 
 
 def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Return how well objects are found without a prompt.
+    """Return the metrics of objects that are found without a prompt.
 
     Returns
     -------
     DataFrame
         Columns model, version, dataset, by ("all", "label", "size"), group, metric, value, low, high, objects, images.
-        Metrics of objects, overall and in groups, from the pairs that were made at IoU 0.1: recall_0.1, recall_0.5,
-        recall_0.75. Metrics of images, overall: precision_0.5 and f1_0.5, of all images together, from the pairs made
-        at that IoU (so that F1 may belong to a slightly higher recall than recall_0.5); false_positives_0.5, an image;
+        Metrics of objects, for all and in groups, from the pairs at IoU 0.1: recall_0.1, recall_0.5, recall_0.75.
+        Metrics of images, only for all: precision_0.5 and f1_0.5, over all images together, from the pairs at IoU 0.5
+        (so F1 may belong to a slightly higher recall than recall_0.5); false_positives_0.5, per image;
         false_positives_without_objects, the same on images without any object; average_recall_10, _100, _1000 and
-        region_overlap, means over images that weigh as many as they hold objects; pixel_iou, the IoU of all pixels of
-        any proposal with all pixels of any object, over all images together. `objects` and `images` count those
-        that the number is from. Errors are those of `summary`.
+        region_overlap, means over images, weighted by their number of objects; pixel_iou, the IoU of all pixels of any
+        proposal with all pixels of any object, over all images together. `objects` and `images` count those that the
+        number was computed from. Errors are those of `summary`.
     """
-    found = _with_sizes(object_rows(rows))
-    found = found[found["protocol"] == EVERYTHING]
+    targets = _with_sizes(object_rows(rows))
+    targets = targets[targets["protocol"] == EVERYTHING]
     recalls = [f"recall_{threshold:g}" for threshold in RECALLS]
     table: list[tuple[Any, ...]] = []
-    for cell, frame in found.groupby([*RUN, "dataset"]):
+    for cell, frame in targets.groupby([*RUN, "dataset"]):
         values, samples = frame["iou"].to_numpy()[:, None] >= np.array(RECALLS), frame["sample"].to_numpy()
         for kind, group, places in _groups(frame, ("label", "size")):
             estimates = statistics.means(values[places], samples[places], seed)
@@ -196,16 +198,16 @@ def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.
         names, sums, counts = image_ratios(frame)
         objects = frame["objects"].to_numpy()
         for column, (metric, estimate) in enumerate(zip(names, statistics.ratios(sums, counts, seed), strict=True)):
-            held = int(objects[counts[:, column] > 0].sum())
+            counted = int(objects[counts[:, column] > 0].sum())
             table.append(
-                (*cell, "all", "all", metric, estimate.value, estimate.low, estimate.high, held, estimate.images)
+                (*cell, "all", "all", metric, estimate.value, estimate.low, estimate.high, counted, estimate.images)
             )
     kinds = {"all": 0, "label": 1, "size": 2}
     return _sorted(pd.DataFrame(table, columns=list(_DETECTION)), len(RUN) + 2, kinds)
 
 
 def image_ratios(images: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
-    """Return the names of `detection`'s metrics of images, and what to sum for them and to divide by, (I, K) each."""
+    """Return the names of the K metrics of images in `detection`, their numerators (I, K) and denominators (I, K)."""
     objects, proposals = images["objects"].to_numpy(np.float64), images["proposals"].to_numpy(np.float64)
     matched = images[f"matched_{DETECTED:g}"].to_numpy(np.float64)
     ones, empty = np.ones(len(images)), (objects == 0).astype(np.float64)
@@ -220,22 +222,22 @@ def image_ratios(images: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
         value = images[name].to_numpy(np.float64)
         known = ~np.isnan(value)
         columns[name] = np.where(known, value, 0) * objects, known * objects
-    sums, counts = (np.column_stack(each) for each in zip(*columns.values(), strict=True))
+    sums, counts = (np.column_stack(parts) for parts in zip(*columns.values(), strict=True))
     return list(columns), sums, counts
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationTables:
-    """How far the predicted IoU can be trusted, over objects for which one was predicted, after their last click.
+    """The reliability of the predicted IoU, over the objects that have one, after their last click.
 
-    Of `everything` these are the objects that were found.
+    For `everything` these are the objects that were found.
 
     Attributes
     ----------
-    errors : columns model, version, dataset, protocol, click, ece (expected calibration error), value (mean of
-        predicted minus true IoU: above 0 where a model overrates its masks), low, high, objects, images.
-    reliability : columns model, version, dataset, protocol, click, bin_low, bin_high, predicted, true (means of IoU),
-        low, high (interval of true), objects; a row for each bin that holds any.
+    errors : DataFrame with the columns model, version, dataset, protocol, click, ece (expected calibration error),
+        value (mean of predicted minus true IoU; above 0 if the model overrates its masks), low, high, objects, images.
+    reliability : DataFrame with the columns model, version, dataset, protocol, click, bin_low, bin_high, predicted,
+        true (means of IoU), low, high (interval of true), objects; one row for each bin that is not empty.
     """
 
     errors: pd.DataFrame
@@ -245,9 +247,8 @@ class CalibrationTables:
 def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> CalibrationTables:
     """Return the expected calibration error and the reliability curve of every model, data set and protocol.
 
-    The error itself has no interval: drawn images scatter more than the images, which moves it up.
-
-    Errors are those of `summary`.
+    The calibration error has no interval: it is larger in bootstrap draws than in the data, since the draws scatter
+    more. Errors are those of `summary`.
     """
     last = last_clicks(object_rows(rows))
     errors, curves = [], []
@@ -257,8 +258,8 @@ def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> Calibra
         errors.append((*cell, ece, *_five(statistics.mean(predicted - true, frame["sample"], seed))))
         curve = metrics.reliability(predicted, true, bins)
         which = np.clip((predicted * bins).astype(int), 0, bins - 1)
-        each = np.where(which[:, None] == np.arange(bins), true[:, None], np.nan)
-        ends = [(estimate.low, estimate.high) for estimate in statistics.means(each, frame["sample"], seed)]
+        by_bin = np.where(which[:, None] == np.arange(bins), true[:, None], np.nan)
+        ends = [(estimate.low, estimate.high) for estimate in statistics.means(by_bin, frame["sample"], seed)]
         bounds = zip(curve.edges[:-1], curve.edges[1:], curve.predicted, curve.true, ends, curve.count, strict=True)
         curves += [(*cell, *bound, *end, count) for *bound, end, count in bounds if count]
     return CalibrationTables(
@@ -267,7 +268,7 @@ def calibration(rows: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> Calibra
 
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what `summary` takes the means of, (N, K)."""
+    """Return the columns (N, K) that `summary` averages."""
     table = rows[list(_MEANS)].assign(ambiguity_cost=rows["iou_oracle"] - rows["iou"])
     return table.assign(**{f"iou_at_least_{share:g}": (rows["iou"] >= share).astype(float) for share in SHARES})
 
@@ -278,7 +279,7 @@ def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
     bins = np.searchsorted(_SIZE_ENDS, area, side="right")
     quartiles = pd.Series("", rows.index, dtype=object)
     for _, frame in rows.groupby("dataset"):
-        # Each object once, however often it was clicked: the bins are the same for all models and protocols.
+        # Each object counts once, whatever its number of clicks: the bins are the same for all models and protocols.
         areas = frame.drop_duplicates(list(OBJECT))["area"].to_numpy()
         ends = np.floor(np.quantile(areas, [0.25, 0.5, 0.75])).astype(int)
         names = np.array(
@@ -295,7 +296,7 @@ def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _groups(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, str, NDArray[np.intp]]]:
-    """Yield column, group and the places of its rows, all rows first."""
+    """Yield the column, the group and the positions of its rows; the first group is all rows."""
     yield "all", "all", np.arange(len(rows))
     for column in by:
         for group, places in rows.groupby(column, observed=True, dropna=False).indices.items():
@@ -303,7 +304,7 @@ def _groups(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, str, N
 
 
 def _sorted(table: pd.DataFrame, columns: int, kinds: dict[str, int] | None = None) -> pd.DataFrame:
-    """Sort by the first columns, those that are kinds in their order, and leave what is equal as it came."""
+    """Sort by the first columns; the column `by` is sorted in the order of `kinds`. Equal rows keep their order."""
     order = None if kinds is None else (lambda column: column.map(kinds) if column.name == "by" else column)
     return table.sort_values(list(table.columns[:columns]), key=order, kind="stable", ignore_index=True)
 

@@ -1,4 +1,4 @@
-"""Processes that work side by side, and end with the one that began them."""
+"""Worker processes that run in parallel and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from multiprocessing import get_context, parent_process
 
 
 def worker_pool(jobs: int | None) -> ProcessPoolExecutor:
-    """Return a pool of `jobs` processes, by default one a core; several take an importable `__main__`."""
+    """Return a pool of processes, by default one per core; several processes need an importable `__main__`."""
     return ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:
-    """Nobody tells a worker that its parent was killed: it would work on, and keep what it has locked."""
+    """End this worker when its parent ends; else it would work on after the parent was killed, and keep its locks."""
     parent = parent_process()
     if parent is None:
         return
