@@ -102,7 +102,7 @@ def evaluate(
     from sam_evaluation.datasets.objects import ObjectRule
     from sam_evaluation.models import default_jobs
     from sam_evaluation.prediction_files import Predictions, ValueKind
-    from sam_evaluation.runner import RunSettings
+    from sam_evaluation.run_plan import RunSettings
     from sam_evaluation.runner import evaluate as run
 
     if connectivity not in (0, 4, 8):

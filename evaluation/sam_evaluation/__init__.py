@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from sam_evaluation.report.write import write_report as write_report
     from sam_evaluation.run_files import Run as Run
     from sam_evaluation.run_files import load_run as load_run
-    from sam_evaluation.runner import RunSettings as RunSettings
+    from sam_evaluation.run_plan import RunSettings as RunSettings
     from sam_evaluation.runner import evaluate as evaluate
 
 # No name may be that of a module: once a module is imported, it hides the function of the same name.
 _PLACES = {
     "Run": "run_files",
-    "RunSettings": "runner",
+    "RunSettings": "run_plan",
     "compare": "comparison",
     "evaluate": "runner",
     "gap_table": "gap",

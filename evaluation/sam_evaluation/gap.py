@@ -82,8 +82,8 @@ def gap_table(
             continue
         sides = {ALL_INDUSTRIAL: [mean for side in of_industrial.values() for mean in side], **of_industrial}
         base = _Means.averaged(of_natural)
-        for dataset, side in sides.items():
-            industrial = _Means.averaged(side)
+        for dataset, side_means in sides.items():
+            industrial = _Means.averaged(side_means)
             low, high = statistics.interval(industrial.replicates - base.replicates)
             for column, name in enumerate(names):
                 a, b = industrial.estimates[column], base.estimates[column]

@@ -1,4 +1,4 @@
-"""What an evaluation gave, and the files that keep it."""
+"""The result of an evaluation, and the files that keep it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 
 import pandas as pd
 
+from sam_backend.files import whole_file, write_whole
 from sam_evaluation.errors import EvaluationError
 
 FORMAT = 2
-"""Of the files of a run; raised when older ones can no longer be read."""
+"""The format of the files of a run; a new number means that older files can no longer be read."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What an evaluation gave.
+    """The result of an evaluation.
 
     Attributes
     ----------
-    objects : a row an object, protocol and click; columns as in the reference of `objects.parquet`.
-    images : a row an image, for `everything`.
-    broken : a row a sample that could not be used, with its reason.
-    about : everything needed to repeat it.
+    objects : DataFrame, one row per object, protocol and click; the reference of `objects.parquet` lists the columns.
+    images : DataFrame, one row per image, for `everything`.
+    broken : DataFrame, one row per sample that could not be used, with the reason.
+    about : dict, the content of `run.json`: everything needed to repeat the run.
     """
 
     objects: pd.DataFrame
@@ -34,17 +35,12 @@ class Run:
 
 
 def write_run(run: Run, out: Path) -> None:
-    """Write the tables of a run, each whole or not at all; `run.json` last, so that it stands for a whole run."""
+    """Write the tables of a run; `run.json` is written last, so it marks a finished run."""
     for name, table in (("objects", run.objects), ("images", run.images)):
-        unfinished = out / f"{name}.unfinished"
-        table.to_parquet(unfinished)
-        unfinished.replace(out / f"{name}.parquet")
-    unfinished = out / "broken.unfinished"
-    run.broken.to_csv(unfinished, index=False)
-    unfinished.replace(out / "broken.csv")
-    unfinished = out / "run.unfinished"
-    unfinished.write_text(json.dumps(run.about, indent=1))
-    unfinished.replace(out / "run.json")
+        with whole_file(out / f"{name}.parquet") as file:
+            table.to_parquet(file)
+    write_whole(out / "broken.csv", run.broken.to_csv(index=False).encode())
+    write_whole(out / "run.json", json.dumps(run.about, indent=1).encode())
 
 
 def load_run(folder: Path) -> Run:
@@ -53,12 +49,14 @@ def load_run(folder: Path) -> Run:
     Raises
     ------
     EvaluationError
-        If there is none, it is unfinished, or another version of the package wrote it in another format.
+        If there is no finished run, or another version of the package wrote it in another format.
     """
     try:
         about = json.loads((folder / "run.json").read_text())
     except FileNotFoundError:
-        raise EvaluationError(f"{folder} holds no finished run: run.json is missing. Make one with evaluate.") from None
+        raise EvaluationError(
+            f"{folder} holds no finished run: run.json is missing. Run sam-inspect evaluate first."
+        ) from None
     except ValueError:
         raise EvaluationError(f"{folder / 'run.json'} is not readable; evaluate again into another folder.") from None
     if about.get("format") != FORMAT:
@@ -75,12 +73,12 @@ def load_run(folder: Path) -> Run:
 
 
 def load_model_of_run(text: str) -> Run:
-    """Read what one model did in a run: `folder`, or `folder@model` where it holds several.
+    """Read the part of a run that belongs to one model: `folder`, or `folder@model` if the run has several models.
 
     Raises
     ------
     EvaluationError
-        Those of `load_run`; or if the run does not hold that model, or holds several and none is named.
+        The errors of `load_run`; also if the run does not have that model, or has several and none is named.
     """
     folder, at, model = text.rpartition("@")
     if not at or Path(text).exists():

@@ -138,7 +138,7 @@ def shares(console: Console, data: str, limit: int | None) -> None:
 
 
 def settings(limit: int | None) -> Any:
-    from sam_evaluation.runner import RunSettings
+    from sam_evaluation import RunSettings
 
     return RunSettings(protocols="clicks:5", limit=limit)
 
@@ -146,7 +146,7 @@ def settings(limit: int | None) -> Any:
 _ONE_RUN = """
 import sys, time
 from pathlib import Path
-from sam_evaluation.runner import RunSettings, evaluate
+from sam_evaluation import RunSettings, evaluate
 if __name__ == "__main__":
     data, out, limit, jobs = sys.argv[1:]
     start = time.perf_counter()
@@ -174,7 +174,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from PIL import Image
-from sam_evaluation.runner import RunSettings, evaluate
+from sam_evaluation import RunSettings, evaluate
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     evaluate(["boxfill"], [f"masks:{folder}"], out=folder / "run", settings=RunSettings(protocols="box"))

@@ -19,9 +19,9 @@ from rich.progress import track
 from rich.table import Table
 
 from sam_backend.second_look import Focus
+from sam_evaluation import RunSettings, evaluate
 from sam_evaluation.comparison import compare
 from sam_evaluation.datasets.registry import DatasetSpec
-from sam_evaluation.runner import RunSettings, evaluate
 
 SIDE = 1000
 PROTOCOL = "box,click,clicks:5"

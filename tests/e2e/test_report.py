@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sam_evaluation import RunSettings, evaluate
 from sam_evaluation.report.write import write_report
 from sam_evaluation.requirements import parse_requirements
-from sam_evaluation.runner import RunSettings, evaluate
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""How numbers are written in a report."""
+"""Numbers as the text of a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SHARE = "z.3f"
-"""Of IoU and other shares."""
+"""The style of IoU and other shares."""
 
 PERCENT = "z.0%"
 CLICKS = "z.1f"
@@ -15,11 +15,11 @@ PIXELS = "z.1f"
 DIFFERENCE = "+z.3f"
 
 NOTHING = "\N{EN DASH}"
-"""Where there is no number."""
+"""The text for a missing number."""
 
 
 def number(value: float, style: str = SHARE) -> str:
-    """Write a number; a dash for NaN."""
+    """Return a number as text; a dash for NaN."""
     return (
         NOTHING
         if math.isnan(value)
@@ -28,13 +28,13 @@ def number(value: float, style: str = SHARE) -> str:
 
 
 def estimate(row: Mapping[Any, Any], style: str = SHARE, *, prefix: str = "") -> str:
-    """Write the value of a row of a table with its interval: `0.712 [0.690, 0.733]`, or `71 % [69, 73]`.
+    """Return the value of a row of a table with its interval as text: `0.712 [0.690, 0.733]`, or `71 % [69, 73]`.
 
     Parameters
     ----------
-    row : with `value`, `low` and `high`.
-    style : one of the styles above.
-    prefix : of the columns of the interval.
+    row : mapping with `value`, `low` and `high`.
+    style : str, one of the styles above.
+    prefix : str, the prefix of the columns of the interval, for example "difference_".
     """
     value = row[prefix.rstrip("_") or "value"]
     if math.isnan(value):
@@ -44,11 +44,11 @@ def estimate(row: Mapping[Any, Any], style: str = SHARE, *, prefix: str = "") ->
     return f"{number(value, style)} [{bounds}]"
 
 
-def count(many: int, thing: str, several: str | None = None) -> str:
-    """Write how many there are: `1 image`, `1,204 images`."""
-    return f"{many:,} {thing if many == 1 else several or thing + 's'}"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number of things as text: `1 image`, `1,204 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def listed(names: list[str]) -> str:
-    """Write `a, b and c`."""
+    """Return names as text: `a, b and c`."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -1,4 +1,4 @@
-"""How far people agree on the images of a run: measured once, kept beside its rows."""
+"""The agreement of people on the images of a run; it is measured once and kept beside the rows."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from pathlib import Path
 import pandas as pd
 
 from sam_backend.errors import SamInspectError
+from sam_backend.files import whole_file
+from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.humans import human_agreement
 from sam_evaluation.report.run_datasets import open_dataset
 from sam_evaluation.row_columns import IMAGE, OBJECT
 from sam_evaluation.run_files import Run
-from sam_evaluation.runner import Progress
 
 FILE = "human.parquet"
 
 
-def people(run: Run, out: Path, progress: Progress = lambda done, total, what: None) -> pd.DataFrame:
-    """Return the agreement of people on the run's own images that several outlined, from `human.parquet` if it is that.
+def people(run: Run, out: Path, progress: ProgressCallback = no_progress) -> pd.DataFrame:
+    """Return the agreement of people on the images of a run that several people outlined.
+
+    It is read from `human.parquet` if that file fits the run; else it is measured and written there.
 
     Returns
     -------
     DataFrame
-        The columns of `human_agreement` and `dataset`; without data sets that are no longer where they were.
+        The columns of `human_agreement` and `dataset`. Data sets that were moved or deleted are left out.
     """
     columns = [*OBJECT, "area"]
     if run.objects.empty:
@@ -34,24 +37,23 @@ def people(run: Run, out: Path, progress: Progress = lambda done, total, what: N
         return wanted
     kept = out / FILE
     if kept.exists():
-        found = pd.read_parquet(kept)
-        if found[columns].sort_values(columns, ignore_index=True).equals(wanted):
-            return found
+        stored = pd.read_parquet(kept)
+        if stored[columns].sort_values(columns, ignore_index=True).equals(wanted):
+            return stored
     images = wanted[list(IMAGE)].drop_duplicates()
     pairs, done = [], 0
-    for name, some in images.groupby("dataset"):
+    for name, rows in images.groupby("dataset"):
         try:
             dataset = open_dataset(run.about, str(name))
         except SamInspectError:
             continue
-        for sample in some["sample"]:
+        for sample in rows["sample"]:
             pairs.append(human_agreement(dataset, [sample]).assign(dataset=name))
             done += 1
             progress(done, len(images), "agreement of people")
     if not pairs:
         return wanted.iloc[:0]
-    found = pd.concat(pairs, ignore_index=True)
-    unfinished = out / f"{FILE}.unfinished"
-    found.to_parquet(unfinished)
-    unfinished.replace(kept)
-    return found
+    agreement = pd.concat(pairs, ignore_index=True)
+    with whole_file(kept) as file:
+        agreement.to_parquet(file)
+    return agreement

@@ -1,4 +1,4 @@
-"""The data sets that a run was made on, opened again."""
+"""Opens the data sets of a run again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sam_evaluation.errors import EvaluationError
 
 
 def object_rule(about: dict[str, Any]) -> ObjectRule:
-    """Return the rule by which masks became the objects of a run; `about` is what `run.json` holds."""
+    """Return the rule by which masks became the objects of a run; `about` is the content of `run.json`."""
     return ObjectRule(**about["settings"]["rule"])
 
 
 def open_dataset(about: dict[str, Any], name: str) -> Dataset:
-    """Return a data set of a run by its name in the tables.
+    """Return a data set of a run by its name in the tables; `about` is the content of `run.json`.
 
     Raises
     ------
     EvaluationError
-        If it is no longer where it was.
+        If its folder no longer exists.
     """
     card = about["datasets"][name]
     folder = Path(card["folder"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.charts import charts
 from sam_evaluation.report.findings import Findings
@@ -19,7 +20,6 @@ from sam_evaluation.report.sheets import sheets
 from sam_evaluation.report.words import words
 from sam_evaluation.requirements import Requirements
 from sam_evaluation.run_files import Run
-from sam_evaluation.runner import Progress
 
 
 def write_report(
@@ -28,7 +28,7 @@ def write_report(
     *,
     requirements: Requirements | None = None,
     human: pd.DataFrame | None = None,
-    progress: Progress = lambda done, total, what: None,
+    progress: ProgressCallback = no_progress,
 ) -> Path:
     """Write the report of a run; an older one in the folder is replaced.
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, painted, save, surface
+from sam_evaluation import RunSettings, evaluate
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.prediction_files import Predictions, ValueKind
 from sam_evaluation.run_files import Run
-from sam_evaluation.runner import RunSettings, evaluate
 from sam_evaluation.summary_tables import detection
 
 SIZE = (HEIGHT, WIDTH)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from evaluation_rows import ious, objects
 from evaluation_run import run_of
+from sam_evaluation import RunSettings, evaluate
 from sam_evaluation.coco_rle import decode_mask, encode_mask
 from sam_evaluation.report.charts import charts
 from sam_evaluation.report.findings import Findings
@@ -23,7 +24,6 @@ from sam_evaluation.report.gallery import choose, gallery
 from sam_evaluation.report.people import people
 from sam_evaluation.report.write import write_report
 from sam_evaluation.run_files import Run
-from sam_evaluation.runner import RunSettings, evaluate
 
 IMAGES = 7
 
@@ -222,5 +222,5 @@ def test_the_package_gives_its_functions_and_imports_nothing_slow() -> None:
         "print(json.dumps([early, [each.__module__ for each in (evaluate, gap_table, compare, write_report)]]))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    places = ["run", "gap", "comparison", "report.write"]
+    places = ["runner", "gap", "comparison", "report.write"]
     assert json.loads(output) == [[], [f"sam_evaluation.{place}" for place in places]]

@@ -73,8 +73,8 @@ def test_a_sum_that_misses_its_bound_by_rounding_meets_it() -> None:
         ('[recall]\nthreshold = 0\nrecall = ">= 0.9"', "threshold in .* IoU from 0.1 to 1; got 0"),
         ('[recall]\nmin_area = -1\nrecall = ">= 0.9"', "min_area in .* 0 or more; got -1"),
         ('[recall]\nrecall = ">= 98"', "share from 0 to 1"),
-        ("", "ask for nothing"),
-        ("iou >= 0.8", "written in TOML"),
+        ("", "contain no bound"),
+        ("iou >= 0.8", "must be a TOML file"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(text: str, message: str) -> None:

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from sam_backend.errors import SamInspectError
-from sam_evaluation import runner
+from sam_evaluation import RunSettings, evaluate, runner
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.run_files import load_run
-from sam_evaluation.runner import RunSettings, evaluate
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.nano import segmenter as nano
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 from sam_backend.segmenters.pieces import clicked_pieces
+from sam_evaluation import RunSettings, evaluate
 from sam_evaluation.metrics import iou
-from sam_evaluation.runner import RunSettings, evaluate
 
 POINTS = np.array([[60.0, 50.0], [120.0, 90.0]])
 LABELS = np.array([1, 0])
