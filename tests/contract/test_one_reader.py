@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from loopback import serving
-from sam_backend.core.records import accepted_masks, make_records
+from sam_backend.core.accepted_records import accepted_masks, make_records
 from sam_backend.finetune.examples import read_examples
 from sam_backend.labelstudio.accepted import fetch_accepted
 from sam_backend.labelstudio.images import TaskImages

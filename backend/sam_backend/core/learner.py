@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 
+from sam_backend.core.accepted_records import accepted_masks, make_records
 from sam_backend.core.background_model import BackgroundModel
-from sam_backend.core.records import accepted_masks, make_records
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.messages import Annotation, Event, Task
 from sam_backend.memory.memories import Memories
-from sam_backend.memory.store import EmbedRecord, Record
+from sam_backend.memory.record import EmbedRecord, Record
 from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_backend.core.accepted_records import accepted_masks, make_records
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import MAX_PROPOSALS, proposals_prediction
-from sam_backend.core.records import accepted_masks, make_records
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.versions import VERSIONS, Versions
@@ -27,7 +27,7 @@ from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
 from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
-from sam_backend.memory.store import EmbedRecord, Record
+from sam_backend.memory.record import EmbedRecord, Record
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache

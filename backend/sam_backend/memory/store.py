@@ -9,8 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -19,100 +18,11 @@ import numpy as np
 from filelock import FileLock
 
 from sam_backend.files import write_whole
-from sam_backend.memory.features import AcceptedMask, FeatureVectors
-from sam_backend.segmenters import Embedding
+from sam_backend.memory.features import FeatureVectors
 
 logger = logging.getLogger(__name__)
 
 _ABOUT = "about"
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-
-RecordKey = tuple[int, int]
-"""The annotation's id and the index of the image among those of its task."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """The last known state of an annotation on one image.
-
-    Attributes
-    ----------
-    annotation : int, its id.
-    updated : str, the time of its last change, ISO 8601; "" where it is unknown.
-    task : int, the id of its task.
-    image : str, the address of the image.
-    regions : the entries of the annotation's `result` that are masks, unchanged; they are decoded with the image.
-    left_out : str, why the record is no example, for example "it was skipped"; "" where it is one.
-    deleted : bool, whether the annotation was deleted, which is final.
-    index : int, which image of the task, from 0.
-    """
-
-    annotation: int
-    updated: str = ""
-    task: int = 0
-    image: str = ""
-    regions: list[dict[str, Any]] = field(default_factory=list)
-    left_out: str = ""
-    deleted: bool = False
-    index: int = 0
-
-    @property
-    def key(self) -> RecordKey:
-        """The key, unique in the project."""
-        return self.annotation, self.index
-
-    def is_newer_than(self, other: Record) -> bool:
-        """Return whether this replaces another record of the annotation, whichever came first."""
-        if self.deleted or other.deleted:
-            return self.deleted and not other.deleted
-        return instant(self.updated) > instant(other.updated)
-
-    @property
-    def teaches(self) -> bool:
-        """Whether an example is made of the record."""
-        return not self.deleted and not self.left_out
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """The vectors that a model made of a record.
-
-    Attributes
-    ----------
-    key : RecordKey of the record.
-    updated : str, the record's time of change.
-    vectors : FeatureVectors; None where the record cannot be used, for the reason in `problem`.
-    problem : str, "" where there is none.
-    """
-
-    key: RecordKey
-    updated: str
-    vectors: FeatureVectors | None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class ExampleHead:
-    """An example without its vectors.
-
-    Attributes
-    ----------
-    record : Record, without its regions.
-    labels : the labels of its vectors, with the background's; none where the record cannot be used.
-    problem : str, why it cannot be used; "" where it can.
-    """
-
-    record: Record
-    labels: tuple[str, ...]
-    problem: str
-
-
-EmbedRecord = Callable[[Record], Embedding]
-"""A function that computes the embedding of a record's image; SamInspectError if the image cannot be fetched."""
-
-ReadMasks = Callable[[Record], Sequence[AcceptedMask]]
-"""A function that decodes the accepted masks of a record; SamInspectError if it cannot."""
 
 
 class ExampleStore:
@@ -354,12 +264,3 @@ def _changed(path: Path) -> int:
         return path.stat().st_mtime_ns
     except (FileNotFoundError, NotADirectoryError):
         return 0
-
-
-def instant(text: str) -> datetime:
-    """Parse an ISO 8601 text; return a time long ago if it is invalid."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return _LONG_AGO
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -11,8 +11,8 @@ from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
 from sam_backend.memory.grid import GRID
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.record import Record
 from sam_backend.memory.score_calibration import DEFAULT_CALIBRATION, are_correct, fit_calibration
-from sam_backend.memory.store import Record
 from threshold_segmenter import ThresholdSegmenter
 
 ANY = frozenset({"red", "green"}).__contains__

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sam_backend.memory.features import FeatureVectors
-from sam_backend.memory.store import Example, ExampleStore, Record
+from sam_backend.memory.record import Example, Record
+from sam_backend.memory.store import ExampleStore
 
 CREATED = Record(1, "2026-11-23T05:00:00.5+00:00", 7, "/a.png", [{"id": "first"}])
 UPDATED = Record(1, "2026-11-23T06:00:00+00:00", 7, "/a.png", [{"id": "second"}])
