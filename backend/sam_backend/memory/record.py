@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from sam_backend.memory.features import AcceptedMask, FeatureVectors
+from sam_backend.segmenters import Embedding
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

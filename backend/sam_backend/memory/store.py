@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from sam_backend.files import write_whole
 from sam_backend.memory.features import FeatureVectors
+from sam_backend.memory.record import Example, ExampleHead, Record, RecordKey
 
 logger = logging.getLogger(__name__)
 
