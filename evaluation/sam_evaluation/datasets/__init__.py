@@ -1,1 +1,1 @@
-"""Data sets: one module a format; each yields the same `Sample` with an image and its objects."""
+"""Readers of data sets, one module per format, all yielding `Sample`; nothing here evaluates or writes."""

@@ -1,4 +1,4 @@
-"""BSDS500: natural images, each divided into regions by several people."""
+"""BSDS500: natural images that several people divided into regions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from sam_evaluation.datasets.sample_files import image_files, read_image, requir
 
 @dataclass(frozen=True)
 class Bsds500:
-    """Every region of every annotator is an object, the background too.
+    """Every region of every annotator is an object, including the background.
 
-    `split` is `test`, `val` or `train`; it is not asked for where the images lie in `images/` itself.
+    Parameters
+    ----------
+    folder : Path, the folder of the data set.
+    rule : ObjectRule, how masks become objects.
+    split : str, `test`, `val` or `train`; ignored if the images lie in `images/` itself.
     """
 
     folder: Path
@@ -40,14 +44,14 @@ class Bsds500:
     )
 
     def names(self) -> Sequence[str]:
-        """Return the names of the files in `images/` or in its `split`."""
-        found = (path.name for path in image_files(self._inside("images")))
-        return require_some(found, self.folder, self.card.layout)
+        """Return the names of the image files of the split."""
+        names = (path.name for path in image_files(self._folder_of("images")))
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and the regions of all annotators, numbered from 0."""
-        image = read_image(self._inside("images") / name)
-        truth = (self._inside("groundTruth") / name).with_suffix(".mat")
+        image = read_image(self._folder_of("images") / name)
+        truth = (self._folder_of("groundTruth") / name).with_suffix(".mat")
         objects: list[Object] = []
         for annotator, labels in enumerate(read_segmentations(truth)):
             require_size(image, labels, truth)
@@ -55,6 +59,6 @@ class Bsds500:
                 objects += objects_of_mask(labels == value, "region", self.rule, annotator)
         return Sample(name, image, tuple(objects))
 
-    def _inside(self, content: str) -> Path:
+    def _folder_of(self, content: str) -> Path:
         split = self.folder / content / self.split
         return split if split.is_dir() else split.parent

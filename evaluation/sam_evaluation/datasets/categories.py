@@ -1,4 +1,4 @@
-"""Folders of one category each, and a folder that is itself one category."""
+"""Data sets of several categories, one folder per category, or of a single category."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from sam_evaluation.datasets.sample_files import image_files
 
 
 def names_by_category(folder: Path, images: str, pattern: str) -> list[str]:
-    """Return `<category>/<images>/<...>` of the image files of all categories.
+    """Return the names `<category>/<images>/<path>` of the image files of all categories.
 
     Parameters
     ----------
-    folder : of the categories, or of one category.
-    images : the folder of images in a category; a folder that has it is a category.
-    pattern : glob of the image files in `images`.
+    folder : Path, the folder that holds the categories, or the folder of one category.
+    images : str, the path of the image folder inside a category; a folder that contains it is a category.
+    pattern : str, a glob pattern of the image files inside `images`.
     """
     root = root_of_categories(folder, images)
     if _is_category(folder, images):
-        found = [Path(os.path.abspath(folder)) / images]
+        image_folders = [Path(os.path.abspath(folder)) / images]
     else:
-        found = sorted(root.glob(f"*/{images}"))
-    return [path.relative_to(root).as_posix() for inside in found for path in image_files(inside, pattern)]
+        image_folders = sorted(root.glob(f"*/{images}"))
+    return [
+        path.relative_to(root).as_posix()
+        for images_of_one in image_folders
+        for path in image_files(images_of_one, pattern)
+    ]
 
 
 def root_of_categories(folder: Path, images: str) -> Path:
-    """Return what the names start from, so that a sample has one name however its folder was given."""
-    # Not `resolve`: the category is called as the user calls it, even if that is a link to somewhere else.
+    """Return the folder that names are relative to: a sample has the same name for every way to give its folder."""
+    # Not `resolve`: a category keeps the name that the user gave, even if its folder is a symbolic link.
     return Path(os.path.abspath(folder)).parent if _is_category(folder, images) else folder
 
 

@@ -1,4 +1,4 @@
-"""COCO's JSON of instances."""
+"""COCO's JSON format of instance masks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
 class ImageEntry(BaseModel, frozen=True):
-    """One of `images`; `width` and `height` in pixels where the file tells them."""
+    """One entry of `images`; `width` and `height` are in pixels, or None if the file does not state them."""
 
     id: int | str
     file_name: str = ""
@@ -40,7 +40,7 @@ class _Category(BaseModel, frozen=True):
 
 
 class _Rle(BaseModel, frozen=True):
-    """Runs down the columns: compressed to a text, or counts of zeros and ones in turn; `size` is (H, W)."""
+    """Run lengths in column order, as compressed text or as alternate counts of zeros and ones; `size` is (H, W)."""
 
     size: tuple[int, int]
     counts: str | list[NonNegativeInt]
@@ -55,7 +55,15 @@ class _Annotation(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class _Index:
-    """The file's content by what is asked for; annotations stay as they were read until their image is loaded."""
+    """The content of the annotation file; an annotation is validated when its image is loaded.
+
+    Attributes
+    ----------
+    file : Path, the annotation file.
+    images : dict, the entry of each image by its name.
+    annotations : dict, the raw annotations of each image by its id.
+    labels : dict, the name of each category by its id.
+    """
 
     file: Path
     images: dict[str, ImageEntry]
@@ -65,9 +73,9 @@ class _Index:
 
 @dataclass(frozen=True)
 class Coco:
-    """Polygons and run-lengths, rasterised by pycocotools; every annotation is one object, crowds are left out.
+    """Polygons and run lengths, rasterised by pycocotools. Every annotation is one object; crowds are left out.
 
-    `folder` may be the annotation file itself. An image without annotations is one without objects.
+    `folder` may be the annotation file itself. An image without annotations has no objects.
     """
 
     folder: Path
@@ -76,34 +84,34 @@ class Coco:
     card = DatasetCard(
         name="coco",
         title="COCO instances",
-        layout="annotations/*.json or *.json (one, or give the file itself), images where file_name says, seen from "
-        "the folder, from its images/ or from any one folder in these.",
+        layout="annotations/*.json or *.json (one, or give the file itself), images at file_name, relative "
+        "to the folder, to its images/ or to a folder in one of these.",
         licence="of the data set in this format",
         source="https://cocodataset.org/#format-data",
     )
 
     def names(self) -> Sequence[str]:
-        """Return the file names of all images, as the annotation file gives them."""
+        """Return the names of all images, as they stand in the annotation file."""
         return require_some(self._index.images, self._index.file, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its instances."""
         entry = self._index.images.get(name)
         if entry is None:
-            raise BrokenSampleError(f"{self._index.file} names no image {name}; take one of its own.")
+            raise BrokenSampleError(f"{self._index.file} has no image {name}; use a name from this file.")
         path = self._image_path(name)
         image = read_image(path)
         size = image.shape[0], image.shape[1]
         if (entry.height or size[0], entry.width or size[1]) != size:
             raise BrokenSampleError(
                 f"{path} is {size[1]} x {size[0]} pixels, but was annotated at {entry.width} x {entry.height}; "
-                "put the image there that was annotated, turned as it is shown."
+                "replace it by the annotated image in the same orientation."
             )
         return Sample(name, image, objects_of_instances(self._instances(entry, size), self.rule))
 
     @staticmethod
     def image_name(entry: ImageEntry) -> str:
-        """Return the path of an image's file, as the annotation file gives it; "" if it does not."""
+        """Return the path of an image as it stands in the annotation file, or "" if there is none."""
         return entry.file_name
 
     @cached_property
@@ -125,7 +133,7 @@ class Coco:
         ):
             if "image_id" not in annotation:
                 raise EvaluationError(
-                    f"An annotation of {file} has no image_id, so its image is unknown; export it again."
+                    f"An annotation of {file} has no image_id, so its image is unknown; export the file again."
                 )
             annotations.setdefault(annotation["image_id"], []).append(annotation)
         categories = checked(list[_Category], content["categories"], f"categories of {file}", EvaluationError)
@@ -144,11 +152,11 @@ class Coco:
             if (base / name).is_file():
                 return base / name
         deeper = (folder for base in bases for folder in base.iterdir() if folder.is_dir())
-        found = sorted(folder / name for folder in deeper if (folder / name).is_file())
-        if len(found) == 1:
-            return found[0]
-        if found:
-            where = ", ".join(str(path.parent) for path in found)
+        matches = sorted(folder / name for folder in deeper if (folder / name).is_file())
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            where = ", ".join(str(path.parent) for path in matches)
             raise BrokenSampleError(f"The image {name} is in several folders ({where}); keep only the annotated one.")
         raise BrokenSampleError(f"The image {name} is neither in {root} nor in a folder of it; put it there.")
 
@@ -160,25 +168,32 @@ class Coco:
             annotation = checked(_Annotation, data, what)
             if annotation.category_id not in self._index.labels:
                 raise BrokenSampleError(
-                    f"{what} is of category {annotation.category_id}, which categories do not name."
+                    f"{what} has the category {annotation.category_id}, which is not in categories."
                 )
             yield _mask(annotation.segmentation, size, what), self._index.labels[annotation.category_id]
 
 
 def _mask(segmentation: list[list[float]] | _Rle, size: tuple[int, int], what: str) -> BoolArray:
-    """Return the union of the polygons, or the run-lengths' mask; `what` names the annotation in an error."""
+    """Return the mask of the run lengths, or the union of the polygons.
+
+    Parameters
+    ----------
+    segmentation : list of rings x, y, x, y, ... in pixels, or run lengths.
+    size : (H, W) of the image.
+    what : str, names the annotation in an error.
+    """
     if isinstance(segmentation, _Rle):
         rle = _checked_rle(segmentation, size, what)
     else:
         if not segmentation:
-            raise BrokenSampleError(f"{what} has no outline, only a box; masks are needed here.")
-        # pycocotools walks along the outline in fifths of a pixel, so its time and memory grow with the coordinates.
+            raise BrokenSampleError(f"{what} has only a box; a polygon or run lengths are needed.")
+        # pycocotools samples an outline every fifth of a pixel: its time and memory grow with the coordinates.
         reach = max(size)
         if any(len(ring) % 2 or not all(-reach <= value <= 2 * reach for value in ring) for ring in segmentation):
             raise BrokenSampleError(
                 f"{what} has a polygon that is not x, y, x, y, ... in pixels within the image of {size[1]} x {size[0]}."
             )
-        # Fewer than three points enclose nothing, and pycocotools would take two for a box.
+        # Fewer than three points enclose nothing, and pycocotools reads two points as a box.
         rings = [ring for ring in segmentation if len(ring) >= 6]
         if not rings:
             return np.zeros(size, np.bool_)
@@ -188,27 +203,28 @@ def _mask(segmentation: list[list[float]] | _Rle, size: tuple[int, int], what: s
 
 
 def _checked_rle(segmentation: _Rle, size: tuple[int, int], what: str) -> Any:
-    """Return what pycocotools decodes."""
+    """Return run lengths for pycocotools, which does not check them."""
     if segmentation.size != size:
         height, width = segmentation.size
         raise BrokenSampleError(
-            f"{what} is of {width} x {height} pixels, its image {size[1]} x {size[0]}; both must agree."
+            f"{what} is of {width} x {height} pixels, its image {size[1]} x {size[0]}; both must have the same size."
         )
     counts = segmentation.counts
     runs = _runs(counts) if isinstance(counts, str) else counts
-    # pycocotools fills what the runs leave out with whatever was in memory.
+    # Where run lengths are missing, pycocotools returns uninitialised memory.
     if min(runs, default=-1) < 0 or sum(runs) != size[0] * size[1]:
         raise BrokenSampleError(
-            f"{what} has run-lengths that do not add up to its image's {size[0] * size[1]} pixels; export it again."
+            f"{what} has run lengths that do not add up to its image's {size[0] * size[1]} pixels; export it again."
         )
     return coco_mask.frPyObjects({"size": list(size), "counts": runs}, *size)
 
 
 def _runs(text: str) -> list[int]:
-    """Return the run-lengths of COCO's compressed text, negative where it is damaged.
+    """Return the run lengths in COCO's compressed text; a negative one means that the text is damaged.
 
-    A character holds, less 48, five bits, lowest first, and with 32 says that the number goes on; the last one's 16 is
-    the sign. From the fourth run on, a number is the difference from the run before the last.
+    A character code minus 48 holds five bits of a number, lowest bits first. Bit 32 is set if the number continues in
+    the next character; bit 16 of the last character is the sign. From the fourth run on, a number is the difference
+    from the run two places before. The format is that of `rleFrString` in pycocotools.
     """
     runs: list[int] = []
     value = shift = 0

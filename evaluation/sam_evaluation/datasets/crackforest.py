@@ -17,7 +17,7 @@ _CRACK = 2
 
 @dataclass(frozen=True)
 class CrackForest:
-    """Photographs of pavement with a MATLAB file each; in its `Segmentation` 2 is crack."""
+    """Photographs of pavement, each with a MATLAB file whose `Segmentation` is 2 at a crack."""
 
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
@@ -34,8 +34,8 @@ class CrackForest:
 
     def names(self) -> Sequence[str]:
         """Return the names of the files in `image/`."""
-        found = (path.name for path in image_files(self.folder / "image"))
-        return require_some(found, self.folder, self.card.layout)
+        names = (path.name for path in image_files(self.folder / "image"))
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its cracks."""

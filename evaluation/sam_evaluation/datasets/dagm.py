@@ -1,4 +1,4 @@
-"""DAGM 2007: made-up defects on made-up textures."""
+"""DAGM 2007: artificial defects on artificial textures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from sam_evaluation.errors import BrokenSampleError
 
 @dataclass(frozen=True)
 class Dagm:
-    """Ten textures with a kind of defect each, the label; `split` is `Test` or `Train`.
+    """Ten textures; the label `ClassN` is the texture, and each texture has one type of defect.
 
-    The masks are coarse ellipses around the defects: they tell where a defect is, not its outline.
+    The masks are coarse ellipses around the defects. They show the place of a defect, not its outline.
+
+    Parameters
+    ----------
+    folder : Path, the folder of the data set.
+    rule : ObjectRule, how masks become objects.
+    split : str, `Test` or `Train`.
     """
 
     folder: Path
@@ -28,7 +34,7 @@ class Dagm:
         name="dagm",
         title="DAGM 2007, weakly supervised learning for industrial optical inspection",
         layout=(
-            "ClassN/<split>/NNNN.PNG, of defects each with ClassN/<split>/Label/NNNN_label.PNG; "
+            "ClassN/<split>/NNNN.PNG, with a mask ClassN/<split>/Label/NNNN_label.PNG if there is a defect; "
             "split is Test or Train. Masks are coarse ellipses."
         ),
         licence="see https://hci.iwr.uni-heidelberg.de/node/3616",
@@ -38,16 +44,18 @@ class Dagm:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `ClassN/<split>/NNNN.PNG` of the split."""
+        """Return the names `ClassN/<split>/NNNN.PNG` of the split."""
         files = image_files(self.folder, f"Class*/{self.split}/*")
         return require_some((path.relative_to(self.folder).as_posix() for path in files), self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
-        """Read an image and its defects; it has none if it has no mask."""
+        """Read an image and its defects; an image without a mask has none."""
         path = self.folder / name
         image, masks = read_image(path), path.parent / "Label"
         if not masks.is_dir():
-            raise BrokenSampleError(f"The folder {masks} is missing; without it good images cannot be told.")
+            raise BrokenSampleError(
+                f"The folder {masks} is missing; without it, images with and without defects look the same."
+            )
         mask = masks / f"{path.stem}_label{path.suffix}"
         if not mask.exists():
             return Sample(name, image)

@@ -1,4 +1,4 @@
-"""What every data set yields: an image and its objects."""
+"""What every data set has: a card, names, and samples."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sam_backend.samples import Sample
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What must be known of a data set to use it and to cite it.
+    """What a user must know to use and to cite a data set.
 
     Attributes
     ----------
-    name : of its format, as `--data name:folder` takes it.
-    title, source, licence, citation : shown in every report.
-    layout : which files a folder must hold, in one or two sentences.
-    domain : "industrial" or "natural", or "any" for mere file formats.
+    name : str, the name of the format in `--data name:folder`.
+    title, source, licence, citation : str, shown in every report.
+    layout : str, the files that a folder must hold, in one or two sentences.
+    domain : str, "industrial" or "natural", or "any" for a file format.
     """
 
     name: str
@@ -31,22 +31,22 @@ class DatasetCard:
 
 
 class Dataset(Protocol):
-    """Images with objects on disk; nothing is read before it is asked for.
+    """Images with objects on disk; `names` and `load` read the files when they are called.
 
     Attributes
     ----------
-    card : what it is.
+    card : DatasetCard, the description of the format.
     """
 
     card: DatasetCard
 
     def names(self) -> Sequence[str]:
-        """Return the names of all samples, sorted; always the same for the same folder.
+        """Return the names of all samples, sorted; the same folder always gives the same names.
 
         Raises
         ------
         EvaluationError
-            If the folder is not laid out as `card.layout` says.
+            If the folder does not have the layout of `card.layout`.
         """
 
     def load(self, name: str) -> Sample:
@@ -55,5 +55,5 @@ class Dataset(Protocol):
         Raises
         ------
         BrokenSampleError
-            If its image or annotation is missing, cannot be read, or does not fit the other.
+            If its image or its annotation is missing or cannot be read, or if they do not fit together.
         """

@@ -1,4 +1,4 @@
-"""Images inside JSON files, as base64."""
+"""Images that are stored as base64 text in JSON files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ _MAX_PIXELS = 2**28
 
 
 def embedded_image(text: str, what: str) -> NDArray[np.uint8]:
-    """Return an image file in base64 as uint8 RGB (H, W, 3), turned by EXIF; `what` names it in an error.
+    """Decode an image file.
+
+    Parameters
+    ----------
+    text : str, the image file in base64.
+    what : str, names the image in an error.
+
+    Returns
+    -------
+    ndarray
+        uint8 RGB (H, W, 3), turned as its EXIF orientation says.
 
     Raises
     ------
@@ -32,16 +42,22 @@ def embedded_image(text: str, what: str) -> NDArray[np.uint8]:
 
 
 def embedded_png(text: str, what: str, limit: tuple[int, int]) -> Image.Image:
-    """Return a PNG in base64, decoded, of whatever mode; `what` names it in an error.
+    """Decode a PNG of any mode.
+
+    Parameters
+    ----------
+    text : str, the PNG file in base64.
+    what : str, names the image in an error.
+    limit : (H, W), the largest size allowed, in pixels.
 
     Raises
     ------
     BrokenSampleError
-        If it cannot be read, or is larger than `limit` (H, W) in any direction.
+        If it cannot be read, or is higher or wider than `limit`.
     """
     try:
         image = Image.open(io.BytesIO(_bytes(text, what)), formats=["PNG"])
-        # On the header, before any pixel is unpacked.
+        # The header is enough: no pixel is decoded before this check.
         if image.height > limit[0] or image.width > limit[1]:
             raise BrokenSampleError(
                 f"{what} is {image.width} x {image.height} pixels; at most {limit[1]} x {limit[0]} were expected."
@@ -56,4 +72,4 @@ def _bytes(text: str, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BrokenSampleError(f"{what} is not base64; was the file cut short?") from None
+        raise BrokenSampleError(f"{what} is not valid base64; export it again.") from None

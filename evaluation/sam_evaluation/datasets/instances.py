@@ -1,4 +1,4 @@
-"""Instances as they were annotated -> objects."""
+"""Instance masks -> objects."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from sam_evaluation.datasets.objects import ObjectRule
 
 
 def objects_of_instances(instances: Iterable[tuple[BoolArray, str]], rule: ObjectRule) -> tuple[Object, ...]:
-    """Return one object an instance, in their order, of how many parts it may be.
+    """Return one object per instance, in the same order, also if its mask has several parts.
 
     Parameters
     ----------
-    instances : masks bool (H, W), each with its label.
-    rule : only its `min_area` applies, since the annotator has said what one object is; empty masks never count.
+    instances : pairs of a mask, bool (H, W), and its label.
+    rule : ObjectRule, of which only `min_area` applies: the annotator has decided what one object is. Empty masks are
+        left out.
     """
     least = max(rule.min_area, 1)
     return tuple(Object(mask, label) for mask, label in instances if mask.sum() >= least)

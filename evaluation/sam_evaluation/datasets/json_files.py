@@ -1,4 +1,4 @@
-"""JSON files of annotations, read with errors that name them."""
+"""JSON files of annotations, read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
 def annotation_file(folder: Path, patterns: Sequence[str], layout: str) -> Path:
-    """Return the only file of the first glob pattern that has any; `folder` itself where it is a file.
+    """Return the annotation file of a data set.
+
+    Parameters
+    ----------
+    folder : Path, the folder of the data set, or the annotation file itself.
+    patterns : glob patterns; the first that matches any file counts, and it must match only one.
+    layout : str, the layout that was expected, for the error.
 
     Raises
     ------
@@ -22,29 +28,29 @@ def annotation_file(folder: Path, patterns: Sequence[str], layout: str) -> Path:
     if folder.is_file():
         return folder
     for pattern in patterns:
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found[:6])
+        files = sorted(folder.glob(pattern))
+        if len(files) > 1:
+            names = ", ".join(path.name for path in files[:6])
             raise EvaluationError(
                 f"{folder} holds several annotation files ({names}); give the one to use by its path."
             )
-        if found:
-            return found[0]
+        if files:
+            return files[0]
     raise EvaluationError(f"{folder} holds no annotation file ({' or '.join(patterns)}). Expected: {layout}")
 
 
 def read_json(path: Path, error: type[SamInspectError] = BrokenSampleError) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises
     ------
     SamInspectError
-        Of the type `error`, if it is missing or is not JSON.
+        Of the type `error`, if the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
     except OSError as reason:
         raise error(f"{path} cannot be read: {reason.strerror}.") from None
-    # Not of UTF-8 is a ValueError too; nesting without end a RecursionError.
+    # Text that is not UTF-8 raises a ValueError too, and very deep nesting a RecursionError.
     except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not valid JSON ({reason}); export it again.") from None

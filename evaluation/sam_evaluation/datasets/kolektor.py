@@ -1,4 +1,4 @@
-"""KolektorSDD and KolektorSDD2: defects of electrical commutators and of other production items."""
+"""KolektorSDD and KolektorSDD2: defects of electrical commutators and of other products."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sam_evaluation.datasets.sample_files import image_files, read_image, read_l
 
 @dataclass(frozen=True)
 class KolektorSdd:
-    """Eight images of each of 50 commutators; a black mask says that there is no defect."""
+    """Eight images of each of 50 commutators; a black mask means that there is no defect."""
 
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
@@ -31,9 +31,9 @@ class KolektorSdd:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `kosNN/PartN.jpg` of all images."""
-        found = (path.relative_to(self.folder).as_posix() for path in image_files(self.folder, "kos*/Part*.jpg"))
-        return require_some(found, self.folder, self.card.layout)
+        """Return the names `kosNN/PartN.jpg` of all images."""
+        names = (path.relative_to(self.folder).as_posix() for path in image_files(self.folder, "kos*/Part*.jpg"))
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
@@ -43,7 +43,7 @@ class KolektorSdd:
 
 @dataclass(frozen=True)
 class KolektorSdd2:
-    """Images of `split`, `test` or `train`; a black mask says that there is no defect."""
+    """Images of one split, `test` or `train`; a black mask means that there is no defect."""
 
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
@@ -60,8 +60,8 @@ class KolektorSdd2:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `<split>/NNNNN.png` of the split."""
-        # Only numbers are images: masks and stray copies lie in the same folder.
+        """Return the names `<split>/NNNNN.png` of the split."""
+        # Only files with a number as name are images: masks and copies lie in the same folder.
         files = (path for path in image_files(self.folder / self.split, "*.png") if path.stem.isdecimal())
         return require_some((f"{self.split}/{path.name}" for path in files), self.folder, self.card.layout)
 

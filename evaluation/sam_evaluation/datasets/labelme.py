@@ -1,4 +1,4 @@
-"""Labelme: one JSON an image."""
+"""Labelme: one JSON file per image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
 class _Shape(BaseModel, frozen=True):
-    """`points` are x and y in pixels; what they mean depends on `shape_type`."""
+    """One shape; `points` are x and y in pixels, and their meaning depends on `shape_type`."""
 
     label: str
     points: list[tuple[FiniteFloat, FiniteFloat]]
@@ -46,10 +46,10 @@ class _File(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Labelme:
-    """Polygons, rectangles, circles and masks; shapes of one label and one group are one object.
+    """Polygons, rectangles, circles and masks; shapes with the same label and group are one object.
 
-    Lines and points have no area, and how wide a line was meant is not said, so they are left out. Outlines are
-    rasterised by the convention of `polygons`, not by Labelme's own, which also takes the pixels an outline touches.
+    Lines and points are left out: they have no area, and the format has no line width. Outlines are rasterised by
+    the convention of `sam_backend.polygons`. Labelme itself also includes every pixel that an outline touches.
     """
 
     folder: Path
@@ -58,15 +58,17 @@ class Labelme:
     card = DatasetCard(
         name="labelme",
         title="Labelme",
-        layout="*.json in any folder, one an image, whose image is at imagePath, seen from the file, or inside it.",
+        layout=(
+            "*.json in any folder, one per image; the image is at imagePath, relative to the JSON file, or inside it."
+        ),
         licence="of the data set in this format",
         source="https://github.com/wkentaro/labelme",
     )
 
     def names(self) -> Sequence[str]:
-        """Return the paths of all JSON files."""
-        found = (str(path.relative_to(self.folder)) for path in self.folder.rglob("*.json"))
-        return require_some(found, self.folder, self.card.layout)
+        """Return the paths of all JSON files, relative to the folder."""
+        names = (str(path.relative_to(self.folder)) for path in self.folder.rglob("*.json"))
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its shapes."""
@@ -77,30 +79,30 @@ class Labelme:
         if (file.height or size[0], file.width or size[1]) != size:
             raise BrokenSampleError(
                 f"The image of {path} is {size[1]} x {size[0]} pixels, but was annotated at {file.width} x "
-                f"{file.height}; put the image there that was annotated."
+                f"{file.height}; replace it by the annotated image."
             )
         masks: dict[tuple[str, int | str | None, int], BoolArray] = {}
         for index, shape in enumerate(file.shapes):
             mask = _mask(shape, size, f"Shape {index + 1} of {path}")
             if mask is not None:
-                # Without a group every shape is its own.
+                # A shape without a group is an object of its own.
                 key = shape.label, shape.group_id, index if shape.group_id is None else -1
                 masks[key] = masks[key] | mask if key in masks else mask
         return Sample(name, image, objects_of_instances(((mask, key[0]) for key, mask in masks.items()), self.rule))
 
 
 def _image(file: _File, path: Path) -> NDArray[np.uint8]:
-    """Read the image's file, or the image inside the JSON where there is no file."""
+    """Read the image file, or the image inside the JSON file if there is no image file."""
     beside = path.parent / (file.path or "").replace("\\", "/")
     if file.data and not beside.is_file():
         return embedded_image(file.data, f"The image inside {path}")
     if not file.path:
-        raise BrokenSampleError(f"{path} names no image and holds none; it needs imagePath or imageData.")
+        raise BrokenSampleError(f"{path} has no image; it needs imagePath or imageData.")
     return read_image(beside)
 
 
 def _mask(shape: _Shape, size: tuple[int, int], what: str) -> BoolArray | None:
-    """Return a shape's mask, or None for one without area; `what` names it in an error."""
+    """Return the mask, bool (H, W), of a shape, or None for a line or points; `what` names the shape in an error."""
     kind = shape.shape_type or "polygon"
     if kind in _WITHOUT_AREA:
         return None
@@ -118,14 +120,14 @@ def _mask(shape: _Shape, size: tuple[int, int], what: str) -> BoolArray | None:
         radius = math.dist((x, y), rim)
         return ellipse_mask((x, y), (radius, radius), size)
     if kind == "mask":
-        return _placed(shape, size, what)
+        return _png_mask(shape, size, what)
     raise BrokenSampleError(
-        f"{what} is a '{kind}'; known are polygon, rectangle, circle, mask, {', '.join(_WITHOUT_AREA)}."
+        f"{what} is a '{kind}'; the known types are polygon, rectangle, circle, mask, {', '.join(_WITHOUT_AREA)}."
     )
 
 
-def _placed(shape: _Shape, size: tuple[int, int], what: str) -> BoolArray:
-    """Return the mask whose PNG, not zero where it is true, has its top left pixel at the first point."""
+def _png_mask(shape: _Shape, size: tuple[int, int], what: str) -> BoolArray:
+    """Return the mask, bool (H, W), of a shape that is a PNG; its top left pixel is at the first point."""
     part = np.asarray(embedded_png(shape.mask or "", f"The mask inside {what}", size).convert("L")) > 0
     column, row = (math.floor(value) for value in shape.points[0])
     mask = np.zeros(size, np.bool_)

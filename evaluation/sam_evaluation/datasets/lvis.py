@@ -1,4 +1,4 @@
-"""LVIS: COCO's images with a thousand classes."""
+"""LVIS: images of COCO with more than a thousand classes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sam_evaluation.datasets.dataset import DatasetCard
 
 @dataclass(frozen=True)
 class Lvis(Coco):
-    """COCO's format, whose images are named by where COCO keeps them; `folder` may be the annotation file itself.
+    """COCO's format with images that are named by their address; `folder` may be the annotation file itself.
 
-    Which classes were not outlined exhaustively in an image is ignored: objects are measured that were outlined.
+    The list of classes that are not annotated exhaustively in an image is ignored.
     """
 
     card = DatasetCard(
@@ -29,7 +29,7 @@ class Lvis(Coco):
 
     @staticmethod
     def image_name(entry: ImageEntry) -> str:
-        """Return `<folder>/<file>` of `coco_url`, or else `file_name`."""
+        """Return `<folder>/<file>`, the end of `coco_url`; without an address, return `file_name`."""
         if entry.coco_url:
             return "/".join(urlsplit(entry.coco_url).path.split("/")[-2:]).lstrip("/")
         return entry.file_name

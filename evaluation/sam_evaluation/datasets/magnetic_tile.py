@@ -14,7 +14,7 @@ from sam_evaluation.datasets.sample_files import image_files, read_image, read_l
 
 @dataclass(frozen=True)
 class MagneticTile:
-    """One folder a defect, `MT_<defect>/Imgs/`, with a JPEG and a mask of the same name; above 127 is defect."""
+    """One folder per type of defect, `MT_<defect>/Imgs/`, with JPEG images and PNG masks; above 127 is a defect."""
 
     folder: Path
     rule: ObjectRule = DEFAULT_RULE
@@ -30,9 +30,9 @@ class MagneticTile:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `MT_<defect>/Imgs/<file>.jpg` of all images."""
-        found = (str(path.relative_to(self.folder)) for path in image_files(self.folder, "MT_*/Imgs/*.jpg"))
-        return require_some(found, self.folder, self.card.layout)
+        """Return the names `MT_<defect>/Imgs/<file>.jpg` of all images."""
+        names = (str(path.relative_to(self.folder)) for path in image_files(self.folder, "MT_*/Imgs/*.jpg"))
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""

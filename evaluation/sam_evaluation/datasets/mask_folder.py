@@ -1,4 +1,4 @@
-"""Images with a mask file each, the format to bring own images in."""
+"""Images with one mask file each: the simplest format for your own images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _BINARY = {255: "object"}
 class MaskFolder:
     """`images/` and `masks/` with files of the same stem.
 
-    If no mask holds anything but 0 and 255, what is 255 is called "object"; else each value above 0 is a class, called
-    "class <value>". A file `classes.txt` with a line `<value> <name>` for each class says both instead.
+    If all masks have only the values 0 and 255, the class of 255 is "object". Otherwise, each value above 0 is a
+    class, named "class <value>". A file `classes.txt` with a line `<value> <name>` per class replaces these names.
     """
 
     folder: Path
@@ -36,16 +36,16 @@ class MaskFolder:
         title="Images with masks",
         layout=(
             "images/* and masks/* with the same stem; in masks 0 is background and other values are classes; "
-            "classes.txt, if there, names a class a line as `<value> <name>`."
+            "classes.txt, if present, has a line `<value> <name>` per class."
         ),
         licence="that of the images",
     )
 
     def names(self) -> Sequence[str]:
         """Return the names of the files in `images/`."""
-        found = (path.name for path in image_files(self.folder / "images"))
-        names = require_some(found, self.folder, self.card.layout)
-        for part, content in (("masks", self._masks), ("classes.txt", self._named)):
+        files = image_files(self.folder / "images")
+        names = require_some((path.name for path in files), self.folder, self.card.layout)
+        for part, content in (("masks", self._masks), ("classes.txt", self._named_classes)):
             if content is not None and not content:
                 raise EvaluationError(f"{self.folder / part} is missing or empty. Expected: {self.card.layout}")
         return names
@@ -54,18 +54,18 @@ class MaskFolder:
         """Read an image and the objects of its mask."""
         image = read_image(self.folder / "images" / name)
         stem = Path(name).stem
-        found = self._masks.get(stem, [])
-        if len(found) != 1:
-            came = f"there are {len(found)}: {', '.join(path.name for path in found)}" if found else "there is none"
+        masks = self._masks.get(stem, [])
+        if len(masks) != 1:
+            came = f"there are {len(masks)}: {', '.join(path.name for path in masks)}" if masks else "there is none"
             raise BrokenSampleError(f"One mask {stem}.* was expected in {self.folder / 'masks'}, {came}.")
-        labels = _read(found[0])
-        require_size(image, labels, found[0])
+        labels = _read_mask(masks[0])
+        require_size(image, labels, masks[0])
         return Sample(name, image, objects_of_labels(labels, self._classes(labels), self.rule))
 
     def _classes(self, labels: NDArray[np.int64]) -> Mapping[int, str]:
-        if self._named is not None:
-            return self._named
-        return _BINARY if self._binary else {value: f"class {value}" for value in np.unique(labels).tolist()}
+        if self._named_classes is not None:
+            return self._named_classes
+        return _BINARY if self._is_binary else {value: f"class {value}" for value in np.unique(labels).tolist()}
 
     @cached_property
     def _masks(self) -> dict[str, list[Path]]:
@@ -75,7 +75,7 @@ class MaskFolder:
         return by_stem
 
     @cached_property
-    def _named(self) -> dict[int, str] | None:
+    def _named_classes(self) -> dict[int, str] | None:
         path = self.folder / "classes.txt"
         if not path.exists():
             return None
@@ -85,21 +85,21 @@ class MaskFolder:
             if not value:
                 continue
             if not value.isdecimal() or not name.strip():
-                raise EvaluationError(f"{path}, line {number}: expected `<value> <name>`, found {line.strip()!r}.")
+                raise EvaluationError(f"{path}, line {number}: expected `<value> <name>`, got {line.strip()!r}.")
             named[int(value)] = name.strip()
         return named
 
     @cached_property
-    def _binary(self) -> bool:
-        # One mask alone cannot tell: 255 may be the only class in it. Broken masks are for `load` to report.
+    def _is_binary(self) -> bool:
+        # All masks are read: in one mask, 255 may be one class of several. `load` reports broken masks.
         for paths in self._masks.values():
             with contextlib.suppress(BrokenSampleError):
-                if not np.isin(_read(paths[0]), (0, 255)).all():
+                if not np.isin(_read_mask(paths[0]), (0, 255)).all():
                     return False
         return True
 
 
-def _read(path: Path) -> NDArray[np.int64]:
+def _read_mask(path: Path) -> NDArray[np.int64]:
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise BrokenSampleError(f"The mask {path} is a JPEG, which blurs values at edges; save masks as PNG.")
+        raise BrokenSampleError(f"The mask {path} is a JPEG, which changes values at edges; save masks as PNG.")
     return read_labels(path)

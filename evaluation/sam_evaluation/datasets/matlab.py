@@ -1,4 +1,4 @@
-"""Segmentations in MATLAB files, as the Berkeley data sets keep them."""
+"""Segmentations in MATLAB files, in the format of the Berkeley data sets."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from sam_evaluation.errors import BrokenSampleError
 
 
 def read_segmentations(path: Path) -> list[NDArray[np.int64]]:
-    """Return the label maps (H, W) in `groundTruth`, a struct with the field `Segmentation` or a cell array of them.
+    """Return the label maps, int64 (H, W), of a file.
+
+    The variable `groundTruth` is a struct with the field `Segmentation`, or a cell array of such structs.
 
     Raises
     ------
     BrokenSampleError
-        If the file is missing, cannot be read, or holds none.
+        If the file is missing, cannot be read, or has no label map.
     """
     if not path.exists():
         raise BrokenSampleError(f"The ground truth {path} is missing.")
-    from scipy.io import loadmat  # here, since it takes half a second
+    from scipy.io import loadmat  # imported here, since it takes half a second
 
     try:
         truth = loadmat(path, appendmat=False, variable_names=["groundTruth"])["groundTruth"]
         structs = [truth] if truth.dtype.names else truth.ravel()
-        found = [np.asarray(labels).astype(np.int64) for struct in structs for labels in struct["Segmentation"].ravel()]
-    except Exception as error:  # a broken file raises almost anything, by where it breaks
+        label_maps = [
+            np.asarray(labels).astype(np.int64) for struct in structs for labels in struct["Segmentation"].ravel()
+        ]
+    except Exception as error:  # a damaged file can raise almost any exception
         raise BrokenSampleError(
-            f"{path} was expected to hold groundTruth with the field Segmentation, but cannot be read so "
-            f"({type(error).__name__}: {error})."
+            f"{path} was expected to hold groundTruth with the field Segmentation, but reading it failed "
+            f"({type(error).__name__}: {error}); fetch the file again."
         ) from None
-    if not found or any(labels.ndim != 2 for labels in found):
+    if not label_maps or any(labels.ndim != 2 for labels in label_maps):
         raise BrokenSampleError(f"{path} holds no Segmentation of rows and columns in groundTruth.")
-    return found
+    return label_maps

@@ -25,7 +25,7 @@ class MvtecAd:
         title="MVTec AD",
         layout=(
             "<category>/test/<defect>/NNN.png, each with <category>/ground_truth/<defect>/NNN_mask.png; "
-            "test/good has no masks. A folder of one category will do."
+            "test/good has no masks. The folder of one category is accepted too."
         ),
         licence="CC BY-NC-SA 4.0",
         source="https://www.mvtec.com/company/research/datasets/mvtec-ad",
@@ -34,7 +34,7 @@ class MvtecAd:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `<category>/test/<defect>/<file>` of all images."""
+        """Return the names `<category>/test/<defect>/<file>` of all images."""
         return require_some(names_by_category(self.folder, "test", "*/*"), self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:

@@ -18,8 +18,8 @@ from sam_evaluation.errors import BrokenSampleError
 class MvtecLoco:
     """The test images of all categories, or of one category.
 
-    Each defect of an image has a mask of its own, so defects that touch stay apart. Its value, which tells the kind of
-    defect, is not read; the label is the folder's name, such as `structural_anomalies`.
+    Each defect of an image has its own mask file, so defects that touch stay separate. The label is the name of the
+    folder, for example `structural_anomalies`; the pixel value, which encodes the type of defect, is ignored.
     """
 
     folder: Path
@@ -30,7 +30,7 @@ class MvtecLoco:
         title="MVTec LOCO AD",
         layout=(
             "<category>/test/<type>/NNN.png, each with masks <category>/ground_truth/<type>/NNN/*.png; "
-            "test/good has no masks. A folder of one category will do."
+            "test/good has no masks. The folder of one category is accepted too."
         ),
         licence="CC BY-NC-SA 4.0",
         source="https://www.mvtec.com/company/research/datasets/mvtec-loco",
@@ -39,7 +39,7 @@ class MvtecLoco:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `<category>/test/<type>/<file>` of all images."""
+        """Return the names `<category>/test/<type>/<file>` of all images."""
         return require_some(names_by_category(self.folder, "test", "*/*"), self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
@@ -55,5 +55,5 @@ class MvtecLoco:
             require_size(image, labels, mask)
             objects += objects_of_mask(labels > 0, kind, self.rule)
         if not files:
-            raise BrokenSampleError(f"The folder {masks} was expected to hold the masks of {name}; it holds none.")
+            raise BrokenSampleError(f"The folder {masks} was expected to hold the masks of {name}, but it has none.")
         return Sample(name, image, tuple(objects))

@@ -33,9 +33,9 @@ class NeuSeg:
     )
 
     def names(self) -> Sequence[str]:
-        """Return the files' names of the split."""
-        found = (path.name for path in image_files(self.folder / "images" / self.split))
-        return require_some(found, self.folder, self.card.layout)
+        """Return the names of the image files of the split."""
+        names = (path.name for path in image_files(self.folder / "images" / self.split))
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""

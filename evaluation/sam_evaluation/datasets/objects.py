@@ -1,4 +1,4 @@
-"""Semantic masks -> objects, by connected components."""
+"""Semantic masks -> objects, as connected components."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from sam_evaluation.errors import BrokenSampleError
 
 @dataclass(frozen=True)
 class ObjectRule:
-    """How a semantic mask becomes objects; said in every table.
+    """How a semantic mask becomes objects; every table states it.
 
     Attributes
     ----------
-    connectivity : 8 or 4 neighbours join pixels into one component; 0 keeps all pixels of a class as one object.
-    min_area : smaller components, in pixels, are left out.
+    connectivity : int, 8 or 4, the neighbours that join pixels into a component; 0 makes all pixels of a class one
+        object.
+    min_area : int, the least area of an object in pixels; smaller ones are left out.
     """
 
     connectivity: int = 8
@@ -36,7 +37,15 @@ DEFAULT_RULE = ObjectRule()
 
 
 def objects_of_mask(mask: BoolArray, label: str, rule: ObjectRule, annotator: int = 0) -> Iterator[Object]:
-    """Yield the objects of one class in the order of their topmost pixels; `mask` is bool (H, W)."""
+    """Yield the objects of one class, ordered by their topmost pixels.
+
+    Parameters
+    ----------
+    mask : bool (H, W), all pixels of the class.
+    label : str, the name of the class.
+    rule : ObjectRule, what counts as one object.
+    annotator : int, the number of the person who made the mask, from 0.
+    """
     if not rule.connectivity:
         if mask.sum() >= max(rule.min_area, 1):
             yield Object(mask, label, annotator)
@@ -50,17 +59,23 @@ def objects_of_mask(mask: BoolArray, label: str, rule: ObjectRule, annotator: in
 
 
 def objects_of_labels(labels: NDArray[np.integer], classes: Mapping[int, str], rule: ObjectRule) -> tuple[Object, ...]:
-    """Return the objects of a label map (H, W), whose value 0 is background.
+    """Return the objects of a label map.
+
+    Parameters
+    ----------
+    labels : int (H, W); 0 is background.
+    classes : Mapping, the name of each value above 0.
+    rule : ObjectRule, what counts as one object.
 
     Raises
     ------
     BrokenSampleError
-        If it holds a value that `classes` does not name.
+        If the map has a value that `classes` does not name.
     """
-    found: list[Object] = []
+    objects: list[Object] = []
     for value in np.unique(labels[labels > 0]).tolist():
         if value not in classes:
             known = ", ".join(f"{number} {name}" for number, name in classes.items())
-            raise BrokenSampleError(f"The mask holds the label {value}; known are {known}.")
-        found += objects_of_mask(labels == value, classes[value], rule)
-    return tuple(found)
+            raise BrokenSampleError(f"The mask holds the label {value}; the known labels are {known}.")
+        objects += objects_of_mask(labels == value, classes[value], rule)
+    return tuple(objects)

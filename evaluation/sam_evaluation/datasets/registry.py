@@ -1,4 +1,4 @@
-"""Names of data sets -> data sets; the only list of the formats there are."""
+"""The list of all data set formats, and data sets by the name that a user gives."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from sam_evaluation.datasets.yolo import Yolo
 from sam_evaluation.errors import EvaluationError
 
 _FORMATS: dict[str, Any] = {
-    each.card.name: each
-    for each in (
+    dataset_class.card.name: dataset_class
+    for dataset_class in (
         MaskFolder,
         MvtecAd,
         MvtecLoco,
@@ -56,7 +56,7 @@ _FORMATS: dict[str, Any] = {
 
 def known_datasets() -> tuple[DatasetCard, ...]:
     """Return the cards of all formats."""
-    return tuple(each.card for each in _FORMATS.values())
+    return tuple(dataset_class.card for dataset_class in _FORMATS.values())
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class DatasetSpec:
 
     Attributes
     ----------
-    format : one of the names of `known_datasets`.
-    folder : where it lies; for some formats a file.
-    split : of the formats that have several; None for the format's own default.
+    format : str, the name of one of `known_datasets`.
+    folder : Path, the folder of the data set; some formats also take a file.
+    split : str or None, the split for formats that have several; None is the default of the format.
     """
 
     format: str
@@ -86,7 +86,9 @@ class DatasetSpec:
         name, colon, where = text.partition(":")
         if name not in _FORMATS:
             hint = did_you_mean(name, _FORMATS)
-            raise EvaluationError(f"There is no data set format {name!r}; known are {', '.join(_FORMATS)}{hint}")
+            raise EvaluationError(
+                f"There is no data set format {name!r}; the known ones are {', '.join(_FORMATS)}{hint}"
+            )
         if not colon or not where:
             raise EvaluationError(f"A data set is format:folder, such as {name}:./images; got {text!r}.")
         folder, at, split = where.rpartition("@")
@@ -104,21 +106,25 @@ class DatasetSpec:
         Raises
         ------
         EvaluationError
-            If a split is named and the format has none.
+            If a split is given and the format has none.
         """
-        made = _FORMATS[self.format]
+        dataset_class = _FORMATS[self.format]
         if self.split is None:
-            return made(self.folder, rule)  # type: ignore[no-any-return]
-        if "split" not in made.__dataclass_fields__:
+            return dataset_class(self.folder, rule)  # type: ignore[no-any-return]
+        if "split" not in dataset_class.__dataclass_fields__:
             raise EvaluationError(f"{self.format} has no splits; leave @{self.split} out.")
-        return made(self.folder, rule, split=self.split)  # type: ignore[no-any-return]
+        return dataset_class(self.folder, rule, split=self.split)  # type: ignore[no-any-return]
 
 
 def fingerprint(folder: Path, *, times: bool = False) -> str:
-    """Return eight hex digits that change when files of a data set come, go, or change in size.
+    """Return eight hex digits that change if a file of a data set is added, removed, or changes in size.
 
-    Reading every byte of a large data set would take longer than evaluating it. With `times` they also change when a
-    file was written again, which its copy on another machine was, too.
+    The content is not read: for a large data set that would take longer than the evaluation.
+
+    Parameters
+    ----------
+    folder : Path, the folder of the data set, or its only file.
+    times : bool, also include the times of modification; a copy on another machine then differs.
     """
     digest = hashlib.sha256()
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]

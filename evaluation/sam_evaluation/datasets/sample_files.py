@@ -1,4 +1,4 @@
-"""Files of a data set, read with errors that name them."""
+"""Image and mask files of a data set, read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _MAX_PIXELS = 2**28
 
 
 def image_files(folder: Path, pattern: str = "*") -> list[Path]:
-    """Return the image files in `folder` that match a glob `pattern`, sorted; none if it does not exist."""
+    """Return the image files in `folder` that match a glob `pattern`, sorted; [] if the folder does not exist."""
     return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
 def require_some(names: Iterable[str], folder: Path, layout: str) -> list[str]:
-    """Return sorted names.
+    """Return the names, sorted.
 
     Raises
     ------
     EvaluationError
-        If there are none, with the layout that was expected.
+        If there are none; the message says which layout was expected.
     """
-    found = sorted(names)
-    if not found:
+    some = sorted(names)
+    if not some:
         raise EvaluationError(f"{folder} holds no images of this format. Expected: {layout}")
-    return found
+    return some
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image as uint8 RGB (H, W, 3), turned by EXIF.
+    """Return an image as uint8 RGB (H, W, 3), turned as its EXIF orientation says.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_labels(path: Path) -> NDArray[np.int64]:
-    """Return a label map (H, W) as its values stand in the file: of a palette the indices, of colours the grey level.
+    """Return a label map, int64 (H, W): values as in the file, indices of a palette, or grey levels of colours.
 
     Raises
     ------
@@ -72,16 +72,22 @@ def read_labels(path: Path) -> NDArray[np.int64]:
 
 
 def require_size(image: NDArray[np.uint8], mask: NDArray[np.generic] | BoolArray, path: Path) -> None:
-    """Check that a mask is as large as its image.
+    """Check that a mask has the size of its image.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3).
+    mask : any type, (H, W).
+    path : Path, names the mask in the error.
 
     Raises
     ------
     BrokenSampleError
-        If not.
+        If the sizes differ.
     """
     if image.shape[:2] != mask.shape[:2]:
         height, width = image.shape[:2]
         raise BrokenSampleError(
             f"The mask {path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {width} x {height}; "
-            "both must agree."
+            "both must have the same size."
         )

@@ -40,8 +40,8 @@ class Severstal:
 
     def names(self) -> Sequence[str]:
         """Return the names of the files in `train_images/`."""
-        found = (path.name for path in image_files(self.folder / "train_images"))
-        names = require_some(found, self.folder, self.card.layout)
+        files = image_files(self.folder / "train_images")
+        names = require_some((path.name for path in files), self.folder, self.card.layout)
         if not self._runs:
             raise EvaluationError(f"{self.folder / 'train.csv'} lists no defect. Expected: {self.card.layout}")
         return names
@@ -61,19 +61,19 @@ class Severstal:
     @cached_property
     def _runs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
         path = self.folder / "train.csv"
-        found: dict[str, list[tuple[str, str]]] = {}
+        by_image: dict[str, list[tuple[str, str]]] = {}
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 for image, number, runs in _rows(csv.DictReader(file)):
                     if runs:
-                        found.setdefault(image, []).append((f"class {number}", runs))
+                        by_image.setdefault(image, []).append((f"class {number}", runs))
         except FileNotFoundError:
             raise EvaluationError(f"{path} is missing. Expected: {self.card.layout}") from None
         except (OSError, ValueError, csv.Error) as error:
             raise EvaluationError(f"{path} cannot be read ({error}).") from None
         except KeyError as column:
             raise EvaluationError(f"{path} has no column {column}. Expected: {self.card.layout}") from None
-        return {image: sorted(rows) for image, rows in found.items()}
+        return {image: sorted(rows) for image, rows in by_image.items()}
 
 
 def _rows(table: csv.DictReader[str]) -> Iterator[tuple[str, str, str]]:
@@ -83,21 +83,26 @@ def _rows(table: csv.DictReader[str]) -> Iterator[tuple[str, str, str]]:
             image, _, number = row["ImageId_ClassId"].rpartition("_")
         else:
             image, number = row["ImageId"], row["ClassId"]
-        # A row cut short has no value at all in its last columns.
+        # A row that was cut short has None in its last columns.
         yield image, number, (row["EncodedPixels"] or "").strip()
 
 
 def mask_of_runs(runs: str, height: int, width: int) -> BoolArray:
-    """Return the mask (H, W) of `start length start length ...`, counted from 1 down the columns.
+    """Return the mask, bool (H, W), of run lengths.
+
+    Parameters
+    ----------
+    runs : str, `start length start length ...`; pixels are numbered from 1, column by column.
+    height, width : int, the size of the image in pixels.
 
     Raises
     ------
     ValueError
-        If it is not made of pairs of whole numbers, or leaves the image.
+        If `runs` is not a list of pairs of whole numbers, or a run leaves the image.
     """
     words = runs.split()
     if len(words) % 2 or not all(word.isdecimal() for word in words):
-        raise ValueError(f"expected pairs of whole numbers, found {runs[:40]!r}")
+        raise ValueError(f"expected pairs of whole numbers, got {runs[:40]!r}")
     columns = np.zeros(height * width, bool)
     for start, length in zip(map(int, words[::2]), map(int, words[1::2]), strict=True):
         if start < 1 or start - 1 + length > columns.size:

@@ -1,4 +1,4 @@
-"""VisA: anomalies of boards, capsules, candles and food."""
+"""VisA: anomalies of circuit boards, capsules, candles and food."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ _IMAGES = "Data/Images"
 
 @dataclass(frozen=True)
 class Visa:
-    """All categories, or one category, as they come in the archive.
+    """All categories, or one category, in the layout of the archive.
 
-    Where `split_csv/1cls.csv` is there, the images of its `split`, `test` or `train`, are taken; else all.
+    Parameters
+    ----------
+    folder : Path, the folder that holds the categories, or the folder of one category.
+    rule : ObjectRule, how masks become objects.
+    split : str, `test` or `train` of `split_csv/1cls.csv`; without that file all images count.
     """
 
     folder: Path
@@ -33,7 +37,7 @@ class Visa:
         title="VisA, visual anomalies",
         layout=(
             "<category>/Data/Images/{Anomaly,Normal}/*.JPG, <category>/Data/Masks/Anomaly/*.png of the same names, "
-            "and split_csv/1cls.csv if there. A folder of one category will do."
+            "and split_csv/1cls.csv if present. The folder of one category is accepted too."
         ),
         licence="CC BY 4.0",
         source="https://github.com/amazon-science/spot-diff",
@@ -42,13 +46,13 @@ class Visa:
     )
 
     def names(self) -> Sequence[str]:
-        """Return `<category>/Data/Images/<Anomaly or Normal>/<file>` of all images."""
-        found = names_by_category(self.folder, _IMAGES, "*/*")
+        """Return the names `<category>/Data/Images/<Anomaly or Normal>/<file>` of the split."""
+        names = names_by_category(self.folder, _IMAGES, "*/*")
         table = root_of_categories(self.folder, _IMAGES) / "split_csv" / "1cls.csv"
-        if found and table.exists():
-            chosen = _images_of_split(table, self.split)
-            found = [name for name in found if name in chosen]
-        return require_some(found, self.folder, self.card.layout)
+        if names and table.exists():
+            of_split = _images_of_split(table, self.split)
+            names = [name for name in names if name in of_split]
+        return require_some(names, self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its anomalies."""
@@ -65,11 +69,13 @@ class Visa:
 def _images_of_split(path: Path, split: str) -> set[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            chosen = {row["image"] for row in csv.DictReader(file) if row["split"] == split}
+            images = {row["image"] for row in csv.DictReader(file) if row["split"] == split}
     except (OSError, ValueError, csv.Error) as error:
         raise EvaluationError(f"{path} cannot be read ({error}).") from None
     except KeyError as column:
-        raise EvaluationError(f"{path} has no column {column}; expected are object,split,label,image,mask.") from None
-    if not chosen:
-        raise EvaluationError(f"{path} lists no image of the split {split!r}; it was expected to be test or train.")
-    return chosen
+        raise EvaluationError(
+            f"{path} has no column {column}; the expected columns are object,split,label,image,mask."
+        ) from None
+    if not images:
+        raise EvaluationError(f"{path} lists no image of the split {split!r}; use test or train.")
+    return images

@@ -1,4 +1,4 @@
-"""Pascal VOC's segmentation."""
+"""Pascal VOC's segmentation format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLASSES = (
 
 
 def _palette() -> NDArray[np.uint8]:
-    """Return VOC's colours (256, 3): an index's bits go in turn to red, green and blue, from their highest bit on."""
+    """Return VOC's colours, uint8 (256, 3): the bits of an index go to red, green and blue in turn."""
     index, channel = np.arange(256)[:, None], np.arange(3)[None]
     bits = [(index >> (3 * place + channel) & 1) << (7 - place) for place in range(3)]
     colours: NDArray[np.uint8] = np.sum(bits, axis=0).astype(np.uint8)
@@ -36,10 +36,17 @@ def _palette() -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Voc:
-    """Label maps with the indices or the colours of VOC's palette; index 255, the void along outlines, is of no object.
+    """Label maps with the indices or the colours of VOC's palette; index 255, the void along outlines, is no object.
 
-    With a file SegmentationObject/<name>.png an image's instances are its objects, else what `rule` makes of its label
-    map. Classes are VOC's own, or those of labelmap.txt, whose colours then count, as annotation tools export them.
+    If there is a file SegmentationObject/<name>.png, the instances in it are the objects; otherwise `rule` divides the
+    label map into objects. The classes are those of VOC, or the names and colours of labelmap.txt, which annotation
+    tools export.
+
+    Parameters
+    ----------
+    folder : Path, the folder of the data set.
+    rule : ObjectRule, how label maps become objects.
+    split : str, the name of a list in ImageSets/Segmentation.
     """
 
     folder: Path
@@ -50,8 +57,9 @@ class Voc:
         name="voc",
         title="Pascal VOC segmentation",
         layout=(
-            "JPEGImages/*.jpg, SegmentationClass/*.png, and if wanted SegmentationObject/*.png, labelmap.txt (lines of "
-            "name:red,green,blue::), and ImageSets/Segmentation/<split>.txt; without that folder all label maps count."
+            "JPEGImages/*.jpg, SegmentationClass/*.png, and optionally SegmentationObject/*.png, labelmap.txt (lines "
+            "of name:red,green,blue::), and ImageSets/Segmentation/<split>.txt; without that folder all label maps "
+            "count."
         ),
         licence="of the data set in this format; of VOC itself see http://host.robots.ox.ac.uk/pascal/VOC/",
         source="http://host.robots.ox.ac.uk/pascal/VOC/",
@@ -59,18 +67,18 @@ class Voc:
     )
 
     def names(self) -> Sequence[str]:
-        """Return the files' names without suffix."""
+        """Return the names of the split's images, without suffix."""
         sets = self.folder / "ImageSets" / "Segmentation"
         if not sets.is_dir():
-            found = [path.stem for path in image_files(self.folder / "SegmentationClass", "*.png")]
-            return require_some(found, self.folder, self.card.layout)
+            label_maps = image_files(self.folder / "SegmentationClass", "*.png")
+            return require_some((path.stem for path in label_maps), self.folder, self.card.layout)
         file = sets / f"{self.split}.txt"
         try:
-            found = file.read_text(encoding="utf-8").split()
+            names = file.read_text(encoding="utf-8").split()
         except (OSError, ValueError):
             known = ", ".join(sorted(path.stem for path in sets.glob("*.txt"))) or "none"
-            raise EvaluationError(f"{file} cannot be read; name a split that is there ({known}).") from None
-        return require_some(set(found), file, self.card.layout)
+            raise EvaluationError(f"{file} cannot be read; use one of the splits in this folder ({known}).") from None
+        return require_some(set(names), file, self.card.layout)
 
     def load(self, name: str) -> Sample:
         """Read an image and its objects."""
@@ -95,15 +103,17 @@ class Voc:
         for number in np.unique(numbers[(numbers > 0) & (numbers != _VOID)]).tolist():
             mask = numbers == number
             values, counts = np.unique(labels[mask], return_counts=True)
-            # Of the class that most of it has: tools disagree with themselves by a pixel along the void.
+            # The class of most of its pixels: in exports, instances and classes can differ by a pixel along the void.
             value = int(values[np.argmax(counts)])
             if value not in self._classes:
-                raise BrokenSampleError(f"Object {number} of {path} has the label {value}, which is of no class.")
+                raise BrokenSampleError(
+                    f"Object {number} of {path} has the label {value}, which is not the value of a class."
+                )
             yield mask, self._classes[value]
 
     @cached_property
     def _map(self) -> dict[str, tuple[int, int, int]] | None:
-        """The classes and colours of labelmap.txt, if it is there."""
+        """The colour of each class in labelmap.txt, or None without that file."""
         path = self.folder / "labelmap.txt"
         if not path.is_file():
             return None
@@ -121,7 +131,7 @@ class Voc:
 
     @cached_property
     def _classes(self) -> Mapping[int, str]:
-        """Names of the values that `_read_indices` gives; of 0, the background, there is none."""
+        """The name of each value that `_read_indices` returns; 0, the background, has none."""
         names = _CLASSES if self._map is None else [name for name in self._map if name != "background"]
         return dict(enumerate(names, start=1))
 
@@ -134,17 +144,18 @@ class Voc:
 
 
 def _read_indices(path: Path, colours: Mapping[tuple[int, int, int], int] | None) -> NDArray[np.int64]:
-    """Return the label map (H, W) of a file with a palette or with colours.
+    """Return the label map, int64 (H, W), of a file with a palette or with colours.
 
     Parameters
     ----------
-    path : of the PNG.
-    colours : the value of each colour; None takes the palette's indices, or the place in VOC's palette of colours.
+    path : Path, the PNG file.
+    colours : Mapping or None, the value of each colour (red, green, blue). With None, the values are the indices of the
+        file's palette, or the indices of its colours in VOC's palette.
 
     Raises
     ------
     BrokenSampleError
-        If it cannot be read or holds another colour.
+        If the file cannot be read or has a colour without a value.
     """
     try:
         with Image.open(path) as image:
@@ -158,12 +169,12 @@ def _read_indices(path: Path, colours: Mapping[tuple[int, int, int], int] | None
     if colours is None:
         colours = {(red, green, blue): index for index, (red, green, blue) in enumerate(_palette().tolist())}
     packed = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    found, place = np.unique(packed, return_inverse=True)
+    distinct, index = np.unique(packed, return_inverse=True)
     values = []
-    for colour in found.tolist():
+    for colour in distinct.tolist():
         rgb = colour >> 16, colour >> 8 & 255, colour & 255
         if rgb not in colours:
-            raise BrokenSampleError(f"The mask {path} holds the colour {rgb}, which is of no class.")
+            raise BrokenSampleError(f"The mask {path} holds the colour {rgb}, which is not the value of a class.")
         values.append(colours[rgb])
-    labels: NDArray[np.int64] = np.array(values, np.int64)[place.reshape(packed.shape)]
+    labels: NDArray[np.int64] = np.array(values, np.int64)[index.reshape(packed.shape)]
     return labels

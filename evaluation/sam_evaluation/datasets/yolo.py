@@ -1,4 +1,4 @@
-"""YOLO's polygons: one text file an image."""
+"""YOLO's segmentation format: one text file of polygons per image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
-# Tools write points on the image's edge a hair beyond it.
+# Tools write points at the edge of an image slightly outside it.
 _SLACK = 0.01
 
 
@@ -32,9 +32,15 @@ class _Names(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Yolo:
-    """Rows of `class x1 y1 x2 y2 ...`, from 0 to 1 of the image's width and height; every row is one object.
+    """Rows of `class x1 y1 x2 y2 ...` with coordinates from 0 to 1 of the width and height; every row is one object.
 
-    An image without a text file, or with an empty one, has no objects, as the format has it.
+    An image without a text file, or with an empty one, has no objects.
+
+    Parameters
+    ----------
+    folder : Path, the folder of the data set.
+    rule : ObjectRule, of which only `min_area` applies.
+    split : str, the name of a split in data.yaml, or of its folder.
     """
 
     folder: Path
@@ -44,14 +50,14 @@ class Yolo:
     card = DatasetCard(
         name="yolo",
         title="YOLO segmentation",
-        layout="data.yaml with names (or classes.txt, one a line), and images/<split>/ with labels/<split>/*.txt, or "
+        layout="data.yaml with names (or classes.txt, one per line), and images/<split>/ with labels/<split>/*.txt, or "
         "<split>/images/ with <split>/labels/, or images/ with labels/; data.yaml may name the folder of a split.",
         licence="of the data set in this format",
         source="https://docs.ultralytics.com/datasets/segment/",
     )
 
     def names(self) -> Sequence[str]:
-        """Return the files' names of the split's images."""
+        """Return the names of the image files of the split."""
         return require_some((path.name for path in image_files(self._folders[0])), self.folder, self.card.layout)
 
     def load(self, name: str) -> Sample:
@@ -74,9 +80,11 @@ class Yolo:
             try:
                 label, *values = (float(value) for value in row.split())
             except ValueError:
-                raise BrokenSampleError(f"{what} should be numbers, class x1 y1 x2 y2 ...; got '{row[:40]}'.") from None
+                raise BrokenSampleError(
+                    f"{what} should hold the numbers class x1 y1 x2 y2 ...; got '{row[:40]}'."
+                ) from None
             if len(values) == 4:
-                raise BrokenSampleError(f"{what} is a box, class x y width height; polygons are needed here.")
+                raise BrokenSampleError(f"{what} is a box, class x y width height; a polygon is needed.")
             if len(values) < 6 or len(values) % 2:
                 raise BrokenSampleError(
                     f"{what} needs a class and at least three points; it has {len(values)} coordinates."
@@ -86,12 +94,14 @@ class Yolo:
                     f"{what} has coordinates that are not from 0 to 1; divide them by the image's size."
                 )
             if label not in self._classes:
-                raise BrokenSampleError(f"{what} is of class {label:g}, but {len(self._classes)} classes are named.")
+                raise BrokenSampleError(
+                    f"{what} has the class {label:g}, but only {len(self._classes)} classes have names."
+                )
             yield polygon_mask(np.reshape(values, (-1, 2)) * (size[1], size[0]), size), self._classes[label]
 
     @cached_property
     def _config(self) -> dict[str, Any] | None:
-        """What data.yaml holds, if it is there."""
+        """The content of data.yaml, or None without that file."""
         path = self.folder / "data.yaml"
         if not path.is_file():
             return None
@@ -100,7 +110,9 @@ class Yolo:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise EvaluationError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
         if not isinstance(config, dict):
-            raise EvaluationError(f"{path} should hold names and the folders of the splits; see {self.card.source}.")
+            raise EvaluationError(
+                f"{path} should hold the names of the classes and the folders of the splits; see {self.card.source}."
+            )
         return config
 
     @cached_property
@@ -112,13 +124,13 @@ class Yolo:
         try:
             lines = (self.folder / "classes.txt").read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError):
-            raise EvaluationError(f"{self.folder} names no classes. Expected: {self.card.layout}") from None
+            raise EvaluationError(f"{self.folder} has no names of classes. Expected: {self.card.layout}") from None
         return {float(number): line.strip() for number, line in enumerate(lines) if line.strip()}
 
     @cached_property
     def _folders(self) -> tuple[Path, Path]:
-        """The folders of the split's images and labels."""
-        # A folder of classes that cannot be read is told before any image is.
+        """The folders of the images and of the labels of the split."""
+        # Names of classes that cannot be read are reported before any image is read.
         _ = self._classes
         config = self._config or {}
         candidates = [
@@ -127,10 +139,9 @@ class Yolo:
             self.folder / "images",
         ]
         if isinstance(config.get(self.split), str):
-            base, named = self.folder / str(config.get("path") or ""), config[self.split]
-            # Some tools write it as seen from a folder that is not there any more.
-            found_from = [base / named, self.folder / named, self.folder / named.removeprefix("../")]
-            candidates = [*found_from, *candidates]
+            base, split = self.folder / str(config.get("path") or ""), config[self.split]
+            # Some tools write a path that is relative to a folder of the machine that exported the data.
+            candidates = [base / split, self.folder / split, self.folder / split.removeprefix("../"), *candidates]
         for images in candidates:
             if image_files(images):
                 labels = _labels_of(images)
@@ -141,7 +152,7 @@ class Yolo:
 
 
 def _labels_of(images: Path) -> Path | None:
-    """Return the folder whose path says `labels` where that of the images last says `images`."""
+    """Return the folder of the labels: the last `images` in the path becomes `labels`; None if there is no `images`."""
     parts = list(images.parts)
     places = [index for index, part in enumerate(parts) if part == "images"]
     return Path(*parts[: places[-1]], "labels", *parts[places[-1] + 1 :]) if places else None

@@ -34,10 +34,10 @@ def test_every_region_of_every_annotator_is_an_object(tmp_path: Path) -> None:
         (1, ~(block(FIRST) | block(SECOND))),
         (1, block(SECOND)),
     ]
-    assert [found.annotator for found in objects] == [annotator for annotator, _ in expected]
-    assert {found.label for found in objects} == {"region"}
-    for found, (_, mask) in zip(objects, expected, strict=True):
-        np.testing.assert_array_equal(found.mask, mask)
+    assert [obj.annotator for obj in objects] == [annotator for annotator, _ in expected]
+    assert {obj.label for obj in objects} == {"region"}
+    for obj, (_, mask) in zip(objects, expected, strict=True):
+        np.testing.assert_array_equal(obj.mask, mask)
 
 
 def test_the_rule_says_whether_a_label_in_two_places_is_one_object(tmp_path: Path) -> None:
@@ -55,19 +55,19 @@ def test_a_split_is_read_where_there_are_splits(tmp_path: Path) -> None:
     assert len(Bsds500(tmp_path, split="val").load("2.jpg").objects) == 3
 
 
-def test_a_missing_ground_truth_is_told(tmp_path: Path) -> None:
+def test_a_missing_ground_truth_is_reported(tmp_path: Path) -> None:
     data = add(tmp_path, "1", painted(background=1))
     (tmp_path / "groundTruth/1.mat").unlink()
     with pytest.raises(BrokenSampleError, match=r"groundTruth/1\.mat is missing"):
         data.load("1.jpg")
 
 
-def test_no_annotator_at_all_is_told(tmp_path: Path) -> None:
+def test_no_annotator_at_all_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BrokenSampleError, match=r"1\.mat holds no Segmentation"):
         add(tmp_path, "1").load("1.jpg")
 
 
-def test_one_annotator_of_another_size_is_told(tmp_path: Path) -> None:
+def test_one_annotator_of_another_size_is_reported(tmp_path: Path) -> None:
     data = add(tmp_path, "1", painted(background=1), painted(background=1).T)
     with pytest.raises(BrokenSampleError, match="24 x 32 pixels, its image 32 x 24"):
         data.load("1.jpg")
@@ -84,9 +84,9 @@ def test_the_regions_of_an_annotator_cover_the_real_images() -> None:
     assert len(names) == 200
     for name in names[::40]:
         sample = data.load(name)
-        annotators = {found.annotator for found in sample.objects}
+        annotators = {obj.annotator for obj in sample.objects}
         assert annotators == set(range(len(annotators)))
         assert len(annotators) >= 4
         for annotator in annotators:
-            cover = sum(found.mask.astype(int) for found in sample.objects if found.annotator == annotator)
+            cover = sum(obj.mask.astype(int) for obj in sample.objects if obj.annotator == annotator)
             assert np.all(cover == 1)

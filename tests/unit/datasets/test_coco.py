@@ -54,17 +54,17 @@ def test_every_kind_of_segmentation_gives_its_pixels(tmp_path, segmentation):
 
     assert sample.name == "a.png"
     np.testing.assert_array_equal(sample.image, surface())
-    (found,) = sample.objects
-    assert found.label == "dent"
-    np.testing.assert_array_equal(found.mask, block(FIRST))
+    (obj,) = sample.objects
+    assert obj.label == "dent"
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
 
 
 def test_an_annotation_of_several_polygons_is_one_object(tmp_path):
     save(tmp_path / "a.png", surface())
 
-    (found,) = _write(tmp_path, [[RING, OTHER_RING]]).load("a.png").objects
+    (obj,) = _write(tmp_path, [[RING, OTHER_RING]]).load("a.png").objects
 
-    np.testing.assert_array_equal(found.mask, block(FIRST) | block(SECOND))
+    np.testing.assert_array_equal(obj.mask, block(FIRST) | block(SECOND))
 
 
 @pytest.mark.parametrize("density", [0.03, 0.5, 0.97])
@@ -72,9 +72,9 @@ def test_compressed_run_lengths_decode_whatever_their_runs(tmp_path, density):
     save(tmp_path / "a.png", surface())
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < density
 
-    (found,) = _write(tmp_path, [_rle(mask)]).load("a.png").objects
+    (obj,) = _write(tmp_path, [_rle(mask)]).load("a.png").objects
 
-    np.testing.assert_array_equal(found.mask, mask)
+    np.testing.assert_array_equal(obj.mask, mask)
 
 
 def test_touching_annotations_stay_two_objects(tmp_path):
@@ -88,9 +88,9 @@ def test_crowds_small_objects_and_rings_without_area_are_left_out(tmp_path):
     dataset = _write(tmp_path, [_rle(block(FIRST)), [OTHER_RING], [[1, 1, 3, 1, 3, 3, 1, 3]], [[1, 1, 9, 9]]])
     _change(tmp_path, iscrowd=1)
 
-    (found,) = dataset.load("a.png").objects
+    (obj,) = dataset.load("a.png").objects
 
-    np.testing.assert_array_equal(found.mask, block(SECOND))
+    np.testing.assert_array_equal(obj.mask, block(SECOND))
 
 
 def test_the_least_area_is_of_the_whole_annotation(tmp_path):
@@ -138,7 +138,7 @@ def test_names_are_sorted_and_read_no_image(tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([], "no outline, only a box"),
+        ([], "has only a box; a polygon or run lengths are needed"),
         ([[*RING, 4]], "not x, y, x, y"),
         ([[3, 2, 8, 2, 8, 1e9]], "within the image of 32 x 24"),
         (_rle(block(FIRST)[:-1]), "of 32 x 23 pixels, its image 32 x 24"),
@@ -158,12 +158,12 @@ def test_a_broken_segmentation_names_its_annotation(tmp_path, segmentation, mess
         dataset.load("a.png")
 
 
-def test_a_category_that_is_not_named_is_told(tmp_path):
+def test_a_category_that_is_not_named_is_reported(tmp_path):
     save(tmp_path / "a.png", surface())
     dataset = _write(tmp_path, [[RING]])
     _change(tmp_path, category_id=6)
 
-    with pytest.raises(BrokenSampleError, match="of category 6, which categories do not name"):
+    with pytest.raises(BrokenSampleError, match="has the category 6, which is not in categories"):
         dataset.load("a.png")
 
 
@@ -174,7 +174,7 @@ def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):
         _write(tmp_path, [[RING]]).load("a.png")
 
 
-def test_a_missing_an_unreadable_and_an_ambiguous_image_are_told(tmp_path):
+def test_a_missing_an_unreadable_and_an_ambiguous_image_are_reported(tmp_path):
     dataset = _write(tmp_path, [[RING]])
     with pytest.raises(BrokenSampleError, match=r"image a\.png is neither in"):
         dataset.load("a.png")
@@ -188,7 +188,7 @@ def test_a_missing_an_unreadable_and_an_ambiguous_image_are_told(tmp_path):
     with pytest.raises(BrokenSampleError, match="not an image"):
         dataset.load("a.png")
 
-    with pytest.raises(BrokenSampleError, match=r"names no image b\.png"):
+    with pytest.raises(BrokenSampleError, match=r"has no image b\.png"):
         dataset.load("b.png")
 
 

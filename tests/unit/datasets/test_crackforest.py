@@ -23,12 +23,12 @@ def truth(segmentation: np.ndarray) -> dict[str, object]:
 def test_2_is_crack_and_nothing_else(tmp_path: Path) -> None:
     data = data_of(tmp_path, truth(painted(first=2, second=3, background=1)))
     assert data.names() == ["001.jpg"]
-    (found,) = data.load("001.jpg").objects
-    assert found.label == "crack"
-    np.testing.assert_array_equal(found.mask, block(FIRST))
+    (obj,) = data.load("001.jpg").objects
+    assert obj.label == "crack"
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
 
 
-def test_a_missing_ground_truth_is_told(tmp_path: Path) -> None:
+def test_a_missing_ground_truth_is_reported(tmp_path: Path) -> None:
     data = data_of(tmp_path, truth(painted(2)))
     (tmp_path / "groundTruth/001.mat").unlink()
     with pytest.raises(BrokenSampleError, match=r"groundTruth/001\.mat is missing"):
@@ -36,7 +36,7 @@ def test_a_missing_ground_truth_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 60, 130, 250])
-def test_a_torn_ground_truth_is_told(tmp_path: Path, kept: int) -> None:
+def test_a_torn_ground_truth_is_reported(tmp_path: Path, kept: int) -> None:
     data = data_of(tmp_path, truth(painted(2)))
     path = tmp_path / "groundTruth/001.mat"
     path.write_bytes(path.read_bytes()[:kept])
@@ -47,13 +47,13 @@ def test_a_torn_ground_truth_is_told(tmp_path: Path, kept: int) -> None:
 @pytest.mark.parametrize(
     "content", [{"other": 1}, {"groundTruth": np.ones((2, 2))}, {"groundTruth": {"Boundaries": 1}}]
 )
-def test_other_matlab_files_are_told(tmp_path: Path, content: dict[str, object]) -> None:
+def test_other_matlab_files_are_reported(tmp_path: Path, content: dict[str, object]) -> None:
     data = data_of(tmp_path, content)
     with pytest.raises(BrokenSampleError, match="expected to hold groundTruth with the field Segmentation"):
         data.load("001.jpg")
 
 
-def test_a_segmentation_of_another_size_is_told(tmp_path: Path) -> None:
+def test_a_segmentation_of_another_size_is_reported(tmp_path: Path) -> None:
     data = data_of(tmp_path, truth(painted(2)[:-1]))
     with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
         data.load("001.jpg")

@@ -28,27 +28,27 @@ def test_the_images_of_a_split_are_listed(root: Path) -> None:
 def test_the_label_is_the_texture(root: Path) -> None:
     sample = Dagm(root).load(DEFECT)
     np.testing.assert_array_equal(sample.image, surface(1))
-    (found,) = sample.objects
-    assert found.label == "Class2"
-    np.testing.assert_array_equal(found.mask, block(FIRST))
+    (obj,) = sample.objects
+    assert obj.label == "Class2"
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
 
 
 def test_an_image_without_a_mask_has_no_defect(root: Path) -> None:
     assert Dagm(root).load(GOOD).objects == ()
 
 
-def test_a_missing_folder_of_masks_is_told(root: Path) -> None:
+def test_a_missing_folder_of_masks_is_reported(root: Path) -> None:
     with pytest.raises(BrokenSampleError, match="Class10/Train/Label is missing"):
         Dagm(root).load("Class10/Train/0003.PNG")
 
 
-def test_a_mask_of_another_size_is_told(root: Path) -> None:
+def test_a_mask_of_another_size_is_reported(root: Path) -> None:
     save(root / MASK, painted(255)[:-1])
     with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
         Dagm(root).load(DEFECT)
 
 
-def test_a_mask_that_cannot_be_read_is_told(root: Path) -> None:
+def test_a_mask_that_cannot_be_read_is_reported(root: Path) -> None:
     (root / MASK).write_bytes(b"torn")
     with pytest.raises(BrokenSampleError, match=r"0001_label\.PNG cannot be read"):
         Dagm(root).load(DEFECT)

@@ -36,7 +36,7 @@ def test_the_first_lists_parts_and_no_labels(first: KolektorSdd) -> None:
 def test_the_first_reads_its_bitmaps(first: KolektorSdd) -> None:
     assert first.load("kos01/Part0.jpg").objects == ()
     objects = first.load("kos01/Part1.jpg").objects
-    assert [found.label for found in objects] == ["defect", "defect"]
+    assert [obj.label for obj in objects] == ["defect", "defect"]
     np.testing.assert_array_equal(objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(objects[1].mask, block(SECOND))
 
@@ -49,12 +49,12 @@ def test_the_second_lists_the_images_of_a_split_and_no_copies(second: KolektorSd
 def test_the_second_reads_its_masks(second: KolektorSdd2) -> None:
     sample = second.load("test/20000.png")
     np.testing.assert_array_equal(sample.image, surface(20000))
-    assert [found.label for found in sample.objects] == ["defect", "defect"]
+    assert [obj.label for obj in sample.objects] == ["defect", "defect"]
     np.testing.assert_array_equal(sample.objects[1].mask, block(SECOND))
     assert second.load("test/20001.png").objects == ()
 
 
-def test_a_missing_mask_is_told(first: KolektorSdd, second: KolektorSdd2) -> None:
+def test_a_missing_mask_is_reported(first: KolektorSdd, second: KolektorSdd2) -> None:
     (first.folder / "kos01/Part1_label.bmp").unlink()
     with pytest.raises(BrokenSampleError, match=r"Part1_label\.bmp is missing"):
         first.load("kos01/Part1.jpg")
@@ -63,7 +63,7 @@ def test_a_missing_mask_is_told(first: KolektorSdd, second: KolektorSdd2) -> Non
         second.load("test/20000.png")
 
 
-def test_a_mask_of_another_size_is_told(second: KolektorSdd2) -> None:
+def test_a_mask_of_another_size_is_reported(second: KolektorSdd2) -> None:
     save(second.folder / "test/20000_GT.png", painted(255)[:-1])
     with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
         second.load("test/20000.png")

@@ -48,18 +48,18 @@ def _objects(folder: Path, *shapes: dict) -> tuple:
     ids=["polygon", "no type", "rectangle", "mask"],
 )
 def test_every_shape_with_an_area_gives_its_pixels(tmp_path, shape):
-    (found,) = _objects(tmp_path, shape)
+    (obj,) = _objects(tmp_path, shape)
 
-    assert found.label == "dent"
-    np.testing.assert_array_equal(found.mask, block(FIRST))
+    assert obj.label == "dent"
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
 
 
 def test_a_circle_is_given_by_its_centre_and_a_point_on_it(tmp_path):
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
 
-    (found,) = _objects(tmp_path, _shape([[16, 12], [19, 16]], "circle"))
+    (obj,) = _objects(tmp_path, _shape([[16, 12], [19, 16]], "circle"))
 
-    np.testing.assert_array_equal(found.mask, np.hypot(columns - 16, rows - 12) < 5)
+    np.testing.assert_array_equal(obj.mask, np.hypot(columns - 16, rows - 12) < 5)
 
 
 def test_a_mask_is_where_its_png_is_not_zero(tmp_path):
@@ -67,9 +67,9 @@ def test_a_mask_is_where_its_png_is_not_zero(tmp_path):
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[14:, 20:] = part > 0
 
-    (found,) = _objects(tmp_path, _shape([[20, 14], [31, 23]], "mask", mask=_png(part)))
+    (obj,) = _objects(tmp_path, _shape([[20, 14], [31, 23]], "mask", mask=_png(part)))
 
-    np.testing.assert_array_equal(found.mask, expected)
+    np.testing.assert_array_equal(obj.mask, expected)
 
 
 @pytest.mark.parametrize("kind", ["line", "linestrip", "point", "points"])
@@ -82,7 +82,7 @@ def test_shapes_of_one_group_and_label_are_one_object(tmp_path):
         tmp_path, _shape(RING, group_id=1), _shape(OTHER_RING, group_id=1), _shape(RING, group_id=1, label="scratch")
     )
 
-    assert [found.label for found in objects] == ["dent", "scratch"]
+    assert [obj.label for obj in objects] == ["dent", "scratch"]
     np.testing.assert_array_equal(objects[0].mask, block(FIRST) | block(SECOND))
 
 
@@ -120,9 +120,9 @@ def test_names_are_the_files_of_all_folders(tmp_path):
     [
         (_shape(RING, "rectangle"), "Shape 1 of .* is a rectangle, which needs 2 points; it has 4"),
         (_shape([[3, 3]], "circle"), "is a circle, which needs 2 points; it has 1"),
-        (_shape(RING, "spline"), "is a 'spline'; known are polygon"),
+        (_shape(RING, "spline"), "is a 'spline'; the known types are polygon"),
         (_shape([[3, 2], [7, 7]], "mask"), "The mask inside shape 1 .* is not a readable PNG"),
-        (_shape([[3, 2], [7, 7]], "mask", mask="#"), "is not base64"),
+        (_shape([[3, 2], [7, 7]], "mask", mask="#"), "is not valid base64"),
         (_shape([[30, 2], [34, 7]], "mask", mask=_png(np.ones((6, 5), np.uint8))), "5 x 6 pixels at x 30, y 2, beyond"),
         (_shape([[0, 0], [7, 7]], "mask", mask=_png(np.ones((6, 99), np.uint8))), "99 x 6 pixels; at most 32 x 24"),
         (_shape([[3, 2, 1]]), r"at 'shapes\.0\.points"),
@@ -134,10 +134,10 @@ def test_a_broken_shape_is_named(tmp_path, shape, message):
         _objects(tmp_path, shape)
 
 
-def test_a_broken_file_or_image_is_told(tmp_path):
+def test_a_broken_file_or_image_is_reported(tmp_path):
     with pytest.raises(BrokenSampleError, match=r"a\.png cannot be read"):
         _write(tmp_path).load("a.json")
-    with pytest.raises(BrokenSampleError, match="names no image and holds none"):
+    with pytest.raises(BrokenSampleError, match="has no image; it needs imagePath or imageData"):
         _write(tmp_path, imagePath="").load("a.json")
     with pytest.raises(BrokenSampleError, match=r"The image inside .* is not an image"):
         _write(tmp_path, imageData="aaaa").load("a.json")

@@ -26,9 +26,9 @@ def test_images_are_named_by_their_address(tmp_path, folder):
     dataset = _write(tmp_path, coco_url=URL)
 
     assert dataset.names() == ["train2017/000000000139.png"]
-    (found,) = dataset.load("train2017/000000000139.png").objects
-    assert found.label == "screw"
-    np.testing.assert_array_equal(found.mask, block(FIRST))
+    (obj,) = dataset.load("train2017/000000000139.png").objects
+    assert obj.label == "screw"
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
 
 
 def test_without_an_address_the_file_name_counts(tmp_path):
@@ -37,7 +37,7 @@ def test_without_an_address_the_file_name_counts(tmp_path):
     assert len(_write(tmp_path, file_name="a.png").load("a.png").objects) == 1
 
 
-def test_an_image_with_neither_is_told(tmp_path):
+def test_an_image_with_neither_is_reported(tmp_path):
     with pytest.raises(EvaluationError, match="every image needs its own"):
         _write(tmp_path).names()
 

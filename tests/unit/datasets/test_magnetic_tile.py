@@ -25,28 +25,28 @@ def test_images_are_listed_and_masks_are_not(root: Path) -> None:
 
 
 def test_above_127_is_defect(root: Path) -> None:
-    (found,) = MagneticTile(root).load(CRACK).objects
-    assert found.label == "Crack"
-    np.testing.assert_array_equal(found.mask, block(FIRST))
+    (obj,) = MagneticTile(root).load(CRACK).objects
+    assert obj.label == "Crack"
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
 
 
 def test_tiles_without_a_defect_need_no_mask(root: Path) -> None:
     assert MagneticTile(root).load(FREE).objects == ()
 
 
-def test_a_missing_mask_is_told(root: Path) -> None:
+def test_a_missing_mask_is_reported(root: Path) -> None:
     (root / MASK).unlink()
     with pytest.raises(BrokenSampleError, match=r"exp1\.png is missing"):
         MagneticTile(root).load(CRACK)
 
 
-def test_a_mask_of_another_size_is_told(root: Path) -> None:
+def test_a_mask_of_another_size_is_reported(root: Path) -> None:
     save(root / MASK, painted(255)[:-1])
     with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
         MagneticTile(root).load(CRACK)
 
 
-def test_an_image_that_cannot_be_read_is_told(root: Path) -> None:
+def test_an_image_that_cannot_be_read_is_reported(root: Path) -> None:
     (root / CRACK).write_bytes(b"torn")
     with pytest.raises(BrokenSampleError, match=r"exp1\.jpg"):
         MagneticTile(root).load(CRACK)
@@ -64,5 +64,5 @@ def test_the_real_tiles_are_read() -> None:
     # Of the tiles without a defect a copy may hold only some.
     tiles.pop("MT_Free")
     assert tiles == {"MT_Blowhole": 115, "MT_Break": 85, "MT_Crack": 57, "MT_Fray": 32, "MT_Uneven": 103}
-    found = Counter(one.label for name in names[::10] for one in data.load(name).objects)
-    assert set(found) == {"Blowhole", "Break", "Crack", "Fray", "Uneven"}
+    labels = Counter(obj.label for name in names[::10] for obj in data.load(name).objects)
+    assert set(labels) == {"Blowhole", "Break", "Crack", "Fray", "Uneven"}

@@ -16,7 +16,7 @@ def folder_of(root: Path, **masks: np.ndarray) -> MaskFolder:
 
 
 def labels_of(data: MaskFolder, name: str) -> list[str]:
-    return [found.label for found in data.load(name).objects]
+    return [obj.label for obj in data.load(name).objects]
 
 
 def test_binary_masks_give_one_object_a_component(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_binary_masks_give_one_object_a_component(tmp_path: Path) -> None:
     assert data.names() == ["a.png", "b.png"]
     sample = data.load("b.png")
     np.testing.assert_array_equal(sample.image, surface(0))
-    assert [found.label for found in sample.objects] == ["object", "object"]
+    assert [obj.label for obj in sample.objects] == ["object", "object"]
     np.testing.assert_array_equal(sample.objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(sample.objects[1].mask, block(SECOND))
 
@@ -57,15 +57,15 @@ def test_classes_txt_names_the_values(tmp_path: Path) -> None:
     assert labels_of(data, "a.png") == ["deep scratch", "dent"]
 
 
-def test_a_value_that_classes_txt_does_not_name_is_told(tmp_path: Path) -> None:
+def test_a_value_that_classes_txt_does_not_name_is_reported(tmp_path: Path) -> None:
     data = folder_of(tmp_path, a=painted(3, 4))
     (tmp_path / "classes.txt").write_text("3 scratch")
-    with pytest.raises(BrokenSampleError, match="label 4; known are 3 scratch"):
+    with pytest.raises(BrokenSampleError, match="label 4; the known labels are 3 scratch"):
         data.load("a.png")
 
 
 @pytest.mark.parametrize("text", ["3 scratch\nfour dent", "3 scratch\n4"])
-def test_a_line_of_classes_txt_that_is_no_class_is_told(tmp_path: Path, text: str) -> None:
+def test_a_line_of_classes_txt_that_is_no_class_is_reported(tmp_path: Path, text: str) -> None:
     data = folder_of(tmp_path, a=painted(3))
     (tmp_path / "classes.txt").write_text(text)
     with pytest.raises(EvaluationError, match=r"classes\.txt, line 2: expected `<value> <name>`"):
@@ -78,14 +78,14 @@ def test_a_mask_may_be_of_another_file_type_than_its_image(tmp_path: Path) -> No
     assert labels_of(MaskFolder(tmp_path), "a.JPG") == ["object"]
 
 
-def test_a_missing_mask_is_told(tmp_path: Path) -> None:
+def test_a_missing_mask_is_reported(tmp_path: Path) -> None:
     data = folder_of(tmp_path, a=painted(255))
     save(tmp_path / "images/b.png", surface())
     with pytest.raises(BrokenSampleError, match=r"One mask b\.\* was expected .* there is none"):
         data.load("b.png")
 
 
-def test_two_masks_of_one_image_are_told(tmp_path: Path) -> None:
+def test_two_masks_of_one_image_are_reported(tmp_path: Path) -> None:
     data = folder_of(tmp_path, a=painted(255))
     save(tmp_path / "masks/a.bmp", painted(255))
     with pytest.raises(BrokenSampleError, match=r"there are 2: a\.bmp, a\.png"):
@@ -100,7 +100,7 @@ def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
         data.load("a.png")
 
 
-def test_a_mask_of_another_size_is_told(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_is_reported(tmp_path: Path) -> None:
     data = folder_of(tmp_path, a=painted(255)[:-1])
     with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
         data.load("a.png")

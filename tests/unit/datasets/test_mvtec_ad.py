@@ -27,7 +27,7 @@ def test_the_test_images_of_all_categories_are_listed(root: Path) -> None:
 def test_the_label_is_the_type_of_the_defect(root: Path) -> None:
     sample = MvtecAd(root).load(CRACK)
     np.testing.assert_array_equal(sample.image, surface(1))
-    assert [found.label for found in sample.objects] == ["crack", "crack"]
+    assert [obj.label for obj in sample.objects] == ["crack", "crack"]
     np.testing.assert_array_equal(sample.objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(sample.objects[1].mask, block(SECOND))
 
@@ -49,18 +49,18 @@ def test_a_category_that_is_a_link_is_called_as_the_link(root: Path) -> None:
     assert MvtecAd(root / "flask").names()[0] == "flask/test/crack/000.png"
 
 
-def test_a_missing_mask_is_told(root: Path) -> None:
+def test_a_missing_mask_is_reported(root: Path) -> None:
     with pytest.raises(BrokenSampleError, match=r"tile/ground_truth/oil/001_mask\.png is missing"):
         MvtecAd(root).load("tile/test/oil/001.png")
 
 
-def test_a_mask_of_another_size_is_told(root: Path) -> None:
+def test_a_mask_of_another_size_is_reported(root: Path) -> None:
     save(root / "bottle/ground_truth/crack/000_mask.png", painted(255)[:, :-2])
     with pytest.raises(BrokenSampleError, match="30 x 24 pixels, its image 32 x 24"):
         MvtecAd(root).load(CRACK)
 
 
-def test_an_image_that_cannot_be_read_is_told(root: Path) -> None:
+def test_an_image_that_cannot_be_read_is_reported(root: Path) -> None:
     (root / CRACK).write_bytes(b"")
     with pytest.raises(BrokenSampleError, match=r"crack/000\.png"):
         MvtecAd(root).load(CRACK)

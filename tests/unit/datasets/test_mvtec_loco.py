@@ -29,7 +29,7 @@ def test_the_test_images_are_listed(root: Path) -> None:
 
 def test_each_mask_is_a_defect_whatever_its_value(root: Path) -> None:
     objects = MvtecLoco(root).load(BROKEN).objects
-    assert [found.label for found in objects] == ["structural_anomalies"] * 2
+    assert [obj.label for obj in objects] == ["structural_anomalies"] * 2
     np.testing.assert_array_equal(objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(objects[1].mask, block(SECOND))
 
@@ -47,20 +47,20 @@ def test_good_images_need_no_mask(root: Path) -> None:
     assert MvtecLoco(root).load("pushpins/test/good/000.png").objects == ()
 
 
-def test_a_folder_without_masks_is_told(root: Path) -> None:
+def test_a_folder_without_masks_is_reported(root: Path) -> None:
     for name in ("000", "001"):
         (root / MASKS / f"{name}.png").unlink()
     with pytest.raises(BrokenSampleError, match="structural_anomalies/007 was expected to hold the masks"):
         MvtecLoco(root).load(BROKEN)
 
 
-def test_a_mask_of_another_size_is_told(root: Path) -> None:
+def test_a_mask_of_another_size_is_reported(root: Path) -> None:
     save(root / MASKS / "001.png", painted(255)[:-1])
     with pytest.raises(BrokenSampleError, match=r"001\.png is 32 x 23 pixels, its image 32 x 24"):
         MvtecLoco(root).load(BROKEN)
 
 
-def test_a_mask_that_cannot_be_read_is_told(root: Path) -> None:
+def test_a_mask_that_cannot_be_read_is_reported(root: Path) -> None:
     (root / MASKS / "001.png").write_bytes(b"torn")
     with pytest.raises(BrokenSampleError, match=r"001\.png cannot be read"):
         MvtecLoco(root).load(BROKEN)

@@ -1,4 +1,4 @@
-"""The page about data sets says of every format what its card says."""
+"""The page about data sets agrees with the cards of the formats."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _plain(text: str) -> str:
 @pytest.mark.parametrize("card", known_datasets(), ids=lambda card: card.name)
 def test_every_format_has_its_row_and_its_section(card: DatasetCard) -> None:
     overview, *sections = _PAGE.read_text(encoding="utf-8").split("\n## ")
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in overview.splitlines()]
-    (row,) = [each for each in cells if each[0] == f"[`{card.name}`](#{card.name})"]
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in overview.splitlines()]
+    (row,) = [cells for cells in rows if cells[0] == f"[`{card.name}`](#{card.name})"]
     assert [row[1], row[2], row[4]] == [card.title, card.domain, card.licence]
-    (section,) = [each for each in sections if each.startswith(f"`{card.name}`\n")]
-    for told in (card.layout, card.source, card.citation):
-        assert _plain(told) in _plain(section)
+    (section,) = [text for text in sections if text.startswith(f"`{card.name}`\n")]
+    for text in (card.layout, card.source, card.citation):
+        assert _plain(text) in _plain(section)
 
 
-def test_the_page_lists_no_format_that_there_is_not() -> None:
+def test_the_page_lists_the_known_formats_only() -> None:
     listed = [line.split("`")[1] for line in _PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| [`")]
     assert listed == [card.name for card in known_datasets()]

@@ -34,7 +34,7 @@ def test_both_forms_of_the_table_are_read(tmp_path: Path, table: str) -> None:
     data = data_of(tmp_path, table)
     assert data.names() == ["a.jpg", "b.jpg"]
     objects = data.load("a.jpg").objects
-    assert [found.label for found in objects] == ["class 1", "class 3"]
+    assert [obj.label for obj in objects] == ["class 1", "class 3"]
     np.testing.assert_array_equal(objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(objects[1].mask, block(SECOND))
     assert data.load("b.jpg").objects == ()
@@ -46,7 +46,7 @@ def test_runs_count_from_1_down_the_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "told"),
+    ("runs", "message"),
     [
         ("1 2 3", "pairs of whole numbers"),
         ("1 x", "pairs of whole numbers"),
@@ -56,32 +56,32 @@ def test_runs_count_from_1_down_the_columns() -> None:
         (f"{10**30} 1", "leaves the 32 x 24 pixels"),
     ],
 )
-def test_runs_that_fit_no_image_are_told(tmp_path: Path, runs: str, told: str) -> None:
+def test_runs_that_fit_no_image_are_reported(tmp_path: Path, runs: str, message: str) -> None:
     data = data_of(tmp_path, f"ImageId,ClassId,EncodedPixels\na.jpg,2,{runs}\n")
-    with pytest.raises(BrokenSampleError, match=f"The runs of a.jpg, class 2, in train.csv: .*{told}"):
+    with pytest.raises(BrokenSampleError, match=f"The runs of a.jpg, class 2, in train.csv: .*{message}"):
         data.load("a.jpg")
 
 
-def test_an_image_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_an_image_that_is_missing_is_reported(tmp_path: Path) -> None:
     data = data_of(tmp_path, TABLES["a row a defect"])
     (tmp_path / "train_images/a.jpg").unlink()
     with pytest.raises(BrokenSampleError, match=r"a\.jpg cannot be read: No such file"):
         data.load("a.jpg")
 
 
-def test_a_missing_table_is_told(tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     data = data_of(tmp_path, "")
     (tmp_path / "train.csv").unlink()
     with pytest.raises(EvaluationError, match=r"train\.csv is missing"):
         data.names()
 
 
-def test_a_table_of_other_columns_is_told(tmp_path: Path) -> None:
+def test_a_table_of_other_columns_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"no column 'ImageId'\. Expected: .*ImageId,ClassId,EncodedPixels"):
         data_of(tmp_path, "image,runs\na.jpg,1 1\n").names()
 
 
-def test_a_table_without_defects_is_told(tmp_path: Path) -> None:
+def test_a_table_without_defects_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"train\.csv lists no defect"):
         data_of(tmp_path, "ImageId_ClassId,EncodedPixels\na.jpg_1,\n").names()
 

@@ -40,7 +40,7 @@ def test_the_split_is_taken_from_its_table(root: Path) -> None:
 
 def test_every_value_above_0_is_an_anomaly(root: Path) -> None:
     objects = Visa(root).load(ANOMALY).objects
-    assert [found.label for found in objects] == ["anomaly", "anomaly"]
+    assert [obj.label for obj in objects] == ["anomaly", "anomaly"]
     np.testing.assert_array_equal(objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(objects[1].mask, block(SECOND))
 
@@ -49,28 +49,30 @@ def test_normal_images_need_no_mask(root: Path) -> None:
     assert Visa(root / "candle").load(NORMAL).objects == ()
 
 
-def test_a_missing_mask_is_told(root: Path) -> None:
+def test_a_missing_mask_is_reported(root: Path) -> None:
     (root / MASK).unlink()
     with pytest.raises(BrokenSampleError, match=r"candle/Data/Masks/Anomaly/000\.png is missing"):
         Visa(root).load(ANOMALY)
 
 
-def test_a_mask_of_another_size_is_told(root: Path) -> None:
+def test_a_mask_of_another_size_is_reported(root: Path) -> None:
     save(root / MASK, painted(1)[:-1])
     with pytest.raises(BrokenSampleError, match="32 x 23 pixels, its image 32 x 24"):
         Visa(root).load(ANOMALY)
 
 
-def test_an_unknown_split_is_told(root: Path) -> None:
+def test_an_unknown_split_is_reported(root: Path) -> None:
     write_split(root, f"candle,test,anomaly,{ANOMALY},{MASK}")
     with pytest.raises(EvaluationError, match="no image of the split 'val'"):
         Visa(root, split="val").names()
 
 
-def test_a_table_without_its_columns_is_told(root: Path) -> None:
+def test_a_table_without_its_columns_is_reported(root: Path) -> None:
     (root / "split_csv").mkdir()
     (root / "split_csv/1cls.csv").write_text("object,image\ncandle,x.JPG")
-    with pytest.raises(EvaluationError, match="no column 'split'; expected are object,split,label,image,mask"):
+    with pytest.raises(
+        EvaluationError, match="no column 'split'; the expected columns are object,split,label,image,mask"
+    ):
         Visa(root).names()
 
 

@@ -38,7 +38,7 @@ def test_the_indices_of_the_palette_are_the_classes(dataset):
     sample = dataset.load("a")
 
     np.testing.assert_array_equal(sample.image, surface())
-    assert [found.label for found in sample.objects] == ["aeroplane", "tvmonitor"]
+    assert [obj.label for obj in sample.objects] == ["aeroplane", "tvmonitor"]
     np.testing.assert_array_equal(sample.objects[0].mask, block(FIRST))
     np.testing.assert_array_equal(sample.objects[1].mask, block(SECOND))
 
@@ -46,7 +46,7 @@ def test_the_indices_of_the_palette_are_the_classes(dataset):
 def test_colours_are_those_of_vocs_palette(tmp_path, dataset):
     save(tmp_path / "SegmentationClass/a.png", _coloured(BICYCLE, TVMONITOR))
 
-    assert [found.label for found in dataset.load("a").objects] == ["bicycle", "tvmonitor"]
+    assert [obj.label for obj in dataset.load("a").objects] == ["bicycle", "tvmonitor"]
 
 
 @pytest.mark.parametrize("coloured", [False, True])
@@ -56,9 +56,9 @@ def test_void_is_of_no_object(tmp_path, dataset, coloured):
     else:
         _palette(tmp_path / "SegmentationClass/a.png", painted(255, 1))
 
-    (found,) = dataset.load("a").objects
+    (obj,) = dataset.load("a").objects
 
-    np.testing.assert_array_equal(found.mask, block(SECOND))
+    np.testing.assert_array_equal(obj.mask, block(SECOND))
 
 
 def test_parts_of_a_class_are_objects_without_instances_and_one_with_them(tmp_path, dataset):
@@ -67,8 +67,8 @@ def test_parts_of_a_class_are_objects_without_instances_and_one_with_them(tmp_pa
     assert len(Voc(tmp_path, ObjectRule(connectivity=0)).load("a").objects) == 1
 
     _palette(tmp_path / "SegmentationObject/a.png", painted(3, 3))
-    (found,) = dataset.load("a").objects
-    np.testing.assert_array_equal(found.mask, block(FIRST) | block(SECOND))
+    (obj,) = dataset.load("a").objects
+    np.testing.assert_array_equal(obj.mask, block(FIRST) | block(SECOND))
 
 
 def test_touching_instances_stay_two_and_take_the_class_that_most_of_them_has(tmp_path, dataset):
@@ -91,7 +91,7 @@ def test_a_label_map_file_names_classes_by_their_colours(tmp_path, dataset):
     (tmp_path / "labelmap.txt").write_text(lines)
 
     save(tmp_path / "SegmentationClass/a.png", _coloured((1, 2, 3), (250, 50, 83)))
-    assert [found.label for found in Voc(tmp_path).load("a").objects] == ["dent", "scratch"]
+    assert [obj.label for obj in Voc(tmp_path).load("a").objects] == ["dent", "scratch"]
 
     # Here index 1 has the second class's colour.
     _palette(tmp_path / "SegmentationClass/a.png", painted(1, 2), (0, 0, 0), (1, 2, 3), (250, 50, 83))
@@ -107,7 +107,7 @@ def test_a_split_takes_only_its_names(tmp_path, dataset):
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("c\nb\n")
 
     assert Voc(tmp_path).names() == ["b", "c"]
-    with pytest.raises(EvaluationError, match=r"name a split that is there \(val\)"):
+    with pytest.raises(EvaluationError, match=r"use one of the splits in this folder \(val\)"):
         Voc(tmp_path, split="test").names()
 
 
@@ -134,7 +134,7 @@ def test_a_mask_of_another_size_is_refused(tmp_path, dataset, folder):
 
 def test_labels_and_colours_of_no_class_are_refused(tmp_path, dataset):
     _palette(tmp_path / "SegmentationObject/a.png", painted(0, 0, background=1))
-    with pytest.raises(BrokenSampleError, match=r"Object 1 of .* has the label 0, which is of no class"):
+    with pytest.raises(BrokenSampleError, match=r"Object 1 of .* has the label 0, which is not the value of a class"):
         dataset.load("a")
 
     _palette(tmp_path / "SegmentationClass/a.png", painted(21))
@@ -143,11 +143,11 @@ def test_labels_and_colours_of_no_class_are_refused(tmp_path, dataset):
         dataset.load("a")
 
     save(tmp_path / "SegmentationClass/a.png", _coloured((1, 2, 3), VOID))
-    with pytest.raises(BrokenSampleError, match=r"holds the colour \(1, 2, 3\), which is of no class"):
+    with pytest.raises(BrokenSampleError, match=r"holds the colour \(1, 2, 3\), which is not the value of a class"):
         dataset.load("a")
 
 
-def test_a_wrong_label_map_file_or_folder_is_told(tmp_path, dataset):
+def test_a_wrong_label_map_file_or_folder_is_reported(tmp_path, dataset):
     (tmp_path / "labelmap.txt").write_text("dent\n")
     with pytest.raises(EvaluationError, match="needs lines of name:red,green,blue::; got 'dent'"):
         Voc(tmp_path).load("a")

@@ -33,17 +33,17 @@ def test_every_row_is_one_object(tmp_path):
     sample = _write(tmp_path, _row(1, FIRST), "", _row(0, SECOND), _row(1, np.s_[2:8, 8:14])).load("a.png")
 
     np.testing.assert_array_equal(sample.image, surface())
-    assert [found.label for found in sample.objects] == ["scratch", "dent", "scratch"]
-    for found, where in zip(sample.objects, (FIRST, SECOND, np.s_[2:8, 8:14]), strict=True):
-        np.testing.assert_array_equal(found.mask, block(where))
+    assert [obj.label for obj in sample.objects] == ["scratch", "dent", "scratch"]
+    for obj, where in zip(sample.objects, (FIRST, SECOND, np.s_[2:8, 8:14]), strict=True):
+        np.testing.assert_array_equal(obj.mask, block(where))
 
 
 def test_small_objects_are_left_out(tmp_path):
     _write(tmp_path, _row(1, FIRST), _row(0, SECOND))
 
-    (found,) = Yolo(tmp_path, ObjectRule(min_area=31)).load("a.png").objects
+    (obj,) = Yolo(tmp_path, ObjectRule(min_area=31)).load("a.png").objects
 
-    assert found.label == "dent"
+    assert obj.label == "dent"
 
 
 def test_an_image_without_rows_or_without_a_file_has_no_objects(tmp_path):
@@ -69,9 +69,9 @@ def test_an_image_without_rows_or_without_a_file_has_no_objects(tmp_path):
 def test_a_split_is_found_where_tools_put_it(tmp_path, images, labels, yaml):
     (tmp_path / "data.yaml").write_text(yaml)
 
-    (found,) = _write(tmp_path, _row(0, FIRST), images=images, labels=labels).load("a.png").objects
+    (obj,) = _write(tmp_path, _row(0, FIRST), images=images, labels=labels).load("a.png").objects
 
-    assert found.label == "dent"
+    assert obj.label == "dent"
 
 
 def test_another_split_can_be_asked_for(tmp_path):
@@ -96,8 +96,8 @@ def test_classes_may_be_named_by_a_text_file(tmp_path):
         ("0 0.1 0.1 0.2 0.2 0.3", "at least three points; it has 5 coordinates"),
         ("0 3 2 8 2 8 8", "not from 0 to 1"),
         ("0 0.1 nan 0.2 0.2 0.3 0.3", "not from 0 to 1"),
-        ("2 0.1 0.1 0.2 0.2 0.3 0.1", "is of class 2, but 2 classes are named"),
-        ("dent 0.1 0.1", "should be numbers, class x1 y1 x2 y2 ...; got 'dent 0.1 0.1'"),
+        ("2 0.1 0.1 0.2 0.2 0.3 0.1", "has the class 2, but only 2 classes have names"),
+        ("dent 0.1 0.1", "should hold the numbers class x1 y1 x2 y2 ...; got 'dent 0.1 0.1'"),
     ],
 )
 def test_a_broken_row_is_named(tmp_path, row, message):
@@ -120,12 +120,12 @@ def test_broken_files_are_named(tmp_path):
     ("yaml", "message"),
     [
         ("names: [", "not valid YAML"),
-        ("- dent", "should hold names"),
+        ("- dent", "should hold the names of the classes"),
         ("nc: 2", "at 'names': Field required"),
-        (None, "names no classes. Expected: data.yaml"),
+        (None, "has no names of classes. Expected: data.yaml"),
     ],
 )
-def test_classes_that_cannot_be_read_are_told(tmp_path, yaml, message):
+def test_classes_that_cannot_be_read_are_reported(tmp_path, yaml, message):
     _write(tmp_path)
     (tmp_path / "data.yaml").unlink()
     if yaml is not None:
