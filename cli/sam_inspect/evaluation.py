@@ -177,12 +177,12 @@ def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
 
 
 def _accepted(export: Path, out: Path, seed: int) -> None:
-    from sam_evaluation.accepted import read_accepted
-    from sam_evaluation.report.accepted import write_accepted
+    from sam_evaluation.prediction_changes import read_changes
+    from sam_evaluation.report.changes_report import write_changes_report
     from sam_evaluation.report.numbers import count
 
-    accepted = read_accepted(export)
-    print_lines(*write_accepted(accepted, export, out, seed=seed).lead)
+    accepted = read_changes(export)
+    print_lines(*write_changes_report(accepted, export, out, seed=seed).lead)
     if len(accepted.broken):
         print_lines(f"{count(len(accepted.broken), 'task')} could not be used:")
         print_lines(*(f"  {row['reason']}" for row in accepted.broken.to_dict("records")))

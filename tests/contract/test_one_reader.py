@@ -15,9 +15,9 @@ from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.rle import encode_rle
 from sam_backend.labelstudio.servers import Server
-from sam_evaluation.accepted import read_accepted
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.errors import EvaluationError
+from sam_evaluation.prediction_changes import read_changes
 from tokens import LEGACY
 
 SIZE = (90, 120)
@@ -95,7 +95,7 @@ class Readers:
         return samples(dataset.load(name) for name in dataset.names())
 
     def saving(self):
-        regions = read_accepted(self._folder / "exported" / "export.json").regions
+        regions = read_changes(self._folder / "exported" / "export.json").regions
         assert set(regions["outcome"]) == {"unchanged"}
         return dict(zip(regions["region"], regions["accepted_area"], strict=True))
 

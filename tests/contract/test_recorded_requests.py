@@ -6,7 +6,7 @@ from label_studio_sdk.label_interface import LabelInterface
 
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.prompts import read_drawn
-from sam_backend.labelstudio.regions import make_regions, prediction
+from sam_backend.labelstudio.region_json import make_regions, prediction
 
 CONFIG = """<View>
   <Image name="image" value="$image" zoom="true" zoomControl="true"/>

@@ -15,8 +15,8 @@ from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.messages import PredictRequest, Task
-from sam_backend.labelstudio.prompts import Drawn, read_drawn
-from sam_backend.labelstudio.regions import make_regions, prediction
+from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
+from sam_backend.labelstudio.region_json import make_regions, prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import MemoryProposal
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
@@ -223,7 +223,7 @@ def _mean_score(proposals: Sequence[Proposal]) -> float:
     return _score(sum(p.predicted_iou for p in proposals) / max(len(proposals), 1))
 
 
-def _prompt_kind(drawn: Drawn | None) -> str:
+def _prompt_kind(drawn: DrawnPrompt | None) -> str:
     if drawn is None:
         return "nothing"
     positive = sum(click.positive for click in drawn.clicks)

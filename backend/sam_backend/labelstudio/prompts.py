@@ -65,7 +65,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnPrompt:
     """What was drawn, in per cent of the image, in the order in which it was drawn.
 
     Attributes
@@ -112,7 +112,7 @@ class Drawn:
 
 def read_drawn(
     context_result: Sequence[Mapping[str, Any]] | None, config: LabelingConfig, *, max_pixels: int
-) -> Drawn | None:
+) -> DrawnPrompt | None:
     """Read the regions just drawn; None if there is nothing that could prompt a segmenter.
 
     Key points become clicks, rectangles, ellipses and polygons boxes, and brush or bitmask strokes positive clicks
@@ -157,7 +157,7 @@ def read_drawn(
     item_index = last.get("item_index")
     if item_index is not None and not isinstance(item_index, int):
         raise BadRequestError(f"item_index should be the number of an image in the task's list; got {item_index!r}.")
-    return Drawn(target, tuple(clicks), box, label, item_index, _size(last))
+    return DrawnPrompt(target, tuple(clicks), box, label, item_index, _size(last))
 
 
 def _label(value: Mapping[str, Any], kind: str) -> str | None:

@@ -46,7 +46,7 @@ class _Prediction(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True, eq=False)
-class Accepted:
+class PredictionChanges:
     """What an export says.
 
     Attributes
@@ -64,7 +64,7 @@ class Accepted:
     broken: pd.DataFrame
 
 
-def read_accepted(file: Path) -> Accepted:
+def read_changes(file: Path) -> PredictionChanges:
     """Compare the newest annotation of each task with the prediction it was begun with.
 
     A predicted region is the accepted one of the same id, or else the one that overlaps it, one to one with the
@@ -107,14 +107,14 @@ def read_accepted(file: Path) -> Accepted:
     if not used:
         reason = broken[0]["reason"] if broken else "It holds no task with an annotation that is not cancelled."
         raise EvaluationError(f"{file} cannot tell what was accepted. {reason}")
-    return Accepted(
+    return PredictionChanges(
         pd.DataFrame(rows, columns=list(_ROW)).astype(dict.fromkeys(("lead_time", *DISTANCES), float)),
         pd.DataFrame(used, columns=list(_TASK)).astype({"lead_time": float}),
         pd.DataFrame(broken, columns=["task", "reason"]),
     )
 
 
-def summary(accepted: Accepted, *, seed: int = 0) -> pd.DataFrame:
+def summary(accepted: PredictionChanges, *, seed: int = 0) -> pd.DataFrame:
     """Return shares and means over all regions and by class, model version, annotator, and how annotations were begun.
 
     Only those `OPENED` count, except in the groups of "start": of what nobody was shown, nobody accepted anything.

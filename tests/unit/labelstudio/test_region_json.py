@@ -7,7 +7,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.config import LabelingConfig
-from sam_backend.labelstudio.regions import make_regions, prediction
+from sam_backend.labelstudio.region_json import make_regions, prediction
 from sam_backend.labelstudio.rle import decode_rle
 
 MASK = np.zeros((60, 80), bool)

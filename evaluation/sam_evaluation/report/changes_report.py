@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sam_evaluation.accepted import OPENED, SCRATCH, SHARES, UNSEEN, Accepted, summary
 from sam_evaluation.comparison import FEWEST_IMAGES
+from sam_evaluation.prediction_changes import OPENED, SCRATCH, SHARES, UNSEEN, PredictionChanges, summary
 from sam_evaluation.report.findings import find
 from sam_evaluation.report.numbers import NOTHING, PERCENT, PIXELS, SHARE, count, estimate
 from sam_evaluation.report.page import template
@@ -32,7 +32,7 @@ _SHEETS = (
 )
 
 
-def write_accepted(accepted: Accepted, export: Path, out: Path, *, seed: int = 0) -> Words:
+def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *, seed: int = 0) -> Words:
     """Write `accepted.parquet`, `accepted.csv`, `broken.csv`, `report.md` and `report.html`.
 
     Parameters
@@ -73,15 +73,15 @@ def write_accepted(accepted: Accepted, export: Path, out: Path, *, seed: int = 0
     write_text(out / "accepted.csv", table.assign(**made_with).to_csv(index=False))
     write_text(out / "broken.csv", accepted.broken.to_csv(index=False))
     for name in ("md", "html"):
-        write_text(out / f"report.{name}", template(f"accepted.{name}.j2").render(filling))
+        write_text(out / f"report.{name}", template(f"changes.{name}.j2").render(filling))
     return told
 
 
-def _words(accepted: Accepted, table: pd.DataFrame) -> Words:
+def _words(accepted: PredictionChanges, table: pd.DataFrame) -> Words:
     return Words(tuple(_lead(accepted, table)), (), tuple(_cautions(accepted)))
 
 
-def _lead(accepted: Accepted, table: pd.DataFrame) -> Iterator[str]:
+def _lead(accepted: PredictionChanges, table: pd.DataFrame) -> Iterator[str]:
     of = {metric: find(table, by="all", metric=metric) for metric, _, _ in _COLUMNS}
     opened = int((accepted.tasks["start"] == OPENED).sum())
     if not opened:
@@ -112,7 +112,7 @@ def _lead(accepted: Accepted, table: pd.DataFrame) -> Iterator[str]:
         yield f"An image took {estimate(seconds, PIXELS)} seconds when {OPENED}{without}."
 
 
-def _cautions(accepted: Accepted) -> Iterator[str]:
+def _cautions(accepted: PredictionChanges) -> Iterator[str]:
     yield (
         "That a region was left as predicted says that it was accepted, not that it is right: the annotator may not "
         "have looked. Have some images annotated anew, without predictions, to know."

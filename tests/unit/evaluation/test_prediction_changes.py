@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, block
-from sam_evaluation.accepted import OPENED, SCRATCH, UNSEEN, Accepted, read_accepted, summary
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.metrics import assd
-from sam_evaluation.report.accepted import write_accepted
+from sam_evaluation.prediction_changes import OPENED, SCRATCH, UNSEEN, PredictionChanges, read_changes, summary
+from sam_evaluation.report.changes_report import write_changes_report
 from sam_inspect.main import app
 
 WIDER = np.s_[2:8, 3:10]
@@ -62,17 +62,17 @@ def _task(predictions: list[Json] | list[int], *annotations: Json, number: int =
     return {"id": number, "data": data, "annotations": list(annotations), "predictions": predictions}
 
 
-def _read(folder: Path, *tasks: Json) -> Accepted:
+def _read(folder: Path, *tasks: Json) -> PredictionChanges:
     file = folder / "export.json"
     file.write_text(json.dumps(tasks))
-    return read_accepted(file)
+    return read_changes(file)
 
 
-def _outcomes(found: Accepted) -> list[tuple[str, str, str]]:
+def _outcomes(found: PredictionChanges) -> list[tuple[str, str, str]]:
     return [tuple(row) for row in found.regions[["region", "matched", "outcome"]].to_numpy().tolist()]
 
 
-def _values(found: Accepted, by: str = "all", group: str = "all") -> dict[str, float]:
+def _values(found: PredictionChanges, by: str = "all", group: str = "all") -> dict[str, float]:
     table = summary(found)
     return table[(table["by"] == by) & (table["group"] == group)].set_index("metric")["value"].to_dict()
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path, task: Json, sentence: s
 
 
 @pytest.fixture
-def many(tmp_path: Path) -> Accepted:
+def many(tmp_path: Path) -> PredictionChanges:
     both = _prediction(_brush(FIRST, "a"), _brush(SECOND, "b", "scratch"))
     newer = _prediction(_brush(FIRST, "a"), number=8, version="nano-2")
     return _read(
@@ -215,7 +215,7 @@ def many(tmp_path: Path) -> Accepted:
     )
 
 
-def test_shares_are_of_predicted_regions_and_of_accepted_ones(many: Accepted) -> None:
+def test_shares_are_of_predicted_regions_and_of_accepted_ones(many: PredictionChanges) -> None:
     found = _values(many)
     assert {name: found[name] for name in ("unchanged", "moved", "relabelled", "deleted")} == {
         "unchanged": 3 / 5,
@@ -229,7 +229,7 @@ def test_shares_are_of_predicted_regions_and_of_accepted_ones(many: Accepted) ->
     assert found["seconds"] == pytest.approx((12.5 + 20 + 30) / 3)
 
 
-def test_classes_and_model_versions_have_their_own(many: Accepted) -> None:
+def test_classes_and_model_versions_have_their_own(many: PredictionChanges) -> None:
     assert _values(many, "label", "scratch")["deleted"] == 1 / 2
     assert _values(many, "model_version", "nano-2")["unchanged"] == 1
     assert _values(many, "model_version", "nano-2")["added"] == 1 / 2
@@ -245,8 +245,8 @@ def test_images_without_any_region_make_no_rows_and_no_error(tmp_path: Path) -> 
     assert _values(found) == {"seconds": 12.5}
 
 
-def test_a_report_tells_the_shares_first(many: Accepted, tmp_path: Path) -> None:
-    told = write_accepted(many, tmp_path / "export.json", tmp_path / "out")
+def test_a_report_tells_the_shares_first(many: PredictionChanges, tmp_path: Path) -> None:
+    told = write_changes_report(many, tmp_path / "export.json", tmp_path / "out")
     assert " ".join(told.lead[0].split()).startswith("Of 5 predicted regions on 3 images, people left 60 % [")
     assert any("may not have looked" in sentence for sentence in told.cautions)
     assert any("1 annotation came in bulk" in sentence for sentence in told.cautions)
@@ -261,14 +261,14 @@ def test_a_report_tells_the_shares_first(many: Accepted, tmp_path: Path) -> None
 def test_names_in_an_export_are_no_markup(tmp_path: Path) -> None:
     shown = _prediction(_brush(FIRST, "a", "<b>|x"), version="<script>")
     found = _read(tmp_path, _task([shown], _annotation(_brush(FIRST, "a", "<b>|x"))))
-    write_accepted(found, tmp_path / "export.json", tmp_path / "out")
+    write_changes_report(found, tmp_path / "export.json", tmp_path / "out")
     assert "<script>" not in (tmp_path / "out" / "report.html").read_text()
     assert "&lt;b>\\|x" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_without_anything_opened_there_is_no_saving_to_tell(tmp_path: Path) -> None:
     found = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(FIRST, "x"), parent=None)))
-    told = write_accepted(found, tmp_path / "export.json", tmp_path / "out")
+    told = write_changes_report(found, tmp_path / "export.json", tmp_path / "out")
     assert told.lead[0].startswith("None of 1 annotation was opened")
 
 
