@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from sam_backend.settings import settings
-
 _TESTS = Path(__file__).parent
 # Folders whose tests are all slow: a real Label Studio in a browser, and the training of the embedded model.
 _SLOW = (_TESTS / "e2e", _TESTS / "unit" / "research")
@@ -29,6 +27,4 @@ def _own_settings(tmp_path_factory):
         patch.setenv("SAM_INSPECT_SETTINGS", os.devnull)
         patch.setenv("SAM_INSPECT_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("SAM_INSPECT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        settings.cache_clear()
         yield
-    settings.cache_clear()

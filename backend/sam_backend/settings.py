@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +130,3 @@ def _values(path: Path) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-@lru_cache
-def settings() -> Settings:
-    """Return the settings of this process, read once."""
-    return read_settings()

@@ -45,4 +45,9 @@ def demo(
 
     settings = settings_of(context)
     folder = home or settings.home / "demo"
-    run(Demo(images, model or settings.model, folder, port, backend_port), once=once, console=Console())
+    run(
+        Demo(images, model or settings.model, folder, port, backend_port),
+        settings=settings,
+        once=once,
+        console=Console(),
+    )

@@ -99,6 +99,7 @@ def evaluate(
         return
     if not data:
         raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
+    from sam_backend.segmenters.model_info import WeightFolders
     from sam_evaluation.datasets.objects import ObjectRule
     from sam_evaluation.models import default_jobs
     from sam_evaluation.prediction_files import Predictions, ValueKind
@@ -121,6 +122,7 @@ def evaluate(
             predictions=theirs,
             settings=RunSettings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus or settings.focus),
             checkpoint=checkpoint,
+            folders=WeightFolders.of_settings(settings),
             jobs=jobs or default_jobs(models),
             progress=add_bar("Evaluating"),
         )

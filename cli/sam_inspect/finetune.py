@@ -63,6 +63,7 @@ def finetune(
     from sam_backend.finetune.progress import Progress as Status
     from sam_backend.finetune.recipe import recipe_for
     from sam_backend.finetune.versions import VERSIONS, Versions
+    from sam_backend.segmenters import WeightFolders
     from sam_evaluation.datasets.registry import DatasetSpec
     from sam_evaluation.requirements import read_requirements
 
@@ -91,7 +92,8 @@ def finetune(
             spec = DatasetSpec.parse(data)
             name = hashlib.sha256(f"{spec.format}:{spec.folder.resolve()}@{spec.split}".encode()).hexdigest()[:8]
         work = settings.home / "finetune" / f"{model.replace(':', '_')}-{name}"
-        outcome = run(Job(spec, model, recipe, limit, needed, settings.focus), work, versions, show)
+        folders = WeightFolders.of_settings(settings)
+        outcome = run(Job(spec, model, recipe, limit, needed, settings.focus, folders), work, versions, show)
     print_lines(outcome.ended, outcome.verdict.reason)
     if outcome.version is not None:
         state = (

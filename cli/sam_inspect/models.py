@@ -11,7 +11,7 @@ from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
     from sam_backend.finetune.versions import Versions
-    from sam_backend.segmenters.model_info import ModelInfo
+    from sam_backend.segmenters.model_info import ModelInfo, WeightFolders
 
 models = typer.Typer(
     help="Show the models there are, and which tuned versions of them exist.", invoke_without_command=True
@@ -22,9 +22,11 @@ models = typer.Typer(
 def _list(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
+    from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.registry import known_models
 
-    rows = ((info.name, info.description, info.licence, _weights(info)) for info in known_models())
+    folders = WeightFolders.of_settings(settings_of(context))
+    rows = ((info.name, info.description, info.licence, _weights(info, folders)) for info in known_models())
     print_table(("Model", "What it is", "Licence", "Weights"), rows)
     versions = _versions(context)
     for version in versions.all():
@@ -37,13 +39,13 @@ def _list(context: typer.Context) -> None:
         )
 
 
-def _weights(info: ModelInfo) -> str:
+def _weights(info: ModelInfo, folders: WeightFolders) -> str:
     """Return where the weights of a model are, or how to get them and what it needs besides."""
     from sam_backend.segmenters.weights import find_checkpoint
 
     if not info.files:
         lines = ["nothing to download"]
-    elif None in (paths := [find_checkpoint(file) for file in info.files]):
+    elif None in (paths := [find_checkpoint(file, folders) for file in info.files]):
         lines = [f"{sum(file.size for file in info.files) / 1e6:,.0f} MB: sam-inspect download {info.name}"]
     else:
         lines = [str(path) for path in paths]
@@ -99,12 +101,14 @@ def download(
 
     Example: sam-inspect download sam:vit_b
     """
+    from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.registry import model_info
     from sam_backend.segmenters.weights import obtain_checkpoint
 
-    model = model or settings_of(context).model
+    settings = settings_of(context)
+    model = model or settings.model
     files = model_info(model).files
     if not files:
         print_lines(f"{model} needs no download.")
     for file in files:
-        print_lines(str(obtain_checkpoint(file)))
+        print_lines(str(obtain_checkpoint(file, WeightFolders.of_settings(settings))))

@@ -69,6 +69,7 @@ def simulate(
     import json as json_format
 
     from sam_backend.core.predictor import MAX_PROPOSALS
+    from sam_backend.segmenters import WeightFolders
     from sam_backend.segmenters.registry import load_segmenter
     from sam_evaluation.models import default_jobs
     from sam_evaluation.simulation.annotator import Habits
@@ -89,9 +90,10 @@ def simulate(
     habits = Habits(accept, most_clicks, painting, redraw)
     conditions = Conditions(model, budget, habits, tune_every, tune_steps, MAX_PROPOSALS, settings.focus)
     images = open_simulation_data(data, budget, measured)
-    version = load_segmenter(model, focus=settings.focus).version
+    folders = WeightFolders.of_settings(settings)
+    version = load_segmenter(model, focus=settings.focus, folders=folders).version
     specs = plan_runs(plans, seeds, images, conditions, version, out)
-    storage = Storage(settings.cache / "embeddings", settings.embedding_disk_mb, settings.embedding_memory_mb)
+    storage = Storage(settings.cache / "embeddings", settings.embedding_disk_mb, settings.embedding_memory_mb, folders)
     with progress_bars() as add_bar:
         run(specs, storage, jobs=jobs or default_jobs([model]), progress=add_bar("Simulating"))
     summary = write_report(

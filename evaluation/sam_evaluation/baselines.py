@@ -9,7 +9,7 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo, Prompt, Segmenter
+from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo, Prompt, Segmenter, WeightFolders
 from sam_backend.segmenters.registry import no_features
 from sam_evaluation.errors import EvaluationError
 
@@ -17,7 +17,7 @@ SCALES = (100, 400)
 """Scales of Felzenszwalb's segmentation: the larger, the larger its regions."""
 
 
-def _load(info: ModelInfo, checkpoint: Path | None, _threads: int) -> Segmenter:
+def _load(info: ModelInfo, checkpoint: Path | None, _threads: int, _folders: WeightFolders) -> Segmenter:
     if checkpoint:
         raise EvaluationError(f"{info.name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
     return FilledBox() if info is FILLED_BOX else Felzenszwalb()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import ModelInfo, Segmenter
+from sam_backend.segmenters import ModelInfo, Segmenter, WeightFolders
 from sam_backend.segmenters.registry import known_models, load_segmenter
 from sam_evaluation.baselines import FELZENSZWALB, FILLED_BOX
 from sam_evaluation.errors import EvaluationError
@@ -16,11 +16,18 @@ from sam_evaluation.errors import EvaluationError
 _BASELINES = {info.name: info for info in (FILLED_BOX, FELZENSZWALB)}
 
 
-def load_model(name: str, checkpoint: Path | None = None, *, threads: int = 0, focus: Focus = Focus.AUTO) -> Segmenter:
+def load_model(
+    name: str,
+    checkpoint: Path | None = None,
+    *,
+    threads: int = 0,
+    focus: Focus = Focus.AUTO,
+    folders: WeightFolders | None = None,
+) -> Segmenter:
     """Return a model or a baseline; see `sam_backend.segmenters.registry.load_segmenter` for parameters and errors."""
     if name not in _BASELINES:
-        return load_segmenter(name, checkpoint, threads=threads, focus=focus)
-    return _BASELINES[name].load(_BASELINES[name], checkpoint, threads)
+        return load_segmenter(name, checkpoint, threads=threads, focus=focus, folders=folders)
+    return _BASELINES[name].load(_BASELINES[name], checkpoint, threads, folders or WeightFolders.of_settings(None))
 
 
 def check_model(name: str) -> ModelInfo:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sam_backend.second_look import Focus
+from sam_backend.segmenters import WeightFolders
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.models import load_model, threads_of
@@ -56,6 +57,7 @@ class Job:
     ----------
     model : str, the name of the model.
     checkpoint : Path of the model's weights, or None.
+    folders : WeightFolders, where files of weights are; None for those of the settings of this process.
     predictions : Predictions of the model for this data set, if it ran elsewhere; else None.
     dataset : DatasetSpec.
     names : tuple of str, the names of the samples.
@@ -66,6 +68,7 @@ class Job:
 
     model: str
     checkpoint: Path | None
+    folders: WeightFolders | None
     predictions: Predictions | None
     dataset: DatasetSpec
     names: tuple[str, ...]
@@ -81,6 +84,7 @@ def plan_run(
     out: Path,
     settings: RunSettings,
     checkpoint: Path | None,
+    folders: WeightFolders | None,
     jobs: int,
 ) -> tuple[dict[str, Any], list[Job]]:
     """Return the content of `run.json`, and the jobs of a run; parameters and errors are those of `evaluate`."""
@@ -96,7 +100,7 @@ def plan_run(
     stamps = {spec: fingerprint(spec.folder, times=True) for spec in specs}
     names = {spec: _describe_dataset(about, spec, specs, predictions, settings) for spec in specs}
     for model in models:
-        loaded = load_model(model, checkpoint, focus=settings.focus)
+        loaded = load_model(model, checkpoint, focus=settings.focus, folders=folders)
         about["models"][model] = {"version": loaded.version, "checkpoint": str(checkpoint) if checkpoint else None}
     for folder in predictions:
         about["models"][folder.name] = {
@@ -106,19 +110,19 @@ def plan_run(
             "threshold": folder.threshold,
             "kind": str(folder.kind),
         }
-    folders = {folder.name: folder for folder in predictions}
+    prediction_folders = {folder.name: folder for folder in predictions}
     plan: list[Job] = []
     for model, facts in about["models"].items():
-        threads = 1 if model in folders else threads_of(model, jobs)
+        threads = 1 if model in prediction_folders else threads_of(model, jobs)
         for spec in specs:
             label = dataset_label(spec, specs)
             identity = json.dumps([about["format"], about["settings"], stamps[spec]])
             key = hashlib.sha256(f"{facts['version']}\n{label}\n{spec}\n{identity}".encode()).hexdigest()[:16]
-            own = _within(folders[model], spec, specs) if model in folders else None
+            own = _within(prediction_folders[model], spec, specs) if model in prediction_folders else None
             for start in range(0, len(names[spec]), _CHUNK):
                 part = out / "parts" / key / f"{start:06d}.parquet"
                 chunk = tuple(names[spec][start : start + _CHUNK])
-                plan.append(Job(model, checkpoint, own, spec, chunk, settings, threads, part))
+                plan.append(Job(model, checkpoint, folders, own, spec, chunk, settings, threads, part))
     return about, plan
 
 

@@ -18,7 +18,7 @@ from sam_backend.files import whole_file
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
@@ -53,6 +53,7 @@ def evaluate(
     predictions: Sequence[Predictions] = (),
     settings: RunSettings = DEFAULT_SETTINGS,
     checkpoint: Path | None = None,
+    folders: WeightFolders | None = None,
     jobs: int = 1,
     progress: ProgressCallback = no_progress,
 ) -> Run:
@@ -69,6 +70,7 @@ def evaluate(
         several data sets, each folder has a subfolder for each of them, with its name in the tables.
     settings : RunSettings.
     checkpoint : Path of the model's weights, if there is only one model.
+    folders : WeightFolders, where files of weights are; None for those of the settings of this process.
     jobs : int, the number of processes; several processes need an importable `__main__`.
     progress : ProgressCallback, called with the samples done, the total, and what is being evaluated.
 
@@ -92,7 +94,7 @@ def evaluate(
     if predictions and None not in parse_protocols(settings.protocols):
         raise EvaluationError(f"Predictions are measured only by {EVERYTHING}; add it to --protocol.")
     specs = [DatasetSpec.parse(text) for text in datasets]
-    about, plan = plan_run(models, predictions, specs, out, settings, checkpoint, jobs)
+    about, plan = plan_run(models, predictions, specs, out, settings, checkpoint, folders, jobs)
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(job.names) for job in plan)
     done = sum(len(job.names) for job in plan if job.part.exists())
@@ -122,9 +124,9 @@ def _work(waiting: Sequence[Job], jobs: int) -> Iterator[Job]:
 
 
 @lru_cache(maxsize=1)
-def _model(name: str, checkpoint: Path | None, threads: int, focus: Focus) -> Segmenter:
+def _model(name: str, checkpoint: Path | None, threads: int, focus: Focus, folders: WeightFolders | None) -> Segmenter:
     cv2.setNumThreads(threads)
-    return load_model(name, checkpoint, threads=threads, focus=focus)
+    return load_model(name, checkpoint, threads=threads, focus=focus, folders=folders)
 
 
 @lru_cache(maxsize=4)
@@ -162,7 +164,7 @@ def _rows(job: Job, name: str) -> Iterator[ResultRow]:
     if proposed:
         yield from _everything(sample, proposed, targets)
         return
-    model = _model(job.model, job.checkpoint, job.threads, settings.focus)
+    model = _model(job.model, job.checkpoint, job.threads, settings.focus, job.folders)
     embedding = model.encode(sample.image)
     for protocol in parse_protocols(settings.protocols):
         needs = EVERYTHING if protocol is None else protocol.needs

@@ -28,7 +28,7 @@ from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.settings import Settings, settings
+from sam_backend.settings import Settings
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
@@ -79,7 +79,6 @@ def make_server(monkeypatch, tmp_path):
         monkeypatch.setattr(backend_module, "load_segmenter", lambda *_, **__: load())
         for name in ("home", "cache"):
             monkeypatch.setenv(f"SAM_INSPECT_{name.upper()}", str(tmp_path / name))
-        settings.cache_clear()
         write_documented_files(tmp_path, version=2)
         for folder in (STAND_IN, tmp_path):
             monkeypatch.syspath_prepend(folder)
@@ -90,7 +89,6 @@ def make_server(monkeypatch, tmp_path):
     for backend in backends:
         backend.stop()
     forget_imports()
-    settings.cache_clear()
 
 
 @pytest.fixture

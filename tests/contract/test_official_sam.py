@@ -12,7 +12,6 @@ from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.registry import load_segmenter
-from sam_backend.settings import settings
 
 torch = pytest.importorskip("torch", reason="the extra [torch] is not installed")
 pytest.importorskip("segment_anything", reason="the extra [torch] is not installed")
@@ -203,7 +202,6 @@ def checkpoint_file(tmp_path, monkeypatch):
     """Return a function that puts a file where ViT-B's checkpoint is looked for, as if it were the published one."""
     monkeypatch.setenv("SAM_INSPECT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SAM_INSPECT_WEIGHTS", str(tmp_path))
-    settings.cache_clear()
     info = OWN["sam:vit_b"]
     (published,) = info.files
     path = tmp_path / published.filename
@@ -216,7 +214,6 @@ def checkpoint_file(tmp_path, monkeypatch):
         return path
 
     yield put
-    settings.cache_clear()
     path.unlink(missing_ok=True)
 
 

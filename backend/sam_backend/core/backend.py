@@ -21,8 +21,7 @@ from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
-from sam_backend.second_look import Focus
-from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.settings import Settings
@@ -142,7 +141,7 @@ def assemble(
     """
     follows = isinstance(segmenter, str) and checkpoint is None
     promotions = _promotions(str(segmenter), settings) if follows else None
-    model = _background_model(segmenter, checkpoint, settings.focus, promotions, on_failure)
+    model = _background_model(segmenter, checkpoint, settings, promotions, on_failure)
     servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
     embeddings = TaskEmbeddings.of_settings(settings, servers, cache, observer or Observer())
     memories = Memories(settings.home)
@@ -152,22 +151,24 @@ def assemble(
 
 
 def _promotions(model: str, settings: Settings) -> Promotions:
-    versions = Versions(settings.home / VERSIONS)
-    return Promotions(versions, model, lambda folder: load_segmenter(model, folder, focus=settings.focus))
+    versions, folders = Versions(settings.home / VERSIONS), WeightFolders.of_settings(settings)
+    return Promotions(
+        versions, model, lambda folder: load_segmenter(model, folder, focus=settings.focus, folders=folders)
+    )
 
 
 def _background_model(
     segmenter: str | Segmenter,
     checkpoint: Path | None,
-    focus: Focus,
+    settings: Settings,
     promotions: Promotions | None,
     on_failure: Callable[[BaseException], None] | None,
 ) -> BackgroundModel:
     if promotions:
         return BackgroundModel(str(segmenter), _after_imports(promotions.first), on_failure)
     if isinstance(segmenter, str):
-        name = segmenter
-        load = _after_imports(lambda: load_segmenter(name, checkpoint, focus=focus))
+        name, folders = segmenter, WeightFolders.of_settings(settings)
+        load = _after_imports(lambda: load_segmenter(name, checkpoint, focus=settings.focus, folders=folders))
         return BackgroundModel(name, load, on_failure)
     ready = segmenter
     return BackgroundModel(ready.name, lambda: ready, on_failure)

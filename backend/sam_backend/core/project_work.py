@@ -29,7 +29,7 @@ from sam_backend.memory.ranking.signals import Signals, compute_signals, example
 from sam_backend.memory.ranking.strategies import Strategy
 from sam_backend.memory.record import EmbedRecord, Record
 from sam_backend.progress import ProgressCallback
-from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters import Embedding, Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
 from sam_backend.settings import Settings
@@ -72,7 +72,7 @@ class ProjectWork:
             # As `/setup` does, so that the images of its tasks can be fetched.
             servers.remember(opened.uid, server.hostname, server.token)
         promoted = checkpoint or Versions(settings.home / VERSIONS).checkpoint(model)
-        segmenter = load_segmenter(model, promoted, focus=settings.focus)
+        segmenter = load_segmenter(model, promoted, focus=settings.focus, folders=WeightFolders.of_settings(settings))
         cache = EmbeddingCache.of_settings(settings)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
         try:

@@ -10,12 +10,15 @@ from pathlib import Path
 import httpx
 
 from sam_backend.demo.processes import running
+from sam_backend.settings import Settings
 
 _START_TIMEOUT = 300.0  # seconds; a large checkpoint on a slow disk takes long
 
 
 @contextmanager
-def backend(model: str, *, home: Path, port: int, keep_embeddings: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+def backend(
+    model: str, settings: Settings, *, home: Path, port: int, keep_embeddings: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run `sam-inspect serve` on `port` of this machine until the block ends; yield when the model is loaded.
 
     Parameters
@@ -27,7 +30,9 @@ def backend(model: str, *, home: Path, port: int, keep_embeddings: bool = True) 
     """
     # The user's settings for another server must not reach this one.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAM_INSPECT_")}
-    kept = {name: os.environ[name] for name in ("SAM_INSPECT_WEIGHTS", "SAM_INSPECT_CACHE") if name in os.environ}
+    kept = {"SAM_INSPECT_CACHE": str(settings.cache), "SAM_INSPECT_SETTINGS": os.devnull}
+    if settings.weights:
+        kept["SAM_INSPECT_WEIGHTS"] = str(settings.weights)
     own = {"SAM_INSPECT_HOME": str(home / "backend"), "NO_PROXY": "*"}
     if not keep_embeddings:
         own["SAM_INSPECT_EMBEDDING_DISK_MB"] = "0"

@@ -30,8 +30,10 @@ from sam_backend.demo.project import (
     user_images,
 )
 from sam_backend.progress import ProgressCallback
+from sam_backend.segmenters.model_info import WeightFolders
 from sam_backend.segmenters.registry import model_info
 from sam_backend.segmenters.weights import obtain_checkpoint
+from sam_backend.settings import Settings
 
 # Tasks that are pre-annotated; Label Studio requests predictions of the others when they are opened.
 _PRE_ANNOTATED = 24
@@ -58,7 +60,7 @@ class Demo:
     backend_port: int
 
 
-def run(demo: Demo, *, once: bool, console: Console) -> None:
+def run(demo: Demo, *, settings: Settings, once: bool, console: Console) -> None:
     """Run the demo until Ctrl-C, or with `once` until a few prompts were answered and checked.
 
     Raises
@@ -68,7 +70,7 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
     """
     source = user_images(demo.images) if demo.images else None
     for file in model_info(demo.model).files:
-        obtain_checkpoint(file)
+        obtain_checkpoint(file, WeightFolders.of_settings(settings))
     home = demo.home.expanduser().absolute()
     with _ended_by_signals(), _locked(home), ExitStack() as servers:
         with console.status("Looking for Label Studio") as status:
@@ -79,7 +81,9 @@ def run(demo: Demo, *, once: bool, console: Console) -> None:
             page, credentials = servers.enter_context(label_studio(executable, home=home, port=port))
             console.print(f"[green]✓[/] Label Studio runs on http://localhost:{port}")
             status.update(f"Starting the backend with model {demo.model}")
-            model = servers.enter_context(backend(demo.model, home=home, port=backend_port, keep_embeddings=not once))
+            model = servers.enter_context(
+                backend(demo.model, settings, home=home, port=backend_port, keep_embeddings=not once)
+            )
             console.print(f"[green]✓[/] The backend runs on http://localhost:{backend_port} with model {demo.model}")
             api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token))
             project = open_project(api, source)

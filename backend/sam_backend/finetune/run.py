@@ -24,6 +24,7 @@ from sam_backend.finetune.trainable import load_trainable
 from sam_backend.finetune.tuning import Tuner
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.second_look import Focus
+from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.requirements import Requirements
@@ -46,6 +47,7 @@ class Job:
     limit : about this many images; None for all.
     requirements : of which nothing may get worse.
     focus : when models take a second look while they are judged, as they do when they serve.
+    folders : WeightFolders, where files of weights are; None for those of the settings of this process.
     """
 
     data: DatasetSpec
@@ -54,6 +56,7 @@ class Job:
     limit: int | None = None
     requirements: Requirements | None = None
     focus: Focus = Focus.AUTO
+    folders: WeightFolders | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _finetune(job: Job, work: Path, versions: Versions, show: Callable[..., None
     examples.require_enough()
     serving = versions.current(job.model)
     checkpoint = versions.checkpoint(job.model)
-    start = load_trainable(job.model, checkpoint)
+    start = load_trainable(job.model, checkpoint, job.folders)
     tuner = Tuner(start, examples, job.recipe, work)
     ended = _train(tuner, work, show)
     best = tuner.checks[_best(tuner)]
@@ -142,7 +145,7 @@ def _finetune(job: Job, work: Path, versions: Versions, show: Callable[..., None
         recall = bool(job.requirements and job.requirements.recall)
         rows = []
         for what, weights in (("what serves", checkpoint), ("what was tuned", folder)):
-            segmenter = load_segmenter(job.model, weights, focus=job.focus)
+            segmenter = load_segmenter(job.model, weights, focus=job.focus, folders=job.folders)
             rows.append(
                 measure(
                     segmenter,

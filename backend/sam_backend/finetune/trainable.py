@@ -16,9 +16,10 @@ from torch import Tensor
 from sam_backend.errors import WeightsError
 from sam_backend.finetune.adapters import merge_adapters
 from sam_backend.finetune.onnx_export import export_nano
+from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.entries import NANO, TUNED, tuned_weights
 from sam_backend.segmenters.nano import architecture, segmenter
-from sam_backend.segmenters.registry import known_models, model_info
+from sam_backend.segmenters.registry import known_models
 from sam_backend.segmenters.sam import read_tuned
 from sam_backend.segmenters.weights import obtain_checkpoint
 
@@ -33,12 +34,14 @@ class TrainableModel:
     model : a `segment_anything.modeling.Sam`.
     size : int, side in pixels of the square image that the encoder takes.
     clicked_pieces : bool, whether serving keeps only the clicked pieces of a mask.
+    official : Path or None, the published checkpoint of a `sam:*`.
     """
 
     name: str
     model: Any
     size: int
     clicked_pieces: bool
+    official: Path | None = None
 
     def digest(self) -> str:
         """Return eight hex digits that identify the present weights."""
@@ -66,8 +69,7 @@ class TrainableModel:
         if self.name == NANO.name:
             export_nano(weights, folder)
         else:
-            official = obtain_checkpoint(model_info(self.name).files[0])
-            published = torch.load(official, map_location="cpu", weights_only=True)
+            published = torch.load(self.official, map_location="cpu", weights_only=True)
             weights = {name: value for name, value in weights.items() if not torch.equal(value, published[name])}
         save_file(weights, folder / TUNED)
 
@@ -80,13 +82,14 @@ def digest_of(weights: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_trainable(name: str, checkpoint: Path | None = None) -> TrainableModel:
+def load_trainable(name: str, checkpoint: Path | None = None, folders: WeightFolders | None = None) -> TrainableModel:
     """Return a model with the weights that serving would load, on the CPU.
 
     Parameters
     ----------
     name : str, "nano" or one of "sam:*".
     checkpoint : Path or None, the folder of a tuned version; None for what ships or is published.
+    folders : WeightFolders, where files of weights are; None for those of the settings of this process.
 
     Raises
     ------
@@ -99,12 +102,12 @@ def load_trainable(name: str, checkpoint: Path | None = None) -> TrainableModel:
     if name == NANO.name:
         folder = checkpoint or Path(segmenter.__file__).parent
         return TrainableModel(name, load_nano(folder), architecture.IMAGE_SIZE, clicked_pieces=True)
-    official = obtain_checkpoint(trainable[name].files[0])
+    official = obtain_checkpoint(trainable[name].files[0], folders or WeightFolders.of_settings(None))
     model = sam_model_registry[name.removeprefix("sam:")]()
     model.load_state_dict(torch.load(official, map_location="cpu", weights_only=True))
     if checkpoint:
         model.load_state_dict(read_tuned(tuned_weights(checkpoint)), strict=False)
-    return TrainableModel(name, model, model.image_encoder.img_size, clicked_pieces=False)
+    return TrainableModel(name, model, model.image_encoder.img_size, clicked_pieces=False, official=official)
 
 
 def load_nano(folder: Path) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sam_backend.errors import WeightsError
 from sam_backend.extras import TORCH, how_to_install
-from sam_backend.segmenters.model_info import Checkpoint, ModelInfo
+from sam_backend.segmenters.model_info import Checkpoint, ModelInfo, WeightFolders
 from sam_backend.segmenters.protocol import Segmenter
 
 TUNED = "weights.safetensors"
@@ -21,13 +21,13 @@ def tuned_weights(folder: Path) -> Path:
     return before if before.exists() else folder / TUNED
 
 
-def _load_nano(_info: ModelInfo, checkpoint: Path | None, threads: int) -> Segmenter:
+def _load_nano(_info: ModelInfo, checkpoint: Path | None, threads: int, _folders: WeightFolders) -> Segmenter:
     from sam_backend.segmenters.nano.segmenter import NanoSegmenter
 
     return NanoSegmenter(checkpoint, threads)
 
 
-def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int) -> Segmenter:
+def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int, _folders: WeightFolders) -> Segmenter:
     if checkpoint:
         raise WeightsError(f"{info.name} has no weights; got the checkpoint {checkpoint}. Leave it out.")
     from sam_backend.segmenters.grabcut import GrabCutSegmenter
@@ -35,11 +35,11 @@ def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int) -> Se
     return GrabCutSegmenter()
 
 
-def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int) -> Segmenter:
+def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
     from sam_backend.segmenters.weights import obtain_checkpoint
 
     tuned = tuned_weights(checkpoint) if checkpoint and checkpoint.is_dir() else None
-    path = obtain_checkpoint(info.files[0], None if tuned else checkpoint)
+    path = obtain_checkpoint(info.files[0], folders, None if tuned else checkpoint)
     # torch takes seconds to import, so missing weights are reported before.
     from sam_backend.segmenters.sam import SamSegmenter
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from sam_backend.extras import missing_packages
+from sam_backend.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
@@ -42,6 +43,26 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class WeightFolders:
+    """Where files of weights are.
+
+    Attributes
+    ----------
+    given : Path or None, the folder of the setting `weights`, which is searched first and never written.
+    cache : Path, the folder of the setting `cache`; downloads go into `weights` in it.
+    """
+
+    given: Path | None
+    cache: Path
+
+    @classmethod
+    def of_settings(cls, settings: Settings | None) -> Self:
+        """Return the folders of the settings; None reads the settings of this process."""
+        chosen = settings or read_settings()
+        return cls(chosen.weights, chosen.cache)
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A model's entry.
 
@@ -50,8 +71,8 @@ class ModelInfo:
     name : str, as users give it, for example "nano" or "sam:vit_b".
     description : str, one line.
     licence : str, SPDX identifier of the licence of the weights or, without weights, of the code.
-    load : function of this entry, of the path given with `--checkpoint` (None for the default place), and of the number
-        of threads (0 for all cores); it returns the segmenter, or raises `WeightsError`.
+    load : function of this entry, of the path given with `--checkpoint` (None for the default place), of the number of
+        threads (0 for all cores), and of the folders of weights; it returns the segmenter, or raises `WeightsError`.
     prompts : kinds of prompts that the model answers.
     files : files of weights that it needs beside the package; they can be downloaded before it is loaded.
     packages : packages, by their import names, that it needs beside those of the base install.
@@ -65,7 +86,7 @@ class ModelInfo:
     name: str
     description: str
     licence: str
-    load: Callable[[ModelInfo, Path | None, int], Segmenter]
+    load: Callable[[ModelInfo, Path | None, int, WeightFolders], Segmenter]
     prompts: frozenset[PromptKind] = EVERY_PROMPT
     files: tuple[Checkpoint, ...] = ()
     packages: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from sam_backend.extras import require
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 from sam_backend.segmenters.entries import OWN
-from sam_backend.segmenters.model_info import ModelInfo
+from sam_backend.segmenters.model_info import ModelInfo, WeightFolders
 from sam_backend.segmenters.protocol import Embedding, Segmenter
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,12 @@ def model_info(name: str) -> ModelInfo:
 
 
 def load_segmenter(
-    name: str, checkpoint: Path | None = None, *, threads: int = 0, focus: Focus = Focus.AUTO
+    name: str,
+    checkpoint: Path | None = None,
+    *,
+    threads: int = 0,
+    focus: Focus = Focus.AUTO,
+    folders: WeightFolders | None = None,
 ) -> Segmenter:
     """Load a model; download its checkpoint where that is needed and possible.
 
@@ -55,6 +60,7 @@ def load_segmenter(
     threads : int, the number of threads that it computes with, for several processes side by side; 0 for all cores.
     focus : Focus, when it takes a second look at what is small in the image (`sam_backend.segmenters.focus`). AUTO
         does so for the models for which it pays. A model without a second look has the same version as with OFF.
+    folders : WeightFolders, where files of weights are; None for those of the settings of this process.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def load_segmenter(
     """
     info = model_info(name)
     require(info.packages, name, info.install)
-    segmenter = info.load(info, checkpoint, threads)
+    segmenter = info.load(info, checkpoint, threads, folders or WeightFolders.of_settings(None))
     if focus is Focus.OFF or (focus is Focus.AUTO and not info.focus_pays):
         return segmenter
     from sam_backend.segmenters.focus import PAYS_FROM, Focused

@@ -12,31 +12,25 @@ from filelock import FileLock
 from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
 from sam_backend.segmenters.download import fetch
-from sam_backend.segmenters.model_info import Checkpoint
+from sam_backend.segmenters.model_info import Checkpoint, WeightFolders
 from sam_backend.segmenters.progress import byte_progress
 from sam_backend.segmenters.registry import known_models
-from sam_backend.settings import settings
 
 _PART = ".part"
 
 
-def download_folder() -> Path:
-    """Return the folder that downloaded checkpoints are kept in."""
-    return settings().cache / "weights"
+def find_checkpoint(checkpoint: Checkpoint, folders: WeightFolders) -> Path | None:
+    """Return the first place that holds a file of this name: the given folder, then the cache.
 
-
-def find_checkpoint(checkpoint: Checkpoint) -> Path | None:
-    """Return the first place that holds a file of this name: `SAM_INSPECT_WEIGHTS`, then the user's cache.
-
-    Only the name is looked at; `verify_checkpoint` says whether the file is what it should be.
+    Only the name is looked at; `obtain_checkpoint` checks whether the file is what it should be.
     """
-    for folder in (settings().weights, download_folder()):
+    for folder in (folders.given, _downloads(folders)):
         if folder is not None and (folder / checkpoint.filename).is_file():
             return folder / checkpoint.filename
     return None
 
 
-def obtain_checkpoint(checkpoint: Checkpoint, path: Path | None = None) -> Path:
+def obtain_checkpoint(checkpoint: Checkpoint, folders: WeightFolders, path: Path | None = None) -> Path:
     """Return a verified file of weights: at `path` if given, else where one is found, else downloaded.
 
     Raises
@@ -46,12 +40,12 @@ def obtain_checkpoint(checkpoint: Checkpoint, path: Path | None = None) -> Path:
     """
     if path is not None and not path.is_file():
         raise WeightsError(f"There is no file {path}; {checkpoint.model} needs {checkpoint.filename} there.")
-    found = path or find_checkpoint(checkpoint) or _download(checkpoint)
-    verify_checkpoint(checkpoint, found)
+    found = path or find_checkpoint(checkpoint, folders) or _download(checkpoint, folders)
+    _verify(checkpoint, found, folders)
     return found
 
 
-def verify_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+def _verify(checkpoint: Checkpoint, path: Path, folders: WeightFolders) -> None:
     """Check a file by its SHA-256; a file that passed once and has not been touched since is not read again.
 
     Raises
@@ -60,7 +54,7 @@ def verify_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         If it is another file than it should be, or cannot be read.
     """
     try:
-        sha256 = _sha256(path)
+        sha256 = _sha256(path, folders)
     except OSError as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
     if sha256 == checkpoint.sha256:
@@ -74,8 +68,12 @@ def verify_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     )
 
 
-def _download(checkpoint: Checkpoint) -> Path:
-    target = download_folder() / checkpoint.filename
+def _downloads(folders: WeightFolders) -> Path:
+    return folders.cache / "weights"
+
+
+def _download(checkpoint: Checkpoint, folders: WeightFolders) -> Path:
+    target = _downloads(folders) / checkpoint.filename
     part = target.with_name(target.name + _PART)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +82,7 @@ def _download(checkpoint: Checkpoint) -> Path:
             if target.exists():
                 return target
             fetch(checkpoint.url, part, checkpoint.size)
-            if (sha256 := _sha256(part)) != checkpoint.sha256:
+            if (sha256 := _sha256(part, folders)) != checkpoint.sha256:
                 part.unlink()
                 raise WeightsError(
                     f"What {checkpoint.url} sent is not {checkpoint.filename}: its SHA-256 is {sha256}, expected "
@@ -97,13 +95,13 @@ def _download(checkpoint: Checkpoint) -> Path:
     return target
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, folders: WeightFolders) -> str:
     """Return a file's SHA-256 in hex: gigabytes take seconds, so it is remembered by path, size and time of change."""
     stat = path.stat()
     # A download that passed keeps its record when it is renamed.
     key = str(path.resolve()).removesuffix(_PART)
     stamp = [stat.st_size, stat.st_mtime_ns]
-    memory = settings().cache / "sha256.json"
+    memory = folders.cache / "sha256.json"
     try:
         remembered: dict[str, list[int | str]] = json.loads(memory.read_text())
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
 from sam_backend.memory.record import Record
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.errors import BrokenSampleError
 from sam_evaluation.simulation.annotator import Habits, annotate
 from sam_evaluation.simulation.choosing import choose
@@ -111,10 +111,13 @@ class Loop:
     spec : RunSpec.
     load : LoadModel.
     embeddings : EmbeddingCaches.
+    weights : WeightFolders, where files of weights are; None for those of the settings of this process.
     """
 
-    def __init__(self, spec: RunSpec, load: LoadModel, embeddings: EmbeddingCaches) -> None:
-        self._spec, self._load = spec, load
+    def __init__(
+        self, spec: RunSpec, load: LoadModel, embeddings: EmbeddingCaches, weights: WeightFolders | None = None
+    ) -> None:
+        self._spec, self._load, self._weights = spec, load, weights
         self._plan, self._conditions = spec.plan, spec.conditions
         data = spec.data
         self._journal = Journal(spec.journal)
@@ -213,7 +216,12 @@ class Loop:
 
         spec, conditions = self._spec, self._conditions
         tuning = TuningSettings.small(
-            conditions.model, recipe_for(conditions.model), conditions.tune_steps, spec.seed, conditions.focus
+            conditions.model,
+            recipe_for(conditions.model),
+            conditions.tune_steps,
+            spec.seed,
+            conditions.focus,
+            self._weights,
         )
         accepted = [
             (self._images.load(event.name), [AcceptedMask(mask, label) for label, mask in event.accepted()])

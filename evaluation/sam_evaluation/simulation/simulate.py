@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from sam_backend.errors import SamInspectError
 from sam_backend.progress import ProgressCallback, no_progress
+from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.registry import load_segmenter
 from sam_evaluation.simulation.image_set import EmbeddingCaches
@@ -32,17 +33,19 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Storage:
-    """Where the embeddings of the shipped model are kept, shared by all runs.
+    """Where the embeddings of the shipped model are kept, shared by all runs, and where files of weights are.
 
     Attributes
     ----------
     folder : Path of the disk cache.
     disk_mb, memory_mb : upper limits in megabytes; the memory is per process, once each for shipped and tuned models.
+    weights : WeightFolders; None for those of the settings of this process.
     """
 
     folder: Path
     disk_mb: int
     memory_mb: int
+    weights: WeightFolders | None = None
 
 
 def plan_runs(
@@ -125,10 +128,11 @@ def _carry_out(
     if is_finished(spec):
         return
     cv2.setNumThreads(1)
+    folders = storage.weights
     name, focus = spec.conditions.model, spec.conditions.focus
-    load = load or (lambda checkpoint: load_segmenter(name, checkpoint, threads=1, focus=focus))
+    load = load or (lambda checkpoint: load_segmenter(name, checkpoint, threads=1, focus=focus, folders=folders))
     with _locked(spec.folder), _embedding_caches(storage, load(None).version) as embeddings:
-        Loop(spec, load, embeddings).run(progress)
+        Loop(spec, load, embeddings, folders).run(progress)
 
 
 @contextmanager

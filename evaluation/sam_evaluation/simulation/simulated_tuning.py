@@ -20,6 +20,7 @@ from sam_backend.memory.features import AcceptedMask
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
+from sam_backend.segmenters import WeightFolders
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.simulation.journal import ModelTuned
 
@@ -37,16 +38,20 @@ class TuningSettings:
     model : name of the model.
     recipe : Recipe of the training.
     focus : Focus of the serving model.
+    weights : WeightFolders; None for those of the settings of this process.
     """
 
     model: str
     recipe: Recipe
     focus: Focus
+    weights: WeightFolders | None = None
 
     @classmethod
-    def small(cls, model: str, recipe: Recipe, steps: int, seed: int, focus: Focus) -> TuningSettings:
+    def small(
+        cls, model: str, recipe: Recipe, steps: int, seed: int, focus: Focus, weights: WeightFolders | None = None
+    ) -> TuningSettings:
         """Shorten a model's recipe to a number of steps."""
-        return cls(model, replace(recipe, steps=steps, checks=_CHECKS, seed=seed), focus)
+        return cls(model, replace(recipe, steps=steps, checks=_CHECKS, seed=seed), focus, weights)
 
 
 def tune(
@@ -73,7 +78,9 @@ def tune(
     if made is None:
         try:
             write_masks(home, accepted)
-            job = Job(DatasetSpec(_FORMAT, home), tuning.model, tuning.recipe, focus=tuning.focus)
+            job = Job(
+                DatasetSpec(_FORMAT, home), tuning.model, tuning.recipe, focus=tuning.focus, folders=tuning.weights
+            )
             outcome = finetune(
                 job, home / "work", versions, lambda status: progress(status.step, status.steps, _describe(status))
             )

@@ -57,7 +57,7 @@ def test_the_service_keeps_its_weights_if_the_promoted_ones_cannot_be_loaded(ver
 
 def test_a_running_service_answers_with_what_was_promoted(versions, make_client, monkeypatch):
     taken = threading.Event()
-    monkeypatch.setattr(backend_module, "load_segmenter", lambda name, folder, focus: load(folder))
+    monkeypatch.setattr(backend_module, "load_segmenter", lambda name, folder, **_: load(folder))
     follow = Promotions.follow
 
     def quickly(self, take):

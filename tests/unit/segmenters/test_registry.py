@@ -9,7 +9,6 @@ from sam_backend import extras
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.registry import known_models, load_segmenter, model_info
-from sam_backend.settings import settings
 from sam_inspect.main import app
 
 
@@ -19,9 +18,7 @@ def weights_folder(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("SAM_INSPECT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SAM_INSPECT_WEIGHTS", str(folder))
-    settings.cache_clear()
-    yield folder
-    settings.cache_clear()
+    return folder
 
 
 def without_torch(package):
