@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# OpenBLAS reads this as NumPy is loaded: on the tiny matrices of tests its threads only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 
 _TESTS = Path(__file__).parent
