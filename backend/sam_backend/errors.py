@@ -1,42 +1,42 @@
-"""Errors a user can act on: one sentence that says what was expected, what came, and what to do."""
+"""Errors that a user can act on: one sentence that says what was expected, what came, and what to do."""
 
 _MAX_REASON_PHRASE = 500
 
 
 class SamInspectError(Exception):
-    """A user's or an outside system's mistake, told in one clear sentence.
+    """A mistake of a user or of another system, described in one clear sentence.
 
-    The service answers with `status` and the sentence; the command line prints the sentence and exits 1.
-    Anything that is not a `SamInspectError` is a bug of ours.
+    The service answers with `status`, an HTTP status code, and the sentence. The command line prints the sentence and
+    exits with 1. Any other exception is a bug in SAM Inspect.
     """
 
     status = 500
 
 
 class BadRequestError(SamInspectError):
-    """What the caller sent cannot be served as it is (HTTP 400)."""
+    """The request cannot be answered as it is (HTTP 400)."""
 
     status = 400
 
 
 class ImageServerError(SamInspectError):
-    """The server that holds an image refused, broke off or did not answer (HTTP 502)."""
+    """The server of an image refused, broke off or did not answer (HTTP 502)."""
 
     status = 502
 
 
 class UnknownModelError(BadRequestError):
-    """No segmenter has this name."""
+    """There is no model with this name (HTTP 400)."""
 
 
 class MissingExtraError(SamInspectError):
-    """A model needs packages that are not installed (HTTP 503)."""
+    """Packages of an extra are needed and not installed (HTTP 503)."""
 
     status = 503
 
 
 class WeightsError(SamInspectError):
-    """A checkpoint is missing, corrupt or cannot be downloaded."""
+    """A checkpoint is missing, corrupt or cannot be downloaded (HTTP 503)."""
 
     status = 503
 

@@ -1,4 +1,4 @@
-"""How work that takes long reports how far it is, whoever shows it."""
+"""How long work reports its progress, whoever shows it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class ProgressCallback(Protocol):
-    """Is called with the steps done, the steps in all (0 while that is not known), and what is being done."""
+    """Is called with the number of steps done, the total (0 while it is unknown), and the current work in words."""
 
     def __call__(self, done: int, total: int, doing: str = "", /) -> None:
-        """Show it."""
+        """Show the progress."""
 
 
 def no_progress(done: int, total: int, doing: str = "", /) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from sam_backend.errors import SamInspectError
+from sam_backend.files import write_whole
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -150,16 +149,8 @@ class ServerRegistry:
         return {}
 
     def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes the file 0600 from its first moment on.
-        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=_FILE)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({uid: asdict(server) for uid, server in self._servers.items()}, file, indent=1)
-            Path(temporary).replace(self._path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        servers = {uid: asdict(server) for uid, server in self._servers.items()}
+        write_whole(self._path, json.dumps(servers, indent=1).encode(), private=True)
 
 
 def _address(url: str) -> str:

@@ -40,7 +40,7 @@ def test_versions_lists_the_model(client, method):
 def test_health_and_setup_do_not_wait_for_the_model_but_predict_does(make_client, monkeypatch):
     loaded = threading.Event()
 
-    def load(_name, _checkpoint, *, focus):
+    def load(_name, _checkpoint, **_options):
         assert loaded.wait(30)
         return ThresholdSegmenter()
 
@@ -77,7 +77,7 @@ def test_setup_is_answered_however_many_predictions_wait(make_client, label_stud
 
 
 def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, monkeypatch):
-    def load(_name, _checkpoint, *, focus):
+    def load(_name, _checkpoint, **_options):
         raise WeightsError("The checkpoint is missing; put it there.")
 
     failures = []
@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, mo
 def test_the_settings_say_whether_the_model_takes_a_second_look(make_client, monkeypatch):
     asked = []
 
-    def load(_name, _checkpoint, *, focus):
+    def load(_name, _checkpoint, *, focus, **_options):
         asked.append(focus)
         return ThresholdSegmenter()
 
