@@ -8,7 +8,7 @@ import typer
 
 from sam_backend.errors import BadRequestError
 from sam_backend.extras import require_training
-from sam_backend.finetune.recipe import Parts
+from sam_backend.finetune.tuning_recipe import Parts
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import ModelOption, RequirementsOption, settings_of
 from sam_inspect.output import print_lines
@@ -60,11 +60,12 @@ def finetune(
     import hashlib
     from dataclasses import replace
 
-    from sam_backend.finetune.progress import Progress as Status
-    from sam_backend.finetune.recipe import recipe_for
+    from sam_backend.finetune.training_status import TrainingStatus
+    from sam_backend.finetune.tuning_recipe import recipe_for
     from sam_backend.finetune.versions import VERSIONS, Versions
     from sam_backend.segmenters import WeightFolders
     from sam_evaluation.datasets.registry import DatasetSpec
+    from sam_evaluation.promotion_gate import PromotionGate
     from sam_evaluation.requirements import read_requirements
 
     if (project is None) == (data is None):
@@ -74,14 +75,14 @@ def finetune(
     needed = read_requirements(requirements) if requirements else None
     recipe = recipe_for(model)
     recipe = replace(recipe, parts=parts or recipe.parts, steps=steps or recipe.steps, seed=seed)
-    from sam_backend.finetune.run import Job
-    from sam_backend.finetune.run import finetune as run
+    from sam_backend.finetune.tuning_job import TuningJob
+    from sam_backend.finetune.tuning_job import finetune as run
 
     versions = Versions(settings.home / VERSIONS)
     with progress_bars() as add_bar:
         progress = add_bar("Fine-tuning")
 
-        def show(status: Status) -> None:
+        def show(status: TrainingStatus) -> None:
             ious = "" if status.box is None else f"  box {status.box:.3f}  click {status.click:.3f}"
             progress(status.step, status.steps, status.doing + ious)
 
@@ -92,8 +93,10 @@ def finetune(
             spec = DatasetSpec.parse(data)
             name = hashlib.sha256(f"{spec.format}:{spec.folder.resolve()}@{spec.split}".encode()).hexdigest()[:8]
         work = settings.home / "finetune" / f"{model.replace(':', '_')}-{name}"
-        folders = WeightFolders.of_settings(settings)
-        outcome = run(Job(spec, model, recipe, limit, needed, settings.focus, folders), work, versions, show)
+        described = f"{spec.format}:{spec.folder}" + (f"@{spec.split}" if spec.split else "")
+        gate, folders = PromotionGate(needed), WeightFolders.of_settings(settings)
+        job = TuningJob(spec.open(), described, model, recipe, gate, limit, settings.focus, folders)
+        outcome = run(job, work, versions, show)
     print_lines(outcome.ended, outcome.verdict.reason)
     if outcome.version is not None:
         state = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from functools import lru_cache
@@ -10,33 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pandas as pd
 
 from sam_backend.errors import SamInspectError
 from sam_backend.files import whole_file
 from sam_backend.progress import ProgressCallback, no_progress
-from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.measurement import (
-    RECALLS,
-    MeasuredObject,
-    Proposed,
-    ResultRow,
-    everything_rows,
-    prompted_rows,
-    propose,
-)
+from sam_evaluation.measurement import RECALLS, ResultRow
 from sam_evaluation.models import check_model, load_model
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
 from sam_evaluation.run_files import Run, write_run
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
+from sam_evaluation.sample_rows import measured_objects, proposal_rows, sample_rows
 from sam_evaluation.workers import worker_pool
 
 _COUNTS = (
@@ -160,32 +150,11 @@ def _rows(job: Job, name: str) -> Iterator[ResultRow]:
     except SamInspectError as error:
         yield {"kind": "broken", "sample": name, "reason": str(error)}
         return
-    targets = [MeasuredObject.of(index, target) for index, target in enumerate(sample.objects)]
     if proposed:
-        yield from _everything(sample, proposed, targets)
+        yield from proposal_rows(proposed, sample, measured_objects(sample))
         return
     model = _model(job.model, job.checkpoint, job.threads, settings.focus, job.folders)
-    embedding = model.encode(sample.image)
-    for protocol in parse_protocols(settings.protocols):
-        needs = EVERYTHING if protocol is None else protocol.needs
-        if needs not in model.info.prompts:
-            continue
-        if protocol is None:
-            yield from _everything(sample, propose(model, embedding), targets)
-        else:
-            # The random numbers depend on the seed, the protocol and the name of the sample, and on nothing else: not
-            # on other samples, models or jobs.
-            digest = hashlib.sha256(f"{protocol.name}\n{name}".encode()).digest()
-            rng = np.random.default_rng([settings.seed, *digest[:8]])
-            rows = prompted_rows(protocol, model, embedding, targets, rng)
-            yield from ({"kind": "object", "sample": name, **row} for row in rows)
-
-
-def _everything(sample: Sample, proposed: Proposed, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
-    height, width, _ = sample.image.shape
-    object_rows, image_row = everything_rows(proposed, targets, (height, width))
-    yield {"kind": "image", "sample": sample.name, **image_row}
-    yield from ({"kind": "object", "sample": sample.name, **row} for row in object_rows)
+    yield from sample_rows(model, sample, parse_protocols(settings.protocols), settings.seed)
 
 
 def _gather(plan: Sequence[Job], about: dict[str, Any]) -> Run:

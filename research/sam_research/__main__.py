@@ -89,8 +89,8 @@ def train(
     require(TORCH, "Training", how_to_install("torch"))
     import torch
 
-    from sam_research.recipe import COMPOSED, PROCEDURAL
-    from sam_research.training import Folders, train_and_export
+    from sam_research.nano_recipe import COMPOSED, PROCEDURAL
+    from sam_research.nano_training import Folders, train_and_export
 
     if bool(materials) != bool(start):
         raise BadRequestError("--materials and --start belong together; give both, or neither to train from scratch.")

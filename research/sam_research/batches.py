@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sam_research.augmentation import view
-from sam_research.recipe import Recipe
+from sam_research.nano_recipe import NanoRecipe
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES
@@ -35,7 +35,7 @@ class SceneBatches(torch.utils.data.IterableDataset[Batch]):
     `start` is the first step, `replica` the rank of the process.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, start: int, replica: int) -> None:
+    def __init__(self, recipe: NanoRecipe, folder: Path, start: int, replica: int) -> None:
         self.recipe, self.folder, self.start, self.replica = recipe, folder, start, replica
 
     def __iter__(self) -> Iterator[Batch]:
@@ -46,7 +46,7 @@ class SceneBatches(torch.utils.data.IterableDataset[Batch]):
             yield make_batch(self.recipe, self.folder, step, self.replica)
 
 
-def make_batch(recipe: Recipe, folder: Path, step: int, replica: int = 0) -> Batch:
+def make_batch(recipe: NanoRecipe, folder: Path, step: int, replica: int = 0) -> Batch:
     """Return the batch of one step and replica."""
     stage = recipe.stage(step)
     rng = np.random.default_rng([recipe.seed, step, replica])
@@ -65,7 +65,7 @@ def make_batch(recipe: Recipe, folder: Path, step: int, replica: int = 0) -> Bat
     return Batch(torch.stack(images), torch.cat(targets))
 
 
-def _scene_number(recipe: Recipe, rng: np.random.Generator) -> int:
+def _scene_number(recipe: NanoRecipe, rng: np.random.Generator) -> int:
     if recipe.compositions and rng.random() < recipe.composition_share:
         if rng.random() < recipe.region_share and recipe.regions:
             return REGIONS + int(rng.integers(recipe.regions))

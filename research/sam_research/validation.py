@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam_backend.finetune.clicks import Clicks, chosen
-from sam_backend.finetune.lessons import ask
+from sam_backend.finetune.click_batch import ClickBatch, served_logits
 from sam_backend.finetune.losses import true_iou
+from sam_backend.finetune.prompting import decode
 from sam_backend.finetune.simulated_prompts import first_click, jittered_box
 from sam_backend.segmenters.nano.architecture import IMAGE_SIZE
 from sam_research.batches import MIN_PIXELS
-from sam_research.recipe import Recipe
+from sam_research.nano_recipe import NanoRecipe
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES, Scene
@@ -55,13 +55,13 @@ class Answers:
     clicks: tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-def held_out(recipe: Recipe, count: int) -> list[int]:
+def held_out(recipe: NanoRecipe, count: int) -> list[int]:
     """Return the numbers of held-out scenes of the kinds that a recipe trains on, each kind about alike."""
     kinds = [COMPOSITIONS, REGIONS] if recipe.compositions else [0, SURFACES]
     return [kind + HELD_OUT + number for number in range(-(-count // len(kinds))) for kind in kinds][:count]
 
 
-def load_held_out(recipe: Recipe, count: int, folder: Path, materials: Path | None) -> list[Scene]:
+def load_held_out(recipe: NanoRecipe, count: int, folder: Path, materials: Path | None) -> list[Scene]:
     """Return held-out scenes, made where they are missing; errors as of `build_scenes`."""
     numbers = held_out(recipe, count)
     build_scenes(folder, numbers, materials=materials)
@@ -88,17 +88,17 @@ def answers(model: Any, scene: Scene) -> Answers | None:
     found: list[tuple[Tensor, Tensor]] = []
 
     boxes = torch.tensor([jittered_box(rng, mask, share=0.0) for mask in masks]) * 2.0
-    logits, predicted = ask(model, embedding, Clicks(len(masks)), boxes)
+    logits, predicted = decode(model, embedding, ClickBatch(len(masks)), boxes)
     found.append((logits[:, 0] > 0, predicted[:, 0]))
 
-    clicks = Clicks(len(masks))
+    clicks = ClickBatch(len(masks))
     clicks.add([(first_click(rng, mask), 1) for mask in masks])
-    logits, predicted = ask(model, embedding, clicks, None)
-    given = chosen(logits, predicted, True)
+    logits, predicted = decode(model, embedding, clicks, None)
+    given = served_logits(logits, predicted, ambiguous=True)
     found.append((clicks.pieces(given[:, None])[:, 0], predicted[:, 1:].max(1).values))
     for _ in range(_CORRECTIONS):
         clicks.add_corrections(rng, masks, given)
-        logits, predicted = ask(model, embedding, clicks, None, given)
+        logits, predicted = decode(model, embedding, clicks, None, given)
         given = logits[:, 0]
     found.append((given > 0, predicted[:, 0]))
 

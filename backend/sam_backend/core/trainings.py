@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sam_backend.errors import MissingExtraError
 from sam_backend.extras import require_training
-from sam_backend.finetune.progress import FAILED, RUNNING, Progress, latest_progress
+from sam_backend.finetune.training_status import FAILED, RUNNING, TrainingStatus, latest_status
 from sam_backend.segmenters.registry import known_models
 from sam_backend.settings import Settings
 
@@ -63,13 +63,13 @@ class Trainings:
         logger.info("Training %s on project %s in process %d", self._model, project, self._process.pid)
         return True, f"A training was started in a process of its own. Its log is {self._folder / _LOG}."
 
-    def latest(self) -> Progress | None:
+    def latest(self) -> TrainingStatus | None:
         """Return the progress of the latest training; None if there was none."""
-        latest, process = latest_progress(self._folder), self._process
+        latest, process = latest_status(self._folder), self._process
         if process is None or (latest and latest.process == process.pid):
             return latest
         # The process has not written its own progress yet.
-        started = Progress(RUNNING, "Reading the project", model=self._model, process=process.pid)
+        started = TrainingStatus(RUNNING, "Reading the project", model=self._model, process=process.pid)
         if process.poll() is None:
             return started
         log = (self._folder / _LOG).read_text(encoding="utf-8", errors="replace").strip()

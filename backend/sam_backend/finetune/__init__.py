@@ -1,1 +1,1 @@
-"""Fine-tuning on accepted masks, the versions it makes, and the gate before them; only the gate measures."""
+"""Fine-tuning on accepted masks and the versions it makes. Nothing here measures: callers pass the gate in."""

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al., arXiv 2106.09685) in an image encoder, by the library `peft`."""
+"""Low-rank adapters (LoRA, Hu et al., arXiv 2106.09685) in an image encoder, with the library `peft`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sam_backend.errors import MissingExtraError
 
 
 def add_adapters(encoder: nn.Module, rank: int) -> None:
-    """Put adapters beside every linear layer and every convolution without groups of `encoder`.
+    """Put an adapter beside every linear layer and every ungrouped convolution of an encoder.
 
-    All else of it stays frozen. With their first weights, adapters change nothing.
+    All other weights stay frozen. New adapters change no output.
 
     Raises
     ------
@@ -28,13 +28,13 @@ def add_adapters(encoder: nn.Module, rank: int) -> None:
 
 
 def merge_adapters(encoder: nn.Module) -> None:
-    """Add what adapters learned to the weights beside them, and take the adapters out; without any, do nothing."""
+    """Add the adapters to the weights beside them and remove the adapters; without adapters, do nothing."""
     adapted = [(name, layer) for name, layer in encoder.named_modules() if hasattr(layer, "get_base_layer")]
     for name, layer in adapted:
-        whole: Any = layer
-        whole.merge()
-        parent, _, own = name.rpartition(".")
-        setattr(encoder.get_submodule(parent), own, whole.get_base_layer())
+        adapter: Any = layer
+        adapter.merge()
+        parent, _, attribute = name.rpartition(".")
+        setattr(encoder.get_submodule(parent), attribute, adapter.get_base_layer())
 
 
 def _takes_adapter(layer: nn.Module) -> bool:

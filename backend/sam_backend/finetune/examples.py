@@ -1,170 +1,182 @@
-"""What a model is tuned on, chosen by and judged on: accepted masks, split by image, the same way every time."""
+"""The images that a model is tuned on, checked on and judged on: always the same split, by the image's name."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from cachetools import LRUCache
 
 from sam_backend.errors import BrokenSampleError, SamInspectError
+from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.samples import Sample
-from sam_evaluation.comparison import FEWEST_IMAGES
-from sam_evaluation.datasets.dataset import Dataset
-from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
-from sam_evaluation.datasets.registry import DatasetSpec
 
 _MEMORY_BYTES = 2**30
 
 
-class Share(StrEnum):
-    """What an image is used for, ever."""
+class SampleSource(Protocol):
+    """Accepted masks, image by image; every data set of `sam_evaluation.datasets` is one."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all images, always in the same order."""
+
+    def load(self, name: str) -> Sample:
+        """Read one image and its objects.
+
+        Raises
+        ------
+        BrokenSampleError
+            If the image or its masks cannot be read, or do not fit each other.
+        """
+
+
+class Split(StrEnum):
+    """The one purpose that an image serves, now and in every later training."""
 
     TRAINING = "training"
     VALIDATION = "validation"
     HELD_OUT = "held-out"
 
 
-SHARES = {Share.TRAINING: 0.65, Share.VALIDATION: 0.10, Share.HELD_OUT: 0.25}
-"""A quarter is held out, for a gate that sees few images lets nothing through."""
+SPLIT_SHARES = {Split.TRAINING: 0.65, Split.VALIDATION: 0.10, Split.HELD_OUT: 0.25}
+"""A quarter is held out, because a gate that sees few images lets nothing through."""
 
-FEWEST = {Share.TRAINING: 10, Share.VALIDATION: 2, Share.HELD_OUT: FEWEST_IMAGES}
-"""Images with masks that a training needs of each share."""
+_FEWEST = {Split.TRAINING: 10, Split.VALIDATION: 2}
+"""Images with masks that a training needs; the gate says how many must be held out."""
 
 
 class TooFewMasksError(SamInspectError):
-    """There are not enough accepted masks to learn from and to be judged on."""
+    """There are too few accepted masks to learn from and to be judged on."""
 
 
-def share_of(name: str) -> Share:
-    """Return what an image is used for: a function of its name alone, so that no later image moves it.
+def split_of(name: str) -> Split:
+    """Return the split of an image. It depends on the name alone, so later images move no earlier one.
 
     Examples
     --------
-    >>> share_of("000201.jpg") is share_of("000201.jpg")
+    >>> split_of("000201.jpg") is split_of("000201.jpg")
     True
     """
-    place = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
-    for share, width in SHARES.items():
-        if place < width:
-            return share
-        place -= width
-    return Share.HELD_OUT
+    position = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
+    for split, share in SPLIT_SHARES.items():
+        if position < share:
+            return split
+        position -= share
+    return Split.HELD_OUT
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The images with masks of a data set.
+    """The images of a source that have masks.
 
     Attributes
     ----------
-    dataset : they are read from.
-    names : of the images of each share.
-    masks : how many masks each share has.
-    broken : why an image could not be used, by its name.
-    fingerprint : eight hex digits that change with any mask or image size.
+    source : SampleSource, where they are read from.
+    names : mapping, the image names of each split.
+    masks : mapping, the number of masks of each split.
+    broken : mapping, name -> reason, the images that cannot be used.
+    fingerprint : str, eight hex digits that change with any mask or image size.
     """
 
-    dataset: Dataset
-    names: Mapping[Share, tuple[str, ...]]
-    masks: Mapping[Share, int]
+    source: SampleSource
+    names: Mapping[Split, tuple[str, ...]]
+    masks: Mapping[Split, int]
     broken: Mapping[str, str]
     fingerprint: str
-    _kept: LRUCache[str, Sample]
+    _cache: LRUCache[str, Sample]
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def load(self, name: str) -> Sample:
-        """Return an image and its masks, to any thread; what was read lately is kept in memory."""
+        """Return an image and its masks, from memory if they were read lately. Threads may call this."""
         with self._lock:
-            found: Sample | None = self._kept.get(name)
-        if found is None:
-            found = self.dataset.load(name)
-            if _nbytes(found) <= self._kept.maxsize:
+            sample: Sample | None = self._cache.get(name)
+        if sample is None:
+            sample = self.source.load(name)
+            if _nbytes(sample) <= self._cache.maxsize:
                 with self._lock:
-                    self._kept[name] = found
-        return found
+                    self._cache[name] = sample
+        return sample
 
-    def require_enough(self) -> None:
-        """Check that there is enough of each share.
+    def require_enough(self, held_out: int) -> None:
+        """Check that every split has enough images.
+
+        Parameters
+        ----------
+        held_out : int, the number of images that the gate needs.
 
         Raises
         ------
         TooFewMasksError
-            If not; it says how many are needed.
+            If a split has too few; the message says how many more are needed.
         """
-        short = {share: needed for share, needed in FEWEST.items() if len(self.names[share]) < needed}
+        fewest = _FEWEST | {Split.HELD_OUT: held_out}
+        short = {split: needed for split, needed in fewest.items() if len(self.names[split]) < needed}
         if not short:
             return
-        found = sum(map(len, self.names.values()))
-        # What is missing of a share comes with all the images that fall into the others.
-        more = max((needed - len(self.names[share])) / SHARES[share] for share, needed in short.items())
-        which = ", ".join(f"{share} {len(self.names[share])} of {needed}" for share, needed in short.items())
+        total = sum(map(len, self.names.values()))
+        # New images fall into all splits, so a split gets only its share of them.
+        more = max((needed - len(self.names[split])) / SPLIT_SHARES[split] for split, needed in short.items())
+        which = ", ".join(f"{split} {len(self.names[split])} of {needed}" for split, needed in short.items())
         unread = f" {len(self.broken)} more could not be read." if self.broken else ""
         raise TooFewMasksError(
-            f"Fine-tuning needs accepted masks on about {found + round(more + 0.5)} images, and there are {found} "
+            f"Fine-tuning needs accepted masks on about {total + round(more + 0.5)} images, and there are {total} "
             f"({which}); accept masks on {round(more + 0.5)} more.{unread}"
         )
 
 
-def read_examples(
-    spec: DatasetSpec,
-    limit: int | None = None,
-    rule: ObjectRule = DEFAULT_RULE,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Examples:
+def read_examples(source: SampleSource, limit: int | None = None, progress: ProgressCallback = no_progress) -> Examples:
     """Read every image and mask once, and split them.
 
-    Images without any mask are left out: an empty annotation shows nothing to prompt for. So are images that cannot be
-    read or whose mask has another size; `broken` tells why.
+    Images without masks are left out, because an empty annotation shows nothing to prompt for. Images that cannot be
+    read, or whose mask has another size, are left out too; `Examples.broken` has the reason.
 
     Parameters
     ----------
-    spec : names the data set.
-    limit : about this many images, evenly spread; None for all.
-    rule : how masks become objects.
-    progress : told images done and in all.
+    source : SampleSource, the accepted masks.
+    limit : int or None, about this many images, evenly spread; None for all.
+    progress : ProgressCallback, called with the images done and their number.
 
     Raises
     ------
-    EvaluationError
-        If the data set cannot be read at all.
+    SamInspectError
+        If the source cannot be read at all.
     """
-    dataset = spec.open(rule)
-    names = _spread(dataset.names(), limit)
-    kept: LRUCache[str, Sample] = LRUCache(_MEMORY_BYTES, getsizeof=_nbytes)
-    split: dict[Share, list[str]] = {share: [] for share in Share}
-    masks = dict.fromkeys(Share, 0)
+    names = _evenly_spread(source.names(), limit)
+    cache: LRUCache[str, Sample] = LRUCache(_MEMORY_BYTES, getsizeof=_nbytes)
+    split_names: dict[Split, list[str]] = {split: [] for split in Split}
+    masks = dict.fromkeys(Split, 0)
     broken: dict[str, str] = {}
-    digest = hashlib.sha256(f"{spec.format}\n{spec.split}\n".encode())
+    digest = hashlib.sha256()
     for done, name in enumerate(names):
         progress(done, len(names))
         try:
-            sample = dataset.load(name)
+            sample = source.load(name)
         except BrokenSampleError as error:
             broken[name] = str(error)
             continue
         if not sample.objects:
             continue
-        if _nbytes(sample) <= kept.maxsize:
-            kept[name] = sample
-        share = share_of(name)
-        split[share].append(name)
-        masks[share] += len(sample.objects)
-        areas = [each.cropped.area for each in sample.objects]
+        if _nbytes(sample) <= cache.maxsize:
+            cache[name] = sample
+        split = split_of(name)
+        split_names[split].append(name)
+        masks[split] += len(sample.objects)
+        areas = [target.cropped.area for target in sample.objects]
         digest.update(f"{name} {sample.image.shape} {areas}\n".encode())
     progress(len(names), len(names))
-    shares = {share: tuple(found) for share, found in split.items()}
-    return Examples(dataset, shares, masks, broken, digest.hexdigest()[:8], kept)
+    tuples = {split: tuple(members) for split, members in split_names.items()}
+    return Examples(source, tuples, masks, broken, digest.hexdigest()[:8], cache)
 
 
-def _spread(names: Sequence[str], limit: int | None) -> Sequence[str]:
+def _evenly_spread(names: Sequence[str], limit: int | None) -> Sequence[str]:
     if limit is None or limit >= len(names):
         return names
     return [names[index * len(names) // limit] for index in range(limit)]
 
 
 def _nbytes(sample: Sample) -> int:
-    return int(sample.image.nbytes) + sum(each.cropped.part.nbytes for each in sample.objects)
+    return int(sample.image.nbytes) + sum(target.cropped.part.nbytes for target in sample.objects)

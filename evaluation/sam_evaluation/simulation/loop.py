@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_backend.finetune.recipe import recipe_for
+from sam_backend.finetune.tuning_recipe import recipe_for
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask

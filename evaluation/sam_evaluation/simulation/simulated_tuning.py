@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from sam_backend.finetune.examples import TooFewMasksError
-from sam_backend.finetune.progress import Progress
-from sam_backend.finetune.recipe import Recipe
-from sam_backend.finetune.run import Job, finetune
+from sam_backend.finetune.training_status import TrainingStatus
+from sam_backend.finetune.tuning_job import TuningJob, finetune
+from sam_backend.finetune.tuning_recipe import TuningRecipe
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.progress import ProgressCallback
@@ -22,6 +22,7 @@ from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import WeightFolders
 from sam_evaluation.datasets.registry import DatasetSpec
+from sam_evaluation.promotion_gate import PromotionGate
 from sam_evaluation.simulation.journal import ModelTuned
 
 _FORMAT = "masks"
@@ -36,19 +37,19 @@ class TuningSettings:
     Attributes
     ----------
     model : name of the model.
-    recipe : Recipe of the training.
+    recipe : TuningRecipe of the training.
     focus : Focus of the serving model.
     weights : WeightFolders; None for those of the settings of this process.
     """
 
     model: str
-    recipe: Recipe
+    recipe: TuningRecipe
     focus: Focus
     weights: WeightFolders | None = None
 
     @classmethod
     def small(
-        cls, model: str, recipe: Recipe, steps: int, seed: int, focus: Focus, weights: WeightFolders | None = None
+        cls, model: str, recipe: TuningRecipe, steps: int, seed: int, focus: Focus, weights: WeightFolders | None = None
     ) -> TuningSettings:
         """Shorten a model's recipe to a number of steps."""
         return cls(model, replace(recipe, steps=steps, checks=_CHECKS, seed=seed), focus, weights)
@@ -78,8 +79,15 @@ def tune(
     if made is None:
         try:
             write_masks(home, accepted)
-            job = Job(
-                DatasetSpec(_FORMAT, home), tuning.model, tuning.recipe, focus=tuning.focus, folders=tuning.weights
+            source, data = DatasetSpec(_FORMAT, home).open(), f"{_FORMAT}:{home}"
+            job = TuningJob(
+                source,
+                data,
+                tuning.model,
+                tuning.recipe,
+                PromotionGate(),
+                focus=tuning.focus,
+                folders=tuning.weights,
             )
             outcome = finetune(
                 job, home / "work", versions, lambda status: progress(status.step, status.steps, _describe(status))
@@ -124,5 +132,5 @@ def _is_of(version: Version, home: Path) -> bool:
     return Path(version.data.removeprefix(f"{_FORMAT}:").rpartition(", ")[0]).name == home.name
 
 
-def _describe(status: Progress) -> str:
+def _describe(status: TrainingStatus) -> str:
     return f"tuning, step {status.step} of {status.steps}" if status.doing == "Training" else "tuning"

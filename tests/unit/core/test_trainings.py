@@ -11,7 +11,7 @@ from label_studio_requests import PROJECT
 from sam_backend import extras
 from sam_backend.core import trainings
 from sam_backend.core.trainings import Trainings
-from sam_backend.finetune.progress import RUNNING, Progress, write_progress
+from sam_backend.finetune.training_status import RUNNING, TrainingStatus, write_status
 from threshold_segmenter import ThresholdSegmenter
 
 
@@ -90,8 +90,8 @@ def test_status_shows_why_a_training_failed_at_its_start(client, commands):
 
 
 def test_status_shows_the_progress_of_a_training_that_another_process_started(client, tmp_path):
-    progress = Progress(RUNNING, "Training", process=os.getpid(), step=5, steps=10, click=0.6)
-    write_progress(tmp_path / "home" / "finetune" / "nano-project-3", progress)
+    status = TrainingStatus(RUNNING, "Training", process=os.getpid(), step=5, steps=10, click=0.6)
+    write_status(tmp_path / "home" / "finetune" / "nano-project-3", status)
     training = client.get("/status").json()["training"]
     assert (training["step"], training["steps"], training["click"]) == (5, 10, 0.6)
 

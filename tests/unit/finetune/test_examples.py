@@ -9,29 +9,29 @@ import pytest
 from PIL import Image
 
 from blob_images import write_blobs
-from sam_backend.finetune.examples import Examples, Share, TooFewMasksError, read_examples, share_of
-from sam_evaluation.datasets.registry import DatasetSpec
+from sam_backend.finetune.examples import Examples, Split, TooFewMasksError, read_examples, split_of
+from sam_evaluation.datasets.mask_folder import MaskFolder
 
 
 def read(folder: Path, limit: int | None = None) -> Examples:
-    return read_examples(DatasetSpec("masks", folder), limit)
+    return read_examples(MaskFolder(folder), limit)
 
 
 def test_an_image_is_used_for_the_same_in_every_version_of_the_package() -> None:
-    found = [share_of(name).value for name in ("a.png", "b.png", "c.png", "d.png", "000201.jpg", "12/12.png")]
+    found = [split_of(name).value for name in ("a.png", "b.png", "c.png", "d.png", "000201.jpg", "12/12.png")]
     assert found == ["held-out", "training", "held-out", "held-out", "training", "training"]
 
 
 def test_two_thirds_train_a_tenth_validates_a_quarter_is_held_out() -> None:
-    found = [share_of(f"{number}.png") for number in range(4000)]
-    shares = [found.count(share) / len(found) for share in (Share.TRAINING, Share.VALIDATION, Share.HELD_OUT)]
+    found = [split_of(f"{number}.png") for number in range(4000)]
+    shares = [found.count(split) / len(found) for split in (Split.TRAINING, Split.VALIDATION, Split.HELD_OUT)]
     assert shares == pytest.approx([0.65, 0.10, 0.25], abs=0.03)
 
 
 def test_images_that_come_later_move_no_other(tmp_path: Path) -> None:
     few = read(write_blobs(tmp_path, 30))
     many = read(write_blobs(tmp_path, 50))
-    assert all(set(few.names[share]) <= set(many.names[share]) for share in Share)
+    assert all(set(few.names[split]) <= set(many.names[split]) for split in Split)
     assert few.fingerprint != many.fingerprint
 
 
@@ -49,9 +49,9 @@ def test_empty_masks_are_left_out_and_masks_of_another_size_are_told(tmp_path: P
 
 def test_too_few_masks_are_refused_and_the_number_that_is_needed_is_told(tmp_path: Path) -> None:
     with pytest.raises(TooFewMasksError, match=r"needs accepted masks on about \d\d images, and there are 6 ") as error:
-        read(write_blobs(tmp_path, 6)).require_enough()
+        read(write_blobs(tmp_path, 6)).require_enough(10)
     assert "held-out" in str(error.value)
-    read(write_blobs(tmp_path, 80)).require_enough()
+    read(write_blobs(tmp_path, 80)).require_enough(10)
 
 
 def test_a_limit_spreads_over_all_images(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from sam_backend.segmenters.nano.architecture import build_nano  # noqa: E402
-from sam_research.recipe import COMPOSED, PROCEDURAL  # noqa: E402 - needs torch
+from sam_research.nano_recipe import COMPOSED, PROCEDURAL  # noqa: E402 - needs torch
 from sam_research.scenes import Scene  # noqa: E402
 from sam_research.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_research.scenes.regions import REGIONS  # noqa: E402

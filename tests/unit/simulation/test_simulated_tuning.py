@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from colour_segmenter import ColourSegmenter  # noqa: E402
-from sam_backend.finetune.gate import Verdict  # noqa: E402
-from sam_backend.finetune.recipe import recipe_for  # noqa: E402
-from sam_backend.finetune.run import Job, Outcome  # noqa: E402 - needs torch
+from sam_backend.finetune.tuning_job import TuningJob, TuningOutcome  # noqa: E402 - needs torch
+from sam_backend.finetune.tuning_recipe import recipe_for  # noqa: E402
+from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import Version, Versions  # noqa: E402
 from sam_backend.memory.features import AcceptedMask  # noqa: E402
 from sam_backend.second_look import Focus  # noqa: E402
@@ -36,22 +36,21 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Trainings that make nothing but a version, which passes where `passes` says so, and are counted."""
     state = SimpleNamespace(jobs=[], seen=[], passes=True, killed_before_promotion=False)
 
-    def finetune(job: Job, work: Path, versions: Versions, tell: object) -> Outcome:
-        dataset = job.data.open()
+    def finetune(job: TuningJob, work: Path, versions: Versions, tell: object) -> TuningOutcome:
         state.jobs.append(job)
-        state.seen.append({name: dataset.load(name) for name in dataset.names()})
+        state.seen.append({name: job.source.load(name) for name in job.source.names()})
         verdict = Verdict(state.passes, "box: iou 0.5 -> 0.6.", {})
         with versions.staging(job.model) as folder:
-            described = f"{job.data.format}:{job.data.folder}, 3 masks"
             made = versions.add(
-                Version("", job.model, data=described, passed=verdict.passed, reason=verdict.reason), folder
+                Version("", job.model, data=f"{job.data}, 3 masks", passed=verdict.passed, reason=verdict.reason),
+                folder,
             )
         if state.killed_before_promotion:
             state.killed_before_promotion = False
             raise KeyboardInterrupt
         if verdict.passed:
             versions.promote(made.name)
-        return Outcome(made, verdict, "All steps were done.")
+        return TuningOutcome(made, verdict, "All steps were done.")
 
     monkeypatch.setattr(simulated_tuning, "finetune", finetune)
     return state

@@ -9,7 +9,7 @@ import pytest
 
 from blob_images import write_blobs
 from mask_files import painted, save, surface
-from sam_backend.finetune.examples import Share, share_of
+from sam_backend.finetune.examples import Split, split_of
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.simulation.simulation_data import open_simulation_data
 
@@ -47,7 +47,7 @@ def test_without_splits_a_share_by_name_is_measured_that_leaves_the_gate_its_own
     assert set(data.names).isdisjoint(data.measured_names)
     assert len(data.names) + len(data.measured_names) == 80
     assert 0.1 < len(data.measured_names) / 80 < 0.4
-    held_out = np.mean([share_of(name) is Share.HELD_OUT for name in data.names])
+    held_out = np.mean([split_of(name) is Split.HELD_OUT for name in data.names])
     assert held_out > 0.1
 
 

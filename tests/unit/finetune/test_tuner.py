@@ -11,24 +11,25 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
-from sam_backend.finetune import lessons  # noqa: E402
+from sam_backend.finetune import prompting  # noqa: E402
 from sam_backend.finetune.examples import Examples, read_examples  # noqa: E402
-from sam_backend.finetune.recipe import Parts, Recipe  # noqa: E402
 from sam_backend.finetune.trainable import load_trainable  # noqa: E402
-from sam_backend.finetune.tuning import Check, Tuner  # noqa: E402
-from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
+from sam_backend.finetune.training_loop import NonFiniteLossError  # noqa: E402
+from sam_backend.finetune.tuner import Check, Tuner  # noqa: E402
+from sam_backend.finetune.tuning_recipe import Parts, TuningRecipe  # noqa: E402
+from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-DECODER = Recipe(steps=4, images=1, prompts=2, views=1)
+DECODER = TuningRecipe(steps=4, images=1, prompts=2, views=1)
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    return read_examples(DatasetSpec("masks", write_blobs(tmp_path_factory.mktemp("blobs"), 16)))
+    return read_examples(MaskFolder(write_blobs(tmp_path_factory.mktemp("blobs"), 16)))
 
 
-def tuner(examples: Examples, out: Path, recipe: Recipe = DECODER) -> Tuner:
+def tuner(examples: Examples, out: Path, recipe: TuningRecipe = DECODER) -> Tuner:
     return Tuner(load_trainable("nano"), examples, recipe, out)
 
 
@@ -46,7 +47,7 @@ def test_a_decoder_learns_and_its_encoder_stays(examples: Examples, tmp_path: Pa
 
 
 def test_all_of_it_learns_when_asked_to(examples: Examples, tmp_path: Path) -> None:
-    found = tuner(examples, tmp_path, Recipe(parts=Parts.ALL, steps=4, images=1, prompts=1))
+    found = tuner(examples, tmp_path, TuningRecipe(parts=Parts.ALL, steps=4, images=1, prompts=1))
     before = found.model.image_encoder.backbone.stem.weight.detach().clone()
     found.take_step()
     assert not torch.equal(before, found.model.image_encoder.backbone.stem.weight)
@@ -55,10 +56,10 @@ def test_all_of_it_learns_when_asked_to(examples: Examples, tmp_path: Path) -> N
 def test_a_view_is_encoded_once_where_the_encoder_stays(
     examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = tuner(replace(examples, names={share: names[:1] for share, names in examples.names.items()}), tmp_path)
+    found = tuner(replace(examples, names={split: names[:1] for split, names in examples.names.items()}), tmp_path)
     encoded: list[int] = []
     encode = found._encode
-    monkeypatch.setattr(found._kept, "_encode", lambda image: encoded.append(1) or encode(image))
+    monkeypatch.setattr(found._embeddings, "_encode", lambda image: encoded.append(1) or encode(image))
     found.take_step()
     found.take_step()
     assert len(encoded) == 1
@@ -74,16 +75,16 @@ def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(
 
     resumed = tuner(examples, tmp_path)
     assert resumed.resume()
-    assert resumed.state.step == 1
+    assert resumed.step == 1
     resumed.take_step()
-    assert same(straight.average, resumed.average)
+    assert same(straight.optimisation.average.values, resumed.optimisation.average.values)
 
 
 def test_a_checkpoint_of_another_recipe_or_one_that_cannot_be_read_is_begun_anew(
     examples: Examples, tmp_path: Path
 ) -> None:
     tuner(examples, tmp_path).save()
-    assert not tuner(examples, tmp_path, Recipe(steps=5, images=1)).resume()
+    assert not tuner(examples, tmp_path, TuningRecipe(steps=5, images=1)).resume()
     (tmp_path / "checkpoint.pt").write_bytes(b"half a checkpoi")
     assert not tuner(examples, tmp_path).resume()
 
@@ -92,33 +93,34 @@ def test_a_loss_that_is_no_number_changes_nothing(
     examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = tuner(examples, tmp_path)
-    before = {name: value.detach().clone() for name, value in found.trained.items()}
-    monkeypatch.setattr(lessons, "answer_loss", lambda logits, *_: logits.mean() * float("nan"))
-    assert np.isnan(found.take_step())
-    assert found.state.step == 0
-    assert same(before, found.trained)
+    before = {name: value.detach().clone() for name, value in found.optimisation.weights.items()}
+    monkeypatch.setattr(prompting, "answer_loss", lambda logits, *_: logits.mean() * float("nan"))
+    with pytest.raises(NonFiniteLossError, match="The loss became nan after step 0"):
+        found.take_step()
+    assert found.step == 0
+    assert same(before, found.optimisation.weights)
 
 
 def test_the_best_of_the_checks_is_kept_and_idle_checks_end_the_training(
     examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = tuner(examples, tmp_path, Recipe(steps=9, images=1, patience=2))
-    name = next(iter(found.average))
+    found = tuner(examples, tmp_path, TuningRecipe(steps=9, images=1, patience=2))
+    name = next(iter(found.optimisation.average.values))
     for value, iou in ((0.0, 0.5), (1.0, 0.7), (2.0, 0.6), (3.0, 0.7)):
         assert not found.is_idle()
-        found.average[name].fill_(value)
+        found.optimisation.average.values[name].fill_(value)
         monkeypatch.setattr(found, "_measure", lambda _, iou=iou: np.full((2, 2), iou))
         found.check()
     assert found.is_idle()
     assert float(found.best[name].max()) == 1.0
     found.use_best()
-    assert float(found.trained[name].detach().max()) == 1.0
+    assert float(found.optimisation.weights[name].detach().max()) == 1.0
 
 
 def test_a_check_measures_the_average_and_leaves_what_is_trained(examples: Examples, tmp_path: Path) -> None:
     found = tuner(examples, tmp_path)
-    name = next(iter(found.trained))
-    own = found.trained[name].detach().clone()
-    found.average[name].zero_()
+    name = next(iter(found.optimisation.weights))
+    own = found.optimisation.weights[name].detach().clone()
+    found.optimisation.average.values[name].zero_()
     assert isinstance(found.check(), Check)
-    assert torch.equal(found.trained[name], own)
+    assert torch.equal(found.optimisation.weights[name], own)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +31,7 @@ LARGE = (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class NanoRecipe:
     """Everything that decides the weights, together with the scenes and the versions of the libraries."""
 
     steps: int = 4300
@@ -70,11 +69,6 @@ class Recipe:
     """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
     several threads in one process do not give."""
 
-    def rate(self, highest: float, step: int) -> float:
-        """Return the learning rate at `step`: warm-up to `highest`, then a cosine."""
-        warm = min(1.0, (step + 1) / self.warm_up)
-        return highest * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
-
     def corrections(self, step: int) -> int:
         """Return how many correcting clicks `step` has, every other time none; all replicas alike, so none waits."""
         rng = np.random.default_rng([self.seed, step])
@@ -94,10 +88,10 @@ class Recipe:
         return self.stages[-1]
 
 
-PROCEDURAL = Recipe()
+PROCEDURAL = NanoRecipe()
 """From scratch on procedural scenes, in images of growing size."""
 
-COMPOSED = Recipe(
+COMPOSED = NanoRecipe(
     steps=3600,
     stages=LARGE,
     learning_rate=6e-4,

@@ -12,15 +12,16 @@ from sam_backend.errors import SamInspectError
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from sam_backend.finetune import losses  # noqa: E402
+from sam_backend.finetune.trainable import digest_of  # noqa: E402
 from sam_research import batches  # noqa: E402
 from sam_research.batches import make_batch  # noqa: E402
-from sam_research.recipe import COMPOSED, PROCEDURAL, Recipe  # noqa: E402
+from sam_research.nano_recipe import COMPOSED, PROCEDURAL, NanoRecipe  # noqa: E402
+from sam_research.nano_trainer import Trainer, weights_of  # noqa: E402
+from sam_research.nano_training import Folders, blend, train  # noqa: E402
 from sam_research.scenes import Scene  # noqa: E402
 from sam_research.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_research.scenes.scene import SURFACES  # noqa: E402
 from sam_research.scenes.store import build_scenes, load_scene  # noqa: E402
-from sam_research.trainer import Trainer, digest_of, weights_of  # noqa: E402
-from sam_research.training import Folders, blend, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_true_iou_counts_pixels() -> None:
 
 
 def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
-    recipe = Recipe(steps=4, scenes=4, surfaces=1, replicas=1)
+    recipe = NanoRecipe(steps=4, scenes=4, surfaces=1, replicas=1)
     first, again, other = (make_batch(recipe, scenes, step) for step in (0, 0, 1))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.targets, again.targets)
@@ -73,7 +74,7 @@ def test_a_batch_takes_its_share_of_the_composed_scenes(scenes: Path, monkeypatc
         return load_scene(scenes, number % 4)
 
     monkeypatch.setattr(batches, "load_scene", load)
-    recipe = Recipe(steps=200, scenes=4, surfaces=3, compositions=5, composition_share=0.5)
+    recipe = NanoRecipe(steps=200, scenes=4, surfaces=3, compositions=5, composition_share=0.5)
     for step in range(24):
         make_batch(recipe, scenes, step)
     composed = [number - COMPOSITIONS for number in taken if number >= COMPOSITIONS]
@@ -83,7 +84,7 @@ def test_a_batch_takes_its_share_of_the_composed_scenes(scenes: Path, monkeypatc
 
 
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path, tmp_path: Path) -> None:
-    recipe = Recipe(steps=4, scenes=4, surfaces=1, replicas=1)
+    recipe = NanoRecipe(steps=4, scenes=4, surfaces=1, replicas=1)
     batches = [make_batch(recipe, scenes, step) for step in range(2)]
     straight = Trainer(recipe, tmp_path / "straight")
     straight.take_step(batches[0])
@@ -94,14 +95,14 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path
     assert resumed.resume()
     assert resumed.step == 1
     resumed.take_step(batches[1])
-    for one, other in zip(straight.averaged.parameters(), resumed.averaged.parameters(), strict=True):
-        assert torch.equal(one, other)
+    for name, value in straight.optimisation.average.values.items():
+        assert torch.equal(value, resumed.optimisation.average.values[name])
 
 
 def test_two_replicas_learn_from_both_batches_and_end_alike_each_time(scenes: Path, tmp_path: Path) -> None:
     def trained(name: str, replicas: int) -> object:
         weights = train(
-            Recipe(steps=1, scenes=4, surfaces=1, replicas=replicas), Folders(scenes, tmp_path / name), checked=2
+            NanoRecipe(steps=1, scenes=4, surfaces=1, replicas=replicas), Folders(scenes, tmp_path / name), checked=2
         )
         return weights["mask_decoder.mask_tokens.weight"]
 
@@ -122,11 +123,11 @@ def test_long_corrections_are_rare_and_never_endless() -> None:
 
 
 def test_a_training_starts_from_another_ones_weights_and_from_no_others(scenes: Path, tmp_path: Path) -> None:
-    first = Trainer(Recipe(steps=4), tmp_path)
-    first.take_step(make_batch(Recipe(steps=4, scenes=4, surfaces=1, replicas=1), scenes, 0))
+    first = Trainer(NanoRecipe(steps=4), tmp_path)
+    first.take_step(make_batch(NanoRecipe(steps=4, scenes=4, surfaces=1, replicas=1), scenes, 0))
     first.save()
     start = weights_of(tmp_path)
-    second = Trainer(Recipe(steps=4), tmp_path / "second", start=start)
+    second = Trainer(NanoRecipe(steps=4), tmp_path / "second", start=start)
     for name, weights in second.model.state_dict().items():
         assert torch.equal(weights, start[name])
     start["mask_decoder.mask_tokens.weight"][0, 0] += 1e-3
@@ -155,6 +156,6 @@ def test_the_predicted_iou_of_a_click_is_that_of_the_piece_clicked_on() -> None:
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    Trainer(Recipe(steps=4), tmp_path).save()
+    Trainer(NanoRecipe(steps=4), tmp_path).save()
     with pytest.raises(SamInspectError, match="another recipe"):
-        Trainer(Recipe(steps=5), tmp_path).resume()
+        Trainer(NanoRecipe(steps=5), tmp_path).resume()

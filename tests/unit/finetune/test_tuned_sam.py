@@ -26,12 +26,12 @@ from sam_backend.errors import WeightsError  # noqa: E402
 from sam_backend.finetune import trainable  # noqa: E402
 from sam_backend.finetune.adapters import add_adapters, merge_adapters  # noqa: E402
 from sam_backend.finetune.examples import read_examples  # noqa: E402
-from sam_backend.finetune.recipe import Recipe  # noqa: E402
 from sam_backend.finetune.trainable import load_trainable  # noqa: E402
-from sam_backend.finetune.tuning import Tuner  # noqa: E402
+from sam_backend.finetune.tuner import Tuner  # noqa: E402
+from sam_backend.finetune.tuning_recipe import TuningRecipe  # noqa: E402
 from sam_backend.segmenters.entries import OWN, tuned_weights  # noqa: E402
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
-from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
+from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -70,10 +70,10 @@ def served(published: Path, tuned: Path | None = None) -> SamSegmenter:
 
 def test_a_tuned_sam_is_served_from_what_differs_and_tuned_on_from_it(published: Path, tmp_path: Path) -> None:
     start = load_trainable("sam:vit_b")
-    found = read_examples(DatasetSpec("masks", write_blobs(tmp_path / "blobs", 16, objects=1)))
-    tuner = Tuner(start, found, Recipe(steps=2, images=1, prompts=1, views=1), tmp_path / "work")
+    found = read_examples(MaskFolder(write_blobs(tmp_path / "blobs", 16, objects=1)))
+    tuner = Tuner(start, found, TuningRecipe(steps=2, images=1, prompts=1, views=1), tmp_path / "work")
     assert np.isfinite(tuner.take_step())
-    tuner.best = {name: value.detach().clone() for name, value in tuner.trained.items()}
+    tuner.best = {name: value.detach().clone() for name, value in tuner.optimisation.weights.items()}
     tuner.use_best()
     (tmp_path / "out").mkdir()
     start.write(tmp_path / "out")

@@ -20,19 +20,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from sam_backend.finetune.onnx_export import export_nano
-from sam_backend.segmenters.nano.architecture import build_nano
+from sam_backend.finetune.trainable import TrainableModel, digest_of
+from sam_backend.segmenters.entries import NANO
+from sam_backend.segmenters.nano.architecture import IMAGE_SIZE, build_nano
 from sam_evaluation.metrics import expected_calibration_error
 from sam_research import training_log
 from sam_research.batches import SceneBatches
-from sam_research.calibration import calibrate
+from sam_research.iou_calibration import calibrate
 from sam_research.materials.collection import library
-from sam_research.recipe import Recipe
+from sam_research.nano_recipe import NanoRecipe
+from sam_research.nano_trainer import Trainer, weights_of
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES
 from sam_research.scenes.store import build_scenes
-from sam_research.trainer import Trainer, digest_of, weights_of
 from sam_research.training_pictures import CURVES, FAILURES, SAMPLES, worst, write_curves, write_samples
 from sam_research.validation import PROMPTS, Answers, answers, load_held_out
 
@@ -65,7 +66,7 @@ class Folders:
 
 
 def train(
-    recipe: Recipe,
+    recipe: NanoRecipe,
     folders: Folders,
     device: str = "cpu",
     save_every: float = 120.0,
@@ -95,8 +96,8 @@ def train(
             arguments = (recipe, folders, device, save_every, checked, Path(meeting) / "replicas")
             multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
         trainer.resume()
-    found = {name: value.cpu() for name, value in trainer.averaged.state_dict().items()}
-    return found if start is None else blend(start, found, recipe.kept)
+    weights = {name: value.cpu() for name, value in trainer.optimisation.average.values.items()}
+    return weights if start is None else blend(start, weights, recipe.kept)
 
 
 def blend(before: dict[str, Tensor], after: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
@@ -104,8 +105,8 @@ def blend(before: dict[str, Tensor], after: dict[str, Tensor], kept: float) -> d
     return {name: after[name].double().lerp(before[name].double(), kept).to(after[name].dtype) for name in after}
 
 
-def train_and_export(recipe: Recipe, folders: Folders, device: str = "cpu") -> tuple[Path, Path]:
-    """Train, calibrate, and write `encoder.onnx`, `decoder.onnx` and the worst answers into `folders.out`."""
+def train_and_export(recipe: NanoRecipe, folders: Folders, device: str = "cpu") -> None:
+    """Train, calibrate, and write the files of `nano` and a picture of the worst answers into `folders.out`."""
     model = build_nano()
     model.load_state_dict(train(recipe, folders, device))
     scenes = load_held_out(recipe, CALIBRATION_SCENES, folders.scenes, folders.materials)
@@ -113,16 +114,15 @@ def train_and_export(recipe: Recipe, folders: Folders, device: str = "cpu") -> t
     write_samples(worst(found), folders.out / FAILURES)
     predicted, iou = _pairs(found)
     slope, offset = calibrate(model, predicted, iou)
-    paths = export_nano(model.state_dict(), folders.out)
+    TrainableModel(NANO.name, model, IMAGE_SIZE, clicked_pieces=True).write(folders.out)
     Console().print(
         f"Calibrated on {len(iou)} answers in {len(found)} held-out scenes (log-odds x {slope:.3f} {offset:+.3f}). "
-        f"Wrote {paths[0]} and {paths[1]}.",
+        f"Wrote the weights and the ONNX files into {folders.out}.",
         highlight=False,
     )
-    return paths
 
 
-def _build(recipe: Recipe, folders: Folders) -> None:
+def _build(recipe: NanoRecipe, folders: Folders) -> None:
     first_ones = {
         0: recipe.scenes,
         SURFACES: recipe.surfaces,
@@ -134,7 +134,7 @@ def _build(recipe: Recipe, folders: Folders) -> None:
 
 
 def _replica(
-    replica: int, recipe: Recipe, folders: Folders, device: str, save_every: float, checked: int, meeting: Path
+    replica: int, recipe: NanoRecipe, folders: Folders, device: str, save_every: float, checked: int, meeting: Path
 ) -> None:
     """Train as one of several processes; the first measures, shows, logs and saves."""
     distributed.init_process_group("gloo", f"file://{meeting}", rank=replica, world_size=recipe.replicas)
@@ -144,20 +144,21 @@ def _replica(
     loader = torch.utils.data.DataLoader(
         SceneBatches(recipe, folders.scenes, trainer.step, replica), batch_size=None, num_workers=1, prefetch_factor=8
     )
+    batches = iter(loader)
     with ExitStack() as stack:
         watch = None if replica else stack.enter_context(_Watch(trainer, folders, checked))
-        saved = time.monotonic()
-        for batch in loader:
-            started = time.monotonic()
-            shown = trainer.take_step(batch)
-            now = time.monotonic()
-            trainer.seconds += now - started
-            if watch is None:
-                continue
-            watch.tell(shown)
-            if now - saved > save_every or trainer.step == recipe.steps:
-                saved = now
-                trainer.save()
+
+        def after_step(shown: dict[str, float]) -> bool:
+            if watch is not None:
+                watch.update(shown)
+            return False
+
+        trainer.optimisation.run(
+            lambda: trainer.take_step(next(batches)),
+            after_step,
+            (lambda: None) if replica else trainer.save,
+            save_every=save_every,
+        )
     distributed.destroy_process_group()
 
 
@@ -183,8 +184,8 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def tell(self, shown: dict[str, float]) -> None:
-        """Take in what a step showed."""
+    def update(self, shown: dict[str, float]) -> None:
+        """Show and log the loss and the IoUs of a step."""
         trainer = self._trainer
         for name, value in shown.items():
             self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
@@ -195,20 +196,20 @@ class _Watch:
         is_check = trainer.step in self._checks
         if is_check or now - self._logged > _LOG_EVERY:
             self._logged = now
-            line = {"step": trainer.step, "seconds": round(trainer.seconds), **self._running}
+            line = {"step": trainer.step, "seconds": round(trainer.optimisation.seconds), **self._running}
             training_log.append(self._out / training_log.STEPS, line)
         if is_check:
             self._check()
 
     def _check(self) -> None:
-        found = [
-            each for each in (answers(self._trainer.averaged, scene) for scene in self._scenes) if each is not None
-        ]
+        trainer = self._trainer
+        with trainer.optimisation.averaged():
+            found = [each for each in (answers(trainer.model, scene) for scene in self._scenes) if each is not None]
         predicted, iou = _pairs(found)
         means = np.concatenate([each.iou for each in found], 1).mean(1)
         line = {
             "step": self._trainer.step,
-            "seconds": round(self._trainer.seconds),
+            "seconds": round(self._trainer.optimisation.seconds),
             **{prompt: round(float(mean), 4) for prompt, mean in zip(PROMPTS, means, strict=True)},
             "ece": round(expected_calibration_error(predicted, iou), 4),
         }

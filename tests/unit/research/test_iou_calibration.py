@@ -10,7 +10,7 @@ from sam_evaluation.metrics import expected_calibration_error
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from sam_backend.segmenters.nano.architecture import build_nano  # noqa: E402
-from sam_research.calibration import calibrate, fit  # noqa: E402 - needs torch
+from sam_research.iou_calibration import calibrate, fit  # noqa: E402 - needs torch
 
 
 def test_a_model_that_is_too_sure_of_itself_is_told_so() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from evaluation_rows import ious
-from sam_backend.finetune.gate import judge, measure
 from sam_backend.samples import Object, Sample
+from sam_evaluation.promotion_gate import PromotionGate, judge, measure
 from sam_evaluation.requirements import parse_requirements
 from threshold_segmenter import ThresholdSegmenter
 
@@ -84,12 +86,32 @@ def test_few_images_let_nothing_through() -> None:
     assert "Only 9 images" in verdict.reason
 
 
-def test_held_out_images_are_measured_by_box_click_and_corrected_clicks() -> None:
+@pytest.fixture
+def block() -> Sample:
     mask = np.zeros((40, 40), bool)
     mask[10:30, 10:30] = True
     image = np.where(mask, 200, 50).astype(np.uint8)[..., None].repeat(3, 2)
-    sample = Sample("a.png", image, (Object(mask, "block"),))
-    found = measure(ThresholdSegmenter(), ["a.png"], lambda name: sample, everything=True)
+    return Sample("a.png", image, (Object(mask, "block"),))
+
+
+def test_held_out_images_are_measured_by_box_click_and_corrected_clicks(block: Sample) -> None:
+    found = measure(ThresholdSegmenter(), [block], everything=True)
     assert set(found["protocol"]) == {"box", "click", "clicks:3", "everything"}
     assert found.loc[found["protocol"] == "click", "iou"].tolist() == [1.0]
     assert set(found["version"]) == {"threshold-1"}
+
+
+def test_the_gate_measures_both_models_and_says_what_it_does(block: Sample) -> None:
+    shown = []
+    names = [f"{number}.png" for number in range(12)]
+    verdict = PromotionGate()(
+        ThresholdSegmenter(),
+        ThresholdSegmenter(),
+        names,
+        lambda name: replace(block, name=name),
+        lambda done, total, doing="": shown.append((done, total, doing)),
+    )
+    assert not verdict.passed
+    assert "not larger than its uncertainty" in verdict.reason
+    assert verdict.metrics["click.iou"] == [1.0, 1.0]
+    assert shown[11:13] == [(12, 12, "Measuring what serves"), (1, 12, "Measuring what was tuned")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +13,23 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
 from sam_backend.errors import SamInspectError  # noqa: E402
-from sam_backend.finetune import run, trainable  # noqa: E402
-from sam_backend.finetune.gate import Verdict  # noqa: E402
+from sam_backend.finetune import trainable, tuning_job  # noqa: E402
 from sam_backend.finetune.onnx_export import export_nano  # noqa: E402 - needs torch
-from sam_backend.finetune.progress import FAILED, FINISHED, Progress, read_progress  # noqa: E402
-from sam_backend.finetune.recipe import Recipe  # noqa: E402
-from sam_backend.finetune.run import Job, finetune  # noqa: E402
-from sam_backend.finetune.tuning import Check, Tuner  # noqa: E402
+from sam_backend.finetune.training_loop import NonFiniteLossError  # noqa: E402
+from sam_backend.finetune.training_status import FAILED, FINISHED, TrainingStatus, read_status  # noqa: E402
+from sam_backend.finetune.tuner import Check, Tuner  # noqa: E402
+from sam_backend.finetune.tuning_job import TuningJob, finetune  # noqa: E402
+from sam_backend.finetune.tuning_recipe import TuningRecipe  # noqa: E402
+from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
+from sam_backend.segmenters import Segmenter  # noqa: E402
 from sam_backend.segmenters.nano import segmenter  # noqa: E402
 from sam_backend.segmenters.registry import load_segmenter  # noqa: E402
-from sam_evaluation.datasets.registry import DatasetSpec  # noqa: E402
+from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Recipe(steps=3, images=1, prompts=1, views=1, checks=3)
+RECIPE = TuningRecipe(steps=3, images=1, prompts=1, views=1, checks=3)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +37,31 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_blobs(tmp_path_factory.mktemp("blobs"), 60, objects=1)
 
 
+class FixedGate:
+    """A gate that measures nothing and always gives the same verdict."""
+
+    fewest_images = 10
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+    def __call__(self, serving: Segmenter, candidate: Segmenter, names: Sequence[str], *_: object) -> Verdict:
+        assert serving.name == candidate.name == "nano"
+        assert len(names) >= self.fewest_images
+        return self.verdict
+
+
+BETTER = FixedGate(Verdict(True, "click: much better.", {"click.iou": [0.5, 0.6]}))
+WORSE = FixedGate(Verdict(False, "box: worse.", {}))
+
+
 @pytest.fixture
-def job(blobs: Path) -> Job:
-    return Job(DatasetSpec("masks", blobs), "nano", RECIPE)
+def job(blobs: Path) -> TuningJob:
+    return TuningJob(MaskFolder(blobs), f"masks:{blobs}", "nano", RECIPE, BETTER)
+
+
+def fail(tuner: Tuner) -> float:
+    raise NonFiniteLossError(float("nan"), tuner.step)
 
 
 @pytest.fixture
@@ -46,12 +71,12 @@ def versions(tmp_path: Path) -> Versions:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge by word of mouth, export nothing new, find every check better: all of them are tested by themselves."""
+    """Export nothing new and find every check better: both are tested by themselves."""
 
     def check(self: Tuner) -> Check:
-        found = Check(self.state.step, float("nan"), 0.5 + self.state.step / 10, 0.5)
-        self.best = {name: value.clone() for name, value in self.average.items()}
-        self.state.checks.append(found)
+        found = Check(self.step, float("nan"), 0.5 + self.step / 10, 0.5)
+        self.best = {name: value.clone() for name, value in self.optimisation.average.values.items()}
+        self.checks.append(found)
         return found
 
     def export(_: object, folder: Path) -> None:
@@ -60,16 +85,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Tuner, "check", check)
     monkeypatch.setattr(trainable, "export_nano", export)
-    monkeypatch.setattr(run, "measure", lambda segmenter, *_, **__: segmenter.version)
-    monkeypatch.setattr(run, "judge", lambda *_: Verdict(True, "click: much better.", {"click.iou": [0.5, 0.6]}))
 
 
 def test_what_passed_the_gate_serves_under_a_version_of_its_own(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainable, "export_nano", export_nano)
-    told: list[Progress] = []
-    outcome = finetune(job, tmp_path / "work", versions, told.append)
+    statuses: list[TrainingStatus] = []
+    outcome = finetune(job, tmp_path / "work", versions, statuses.append)
     assert outcome.version is not None
     assert versions.current("nano") == outcome.version.name == "nano-0001"
     served = load_segmenter("nano", versions.checkpoint("nano"), threads=1)
@@ -78,32 +101,31 @@ def test_what_passed_the_gate_serves_under_a_version_of_its_own(
     assert outcome.version.data.endswith(" masks")
     folder = versions.folder_of("nano-0001")
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    reached = read_progress(tmp_path / "work")
+    reached = read_status(tmp_path / "work")
     assert reached is not None
     assert (reached.state, reached.step, reached.steps) == (FINISHED, 3, 3)
-    assert reached == told[-1]
+    assert reached == statuses[-1]
     assert not (tmp_path / "work" / "checkpoint.pt").exists()
     assert not (tmp_path / "work" / "embeddings").exists()
 
 
 def test_what_did_not_pass_is_kept_beside_with_the_reason(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "judge", lambda *_: Verdict(False, "box: worse.", {}))
-    outcome = finetune(job, tmp_path / "work", versions)
+    outcome = finetune(replace(job, gate=WORSE), tmp_path / "work", versions)
     assert outcome.version is not None
     assert versions.current("nano") == SHIPPED
     assert [(each.name, each.reason, each.passed) for each in versions.all()] == [("nano-0001", "box: worse.", False)]
 
 
 def test_a_training_killed_between_two_steps_goes_on_and_what_serves_is_untouched(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
     take = Tuner.take_step
 
     def killed(self: Tuner) -> float:
-        steps.append(self.state.step)
+        steps.append(self.step)
         if len(steps) == 3:
             raise KeyboardInterrupt
         return take(self)
@@ -119,13 +141,13 @@ def test_a_training_killed_between_two_steps_goes_on_and_what_serves_is_untouche
 
 
 def test_a_training_killed_while_it_is_judged_goes_on_without_training_again(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "judge", killed)
+        patch.setattr(FixedGate, "__call__", killed)
         with pytest.raises(KeyboardInterrupt):
             finetune(job, tmp_path / "work", versions)
     assert (versions.all(), versions.current("nano")) == ([], SHIPPED)
@@ -135,10 +157,10 @@ def test_a_training_killed_while_it_is_judged_goes_on_without_training_again(
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_the_best_before_it_is_judged(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = Tuner.take_step
-    monkeypatch.setattr(Tuner, "take_step", lambda self: float("nan") if self.state.step == 2 else take(self))
+    monkeypatch.setattr(Tuner, "take_step", lambda self: fail(self) if self.step == 2 else take(self))
     outcome = finetune(job, tmp_path / "work", versions)
     assert "The loss became nan after step 2" in outcome.ended
     assert "of step 2, were kept" in outcome.ended
@@ -146,17 +168,17 @@ def test_a_loss_that_is_no_number_ends_the_training_and_the_best_before_it_is_ju
 
 
 def test_a_training_that_found_nothing_better_makes_nothing(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tuner, "take_step", lambda self: float("nan"))
+    monkeypatch.setattr(Tuner, "take_step", fail)
     outcome = finetune(job, tmp_path / "work", versions)
     assert outcome.version is None
     assert "nothing was made" in outcome.verdict.reason
     assert versions.all() == []
 
 
-def test_a_full_disk_is_told_and_leaves_no_half_file(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_statuses_and_leaves_no_half_file(
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Tuner) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "work" / "checkpoint.pt"))
@@ -165,7 +187,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(
         patch.setattr(Tuner, "save", full)
         with pytest.raises(SamInspectError, match=r"checkpoint\.pt: No space left on device\. Make room"):
             finetune(job, tmp_path / "work", versions)
-    reached = read_progress(tmp_path / "work")
+    reached = read_status(tmp_path / "work")
     assert reached is not None
     assert reached.state == FAILED
     assert "No space" in reached.result
@@ -173,17 +195,17 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(
     assert finetune(job, tmp_path / "work", versions).version is not None
 
 
-def test_too_few_masks_are_told_before_anything_is_loaded(
-    job: Job, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_too_few_masks_are_statuses_before_anything_is_loaded(
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "load_trainable", None)
-    few = replace(job, data=DatasetSpec("masks", write_blobs(tmp_path / "few", 5)))
+    monkeypatch.setattr(tuning_job, "load_trainable", None)
+    few = replace(job, source=MaskFolder(write_blobs(tmp_path / "few", 5)))
     with pytest.raises(SamInspectError, match="there are 5"):
         finetune(few, tmp_path / "work", versions)
 
 
-def test_the_same_training_does_not_run_twice_at_once(job: Job, versions: Versions, tmp_path: Path) -> None:
-    def again(_: Progress) -> None:
+def test_the_same_training_does_not_run_twice_at_once(job: TuningJob, versions: Versions, tmp_path: Path) -> None:
+    def again(_: TrainingStatus) -> None:
         with pytest.raises(SamInspectError, match="running already"):
             finetune(job, tmp_path / "work", versions)
         raise KeyboardInterrupt

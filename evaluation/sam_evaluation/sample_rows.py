@@ -1,0 +1,58 @@
+"""One sample and a model -> rows, protocol by protocol; an evaluation and the promotion gate both measure this way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sam_backend.samples import Sample
+from sam_backend.segmenters import Segmenter
+from sam_evaluation.measurement import MeasuredObject, Proposed, ResultRow, everything_rows, prompted_rows, propose
+from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
+
+
+def sample_rows(
+    segmenter: Segmenter, sample: Sample, protocols: Sequence[Protocol | None], seed: int = 0
+) -> Iterator[ResultRow]:
+    """Yield the rows of a sample by every protocol whose prompts the model takes.
+
+    Parameters
+    ----------
+    segmenter : Segmenter to be measured.
+    sample : Sample, the image and its objects.
+    protocols : sequence of Protocol; None stands for `everything`.
+    seed : int, of the protocols that draw at random.
+
+    Yields
+    ------
+    dict
+        A row with `kind` "object", or "image" for `everything`, and the name of the `sample`.
+    """
+    targets = measured_objects(sample)
+    embedding = segmenter.encode(sample.image)
+    for protocol in protocols:
+        if (EVERYTHING if protocol is None else protocol.needs) not in segmenter.info.prompts:
+            continue
+        if protocol is None:
+            yield from proposal_rows(propose(segmenter, embedding), sample, targets)
+            continue
+        # A sample's draws depend on the seed and its name alone: not on the other samples, models or jobs.
+        digest = hashlib.sha256(f"{protocol.name}\n{sample.name}".encode()).digest()
+        rng = np.random.default_rng([seed, *digest[:8]])
+        for row in prompted_rows(protocol, segmenter, embedding, targets, rng):
+            yield {"kind": "object", "sample": sample.name, **row}
+
+
+def proposal_rows(proposed: Proposed, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
+    """Yield the row of the image and those of its objects, for masks that nobody prompted for."""
+    height, width, _ = sample.image.shape
+    of_objects, of_image = everything_rows(proposed, targets, (height, width))
+    yield {"kind": "image", "sample": sample.name, **of_image}
+    yield from ({"kind": "object", "sample": sample.name, **row} for row in of_objects)
+
+
+def measured_objects(sample: Sample) -> list[MeasuredObject]:
+    """Return the objects of a sample with what is measured of them once."""
+    return [MeasuredObject.of(index, target) for index, target in enumerate(sample.objects)]
