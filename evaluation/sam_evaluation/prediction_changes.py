@@ -1,4 +1,4 @@
-"""What people changed of the predictions that Label Studio showed them: the saving there was, not a simulated one."""
+"""What people changed of the predictions that Label Studio showed them: the real saving, not a simulated one."""
 
 from __future__ import annotations
 
@@ -47,16 +47,17 @@ class _Prediction(BaseModel, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class PredictionChanges:
-    """What an export says.
+    """The predicted and the accepted regions of an export.
 
     Attributes
     ----------
-    regions : a row a region that was predicted, accepted, or both. Columns task, annotator, model_version, start
-        (`OPENED`, `UNSEEN` or `SCRATCH`), lead_time (seconds), region (id), label (the predicted one; of an added
-        region the accepted one), accepted_label ("" if deleted), matched ("id", "overlap", or "" of one side alone),
-        outcome, iou, dice, boundary_f, hd95, assd (pixels; NaN of one side alone), area, accepted_area (pixels).
-    tasks : a row a task that could be used, with the columns of `regions` up to lead_time.
-    broken : a row a task that could not, with its reason.
+    regions : DataFrame, one row for each region that was predicted, accepted, or both. Columns task, annotator,
+        model_version, start (`OPENED`, `UNSEEN` or `SCRATCH`), lead_time (seconds), region (id), label (the predicted
+        one; of an added region the accepted one), accepted_label ("" if deleted), matched ("id", "overlap", or ""
+        without a partner), outcome, iou, dice, boundary_f, hd95, assd (pixels; NaN without a partner), area,
+        accepted_area (pixels).
+    tasks : DataFrame, one row for each task that could be used, with the columns of `regions` up to lead_time.
+    broken : DataFrame, one row for each task that could not be used, with the reason.
     """
 
     regions: pd.DataFrame
@@ -65,24 +66,24 @@ class PredictionChanges:
 
 
 def read_changes(file: Path) -> PredictionChanges:
-    """Compare the newest annotation of each task with the prediction it was begun with.
+    """Compare the newest annotation of each task with the prediction that it was begun with.
 
-    A predicted region is the accepted one of the same id, or else the one that overlaps it, one to one with the
-    greatest sum of IoU and at least `RECALLS[0]` each. It is unchanged if all pixels and the label are the same,
-    relabelled if all pixels are, moved if any pixel differs, and deleted if there is none; what no region was
-    predicted for is added.
+    A predicted region is matched with the accepted region of the same id, or else with one that overlaps it on the same
+    image: one to one, with the greatest sum of IoU, at least `RECALLS[0]` each. A matched region is unchanged if all
+    pixels and the label are the same, relabelled if only the label differs, and moved if a pixel differs. A predicted
+    region without a partner is deleted, and an accepted region without a partner is added.
 
-    Of an annotation that was not begun with a prediction, the prediction with most of its regions' ids is taken, or
-    the newest.
+    An annotation that was not begun with a prediction is compared with the prediction that shares most of its regions'
+    ids, or with the newest one.
 
     Parameters
     ----------
-    file : Label Studio's JSON export.
+    file : Path, Label Studio's JSON export.
 
     Raises
     ------
     EvaluationError
-        If it is none, or no task has both an annotation and a prediction that is there.
+        If the file is no export, or no task has both an annotation and a complete prediction.
     """
     rows: list[dict[str, Any]] = []
     used: list[dict[str, Any]] = []
@@ -117,16 +118,22 @@ def read_changes(file: Path) -> PredictionChanges:
 def summary(accepted: PredictionChanges, *, seed: int = 0) -> pd.DataFrame:
     """Return shares and means over all regions and by class, model version, annotator, and how annotations were begun.
 
-    Only those `OPENED` count, except in the groups of "start": of what nobody was shown, nobody accepted anything.
+    Only annotations that were `OPENED` count, except in the groups of "start", since nobody can accept a prediction
+    without seeing it.
+
+    Parameters
+    ----------
+    accepted : PredictionChanges.
+    seed : int, of the bootstrap.
 
     Returns
     -------
     DataFrame
         Columns by ("all" or one of `GROUPS`), group, metric, value, low, high (95 % interval of the bootstrap over
-        images), objects (regions), images. The metrics: unchanged, moved, relabelled and deleted, shares of the
-        predicted regions, which add up to 1; added, the share of accepted regions that nobody had predicted; iou,
-        dice, boundary_f, hd95 and assd, means over the regions that were kept, changed or not; seconds, an image (whose
-        objects are images). What nothing is known of is not there.
+        images), objects (regions), images. The metrics unchanged, moved, relabelled and deleted are shares of the
+        predicted regions and add up to 1. The metric added is the share of accepted regions without a prediction. The
+        metrics iou, dice, boundary_f, hd95 and assd are means over the regions that were kept. The metric seconds is a
+        mean over images, and its objects are images. Metrics without any value are left out.
     """
     rows, tasks = accepted.regions, accepted.tasks
     predicted, kept = rows["outcome"] != ADDED, rows["outcome"] != DELETED
@@ -154,24 +161,24 @@ def summary(accepted: PredictionChanges, *, seed: int = 0) -> pd.DataFrame:
 
 def _begun_with(task: ExportedTask, annotation: ExportedAnnotation) -> tuple[_Prediction, str]:
     """Return the prediction to compare an annotation with, and how the annotation was begun."""
-    there = [one for one in (*task.predictions, annotation.prediction) if isinstance(one, dict) and "result" in one]
-    found = [checked(_Prediction, one, f"A prediction of task {task.id}") for one in there]
+    whole = [one for one in (*task.predictions, annotation.prediction) if isinstance(one, dict) and "result" in one]
+    predictions = [checked(_Prediction, one, f"A prediction of task {task.id}") for one in whole]
     parent = annotation.parent_prediction
-    if not found and parent is None and not task.predictions:
+    if not predictions and parent is None and not task.predictions:
         raise BrokenSampleError(f"Task {task.id} holds no prediction, so nothing of it could be accepted.")
     ids = {region.get("id") for region in annotation.result or []} - {None}
 
     def shared(prediction: _Prediction) -> int:
         return len(ids & {region.get("id") for region in prediction.result or []})
 
-    chosen = next((one for one in found if parent is not None and one.id == parent), None)
+    chosen = next((one for one in predictions if parent is not None and one.id == parent), None)
     if chosen is None:
-        chosen = max(found, key=lambda one: (shared(one), one.created_at or ""), default=None)
+        chosen = max(predictions, key=lambda one: (shared(one), one.created_at or ""), default=None)
         if chosen is None or (parent is not None and not shared(chosen)):
             raise BrokenSampleError(f"Task {task.id} holds the prediction it was begun with by its id only; {_HOW}.")
     if parent is None and not shared(chosen):
         return chosen, SCRATCH
-    # What was opened in the page has a time; Label Studio's own action on many tasks leaves none.
+    # An annotation that was opened in the page has a time; one of Label Studio's bulk action has none.
     return chosen, UNSEEN if annotation.lead_time is None else OPENED
 
 
@@ -187,7 +194,7 @@ def _person(annotation: ExportedAnnotation) -> str:
 
 
 def _compared(predicted: Sequence[ImageRegions], accepted: Sequence[ImageRegions]) -> Iterator[dict[str, Any]]:
-    """Yield a row a region of a prediction's and an annotation's images."""
+    """Yield one row for each region of a prediction and an annotation, image by image."""
     sides = [{(image.to_name, image.item_index): image for image in images} for images in (predicted, accepted)]
     for place in dict.fromkeys((*sides[0], *sides[1])):
         images = (side.get(place, ImageRegions(*place)) for side in sides)
@@ -196,7 +203,7 @@ def _compared(predicted: Sequence[ImageRegions], accepted: Sequence[ImageRegions
 
 
 def _compared_on_image(mine: Sequence[Region], theirs: Sequence[Region]) -> Iterator[dict[str, Any]]:
-    """Yield a row a region of an image: the predicted ones, and then those that were added."""
+    """Yield one row for each region of an image: the predicted regions, then the added ones."""
     sizes = {region.mask.shape for region in (*mine, *theirs)}
     if len(sizes) > 1:
         came = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
@@ -211,7 +218,7 @@ def _compared_on_image(mine: Sequence[Region], theirs: Sequence[Region]) -> Iter
 
 
 def _paired(mine: Sequence[Region], theirs: Sequence[Region]) -> list[tuple[int, int, str]]:
-    """Return pairs of indices, and how each was found."""
+    """Return pairs of indices, and how each pair was matched: "id" or "overlap"."""
     places = {region.id: index for index, region in enumerate(theirs) if region.id}
     pairs = [(index, places[region.id], "id") for index, region in enumerate(mine) if region.id in places]
     free = [
@@ -220,9 +227,9 @@ def _paired(mine: Sequence[Region], theirs: Sequence[Region]) -> list[tuple[int,
     ]
     if all(free):
         masks = [[side[index].mask for index in some] for side, some in zip((mine, theirs), free, strict=True)]
-        found = metrics.match(metrics.pairwise_iou(*masks), RECALLS[0])
+        matches = metrics.match(metrics.pairwise_iou(*masks), RECALLS[0])
         pairs += [
-            (free[0][a], free[1][b], "overlap") for a, b in zip(found.pred.tolist(), found.gt.tolist(), strict=True)
+            (free[0][a], free[1][b], "overlap") for a, b in zip(matches.pred.tolist(), matches.gt.tolist(), strict=True)
         ]
     return pairs
 

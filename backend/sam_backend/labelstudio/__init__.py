@@ -1,1 +1,1 @@
-"""The only code that knows Label Studio's JSON: label config, prompts in, regions out, images, servers."""
+"""The only code that knows Label Studio: its configs, prompts, regions, accepted annotations, images and API."""

@@ -1,4 +1,4 @@
-"""Label Studio's bitmask: a PNG of the image's size in a data URL, opaque black where the mask is true."""
+"""The codec of Label Studio's bitmasks: a PNG in a data URL, of the image's size, opaque black where it is true."""
 
 import base64
 import binascii
@@ -14,10 +14,10 @@ _PREFIX = "data:image/png;base64,"
 
 
 def encode_bitmask(mask: BoolArray) -> str:
-    """Encode a mask (H, W) bool as a data URL.
+    """Encode a mask bool (H, W) as a data URL.
 
-    The PNG has two palette entries, transparent and opaque black, and so one bit a pixel; browsers decode it to the
-    same RGBA pixels that Label Studio itself writes.
+    The PNG has two palette entries, transparent and opaque black, and therefore one bit per pixel. Browsers decode it
+    to the same RGBA pixels that Label Studio writes.
     """
     image = Image.fromarray(np.ascontiguousarray(mask, np.uint8), "P")
     image.putpalette([0, 0, 0, 0, 0, 0, 0, 255], "RGBA")
@@ -27,19 +27,29 @@ def encode_bitmask(mask: BoolArray) -> str:
 
 
 def decode_bitmask(url: str, size: tuple[int, int]) -> BoolArray:
-    """Decode a data URL for an image of `size` (H, W) to a mask: true where alpha is 128 or more.
+    """Decode a data URL.
+
+    Parameters
+    ----------
+    url : str, `data:image/png;base64,…`.
+    size : (H, W) of the image in pixels.
+
+    Returns
+    -------
+    bool (H, W)
+        True where alpha is 128 or more.
 
     Raises
     ------
     BadRequestError
-        If it is not a data URL of a PNG, or a mask of an image of another size.
+        If it is not a data URL of a PNG, or the PNG has another size.
     """
     height, width = size
     if not isinstance(url, str) or not url.startswith(_PREFIX):
         raise BadRequestError(f"A bitmask is a data URL that starts with '{_PREFIX}'; got '{str(url)[:40]}'.")
     try:
         with Image.open(io.BytesIO(base64.b64decode(url[len(_PREFIX) :], validate=True)), formats=["PNG"]) as image:
-            # Checked on the header, before any pixel is unpacked.
+            # The header has the size, so no pixel of a wrong PNG is decoded.
             if image.size != (width, height):
                 raise BadRequestError(
                     f"The bitmask has {image.width} x {image.height} pixels, but the image {width} x {height}."

@@ -1,4 +1,4 @@
-"""A labeling config as this backend needs it: per image, the control that takes the mask and the labels it knows."""
+"""The labeling config: for each image, the controls that take the mask, and their labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sam_backend.errors import BadRequestError
 
-# Most exact first: a mask, then outlines, then shapes that only surround it.
+# Sorted by exactness: masks, then outlines, then shapes that only surround the object.
 SHAPES = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
 _OUTPUT_TAGS = "BrushLabels, BitmaskLabels, PolygonLabels, EllipseLabels or RectangleLabels"
 
@@ -20,20 +20,25 @@ class ImageTag:
 
     Attributes
     ----------
-    name : what controls name in `toName`.
-    value : `$field` of the task's data that holds the image's address, or the address itself.
+    name : str, the name to which the controls refer in `toName`.
+    value : str, `$field` with the field of the task's data that holds the image's address, or the address itself.
     """
 
     name: str
     value: str
 
     def source(self, data: Mapping[str, Any], item_index: int = 0) -> str:
-        """Return the address of this tag's image in a task's `data`; of a list of images, the one at `item_index`.
+        """Return the address of this tag's image.
+
+        Parameters
+        ----------
+        data : the task's data.
+        item_index : int, which image of a list, from 0; ignored if the data hold a single address.
 
         Raises
         ------
         BadRequestError
-            If the task has no such field, or no address in it.
+            If the task lacks the field, or the field holds no address.
         """
         source = self.value
         if source.startswith("$"):
@@ -64,11 +69,11 @@ class Control:
 
     Attributes
     ----------
-    name : what its regions have as `from_name`.
-    tag : `brushlabels`, `rectangle`, `labels`, ...: in lower case, and so also its regions' type.
-    labels : the values of its `<Label>` tags, or their aliases.
-    any_label : whether its labels come with each task (`value="$field"`), so that none can be called unknown.
-    smart : whether annotators prompt with it.
+    name : str, the `from_name` of its regions.
+    tag : str, the tag in lower case, for example "brushlabels" or "rectangle"; this is also the type of its regions.
+    labels : tuple of str, the values of its `<Label>` tags, or their aliases.
+    any_label : bool, whether the labels come with each task (`value="$field"`), so that every label is valid.
+    smart : bool, whether annotators prompt with it.
     """
 
     name: str
@@ -79,19 +84,20 @@ class Control:
 
     @property
     def shape(self) -> str:
-        """Its tag without `labels`: `brush`, `polygon`, ...; empty for the tag `Labels`."""
+        """The tag without "labels", for example "brush"; empty for the tag `Labels`."""
         return self.tag.removesuffix("labels")
 
     def knows(self, label: str) -> bool:
-        """Whether a region of this control can carry the label."""
+        """Return whether a region of this control can have the label."""
         return self.any_label or label in self.labels
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where a mask goes: the control that takes its shape, and the control whose labels name it.
+    """The control that takes the shape of a mask, and the control that takes its label.
 
-    They are one (`BrushLabels`) or two (`Brush` and `Labels`); without any labels, `labeler` is None.
+    `BrushLabels` is both. `Brush` takes the shape only, and `Labels` the label. `labeler` is None if no control has
+    labels.
     """
 
     control: Control
@@ -100,23 +106,23 @@ class Output:
 
 @dataclass(frozen=True)
 class Target:
-    """An image of the config with the outputs for masks on it, the preferred one first; never none."""
+    """An image of the config and the outputs for its masks, at least one, the preferred one first."""
 
     image: ImageTag
     outputs: tuple[Output, ...]
 
     def knows(self, label: str) -> bool:
-        """Whether a mask can carry the label; any can where the controls have no labels."""
+        """Return whether a mask can have the label; always true if the controls have no labels."""
         labelers = [output.labeler for output in self.outputs]
         return any(labeler is None or labeler.knows(label) for labeler in labelers)
 
     def output(self, label: str | None) -> Output:
-        """Return the output that takes a mask with this label; the first one for None.
+        """Return the output for a mask with this label; the first output for None.
 
         Raises
         ------
         BadRequestError
-            If the controls have labels, and this is none of them.
+            If the controls have labels, but not this one.
         """
         first = self.outputs[0]
         if label is None or first.labeler is None:
@@ -135,32 +141,32 @@ class Target:
 
 @dataclass(frozen=True)
 class LabelingConfig:
-    """What a labeling config asks of this backend: one target an image that can take masks, in document order."""
+    """The targets of a labeling config: one for each image that can take masks, in document order."""
 
     targets: tuple[Target, ...]
 
     @staticmethod
     def parse(xml: str) -> LabelingConfig:
-        """Read a labeling config; equal texts are parsed once.
+        """Parse a labeling config; equal texts are parsed once.
 
-        Of an image's controls exactly one kind takes the masks: brush before bitmask, polygon, ellipse and
-        rectangle; a kind with its own labels before the bare kind with a `Labels` tag; and a control that
-        annotators only draw with before one that is itself a smart prompt.
+        Exactly one kind of an image's controls takes the masks. The order of preference is brush, bitmask, polygon,
+        ellipse, rectangle; then a control with its own labels before a bare one with a `Labels` tag; then a control
+        that is no smart tool before one that is.
 
         Raises
         ------
         BadRequestError
-            If it is not XML, or has no image, or no control that could take a mask.
+            If the text is not XML, or has no image, or no control that can take a mask.
         """
         return _parse(xml)
 
     def target(self, image_name: str | None = None) -> Target:
-        """Return the target whose `<Image>` has this name; the first one for None.
+        """Return the target with this image name; the first target for None.
 
         Raises
         ------
         BadRequestError
-            If no image of that name can take masks.
+            If no image with this name can take masks.
         """
         for target in self.targets:
             if image_name in (None, target.image.name):
@@ -212,7 +218,7 @@ def _control(tag: Any) -> Control:
 
 
 def _outputs(controls: list[Control]) -> tuple[Output, ...]:
-    """Pair every control of the preferred kind with the controls that name its regions."""
+    """Pair every control of the preferred kind with the controls that label its regions."""
     shaped = [control for control in controls if control.shape in SHAPES]
     if not shaped:
         return ()

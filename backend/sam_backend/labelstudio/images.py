@@ -1,4 +1,4 @@
-"""The image of a task, fetched from wherever Label Studio would take it."""
+"""The images of tasks, fetched from the same places as Label Studio fetches them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,12 @@ _CHUNK = 2**16
 class TaskImages:
     """Fetches and decodes the images of tasks.
 
-    Files are not kept: what is kept is the embedding, and the SDK's file cache has no limit and keeps files that broke
-    off.
+    Files are not cached, only embeddings are. The SDK's own file cache has no size limit and keeps incomplete files.
 
     Parameters
     ----------
-    timeout : seconds until the whole file must have come; a server that falls silent in the middle may take as long
-        again.
-    max_pixels : an image with more pixels than this is refused before it is decoded.
+    timeout : float, seconds for the whole file; twice as long if the server stops in the middle of the file.
+    max_pixels : int, the largest image that is decoded.
     """
 
     def __init__(self, *, timeout: float, max_pixels: int) -> None:
@@ -49,7 +47,7 @@ class TaskImages:
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
-        """Return what fetches images under the limits of the settings."""
+        """Create an instance with the limits of the settings."""
         return cls(timeout=settings.image_timeout, max_pixels=settings.max_image_pixels)
 
     def fetch(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
@@ -57,19 +55,19 @@ class TaskImages:
 
         Parameters
         ----------
-        url : as it stands in a task: an upload or local file of Label Studio (`/data/…`), `s3://`, `gs://` or
-            `azure-blob://` (through Label Studio), `http(s)://`, or a `data:` URL. Nothing else is followed: a caller
-            cannot make the service read its own disk. Local files are read from a disk only where the operator set
-            LOCAL_FILES_DOCUMENT_ROOT, as for Label Studio itself.
-        server : the Label Studio of the task; None when it is not known.
-        task_id : of the task, needed for cloud storage.
+        url : str, as in the task: an upload or a local file of Label Studio (`/data/…`), `s3://`, `gs://` or
+            `azure-blob://` (through Label Studio), `http(s)://`, or a `data:` URL. Other addresses are refused, so that
+            a caller cannot make the service read its own disk. Local files are read from the disk only if the operator
+            set LOCAL_FILES_DOCUMENT_ROOT, as for Label Studio itself.
+        server : Server, the Label Studio of the task; None if it is unknown.
+        task_id : id of the task, needed for cloud storage.
 
         Raises
         ------
         BadRequestError
-            If the address is none of these, or needs a Label Studio that is not known.
+            If the address is of another kind, or needs a Label Studio that is unknown.
         ImageServerError
-            If the server refuses, breaks off, sends a web page or is too slow.
+            If the server refuses, breaks off, sends a web page, or is too slow.
         """
         if url.startswith("data:"):
             return _read_data_url(url)
@@ -88,13 +86,13 @@ class TaskImages:
                 f"The image address {shown(url)} cannot be followed; it must start with http://, https://, s3://, "
                 "gs://, azure-blob://, data: or, for files in Label Studio, /data/."
             )
-        # Elsewhere the token is not sent, so it need not be valid.
+        # Other servers do not get the token, so it does not have to be valid.
         if server and (is_internal or _split(url).netloc == _split(server.hostname).netloc):
             server = Server(server.hostname, self._tokens.of(server))
         return self._get(url, server, task_id)
 
     def decode(self, file: bytes, url: str) -> ImageArray:
-        """Decode a file that was fetched; see `decode_image`."""
+        """Decode a fetched file; see `decode_image`."""
         return decode_image(file, f"The image {shown(url)}", max_pixels=self._max_pixels)
 
     def _get(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
@@ -118,14 +116,14 @@ class TaskImages:
 
 
 def _is_of_label_studio(url: str) -> bool:
-    """Return whether an address leads through Label Studio: its uploads, local files, and cloud storage."""
+    """Return whether Label Studio serves the address: an upload, a local file, or cloud storage."""
     return is_cloud_storage_uri(url) or url.startswith(
         ("/data/upload", "/data/local-files", "/upload", "upload", "/storage-data/uploaded", "storage-data/uploaded")
     )
 
 
 def shown(url: str) -> str:
-    """Return an address fit for a message: without user, password and query, which can hold secrets, and not long."""
+    """Return an address for a message: without user, password and query, which can hold secrets, and shortened."""
     if url.startswith("data:"):
         return url[: min(url.find(","), 60)] + ",…"
     parts = _split(url)
@@ -143,14 +141,14 @@ def _split(url: str) -> SplitResult:
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Brings every answer whole, within one deadline and a size: the SDK sets neither."""
+    """Reads every answer completely, with one deadline and a size limit, which the SDK does not set."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__()
         self._deadline = time.monotonic() + timeout
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Get an answer with its whole body; the body of a refusal or a redirection is left aside."""
+        """Send a request and read the whole body, except that of a refusal or a redirection."""
         response = super().send(request, *args, **{**kwargs, "stream": True, "timeout": self._remaining()})
         body = self._read(response) if response.ok and not response.is_redirect else b""
         response.raw.close()
@@ -170,7 +168,7 @@ class _BoundedAdapter(HTTPAdapter):
             )
         body = bytearray()
         try:
-            # read1 returns what has come so far; read would wait for a whole chunk of a server that drips.
+            # read1 returns the bytes that have arrived; read would wait for a whole chunk of a slow server.
             while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 body += chunk
                 self._remaining()

@@ -1,4 +1,4 @@
-"""From a mask to the outlines and shapes that Label Studio draws: rings, ellipses, boxes, all in per cent."""
+"""Mask -> rings, ellipses and rectangles in per cent, the shapes that Label Studio draws."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sam_backend.arrays import BoolArray
 from sam_backend.masks import mask_box
 
-# A component smaller than this part of the largest is a speck of the model, not a part of the object.
+# A component smaller than this share of the largest component is a speck, not a part of the object.
 SPECK_FRACTION = 0.01
-# Simplification of a ring, in pixels: tried from coarse to none until the ring is close enough to its component.
+# Tolerances in pixels for simplifying a ring, tried from coarse to fine until the ring is close to its component.
 TOLERANCES = (1.0, 0.75, 0.5, 0.25)
 RING_IOU = 0.9
 
@@ -22,9 +22,14 @@ Ring = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Ellipse:
-    """An ellipse in per cent: centre, radius along each axis of its own frame, degrees that frame is turned clockwise.
+    """An ellipse in per cent.
 
-    `radius_x` is in per cent of the image's width and `radius_y` of its height, whatever the turn.
+    Attributes
+    ----------
+    x, y : float, the centre, in per cent of the image's width and height.
+    radius_x, radius_y : float, the radii along the ellipse's own axes; `radius_x` is in per cent of the image's width
+        and `radius_y` of its height, whatever the rotation.
+    rotation : float, degrees clockwise.
     """
 
     x: float
@@ -45,7 +50,7 @@ class Rectangle:
 
 
 def without_specks(mask: BoolArray) -> BoolArray:
-    """Return a mask (H, W), not empty, without components (8-connected) below `SPECK_FRACTION` of the largest's."""
+    """Return a non-empty mask (H, W) without components (8-connected) smaller than `SPECK_FRACTION` of the largest."""
     y0, x0, y1, x1 = _bounds(mask)
     part = np.ascontiguousarray(mask[y0:y1, x0:x1], np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
@@ -59,22 +64,22 @@ def without_specks(mask: BoolArray) -> BoolArray:
 
 
 def rings(mask: BoolArray) -> list[Ring]:
-    """Return the outer ring of each component (8-connected) of a mask (H, W), not empty, in per cent, largest first.
+    """Return the outer rings of the components (8-connected) of a non-empty mask (H, W), in per cent, largest first.
 
-    A ring runs along the edges of pixels, so that even a line of single pixels encloses its area, and is then
-    simplified (Douglas and Peucker) by at most 1 px, and by less where its IoU with the component, holes filled,
-    would fall below `RING_IOU`. Label Studio's polygons have no holes, so neither do these.
+    A ring runs along the edges of pixels, so that even a line of single pixels has an area. It is simplified (Douglas
+    and Peucker) by at most 1 px, or by less if its IoU with the component, holes filled, would fall below `RING_IOU`.
+    Holes are filled, because Label Studio's polygons have none.
     """
     y0, x0, y1, x1 = _bounds(mask)
-    # On a lattice of half pixels a pixel is a block of 3 x 3 knots, whose outer knots are the pixel's own corners:
-    # a contour through the outermost knots is therefore one along the edges of pixels.
+    # On a lattice of half pixels, a pixel is a block of 3 x 3 knots, and its outer knots are the pixel's corners.
+    # Therefore a contour through the outermost knots runs along the edges of pixels.
     knots = np.zeros((2 * (y1 - y0) + 1, 2 * (x1 - x0) + 1), np.uint8)
     knots[1::2, 1::2] = mask[y0:y1, x0:x1]
     knots = cv2.dilate(knots, np.ones((3, 3), np.uint8))
     contours, _ = cv2.findContours(knots, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     height, width = mask.shape
     scale = np.array((100 / width, 100 / height))
-    # Four decimals of a per cent are a tenth of a pixel in an image of 100 000.
+    # Four decimals of a per cent are a tenth of a pixel in an image that is 100,000 pixels wide.
     return [
         ((_simplified(contour).reshape(-1, 2) / 2 + (x0, y0)) * scale).round(4).tolist()
         for contour in sorted(contours, key=cv2.contourArea, reverse=True)
@@ -82,17 +87,17 @@ def rings(mask: BoolArray) -> list[Ring]:
 
 
 def bounding_rectangle(mask: BoolArray) -> Rectangle:
-    """Return the tightest rectangle around a mask (H, W), not empty; its far edges lie beyond the last pixels."""
+    """Return the bounding rectangle of a non-empty mask (H, W), from the first pixel to the end of the last one."""
     height, width = mask.shape
     y0, x0, y1, x1 = _bounds(mask)
     return Rectangle(x0 / width * 100, y0 / height * 100, (x1 - x0) / width * 100, (y1 - y0) / height * 100)
 
 
 def fitted_ellipse(mask: BoolArray) -> Ellipse:
-    """Return the ellipse with the same centre and second moments as a mask (H, W), not empty.
+    """Return the ellipse with the same centre and second moments as a non-empty mask (H, W).
 
-    A radius is twice the standard deviation along its axis. A pixel is a unit square, which adds 1/12 to the variances;
-    so a mask that is an ellipse gets its own radii back, and a single pixel one of about its size.
+    A radius is twice the standard deviation along its axis. A pixel is a unit square, which adds 1/12 to the variances.
+    So the ellipse of an elliptical mask has the same radii, and that of a single pixel about the size of the pixel.
     """
     y0, x0, y1, x1 = _bounds(mask)
     ys, xs = np.nonzero(mask[y0:y1, x0:x1])
@@ -100,7 +105,7 @@ def fitted_ellipse(mask: BoolArray) -> Ellipse:
     centre = x0 + xs.mean() + 0.5, y0 + ys.mean() + 0.5
     covariance = np.cov(np.stack([xs, ys]), bias=True) + np.eye(2) / 12
     variances, axes = np.linalg.eigh(covariance)
-    # Of the two axes the one closer to the horizontal is x: it turns least, and its radius is a share of the width.
+    # The axis that is closer to the horizontal is x, so the rotation is small and the radius is a share of the width.
     first = int(np.argmax(np.abs(axes[0])))
     along = axes[:, first] * (1 if axes[0, first] >= 0 else -1)
     radii = 2 * np.sqrt(variances[[first, 1 - first]])
@@ -115,13 +120,13 @@ def fitted_ellipse(mask: BoolArray) -> Ellipse:
 
 
 def _bounds(mask: BoolArray) -> tuple[int, int, int, int]:
-    """Return y0, x0, y1, x1, half-open, of a mask that is not empty."""
+    """Return y0, x0, y1, x1 (half-open) of a non-empty mask."""
     x0, y0, x1, y1 = mask_box(mask) or (0, 0, 0, 0)
     return y0, x0, y1, x1
 
 
 def _simplified(contour: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Drop the points of a contour on the half-pixel lattice that its shape does not need."""
+    """Remove the points of a contour on the half-pixel lattice that hardly change its shape."""
     filled = _filled(contour, contour)
     for tolerance in TOLERANCES:
         simple: NDArray[np.int32] = cv2.approxPolyDP(contour, 2 * tolerance, closed=True)

@@ -1,4 +1,4 @@
-"""What an annotator drew with smart tools, from an interactive request's `context.result` to a segmenter's prompt."""
+"""The prompt that an annotator drew with smart tools: an interactive request's `context.result` -> `Prompt`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sam_backend.labelstudio.strokes import points_along
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
 
 _LOG = logging.getLogger(__name__)
-# Label Studio computes per cents in floating point: a click on the very edge may come out a hair beyond it.
+# Label Studio computes per cents in floating point: a click on the edge can lie slightly outside the image.
 _EDGE = 1e-6
 
 
 @dataclass(frozen=True)
 class Click:
-    """A point, in per cent of the image's width and height."""
+    """A point in per cent of the image's width and height."""
 
     x: float
     y: float
@@ -32,7 +32,7 @@ class Click:
 
 @dataclass(frozen=True)
 class Outline:
-    """A rectangle, an ellipse or a polygon: its points in per cent, all turned clockwise by `rotation` degrees."""
+    """A rectangle, an ellipse or a polygon: points in per cent, rotated clockwise by `rotation` degrees."""
 
     points: tuple[tuple[float, float], ...]
     rotation: float = 0.0
@@ -41,12 +41,12 @@ class Outline:
     def bounds(self, size: tuple[int, int]) -> FloatArray:
         """Return the axis-aligned bounds, xyxy in pixels, within an image of `size` (H, W).
 
-        It is pixels that are turned, not per cents, so the bounds depend on the image's shape.
+        The rotation is in pixels, not in per cent, so the bounds depend on the image's shape.
 
         Raises
         ------
         BadRequestError
-            If all of it lies outside the image.
+            If the outline lies completely outside the image.
         """
         height, width = size
         scale = np.array((width, height)) / 100
@@ -66,16 +66,16 @@ class Outline:
 
 @dataclass(frozen=True)
 class DrawnPrompt:
-    """What was drawn, in per cent of the image, in the order in which it was drawn.
+    """A prompt in per cent of the image.
 
     Attributes
     ----------
-    target : the image it was drawn on, and the controls that take the mask.
-    clicks : the points, oldest first.
-    box : the box drawn last, or None.
-    label : the label chosen for it, known to the target, or None.
-    item_index : which image of a list it was drawn on; None where the image is not of a list.
-    original_size : (height, width) that Label Studio took the image to have, or None if it did not say.
+    target : Target, the image with the prompt, and the controls that take the mask.
+    clicks : tuple of Click, the oldest first.
+    box : Outline, the last box; None if there is none.
+    label : str, the chosen label, which the target knows; None if none was chosen.
+    item_index : int, which image of a list; None if the task has no list.
+    original_size : (height, width) in pixels of the image in Label Studio; None if the request lacks it.
     """
 
     target: Target
@@ -103,7 +103,7 @@ class DrawnPrompt:
             )
         points = np.array([(click.x * width, click.y * height) for click in self.clicks], np.float32).reshape(-1, 2)
         return Prompt(
-            # A click on the right or bottom edge still means the last pixel.
+            # A click on the right or bottom edge is a click on the last pixel.
             points=(points / 100).clip(0, (width - 0.5, height - 0.5)),
             labels=np.array([POSITIVE if click.positive else NEGATIVE for click in self.clicks], np.int64),
             box=self.box.bounds(size) if self.box else None,
@@ -113,11 +113,11 @@ class DrawnPrompt:
 def read_drawn(
     context_result: Sequence[Mapping[str, Any]] | None, config: LabelingConfig, *, max_pixels: int
 ) -> DrawnPrompt | None:
-    """Read the regions just drawn; None if there is nothing that could prompt a segmenter.
+    """Read the drawn regions; return None if none of them is a prompt.
 
-    Key points become clicks, rectangles, ellipses and polygons boxes, and brush or bitmask strokes positive clicks
-    along them. Of several boxes the last one counts: Label Studio sends every box that was not yet accepted. Regions
-    of other kinds (a `Labels` result, a choice or a text about the region) prompt nothing.
+    Key points become clicks. Rectangles, ellipses and polygons become boxes. Brush and bitmask strokes become positive
+    clicks along the stroke. Only the last box is used, because Label Studio sends every box that is not accepted yet.
+    Regions of other kinds (a `Labels` result, a choice, a text) are ignored.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def read_drawn(
     Raises
     ------
     BadRequestError
-        If a region misses a coordinate, is of no size or outside the image, or has a label that the config lacks.
+        If a region lacks a coordinate, has no size, lies outside the image, or has a label that the config lacks.
     """
     clicks: list[Click] = []
     box: Outline | None = None
@@ -161,7 +161,7 @@ def read_drawn(
 
 
 def _label(value: Mapping[str, Any], kind: str) -> str | None:
-    # A bare shape carries the label that was chosen for it under `labels`.
+    # A bare shape has its label under `labels`.
     labels = value.get(kind if kind.endswith("labels") else "labels")
     return str(labels[0]) if isinstance(labels, list) and labels else None
 

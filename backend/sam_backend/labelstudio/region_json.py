@@ -1,4 +1,4 @@
-"""From a mask to the regions that the labeling config's control accepts, as Label Studio serialises them."""
+"""Mask -> regions in Label Studio's JSON, of the shape that the labeling config's control takes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def make_regions(
     score: float | None = None,
     item_index: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the regions for one mask, ready for `result` of a prediction; none for an empty mask.
+    """Return the regions of one mask, ready for the `result` of a prediction; none for an empty mask.
 
-    Brush and bitmask hold the mask to the pixel. The others first lose specks (below 1 % of the largest component):
-    a polygon is then one region a component, an ellipse or a rectangle one for all of it. A bare shape named by a
-    `Labels` tag gives two results with one id, as Label Studio does.
+    Brush and bitmask keep every pixel of the mask. For the other shapes, specks (below 1 % of the largest component)
+    are removed first. Then each component becomes a polygon, or the whole mask an ellipse or a rectangle. A bare shape
+    with a `Labels` tag gives two results with one id, as in Label Studio.
 
     Parameters
     ----------
-    mask : (H, W) bool, in pixels of the EXIF-turned image.
-    target : the image and the controls that take the mask.
-    label : the mask's label; None stands for the only label of the control, where it has just one, and else for none.
-    score : the model's own estimate of the mask's quality, 0-1.
-    item_index : which image of a list the mask is of.
+    mask : bool (H, W), in pixels of the image after its EXIF rotation.
+    target : Target, the image and the controls that take the mask.
+    label : str, the mask's label; None means the only label of the control, or no label if it has several.
+    score : float, the model's estimate of the mask's quality, in [0, 1].
+    item_index : int, which image of a list; None if the task has no list.
 
     Raises
     ------
     BadRequestError
-        If the target's controls have labels, and `label` is none of them.
+        If the target's controls have labels, but not `label`.
     """
     if not mask.any():
         return []
@@ -58,15 +58,16 @@ def make_regions(
 
 
 def prediction(regions: Sequence[dict[str, Any]], score: float, model_version: str) -> dict[str, Any]:
-    """Return one entry of the answer's `results`; without regions it says that there is nothing to say.
+    """Return one entry of the answer's `results`.
 
-    Label Studio shows an empty list of results as an error, so nothing to say is a prediction too, of score 0.
+    Label Studio shows an empty list of results as an error, so an image without regions gets a prediction with the
+    score 0.
     """
     return {"result": list(regions), "score": float(score) if regions else 0.0, "model_version": model_version}
 
 
 def _geometries(mask: BoolArray, shape: str) -> list[dict[str, Any]]:
-    """Return the value of each region of the mask, without a label."""
+    """Return the values of the mask's regions, without labels."""
     if shape == "brush":
         return [{"format": "rle", "rle": encode_rle(mask)}]
     if shape == "bitmask":
@@ -83,11 +84,11 @@ def _geometries(mask: BoolArray, shape: str) -> list[dict[str, Any]]:
 
 
 def _results(geometry: dict[str, Any], output: Output, label: str | None) -> list[dict[str, Any]]:
-    """Return the results of one region: its shape, and its label where that is another control's."""
+    """Return the results of one region: its shape, and its label if another control has the labels."""
     control, labeler = output.control, output.labeler
     if label is None and labeler is not None and len(labeler.labels) == 1:
         label = labeler.labels[0]
-    # A control with labels wants its list of them even where none was chosen; a result of `Labels` only says a label.
+    # A control with labels needs the list even if no label was chosen; a result of `Labels` exists only for a label.
     chosen = [] if label is None else [label]
     results = []
     if labeler is not control:

@@ -1,8 +1,8 @@
-"""Label Studio's brush masks: thi.ng/rle-pack over RGBA bytes, where a pixel of the mask is four equal bytes.
+"""The codec of Label Studio's brush masks: thi.ng/rle-pack over RGBA bytes; a pixel of the mask is four equal bytes.
 
-The bit stream, most significant bit first: the number of bytes (32 bits), the bits of a value less one (5), four run
-sizes less one (4 bits each), and then chunks: 1 for a run or 0 for literals (1 bit), which run size counts it (2),
-the count less one (that many bits), and one value for a run or `count` values for literals.
+The bit stream, most significant bit first: the number of bytes (32 bits), the bits per value minus one (5), four run
+sizes minus one (4 bits each), and then chunks. A chunk is 1 for a run or 0 for literals (1 bit), the index of the run
+size (2 bits), the count minus one (as many bits as the run size), and one value for a run, `count` values for literals.
 """
 
 from functools import lru_cache
@@ -21,12 +21,13 @@ _HEADER_BITS = 32 + 5 + 4 * 4
 
 
 def encode_rle(mask: BoolArray) -> list[int]:
-    """Encode a mask (H, W) bool as Label Studio's brush expects it: 255 in all four channels where it is true.
+    """Encode a mask bool (H, W) as a brush of Label Studio: 255 in all four channels where it is true.
 
     Returns
     -------
-    The bytes of the bit stream, each 0-255. The four run sizes are chosen for this mask, so that the stream is as
-    short as the format allows without literals, which a mask's runs of at least four bytes never need.
+    list of int
+        The bytes of the bit stream, 0-255. The four run sizes are chosen for this mask, so that the stream is the
+        shortest one without literals. A mask never needs literals, since its runs have at least four bytes.
     """
     lengths, values = _runs(np.ascontiguousarray(mask, bool))
     counts = lengths * _CHANNELS - 1
@@ -41,7 +42,7 @@ def encode_rle(mask: BoolArray) -> list[int]:
     for value, width in ((_VALUE_BITS - 1, 5), *((size - 1, 4) for size in sizes)):
         header = header << width | value
     header_bits = np.unpackbits(np.frombuffer(header.to_bytes(7, "big"), np.uint8))[-_HEADER_BITS:]
-    # Left-aligned in 32 bits, every code's bits are the first `width` of its row.
+    # Every code is left-aligned in 32 bits, so that its bits are the first `width` bits of its row.
     rows = np.unpackbits((codes << 32 - widths).astype(">u4").view(np.uint8)).reshape(-1, 32)
     bits = rows[np.arange(32) < widths[:, None]]
     packed: list[int] = np.packbits(np.concatenate([header_bits, bits])).tolist()
@@ -49,12 +50,22 @@ def encode_rle(mask: BoolArray) -> list[int]:
 
 
 def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
-    """Decode a brush region of an image of `size` (H, W) to a mask: true where alpha is 128 or more.
+    """Decode a brush of Label Studio.
+
+    Parameters
+    ----------
+    rle : list of int, the bytes of the bit stream, 0-255.
+    size : (H, W) of the image in pixels.
+
+    Returns
+    -------
+    bool (H, W)
+        True where alpha is 128 or more.
 
     Raises
     ------
     BadRequestError
-        If the bytes are not such a stream, or are the mask of an image of another size.
+        If the bytes are not such a stream, or belong to an image of another size.
     """
     height, width = size
     expected = height * width * _CHANNELS
@@ -69,17 +80,17 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
             "was it drawn on another image?"
         )
     lengths, values = _read_chunks(data, total)
-    # Alpha is every fourth byte, so as many alpha bytes end within the first n bytes as four goes into n.
+    # Alpha is every fourth byte, so the first n bytes contain n // 4 alpha bytes.
     opaque = np.frombuffer(values, np.uint8) >= 128
     return np.repeat(opaque, np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0)).reshape(height, width)
 
 
 def _runs(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the lengths in pixels and the values (0 or 255) of the runs; none counts more bytes than 16 bits do."""
+    """Return the lengths in pixels and the values (0 or 255) of the runs; a run has at most 2**16 bytes."""
     pixels = mask.ravel()
     if not pixels.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    # Values change only from the pixel before the first row that has any of the mask to the one after the last.
+    # Values change only between the pixel before the first row of the mask and the pixel after the last row.
     rows = np.flatnonzero(mask.any(axis=1))
     first, last = (rows[0] * mask.shape[1], (rows[-1] + 1) * mask.shape[1]) if len(rows) else (0, 0)
     first, last = max(first - 1, 0), min(last, pixels.size - 1)
@@ -96,14 +107,14 @@ def _runs(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _bit_length(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bits that hold each count, at least 1."""
+    """Return the number of bits of every count, at least 1."""
     exponents: NDArray[np.int64] = np.frexp(counts.astype(np.float64))[1].astype(np.int64)
     return np.maximum(exponents, 1)
 
 
 @lru_cache
 def _size_choices() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All sets of four run sizes that hold 16 bits (C, 4), and what each makes of every bit length 1-16 (C, 16)."""
+    """Return all sets of four run sizes up to 16 (C, 4), and each set's size for every bit length 1-16 (C, 16)."""
     sizes = np.array([(*three, _MAX_COUNT_BITS) for three in combinations(range(1, _MAX_COUNT_BITS), 3)], np.int64)
     needed = np.arange(1, _MAX_COUNT_BITS + 1)
     fits = sizes[:, None, :] >= needed[None, :, None]
@@ -111,14 +122,14 @@ def _size_choices() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _best_sizes(histogram: NDArray[np.int64]) -> list[int]:
-    """Choose the four run sizes that spend the fewest bits on counts, given how many need 1, 2, ... 16 bits."""
+    """Choose the four run sizes with the fewest bits in total, given how many counts need 1, 2, ... 16 bits."""
     sizes, spent = _size_choices()
     best: list[int] = sizes[int(np.argmin(spent @ histogram))].tolist()
     return best
 
 
 def _read_chunks(data: bytes, total: int) -> tuple[NDArray[np.int64], bytes]:
-    """Return the length and the value of every run and literal (length 1) of the stream."""
+    """Return the lengths and the values of all runs and literals (length 1) of the stream."""
     end = len(data) * 8
     padded = data + bytes(8)
 

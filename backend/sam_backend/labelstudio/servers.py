@@ -1,4 +1,4 @@
-"""Which Label Studio a project lives on, remembered on disk: `/predict` names the project only."""
+"""The registry of the Label Studio servers of all projects, on disk, because `/predict` names only the project."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 @dataclass(frozen=True)
 class Server:
-    """A Label Studio and the token that opens it.
+    """A Label Studio and its token.
 
     Attributes
     ----------
-    hostname : its address, `http(s)://[user:password@]host[:port][/path]` without a slash at the end.
-    token : legacy token or personal access token; never shown by `repr`. Empty when none is known.
+    hostname : str, the address, `http(s)://[user:password@]host[:port][/path]` without a slash at the end.
+    token : str, a legacy token or personal access token; `repr` hides it. Empty if none is known.
     """
 
     hostname: str
@@ -37,7 +37,7 @@ class Server:
 
     @property
     def shown(self) -> str:
-        """The address fit for a message: without a user and password."""
+        """The address for a message: without user and password."""
         scheme, _, rest = self.hostname.partition("://")
         return f"{scheme}://{rest.rpartition('@')[2]}"
 
@@ -47,15 +47,15 @@ class ServerRegistry:
 
     Parameters
     ----------
-    folder : keeps the file `servers.json`, readable by its owner alone, since it holds tokens.
-    url : the Label Studio for projects that never called `/setup`, and in place of a hostname on `localhost`, which a
-        Label Studio that does not know its own address gives.
-    api_key : wins over the token that `/setup` brought, on the server `url` and nowhere else.
+    folder : Path, the folder of `servers.json`, which only its owner can read, because it contains tokens.
+    url : str, the Label Studio of projects that never called `/setup`. It also replaces a hostname `localhost`, which a
+        Label Studio sends if it does not know its own address.
+    api_key : str, replaces the token from `/setup`, for the server `url` only.
 
     Raises
     ------
     SamInspectError
-        If there is a key without the server that it is for.
+        If there is a key without a server.
     """
 
     def __init__(self, folder: Path, *, url: str | None = None, api_key: str | None = None) -> None:
@@ -72,23 +72,23 @@ class ServerRegistry:
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
-        """Return the registry that the settings ask for; SamInspectError where they contradict each other."""
+        """Create the registry from the settings; raises SamInspectError if there is a key without a server."""
         key = settings.label_studio_api_key
         return cls(settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None)
 
     def remember(self, project_uid: str, hostname: str, token: str) -> None:
-        """Keep which server a project is on, on disk before this returns.
+        """Store the server of a project; it is on disk when this returns.
 
         Parameters
         ----------
-        project_uid : `<project id>.<unix time it was created>`.
-        hostname : address of its Label Studio, `http(s)://…`.
-        token : what opens it.
+        project_uid : str, `<project id>.<Unix time of its creation>`.
+        hostname : str, the address of its Label Studio, `http(s)://…`.
+        token : str, its token.
 
         Raises
         ------
         OSError
-            If the file cannot be written; the server is then remembered until the process ends.
+            If the file cannot be written; the server is then known until the process ends.
         """
         server = Server(_address(hostname), token)
         with self._lock:
@@ -97,15 +97,15 @@ class ServerRegistry:
             self._servers = self._servers | {project_uid: server}
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self._path.with_suffix(".lock")):
-                # What other processes have written since is newer than what this one has read.
+                # Other processes may have written newer entries.
                 self._servers = self._servers | self._read() | {project_uid: server}
                 self._write()
 
     def find(self, project_uid: str) -> Server | None:
-        """Return the server of a project, the settings applied, or None when nothing is known of it."""
+        """Return the server of a project after applying the settings; None if it is unknown."""
         with self._lock:
             if project_uid not in self._servers:
-                # Another process may have heard of it since.
+                # Another process may have stored it in the meantime.
                 self._servers = self._read() | self._servers
             known = self._servers.get(project_uid)
         if known is None or (self._url and urlsplit(known.hostname).hostname in _LOOPBACK):
@@ -117,7 +117,7 @@ class ServerRegistry:
         return known
 
     def uids(self, project: str) -> list[str]:
-        """Return the known uids of a project that is given by its id or its uid."""
+        """Return the known uids of a project, given its id or its uid."""
         with self._lock:
             return sorted(uid for uid in self._servers if project in (uid, uid.partition(".")[0]))
 
@@ -139,7 +139,7 @@ class ServerRegistry:
             self._path.replace(aside)
         except OSError:
             aside = self._path
-        # The error's text could quote the file, tokens included; its type is enough.
+        # The error's text could contain tokens of the file, so only its type is logged.
         logger.warning(
             "The file of Label Studio servers is unreadable (%s); it is now %s. Projects are known again once their "
             "Label Studio connects.",

@@ -1,4 +1,4 @@
-"""Points along a brush stroke: a segmenter that knows clicks and boxes is told where the stroke went."""
+"""Brush strokes -> points along them, since segmenters take clicks and boxes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,9 +21,9 @@ def points_along(
 
     Parameters
     ----------
-    value : the region's value, with `rle` for the shape `brush` or `imageDataURL` for `bitmask`.
-    shape : `brush` or `bitmask`.
-    size : (height, width) that Label Studio took the image to have.
+    value : the region's value, with `rle` for the shape "brush" or `imageDataURL` for "bitmask".
+    shape : str, "brush" or "bitmask".
+    size : (height, width) in pixels of the image in Label Studio; None if the region lacks it.
     max_pixels : int, the largest image whose strokes are decoded.
 
     Raises
@@ -36,14 +36,14 @@ def points_along(
     mask = (
         decode_rle(value.get("rle", []), size)
         if shape == "brush"
-        else decode_bitmask(str(value.get("imageDataURL")), size)
+        else decode_bitmask(value.get("imageDataURL", ""), size)
     )
     height, width = size
     return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _spread(mask)]
 
 
 def _spread(mask: BoolArray) -> list[tuple[int, int]]:
-    """Pick pixels xy: first the deepest of the mask, then each time the one farthest from those picked so far."""
+    """Pick pixels xy: first the deepest pixel, then repeatedly the pixel farthest from all picked ones."""
     depths = mask_depths(mask)
     if depths is None:
         return []

@@ -1,4 +1,4 @@
-"""The report about what people changed of the predictions in Label Studio."""
+"""The report on what people changed of the predictions in Label Studio."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ _COLUMNS = (
     ("seconds", "seconds an image", PIXELS),
 )
 _SHEETS = (
-    ("model_version", "By model version", "Versions were mostly shown with different images, which may differ, too."),
-    ("label", "By class", "A predicted region counts for the class it was predicted as, an added one for its own."),
-    ("annotator", "By annotator", "Whoever never changes anything may not have looked."),
-    ("start", "By how annotations were begun", f"Only what was {OPENED} counts in the other tables."),
+    (
+        "model_version",
+        "By model version",
+        "Most versions were shown with different images, which can be easier or harder.",
+    ),
+    ("label", "By class", "A predicted region counts for its predicted class, an added region for its own class."),
+    ("annotator", "By annotator", "An annotator who never changes anything may not have looked."),
+    ("start", "By how annotations were begun", f"The other tables count only annotations that were {OPENED}."),
 )
 
 
@@ -37,10 +41,10 @@ def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *
 
     Parameters
     ----------
-    accepted : what was read from the export.
-    export : the file.
-    out : folder; older files of these names are replaced.
-    seed : of the intervals.
+    accepted : PredictionChanges, read from the export.
+    export : Path, the export file.
+    out : Path of the folder; older files of these names are replaced.
+    seed : int, of the bootstrap for the intervals.
 
     Returns
     -------
@@ -54,9 +58,9 @@ def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *
         f"Export and hash: {export.name} #{fingerprint}. Newest annotations of {count(len(accepted.tasks), 'image')}. "
         f"Seed: {seed}. [ ]: 95 % interval, bootstrap over images."
     )
-    told = _words(accepted, table)
+    words = _words(accepted, table)
     filling = {
-        "words": told,
+        "words": words,
         "sheets": [sheet for sheet in _sheets(table, note) if sheet.rows],
         "figures": [],
         "galleries": [],
@@ -74,7 +78,7 @@ def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *
     write_text(out / "broken.csv", accepted.broken.to_csv(index=False))
     for name in ("md", "html"):
         write_text(out / f"report.{name}", template(f"changes.{name}.j2").render(filling))
-    return told
+    return words
 
 
 def _words(accepted: PredictionChanges, table: pd.DataFrame) -> Words:
@@ -86,8 +90,8 @@ def _lead(accepted: PredictionChanges, table: pd.DataFrame) -> Iterator[str]:
     opened = int((accepted.tasks["start"] == OPENED).sum())
     if not opened:
         yield (
-            f"None of {count(len(accepted.tasks), 'annotation')} was {OPENED}, so there is no saving to tell; the "
-            "table below says how far annotations and predictions agree."
+            f"None of {count(len(accepted.tasks), 'annotation')} was {OPENED}, so no saving can be measured; the "
+            "table below shows how well annotations and predictions agree."
         )
         return
     if predicted := of["unchanged"]:
@@ -114,21 +118,21 @@ def _lead(accepted: PredictionChanges, table: pd.DataFrame) -> Iterator[str]:
 
 def _cautions(accepted: PredictionChanges) -> Iterator[str]:
     yield (
-        "That a region was left as predicted says that it was accepted, not that it is right: the annotator may not "
-        "have looked. Have some images annotated anew, without predictions, to know."
+        "A region that was left as predicted was accepted, but it is not certainly right: the annotator may not "
+        "have looked. To know, let some images be annotated again without predictions."
     )
     yield (
-        "Masks that a model drew at a click while somebody was labelling are that person's own in an export; they "
-        "count as added, or as moved."
+        "In an export, masks that a model drew at an annotator's click are the annotator's own; they count as added "
+        "or as moved."
     )
     begun = accepted.tasks["start"].value_counts()
     if begun.get(UNSEEN):
         yield (
-            f"{count(int(begun[UNSEEN]), 'annotation')} came {UNSEEN}, without any time on the page: nobody may have "
-            "seen the predictions, so that these count in the table of how annotations were begun alone."
+            f"{count(int(begun[UNSEEN]), 'annotation')} came {UNSEEN}, without any time on the page. Perhaps nobody "
+            "saw the predictions, so they count only in the table of how annotations were begun."
         )
     if begun.get(SCRATCH):
-        yield f"{count(int(begun[SCRATCH]), 'annotation')} began {SCRATCH}, to count in that table alone, too."
+        yield f"{count(int(begun[SCRATCH]), 'annotation')} began {SCRATCH}; they, too, count only in that table."
     if begun.get(OPENED, 0) < FEWEST_IMAGES:
         yield f"With fewer than {FEWEST_IMAGES} images opened, intervals are too narrow, and may not be there at all."
     if accepted.tasks["lead_time"].notna().any():
