@@ -1,4 +1,4 @@
-"""A data set of surfaces with a red and a green square each, and a model that outlines what has one colour."""
+"""A data set of surfaces with a red and a green square each, and a model that outlines pixels of one colour."""
 
 from __future__ import annotations
 

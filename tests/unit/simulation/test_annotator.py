@@ -1,4 +1,4 @@
-"""What an image costs, on cases whose clicks can be counted by hand."""
+"""The clicks on an image, in cases where they can be counted by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bar(left: int, right: int, top: int = 10, bottom: int = 20) -> BoolArray:
 
 
 class Scripted:
-    """Answers with masks in the order that they are given, the last one for ever."""
+    """A segmenter that answers with the given masks in order, and repeats the last one."""
 
     name = version = "scripted"
 
@@ -34,7 +34,7 @@ class Scripted:
         self.asked: list[Prompt] = []
 
     def encode(self, image: object) -> Embedding:
-        raise AssertionError("nothing is to be encoded")
+        raise AssertionError("nothing must be encoded")
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
@@ -73,19 +73,19 @@ def test_an_object_costs_its_clicks_until_it_is_good_enough() -> None:
     first, _, last = segmenter.asked
     assert TRUE.mask[int(first.points[0, 1]), int(first.points[0, 0])]
     assert last.labels.tolist() == [1, 1, 1]
-    # As serving does: the last answer's logits go in with the next click.
+    # As when serving: the logits of the last answer are part of the next prompt.
     assert first.logits is None
     np.testing.assert_array_equal(last.logits > 0, FAIR)
 
 
-def test_what_clicks_do_not_reach_is_painted_at_its_price_and_then_true() -> None:
+def test_the_rest_is_painted_at_its_price_and_the_mask_is_then_the_truth() -> None:
     (action,) = label(Scripted(FAIR), [TRUE], [])
     assert summary([action]) == [("outlined", "pit", 4 + 7)]
     assert action.painted
     np.testing.assert_array_equal(action.mask, TRUE.mask)
 
 
-def test_a_good_proposal_costs_one_click_and_is_taken_as_it_is() -> None:
+def test_a_good_proposal_costs_one_click_and_is_accepted_unchanged() -> None:
     segmenter = Scripted(TRUE.mask)
     (action,) = label(segmenter, [TRUE], [MemoryProposal(GOOD, "pit", 0.8)])
     assert summary([action]) == [("accepted", "pit", 1)]
@@ -94,14 +94,14 @@ def test_a_good_proposal_costs_one_click_and_is_taken_as_it_is() -> None:
     assert segmenter.asked == []
 
 
-def test_another_label_costs_a_click_more() -> None:
+def test_another_label_costs_one_click_more() -> None:
     assert summary(label(Scripted(GOOD), [TRUE], [MemoryProposal(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
     (action,) = label(Scripted(GOOD), [TRUE], [MemoryProposal(FAIR, "crack", 0.8)])
     assert summary([action]) == [("corrected", "pit", 2)]
     assert action.relabelled
 
 
-def test_a_proposal_without_an_object_costs_a_click_and_leaves_nothing() -> None:
+def test_a_proposal_without_an_object_costs_one_click_and_leaves_no_mask() -> None:
     elsewhere, same = MemoryProposal(bar(40, 50), "pit", 0.3), MemoryProposal(GOOD, "pit", 0.7)
     # A second proposal of the same object is one too many.
     actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, MemoryProposal(FAIR, "pit", 0.6)])
@@ -110,7 +110,7 @@ def test_a_proposal_without_an_object_costs_a_click_and_leaves_nothing() -> None
     assert label(Scripted(GOOD), [], [elsewhere])[0].fate is Fate.DELETED
 
 
-def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() -> None:
+def test_a_proposal_with_an_iou_below_a_half_is_deleted_and_its_object_outlined() -> None:
     segmenter = Scripted(GOOD)
     actions = label(segmenter, [TRUE], [MemoryProposal(POOR, "pit", 0.5)])
     assert summary(actions) == [
@@ -120,14 +120,14 @@ def test_less_than_half_right_is_deleted_and_its_object_outlined_from_nothing() 
     assert segmenter.asked[0].box is None
 
 
-def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong() -> None:
+def test_a_fair_proposal_is_corrected_with_a_click_where_it_is_most_wrong() -> None:
     segmenter = Scripted(GOOD)
     (action,) = label(segmenter, [TRUE], [MemoryProposal(FAIR, "pit", 0.5)])
     assert summary([action]) == [("corrected", "pit", 1)]
     assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
     (asked,) = segmenter.asked
     np.testing.assert_array_equal(asked.logits > 0, on_grid(FAIR))
-    # A click in its middle, which is no click of the annotator's, and one on what is missing.
+    # A click in its middle, which the annotator does not make, and one on the missing part.
     (x, y), (u, v) = asked.points
     assert FAIR[int(y), int(x)]
     assert TRUE.mask[int(v), int(u)]
@@ -136,13 +136,13 @@ def test_a_fair_proposal_is_corrected_from_its_own_mask_where_it_is_most_wrong()
     assert asked.box is None
 
 
-def test_redrawing_deletes_what_would_be_corrected() -> None:
+def test_with_redraw_a_fair_proposal_is_deleted_and_its_object_outlined() -> None:
     redraw = Habits(accept=0.9, most_clicks=4, painting=7, redraw=True)
     actions = label(Scripted(GOOD), [TRUE], [MemoryProposal(FAIR, "crack", 0.5)], redraw)
     assert summary(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
     assert actions[1].iou == pytest.approx(0.7)
 
 
-def test_of_two_proposals_of_one_place_the_one_with_the_right_label_counts() -> None:
+def test_of_two_proposals_for_one_object_the_one_with_its_label_is_kept() -> None:
     proposals = [MemoryProposal(GOOD, "crack", 0.9), MemoryProposal(bar(10, 28), "pit", 0.5)]
     assert summary(label(Scripted(GOOD), [TRUE], proposals)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]

@@ -1,4 +1,4 @@
-"""What is kept of a run, whatever ended it."""
+"""The journal of a run, however the run ended."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
     return journal.path
 
 
-def test_events_come_back_as_they_were(file: Path) -> None:
+def test_events_are_read_as_they_were_written(file: Path) -> None:
     journal = Journal(file)
     assert journal.events == EVENTS
     assert journal.at(ModelTuned, 1) == EVENTS[1]
@@ -58,7 +58,7 @@ def test_events_come_back_as_they_were(file: Path) -> None:
     assert journal.of(QualityMeasured)[0].pixel_iou == pytest.approx(0.3)
 
 
-def test_a_line_that_was_cut_anywhere_is_dropped_and_written_anew(file: Path) -> None:
+def test_an_incomplete_last_line_is_dropped_and_written_again(file: Path) -> None:
     whole = file.read_bytes()
     last = whole.rindex(b"\n", 0, -1) + 1
     for end in range(last, len(whole)):
@@ -70,7 +70,7 @@ def test_a_line_that_was_cut_anywhere_is_dropped_and_written_anew(file: Path) ->
     assert file.read_bytes() == whole
 
 
-def test_a_line_of_zeros_as_a_power_cut_leaves_it_is_dropped(file: Path) -> None:
+def test_a_line_of_zeros_after_a_power_cut_is_dropped(file: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole + b"\0" * 20)
     assert Journal(file).events == EVENTS

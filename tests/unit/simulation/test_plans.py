@@ -1,4 +1,4 @@
-"""Which ways of labelling arms and strategies stand for."""
+"""The plans of arms and strategies, and the rounds of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_arms_are_named_with_or_without_their_plus_and_come_in_their_order() -> 
     assert parse_arms("+ranking, memory,plain") == ["plain", "+memory", "+ranking"]
 
 
-def test_each_arm_has_what_those_before_it_have() -> None:
+def test_each_arm_includes_the_arms_before_it() -> None:
     has = [(plan.memory, plan.finetune, plan.strategy != "random") for plan in ARMS.values()]
     assert has == [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
 
@@ -27,17 +27,17 @@ def test_each_arm_has_what_those_before_it_have() -> None:
         (parse_strategies, "gian", r"no strategy 'gian'; known are gain, .*did you mean gain\?"),
     ],
 )
-def test_what_is_not_known_is_told_with_what_is(parse: object, text: str, sentence: str) -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(parse: object, text: str, sentence: str) -> None:
     with pytest.raises(BadRequestError, match=sentence):
         parse(text)  # type: ignore[operator]
 
 
-def test_random_is_always_among_strategies_that_are_compared() -> None:
+def test_random_is_always_among_the_compared_strategies() -> None:
     assert parse_strategies("gain") == ["gain", "random"]
     assert parse_strategies("") == []
 
 
-def test_random_labels_as_memory_does_and_is_done_once() -> None:
+def test_random_has_the_plan_of_memory_and_runs_once() -> None:
     plans = plans_of(["plain", "+memory"], ["gain", "random"])
     assert plans == [Plan(), Plan(memory=True), Plan(memory=True, strategy="gain")]
     assert len({plan.name for plan in plans}) == 3

@@ -1,4 +1,4 @@
-"""The product's fine-tuning in a run: on what was accepted, once, and then it serves."""
+"""The product's fine-tuning in a run: it learns the accepted masks once, and then its model serves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLAN = Plan(memory=True, finetune=True)
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Trainings that make nothing but a version, which passes where `passes` says so, and are counted."""
+    """Replace fine-tuning: count the calls, and make a version that passes if `passes` is set."""
     state = SimpleNamespace(jobs=[], seen=[], passes=True, killed_before_promotion=False)
 
     def finetune(job: TuningJob, work: Path, versions: Versions, tell: object) -> TuningOutcome:
@@ -69,7 +69,7 @@ def go(spec: RunSpec, embeddings: EmbeddingCaches) -> Journal:
     return Journal(spec.journal)
 
 
-def test_what_passed_the_gate_answers_from_then_on_and_is_measured(
+def test_a_version_that_passed_the_gate_serves_from_then_on_and_is_measured(
     spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace
 ) -> None:
     journal = go(spec, embeddings)
@@ -77,14 +77,14 @@ def test_what_passed_the_gate_answers_from_then_on_and_is_measured(
     versions = {event.images: event.version for event in journal.of(QualityMeasured)}
     assert (versions[3], versions[4], versions[8]) == ("colour-1", "colour-nano-0001", "colour-nano-0001")
     assert all(event.box and event.click for event in journal.of(QualityMeasured))
-    # Its memory knows what was accepted before.
+    # Its memory knows the masks that were accepted before.
     assert any(action.fate == "accepted" for action in journal.of(ImageLabelled)[4].actions)
     job = trained.jobs[0]
     assert (job.recipe.steps, job.recipe.seed, job.recipe.checks) == (200, 0, 5)
     assert not (spec.folder / "tunings" / "00004").exists()
 
 
-def test_it_learns_from_what_was_accepted_and_from_nothing_else(
+def test_it_learns_from_the_accepted_masks_alone(
     spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace
 ) -> None:
     journal = go(spec, embeddings)
@@ -98,7 +98,7 @@ def test_it_learns_from_what_was_accepted_and_from_nothing_else(
             np.testing.assert_array_equal(target.mask, masks[target.label])
 
 
-def test_what_did_not_pass_changes_nothing_but_is_told(
+def test_a_version_that_did_not_pass_is_recorded_and_does_not_serve(
     spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace
 ) -> None:
     trained.passes = False
@@ -108,7 +108,7 @@ def test_what_did_not_pass_changes_nothing_but_is_told(
 
 
 @pytest.mark.parametrize("passes", [True, False])
-def test_killed_after_a_version_was_made_it_is_taken_and_not_made_again(
+def test_after_a_kill_a_version_that_was_made_is_used_and_not_made_again(
     spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace, passes: bool
 ) -> None:
     trained.passes, trained.killed_before_promotion = passes, True
@@ -120,7 +120,7 @@ def test_killed_after_a_version_was_made_it_is_taken_and_not_made_again(
     assert Versions(spec.folder / "models").current("nano") == ("nano-0001" if passes else "shipped")
 
 
-def test_killed_after_it_was_told_nothing_is_tuned_again(
+def test_after_a_kill_a_recorded_training_is_not_repeated(
     spec: RunSpec, embeddings: EmbeddingCaches, trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(self: Loop, images: int) -> None:
@@ -136,7 +136,7 @@ def test_killed_after_it_was_told_nothing_is_tuned_again(
     assert trained.jobs == []
 
 
-def test_too_few_masks_are_told_and_the_run_goes_on(spec: RunSpec, embeddings: EmbeddingCaches) -> None:
+def test_too_few_masks_are_recorded_and_the_run_goes_on(spec: RunSpec, embeddings: EmbeddingCaches) -> None:
     journal = go(spec, embeddings)
     (tuned,) = journal.of(ModelTuned)
     assert not tuned.passed
@@ -144,7 +144,7 @@ def test_too_few_masks_are_told_and_the_run_goes_on(spec: RunSpec, embeddings: E
     assert len(journal.of(ImageLabelled)) == 8
 
 
-def test_masks_are_written_under_names_that_stay_whatever_they_are(tmp_path: Path) -> None:
+def test_masks_are_written_under_stable_names_for_any_sample_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     samples = [Sample(name, rng.integers(0, 255, (20, 30, 3), np.uint8)) for name in ("a/b.png", "a_b.png", "é?.tif")]
     mask = np.zeros((20, 30), bool)
@@ -159,6 +159,6 @@ def test_masks_are_written_under_names_that_stay_whatever_they_are(tmp_path: Pat
         np.testing.assert_array_equal(target.mask, mask)
 
 
-def test_a_recipe_is_cut_to_its_steps_and_else_the_products_own() -> None:
+def test_a_recipe_is_shortened_and_otherwise_unchanged() -> None:
     cut = simulated_tuning.TuningSettings.small("nano", recipe_for("nano"), 60, 3, Focus.AUTO).recipe
     assert (cut.steps, cut.seed, cut.parts) == (60, 3, recipe_for("nano").parts)

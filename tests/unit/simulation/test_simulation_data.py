@@ -36,13 +36,13 @@ def test_the_training_split_is_labelled_and_the_test_split_measured(splits: Path
     assert data.measured.open().load(data.measured_names[0]).objects
 
 
-def test_a_split_that_is_named_is_taken_apart_itself(splits: Path) -> None:
+def test_a_named_split_is_divided_itself(splits: Path) -> None:
     data = open_simulation_data(f"neu_seg:{splits}@test", budget=1, measured=4)
     assert (data.labelled.split, data.measured.split) == ("test", "test")
     assert not set(data.names) & set(data.measured_names)
 
 
-def test_without_splits_a_share_by_name_is_measured_that_leaves_the_gate_its_own(blobs: Path) -> None:
+def test_without_splits_a_share_by_name_is_measured_that_leaves_images_for_the_gate(blobs: Path) -> None:
     data = open_simulation_data(f"masks:{blobs}", budget=10, measured=1000)
     assert set(data.names).isdisjoint(data.measured_names)
     assert len(data.names) + len(data.measured_names) == 80
@@ -58,6 +58,6 @@ def test_a_stream_depends_on_its_seed_alone(blobs: Path) -> None:
     assert len(set(many.stream(20, 1))) == 20
 
 
-def test_a_budget_larger_than_the_split_is_told_with_what_there_is(splits: Path) -> None:
+def test_a_budget_larger_than_the_split_is_an_error_with_the_number_of_images(splits: Path) -> None:
     with pytest.raises(EvaluationError, match="has 6 images to label, and --budget asks for 7; ask for 6 at most"):
         open_simulation_data(f"neu_seg:{splits}", budget=7, measured=3)
