@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.demo import run_demo
 from sam_backend.errors import SamInspectError
+from sam_backend.segmenters import WeightFolders
+from sam_backend.segmenters.entries import OWN
 from sam_backend.service import server
+from sam_evaluation import runner
 from sam_inspect.main import app
 
 
@@ -120,3 +123,24 @@ def test_a_wrong_settings_file_stops_a_command_before_it_does_anything(
     settings.write_text("modell = 'nano'")
     with pytest.raises(SamInspectError, match=r"settings\.toml: there is no setting 'modell'.* did you mean model\?"):
         typed("--settings", settings, "demo")
+
+
+def test_the_folder_of_weights_in_the_settings_file_reaches_the_commands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, surfaces: Path
+) -> None:
+    (published,) = OWN["sam:vit_b"].files
+    (tmp_path / published.filename).touch()
+    settings = tmp_path / "settings.toml"
+    settings.write_text("weights = '.'")
+    monkeypatch.setenv("COLUMNS", "400")
+    assert str(tmp_path / published.filename) in typed("--settings", settings, "models")
+    folders: list[WeightFolders] = []
+
+    def stop(*_: object, **options: object) -> None:
+        folders.append(options["folders"])
+        raise SamInspectError("stopped")
+
+    monkeypatch.setattr(runner, "evaluate", stop)
+    with pytest.raises(SamInspectError, match="stopped"):
+        typed("--settings", settings, "evaluate", "--data", f"masks:{surfaces}", "--out", tmp_path / "out")
+    assert folders[0].given == tmp_path
