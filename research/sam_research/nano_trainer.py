@@ -12,7 +12,7 @@ import torch.distributed as distributed
 from torch import Tensor
 
 from sam_backend.errors import SamInspectError
-from sam_backend.finetune.prompting import Prompting, prompted_loss
+from sam_backend.finetune.prompted_loss import Prompting, prompted_loss
 from sam_backend.finetune.training_loop import Optimisation, Schedule, read_checkpoint
 from sam_backend.segmenters.nano.architecture import build_nano
 from sam_research.batches import Batch

@@ -30,12 +30,12 @@ from sam_research.iou_calibration import calibrate
 from sam_research.materials.collection import library
 from sam_research.nano_recipe import NanoRecipe
 from sam_research.nano_trainer import Trainer, weights_of
+from sam_research.nano_validation import PROMPTS, Answers, answers, load_held_out
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES
-from sam_research.scenes.store import build_scenes
+from sam_research.scenes.scene_store import build_scenes
 from sam_research.training_pictures import CURVES, FAILURES, SAMPLES, worst, write_curves, write_samples
-from sam_research.validation import PROMPTS, Answers, answers, load_held_out
 
 CHECKS = 20
 """Times that a training measures itself on held-out scenes."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sam_backend.files import write_whole
-from sam_research.validation import PROMPTS, Answers
+from sam_research.nano_validation import PROMPTS, Answers
 
 CURVES = "curves.png"
 SAMPLES = "samples.png"

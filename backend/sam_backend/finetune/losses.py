@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 1 - soft Dice (..., ) of logits (..., H, W) against coverage (..., H, W) in [0, 1] (Milletari 2016)."""
+    """Return 1 - soft Dice (...,) of logits (..., H, W) and coverage (..., H, W) in [0, 1] (Milletari et al. 2016)."""
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum((-2, -1))
     total = probability.sum((-2, -1)) + target.sum((-2, -1))
@@ -16,9 +16,9 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Return the focal loss (..., ) (Lin 2017), summed over pixels and divided by the area of the target.
+    """Return the focal loss (...,) (Lin et al. 2017), summed over pixels and divided by the area of the target.
 
-    Divided by the image's area instead, a pit of forty pixels would weigh nothing.
+    Divided by the area of the image instead, a pit of forty pixels would have no weight.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     miss = (torch.sigmoid(logits) - target).abs()
@@ -40,18 +40,22 @@ def true_iou(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def answer_loss(
-    logits: Tensor, predicted_iou: Tensor, target: Tensor, ambiguous: bool, judged: Tensor | None = None
+    logits: Tensor, predicted_iou: Tensor, target: Tensor, ambiguous: bool, served: Tensor | None = None
 ) -> Tensor:
     """Return the loss of SAM's four masks (B, 4, H, W) and predicted IoU (B, 4) for targets (B, H, W).
 
-    The best of the three ambiguity-aware masks learns from a lone click, the single mask from anything clearer; the
-    others follow with a smaller weight, so that both outputs can be asked for with any prompt. `judged`, bool
-    (B, 4, H, W), are the masks whose IoU is predicted, if they are not simply the logits above 0.
+    The best of the three ambiguity-aware masks learns from a single click, the single mask from a clearer prompt. The
+    other output learns with a smaller weight, so that both outputs work with any prompt.
+
+    Parameters
+    ----------
+    logits, predicted_iou, target : Tensor.
+    ambiguous : bool, whether the prompt is a single click.
+    served : Tensor bool (B, 4, H, W) or None, the masks whose IoU is predicted; None for the logits above 0.
     """
-    each = mask_loss(logits, target[:, None].expand_as(logits))
-    single, best = each[:, 0], each[:, 1:].min(1).values
+    losses = mask_loss(logits, target[:, None].expand_as(logits))
+    single, best = losses[:, 0], losses[:, 1:].min(1).values
     weights = (0.4, 1.0) if ambiguous else (1.0, 0.3)
-    shown = logits if judged is None else judged
-    iou = true_iou(shown, target[:, None].expand_as(logits))
+    iou = true_iou(logits if served is None else served, target[:, None].expand_as(logits))
     calibration = functional.mse_loss(predicted_iou, iou, reduction="none").mean(1)
     return (weights[0] * single + weights[1] * best + 2.0 * calibration).mean()

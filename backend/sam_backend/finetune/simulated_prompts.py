@@ -1,4 +1,4 @@
-"""Simulated annotators for training: clicks, jittered boxes, correcting clicks, as SAM had (arXiv 2304.02643)."""
+"""Prompts of simulated annotators for training, as in SAM (arXiv 2304.02643): clicks, jittered boxes, corrections."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ def _any_pixel(rng: Generator, mask: BoolArray) -> Point:
 
 
 def first_click(rng: Generator, mask: BoolArray) -> Point:
-    """Return a click (x, y) on `mask`: half in its centre, half anywhere on it."""
+    """Return a click (x, y) on a mask bool (H, W): half of the time at its deepest point, else anywhere on it."""
     return deepest_point(mask) if rng.random() < 0.5 else _any_pixel(rng, mask)
 
 
 def jittered_box(
     rng: Generator, mask: BoolArray, share: float = 0.1, most: float = 20.0
 ) -> tuple[float, float, float, float]:
-    """Return the tight box xyxy (half-open) of `mask`, each side moved by a normal error.
+    """Return the tight box of a mask, xyxy in pixels (half-open), with each side moved by a normal error.
 
-    Its deviation is `share` of the side's length; `most` pixels are the limit. Half of the boxes stay tight within a
-    pixel: annotators and detectors draw both kinds.
+    Half of the boxes stay tight within a pixel, because annotators and detectors draw both kinds.
+
+    Parameters
+    ----------
+    rng : Generator.
+    mask : bool (H, W), not empty.
+    share : float, the standard deviation of the error, as a share of the side's length.
+    most : float, the largest error in pixels.
     """
     tight = np.array(mask_box(mask), np.float64)
     deviation = np.tile(tight[2:] - tight[:2], 2) * share
@@ -46,9 +52,10 @@ def jittered_box(
 
 
 def correcting_click(rng: Generator, mask: BoolArray, prediction: BoolArray) -> tuple[Point, int]:
-    """Return the next click (x, y) and its label: in the largest wrong region, positive (1) where something is missing.
+    """Return a click (x, y) in the largest wrong region, and its label: 1 where the prediction misses the mask, else 0.
 
-    Half of the clicks are in the region's centre, half anywhere in it. A perfect prediction is confirmed by a click.
+    Half of the clicks are at the region's deepest point, half anywhere in it. For a perfect prediction it is a first
+    click.
     """
     wrong = mask ^ prediction
     if not wrong.any():

@@ -18,7 +18,7 @@ from sam_backend.arrays import ImageArray
 from sam_backend.finetune.click_batch import ClickBatch, served_logits
 from sam_backend.finetune.examples import Examples, Split
 from sam_backend.finetune.losses import true_iou
-from sam_backend.finetune.prompting import Prompting, decode, prompted_loss
+from sam_backend.finetune.prompted_loss import Prompting, decode, prompted_loss
 from sam_backend.finetune.simulated_prompts import jittered_box
 from sam_backend.finetune.trainable import TrainableModel
 from sam_backend.finetune.training_loop import Optimisation, Schedule, read_checkpoint

@@ -1,4 +1,4 @@
-"""Reading files out of packages without unpacking them: Debian packages, wheels, and zip archives inside."""
+"""Reads files of packages without unpacking them: Debian packages, wheels, and zip archives inside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NESTED = (".pk3", ".sh3f", ".zip")
 
 
 def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of each file in the package at `path` that is `wanted`.
+    """Yield the path and the content of each wanted file of a package.
 
     A zip archive inside counts as a folder. A Debian package is read in one pass, and needs `dpkg-deb`.
 
@@ -28,7 +28,7 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
     try:
         yield from _debian(path, wanted) if path.suffix == ".deb" else _zipped(zipfile.ZipFile(path), "", wanted)
     except FileNotFoundError:
-        raise MaterialsError(f"{path.name} is read with dpkg-deb, which is not here; run this on Debian.") from None
+        raise MaterialsError(f"{path.name} needs dpkg-deb, not installed here; run this on Debian.") from None
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, EOFError) as error:
         raise MaterialsError(f"{path} is damaged ({error}); delete it and run the command again.") from error
 
@@ -56,7 +56,7 @@ def _zipped(archive: zipfile.ZipFile, prefix: str, wanted: Callable[[str], bool]
 
 
 def _opened(name: str, content: bytes, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield a file, or what is wanted of the archive that it is."""
+    """Yield a file, or the wanted files of it if it is an archive."""
     if name.endswith(_NESTED):
         yield from _zipped(zipfile.ZipFile(io.BytesIO(content)), f"{name}/", wanted)
     else:

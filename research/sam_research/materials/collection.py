@@ -35,7 +35,7 @@ class Material:
 class Library:
     """The materials in `folder`, by kind, in the order of the index.
 
-    `digest` tells whether two libraries are alike: it is the hash of their files' names, which come from their content.
+    `digest` identifies the content: it is the hash of the file names, which are hashes of the files.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class Library:
             content = (folder / INDEX).read_bytes()
         except OSError:
             raise MaterialsError(
-                f"There are no materials in {folder}; make them with `sam-inspect materials --out {folder}`."
+                f"There are no materials in {folder}; make them with `python -m sam_research materials --out {folder}`."
             ) from None
         materials = [Material(**entry) for entry in json.loads(content)]
         self.folder = folder
@@ -58,7 +58,7 @@ class Library:
         }
         for kind, files in self._files.items():
             if not files:
-                raise MaterialsError(f"{folder / INDEX} lists no {kind}; make the materials anew, in another folder.")
+                raise MaterialsError(f"{folder / INDEX} lists no {kind}; make the materials again, in another folder.")
 
     def any(self, rng: np.random.Generator, kind: Kind) -> NDArray[np.uint8]:
         """Return a random picture (H, W, 3) RGB, or for an object (H, W, 4) RGBA, uint8; it must not be changed."""
@@ -70,7 +70,7 @@ class Library:
 def _read(path: Path) -> NDArray[np.uint8]:
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise MaterialsError(f"{path} is missing or damaged; delete the folder of materials and make it anew.")
+        raise MaterialsError(f"{path} is missing or damaged; delete the folder of materials and make it again.")
     order = [2, 1, 0, 3][: picture.shape[2]]
     picture = np.ascontiguousarray(picture[..., order])
     picture.flags.writeable = False
@@ -79,5 +79,5 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def library(folder: Path) -> Library:
-    """Return the library in `folder`, opened once a process."""
+    """Return the library in a folder; each process opens it once."""
     return Library(folder)

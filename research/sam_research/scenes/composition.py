@@ -11,15 +11,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_research.materials.collection import Library
 from sam_research.scenes.camera import inspection_camera
 from sam_research.scenes.defects import Drawn, any_defect, any_surface_defect
 from sam_research.scenes.layers import Image, cast_shadow, paste
 from sam_research.scenes.marks import MARKS, other_skin
-from sam_research.scenes.masks import MIN_AREA, Mask, can_be_seen, pieces, settle, stands_out
-from sam_research.scenes.objects import Thing, cutout, shaped, twin
 from sam_research.scenes.process_faults import chip, print_fault, weld
 from sam_research.scenes.scene import ANOTHER, Scene
+from sam_research.scenes.scene_masks import MIN_AREA, can_be_seen, pieces, settle, stands_out
+from sam_research.scenes.scene_objects import Thing, cutout, shaped, twin
 from sam_research.scenes.shapes import ellipse, polygon, rectangle
 from sam_research.scenes.skins import scenery, surface
 
@@ -71,7 +72,7 @@ def _kind_of_defect(rng: Generator, library: Library, grey: bool) -> Callable[[G
 def _surface(rng: Generator, library: Library, grey: bool) -> Drawn:
     """One surface that fills the picture, with one to three kinds of defects; sometimes with a seam or an insert."""
     image = surface(rng, library, COMPOSITION_SIZE, grey)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     if rng.random() < 0.15:
         image, masks = _put(rng, image, masks, _twin_or_insert(rng, library, image, grey), 60)
     for _ in range(int(rng.choice([1, 1, 2, 2, 3]))):
@@ -90,7 +91,7 @@ def _twin_or_insert(rng: Generator, library: Library, image: Image, grey: bool) 
 def _bench(rng: Generator, library: Library, grey: bool) -> Drawn:
     """Parts, tools and look-alikes lie on a surface; some surfaces have a defect too."""
     image = surface(rng, library, COMPOSITION_SIZE, grey)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     background = image
     largest = rng.uniform(0.1, 0.4)
     for _ in range(int(rng.integers(2, 9))):
@@ -112,7 +113,7 @@ def _bench(rng: Generator, library: Library, grey: bool) -> Drawn:
 def _natural(rng: Generator, library: Library, grey: bool) -> Drawn:
     """Cut-outs, and shapes cut from other photographs, on a photograph, the later ones in front."""
     image = scenery(rng, library, COMPOSITION_SIZE, grey)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     largest = rng.uniform(0.12, 0.5)
     for _ in range(int(rng.integers(1, 8))):
         centre, radius = _somewhere(rng), COMPOSITION_SIZE * rng.uniform(0.05, largest)
@@ -132,19 +133,21 @@ def _product(rng: Generator, library: Library, grey: bool) -> Drawn:
     shape = (ellipse, rectangle, rectangle, polygon)[rng.integers(4)]
     coverage = shape(rng, size, size / 2 + rng.normal(0, 0.1 * size, 2), radius)
     skin = surface(rng, library, size, grey)
-    drawn: list[Mask] = []
+    drawn: list[BoolArray] = []
     for _ in range(int(rng.choice([1, 1, 2]))):
         skin, new = _draw_defect(rng, library, skin, grey)
         drawn += new
     image = paste(rng, cast_shadow(rng, behind, coverage, radius), coverage, skin)
-    chips: list[Mask] = []
+    chips: list[BoolArray] = []
     if rng.random() < 0.5:
         image, coverage, chips = chip(rng, image, coverage, behind, radius)
     whole = coverage > 0.5
     return image, [whole, *(mask & whole for mask in drawn), *chips]
 
 
-def _put(rng: Generator, image: Image, masks: list[Mask], thing: Thing, radius: float) -> tuple[Image, list[Mask]]:
+def _put(
+    rng: Generator, image: Image, masks: list[BoolArray], thing: Thing, radius: float
+) -> tuple[Image, list[BoolArray]]:
     whole = thing.coverage > 0.5
     if whole.sum() < MIN_AREA:
         return image, masks

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_research.scenes.layers import Image
-from sam_research.scenes.masks import Mask, components
+from sam_research.scenes.scene_masks import components
 from sam_research.scenes.shapes import blob, cloud, curve, fill, stroke
 from sam_research.scenes.textures import Map, any_texture, colourise, fractal_noise, speckle
 
-Drawn = tuple[Image, list[Mask]]
+Drawn = tuple[Image, list[BoolArray]]
 
 
 def anywhere(rng: Generator, size: int) -> NDArray[np.float64]:
@@ -36,7 +37,7 @@ def add(image: Image, coverage: Map, step: float | Map) -> Image:
     return np.asarray(image + (coverage * step)[..., None], np.float32)
 
 
-def generous(rng: Generator, mask: Mask) -> Mask:
+def generous(rng: Generator, mask: BoolArray) -> BoolArray:
     """Widen a thin mask now and then: people outline a defect, they do not trace its darkest core."""
     reach = int(rng.choice([0, 0, 1, 1, 2]))
     if not reach:

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from sam_backend.arrays import BoolArray
 from sam_research.scenes.camera import soft_light
 from sam_research.scenes.defects import Drawn, add, anywhere, generous, shift
 from sam_research.scenes.layers import Image
-from sam_research.scenes.masks import Mask, components
+from sam_research.scenes.scene_masks import components
 from sam_research.scenes.shapes import blob, cloud, curve, stroke
 from sam_research.scenes.textures import Map, speckle
 
@@ -39,7 +40,7 @@ def rugged(rng: Generator, size: int, fine: float) -> Map:
 def faint_scratches(rng: Generator, image: Image) -> Drawn:
     """One to five hair lines across the whole image, hardly brighter or darker than their surroundings."""
     size = len(image)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     heading = rng.uniform(0, np.pi)
     for _ in range(int(rng.integers(1, 6))):
         turn = heading + rng.normal(0, 0.05) if rng.random() < 0.7 else rng.uniform(0, np.pi)
@@ -76,7 +77,7 @@ def scuff(rng: Generator, image: Image) -> Drawn:
 def soft_stain(rng: Generator, image: Image) -> Drawn:
     """One or two clouds without an edge: oil, water, heat, fingers; the mask ends where half of the colour is gone."""
     size = len(image)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     for _ in range(int(rng.integers(1, 3))):
         radius = size * rng.uniform(0.06, 0.3)
         area = (cloud if rng.random() < 0.5 else blob)(rng, size, anywhere(rng, size), radius)
@@ -132,7 +133,7 @@ def frays(rng: Generator, image: Image) -> Drawn:
     together = rng.random() < 0.6
     reach = size * rng.uniform(0.06, 0.35)
     colour = np.clip(image.mean((0, 1)) + rng.choice([-1, 1]) * rng.uniform(0.15, 0.5), 0.02, 0.98)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     everything: Map = np.zeros((size, size), np.float32)
     for _ in range(int(rng.integers(6, 20)) if together else int(rng.integers(1, 5))):
         path = curve(rng, np.zeros(2), reach * rng.uniform(0.4, 1.2), rng.uniform(0.3, 1))
@@ -165,7 +166,7 @@ def other_skin(rng: Generator, image: Image, below: Image) -> Drawn:
 def dirt(rng: Generator, image: Image) -> Drawn:
     """Strew grains and chips of something else, lit and with small shadows: dust, swarf, crumbs."""
     size = len(image)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     typical = size * rng.uniform(0.006, 0.03)
     grain = speckle(rng, size)
     for _ in range(int(rng.integers(1, 14))):

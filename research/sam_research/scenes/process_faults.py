@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from sam_backend.arrays import BoolArray
 from sam_research.scenes.defects import Drawn, add, anywhere
 from sam_research.scenes.layers import Image
 from sam_research.scenes.marks import blur, rugged
-from sam_research.scenes.masks import Mask
 from sam_research.scenes.shapes import blob, polygon
 from sam_research.scenes.textures import Map, grid
 
@@ -38,7 +38,7 @@ def weld(rng: Generator, image: Image) -> Drawn:
     image = image * (1 - tint[..., None] * rng.uniform(0.2, 1, 3))
     skin = metal[..., None] * np.clip(rng.normal(1, 0.02, 3), 0.9, 1.1)
     image = np.asarray(image + bead[..., None] * (skin - image), np.float32)
-    masks: list[Mask] = [inside]
+    masks: list[BoolArray] = [inside]
     for _ in range(int(rng.integers(0, 4))):
         spots = np.argwhere(inside)
         if len(spots) < 100:
@@ -113,14 +113,16 @@ def _printed(rng: Generator, size: int) -> Map:
     return np.asarray(cv2.warpAffine(canvas, turn, (size, size)), np.float32) / 255
 
 
-def chip(rng: Generator, image: Image, coverage: Map, behind: Image, radius: float) -> tuple[Image, Map, list[Mask]]:
+def chip(
+    rng: Generator, image: Image, coverage: Map, behind: Image, radius: float
+) -> tuple[Image, Map, list[BoolArray]]:
     """Break one to three pieces off the edge of the object `coverage` of about `radius` pixels.
 
     Returns the image, the object's coverage without them, and their masks. Either `behind` shows there, or the rough
     inside of the material; then the chip stays part of the object.
     """
     size = len(image)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     for _ in range(int(rng.integers(1, 4))):
         outline = cv2.morphologyEx((coverage > 0.5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         edge = np.argwhere(outline[2:-2, 2:-2] > 0) + 2

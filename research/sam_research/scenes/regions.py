@@ -7,14 +7,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_research.materials.collection import Library
 from sam_research.scenes.camera import inspection_camera
 from sam_research.scenes.composition import COMPOSITION_SIZE
 from sam_research.scenes.defects import Drawn
 from sam_research.scenes.layers import cast_shadow, paste
-from sam_research.scenes.masks import Mask, can_be_seen, pieces, settle
-from sam_research.scenes.objects import cutout
 from sam_research.scenes.scene import ANOTHER, Scene
+from sam_research.scenes.scene_masks import can_be_seen, pieces, settle
+from sam_research.scenes.scene_objects import cutout
 from sam_research.scenes.skins import stuff, surface
 from sam_research.scenes.textures import fractal_noise, grid
 
@@ -52,7 +53,7 @@ def _regions(rng: Generator, library: Library, grey: bool) -> Drawn:
         share = cv2.GaussianBlur((labels == index).astype(np.float32), (0, 0), softness)[..., None]
         image += share * fill
         total += share
-    masks: list[Mask] = [labels == index for index in range(count)]
+    masks: list[BoolArray] = [labels == index for index in range(count)]
     return image / total, masks
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_research.scenes.camera import photograph
 from sam_research.scenes.defects import any_defect, any_surface_defect
 from sam_research.scenes.layers import Image, cast_shadow, paste, shade
-from sam_research.scenes.masks import Mask, can_be_seen, pieces, settle
+from sam_research.scenes.scene_masks import can_be_seen, pieces, settle
 from sam_research.scenes.shapes import any_shape
 from sam_research.scenes.textures import any_texture, brushed, colourise, fractal_noise, smooth, speckle
 
@@ -41,7 +42,7 @@ def make_scene(seed: int) -> Scene:
         return _surface(rng, seed)
     grey = rng.random() < 0.45
     image = colourise(rng, any_texture(rng, SIZE), grey)
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     kind = rng.random()
     if kind < 0.62:
         image, masks = _layered(rng, image, grey, int(rng.integers(2, 12)))
@@ -66,7 +67,7 @@ def _surface(rng: Generator, seed: int) -> Scene:
         image = image + rng.uniform(0.3, 0.9) * (image.mean((0, 1)) - image)
     if rng.random() < 0.4:
         image = image + rng.uniform(0.02, 0.1) * brushed(rng, SIZE)[..., None]
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     for _ in range(int(rng.integers(1, 4))):
         image, drawn = any_surface_defect(rng, image)
         masks += drawn
@@ -75,9 +76,9 @@ def _surface(rng: Generator, seed: int) -> Scene:
     return Scene(picture, np.stack(kept)) if kept else make_scene(seed + 2 * SURFACES)
 
 
-def _layered(rng: Generator, image: Image, grey: bool, count: int) -> tuple[Image, list[Mask]]:
+def _layered(rng: Generator, image: Image, grey: bool, count: int) -> tuple[Image, list[BoolArray]]:
     """Paste objects, later ones in front; a few have parts, repeat an earlier texture, or cast a shadow."""
-    masks: list[Mask] = []
+    masks: list[BoolArray] = []
     largest = rng.uniform(0.12, 0.5)
     earlier: list[Image] = []
     for _ in range(count):
@@ -89,7 +90,7 @@ def _layered(rng: Generator, image: Image, grey: bool, count: int) -> tuple[Imag
         image = cast_shadow(rng, image, coverage, radius)
         image = paste(rng, image, coverage, shade(rng, skin, coverage, radius))
         whole = coverage > 0.5
-        parts: list[Mask] = []
+        parts: list[BoolArray] = []
         if rng.random() < 0.4:
             for _ in range(int(rng.integers(1, 4))):
                 inside = np.argwhere(whole)

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
-from sam_backend.finetune import prompting  # noqa: E402
+from sam_backend.finetune import prompted_loss  # noqa: E402
 from sam_backend.finetune.examples import Examples, read_examples  # noqa: E402
 from sam_backend.finetune.trainable import load_trainable  # noqa: E402
 from sam_backend.finetune.training_loop import NonFiniteLossError  # noqa: E402
@@ -94,7 +94,7 @@ def test_a_loss_that_is_no_number_changes_nothing(
 ) -> None:
     found = tuner(examples, tmp_path)
     before = {name: value.detach().clone() for name, value in found.optimisation.weights.items()}
-    monkeypatch.setattr(prompting, "answer_loss", lambda logits, *_: logits.mean() * float("nan"))
+    monkeypatch.setattr(prompted_loss, "answer_loss", lambda logits, *_: logits.mean() * float("nan"))
     with pytest.raises(NonFiniteLossError, match="The loss became nan after step 0"):
         found.take_step()
     assert found.step == 0
@@ -124,3 +124,18 @@ def test_a_check_measures_the_average_and_leaves_what_is_trained(examples: Examp
     found.optimisation.average.values[name].zero_()
     assert isinstance(found.check(), Check)
     assert torch.equal(found.optimisation.weights[name], own)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+@pytest.mark.parametrize("parts", [Parts.DECODER, Parts.ALL])
+def test_a_gpu_is_taken_where_there_is_one(examples: Examples, tmp_path: Path, parts: Parts) -> None:
+    recipe = replace(DECODER, parts=parts)
+    found = tuner(examples, tmp_path, recipe)
+    assert {value.device.type for value in found.optimisation.weights.values()} == {"cuda"}
+    found.check()
+    assert np.isfinite(found.take_step())
+    found.save()
+    resumed = tuner(examples, tmp_path, recipe)
+    assert resumed.resume()
+    assert np.isfinite(resumed.take_step())
+    resumed.use_best()

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,7 +72,7 @@ def versions(tmp_path: Path) -> Versions:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export nothing new and find every check better: both are tested by themselves."""
+    """Export and load nothing new, and find every check better: all of them are tested by themselves."""
 
     def check(self: Tuner) -> Check:
         found = Check(self.step, float("nan"), 0.5 + self.step / 10, 0.5)
@@ -83,14 +84,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("encoder.onnx", "decoder.onnx"):
             shutil.copy(Path(segmenter.__file__).with_name(name), folder)
 
+    def load(name: str, folder: Path | None, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(name=name, version=f"nano-{folder}")
+
     monkeypatch.setattr(Tuner, "check", check)
     monkeypatch.setattr(trainable, "export_nano", export)
+    monkeypatch.setattr(tuning_job, "load_segmenter", load)
 
 
 def test_what_passed_the_gate_serves_under_a_version_of_its_own(
     job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainable, "export_nano", export_nano)
+    monkeypatch.setattr(tuning_job, "load_segmenter", load_segmenter)
     statuses: list[TrainingStatus] = []
     outcome = finetune(job, tmp_path / "work", versions, statuses.append)
     assert outcome.version is not None

@@ -15,12 +15,12 @@ from sam_research.materials.collection import INDEX, Library, Material
 from sam_research.materials.fetching import MaterialsError
 from sam_research.scenes import marks, process_faults
 from sam_research.scenes.composition import COMPOSITION_SIZE, COMPOSITIONS, MOST_MASKS, compose
-from sam_research.scenes.masks import MIN_AREA, stands_out
-from sam_research.scenes.objects import cutout, same_coloured
 from sam_research.scenes.regions import REGIONS, divide
+from sam_research.scenes.scene_masks import MIN_AREA, stands_out
+from sam_research.scenes.scene_objects import cutout, same_coloured
+from sam_research.scenes.scene_store import build_scenes, load_scene, scene_path
 from sam_research.scenes.shapes import ellipse
 from sam_research.scenes.skins import surface
-from sam_research.scenes.store import build_scenes, load_scene, scene_path
 
 
 def write_materials(folder: Path, seed: int) -> Path:

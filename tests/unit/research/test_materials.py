@@ -181,5 +181,5 @@ def test_a_cut_out_is_cropped_to_its_silhouette() -> None:
 
 
 def test_a_folder_without_materials_says_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(MaterialsError, match="make them with `sam-inspect materials"):
+    with pytest.raises(MaterialsError, match="make them with `python -m sam_research materials"):
         Library(tmp_path)

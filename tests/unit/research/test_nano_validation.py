@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from sam_backend.segmenters.nano.architecture import build_nano  # noqa: E402
 from sam_research.nano_recipe import COMPOSED, PROCEDURAL  # noqa: E402 - needs torch
+from sam_research.nano_validation import Answers, answers, held_out  # noqa: E402
 from sam_research.scenes import Scene  # noqa: E402
 from sam_research.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_research.scenes.regions import REGIONS  # noqa: E402
 from sam_research.scenes.scene import SURFACES  # noqa: E402
 from sam_research.training_pictures import worst, write_curves, write_samples  # noqa: E402
-from sam_research.validation import Answers, answers, held_out  # noqa: E402
 
 
 @pytest.fixture(scope="module")

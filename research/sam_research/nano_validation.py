@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sam_backend.finetune.click_batch import ClickBatch, served_logits
 from sam_backend.finetune.losses import true_iou
-from sam_backend.finetune.prompting import decode
+from sam_backend.finetune.prompted_loss import decode
 from sam_backend.finetune.simulated_prompts import first_click, jittered_box
 from sam_backend.segmenters.nano.architecture import IMAGE_SIZE
 from sam_research.batches import MIN_PIXELS
@@ -22,7 +22,7 @@ from sam_research.nano_recipe import NanoRecipe
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES, Scene
-from sam_research.scenes.store import build_scenes, load_scene
+from sam_research.scenes.scene_store import build_scenes, load_scene
 
 HELD_OUT = 900_000
 """Scenes of each kind from this number on are never trained on."""

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sam_backend.arrays import BoolArray
 from sam_research.materials.collection import Library
 from sam_research.scenes.layers import Image, paste, shade
-from sam_research.scenes.masks import Mask, settle
+from sam_research.scenes.scene_masks import settle
 from sam_research.scenes.shapes import Points, any_shape
 from sam_research.scenes.skins import scenery, surface
 from sam_research.scenes.textures import Map
@@ -23,7 +24,7 @@ class Thing:
 
     skin: Image
     coverage: Map
-    parts: list[Mask]
+    parts: list[BoolArray]
 
 
 def cutout(rng: Generator, library: Library, size: int, centre: Points, radius: float, grey: bool) -> Thing:
@@ -64,7 +65,7 @@ def _smaller(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.concatenate([colour, small[..., 3:]], 2), 0, 255), np.uint8)
 
 
-def same_coloured(rng: Generator, skin: Image, whole: Mask) -> list[Mask]:
+def same_coloured(rng: Generator, skin: Image, whole: BoolArray) -> list[BoolArray]:
     """Return up to three connected regions of one colour inside an object, disjoint: what people call its parts."""
     area = int(whole.sum())
     if area < 400:
@@ -72,7 +73,7 @@ def same_coloured(rng: Generator, skin: Image, whole: Mask) -> list[Mask]:
     canvas = np.clip(skin * 255, 0, 255).astype(np.uint8)
     canvas = cv2.medianBlur(np.ascontiguousarray(canvas), 3)
     inside = np.argwhere(whole)
-    found: list[Mask] = []
+    found: list[BoolArray] = []
     taken = np.zeros((len(whole) + 2, len(whole) + 2), np.uint8)
     taken[1:-1, 1:-1] = ~whole
     near = (int(rng.integers(8, 28)),) * 3
@@ -92,14 +93,14 @@ def same_coloured(rng: Generator, skin: Image, whole: Mask) -> list[Mask]:
     return found
 
 
-def _smoothed(region: Mask) -> Mask:
+def _smoothed(region: BoolArray) -> BoolArray:
     """Close pinholes and drop hairs: colour is noisy, the border of a part is not."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     closed = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     return np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel) > 0)
 
 
-def _is_compact(region: Mask) -> bool:
+def _is_compact(region: BoolArray) -> bool:
     outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     around = sum(cv2.arcLength(outline, True) for outline in outlines)
     return bool(around**2 < 90 * region.sum())
@@ -110,7 +111,7 @@ def shaped(rng: Generator, library: Library, size: int, centre: Points, radius: 
     coverage = any_shape(rng, size, centre, radius)
     skin = scenery(rng, library, size, grey) if rng.random() < 0.35 else surface(rng, library, size, grey)
     skin = shade(rng, skin, coverage, radius)
-    parts: list[Mask] = []
+    parts: list[BoolArray] = []
     inside = np.argwhere(coverage > 0.5)
     if len(inside) > 400 and rng.random() < 0.5:
         other = surface(rng, library, size, grey)
