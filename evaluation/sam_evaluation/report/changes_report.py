@@ -13,7 +13,7 @@ from sam_evaluation.prediction_changes import OPENED, SCRATCH, SHARES, UNSEEN, P
 from sam_evaluation.report.findings import find
 from sam_evaluation.report.numbers import NOTHING, PERCENT, PIXELS, SHARE, count, estimate
 from sam_evaluation.report.page import template
-from sam_evaluation.report.sheets import Sheet
+from sam_evaluation.report.sheet import Sheet
 from sam_evaluation.report.words import Words
 from sam_evaluation.report.write import write_text
 

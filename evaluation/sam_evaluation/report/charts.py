@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sam_evaluation.measurement import TOLERANCES
-from sam_evaluation.report.findings import Findings, phrase, protocol_order
+from sam_evaluation.report.findings import Findings
+from sam_evaluation.report.phrases import phrase, protocol_order
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart; yellow is too faint for lines.
+# The colours of Okabe and Ito, which people with any colour vision can tell apart; their yellow is too faint for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D")
@@ -26,14 +27,14 @@ _WIDTH, _HEIGHT, _DPI = 4.6, 3.1, 180
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A figure with its words.
+    """A figure with its title and caption.
 
     Attributes
     ----------
-    kind : of the file's name, such as "size".
-    title : what it shows.
-    caption : how to read it.
-    figure : drawn.
+    kind : str, part of the name of the file, for example "size".
+    title : str, what the figure shows.
+    caption : str, how to read the figure.
+    figure : matplotlib Figure.
     """
 
     kind: str
@@ -54,60 +55,63 @@ class Chart:
         return file.getvalue()
 
 
-def charts(found: Findings, dataset: str) -> Iterator[Chart]:
-    """Yield the figures of a data set that have anything to show."""
-    main = list(found.answered(dataset))
-    drawn = [(model, name) for model, first in main for name in _once(found.protocols(dataset, model)) or [first]]
+def charts(findings: Findings, dataset: str) -> Iterator[Chart]:
+    """Yield the figures of a data set for which there are numbers."""
+    main = list(findings.answered(dataset))
+    drawn = [
+        (model, name)
+        for model, first in main
+        for name in _single_prompts(findings.protocols(dataset, model)) or [first]
+    ]
 
     def of(table: pd.DataFrame, series: Sequence[tuple[str, str]] | None = None) -> pd.DataFrame:
-        here = table[table["dataset"] == dataset] if len(table) else table
-        if series is not None and len(here):
-            here = here[pd.MultiIndex.from_frame(here[["model", "protocol"]]).isin(series)]
-        return here
+        rows = table[table["dataset"] == dataset] if len(table) else table
+        if series is not None and len(rows):
+            rows = rows[pd.MultiIndex.from_frame(rows[["model", "protocol"]]).isin(series)]
+        return rows
 
-    summary = of(found.summary, drawn)
+    summary = of(findings.summary, drawn)
     classes = summary[(summary["by"] == "label") & (summary["metric"] == "iou")]
     labels = classes["group"].nunique()
-    few = f" The {_MOST_CLASSES} classes with most objects are shown." if labels > _MOST_CLASSES else ""
+    few = f" Only the {_MOST_CLASSES} classes with the most objects are shown." if labels > _MOST_CLASSES else ""
     for kind, title, caption, draw, table in (
         (
             "size",
             "IoU against size",
-            "Mean IoU of objects of about the same size, as many in each group; the points are single objects "
-            f"({main[0][0]}, {phrase(main[0][1])}). Bands are 95 % intervals."
+            "Mean IoU of groups of objects of similar size, all groups with the same number of objects. The points are "
+            f"single objects ({main[0][0]}, {phrase(main[0][1])}). Bands are 95 % intervals."
             if main
             else "",
-            lambda axes, table: iou_by_size(axes, table, of(found.rows, main[:1]), found.models),
-            of(found.sizes, drawn),
+            lambda axes, table: iou_by_size(axes, table, of(findings.rows, main[:1]), findings.models),
+            of(findings.sizes, drawn),
         ),
         (
             "boundary",
             "Boundary F against tolerance",
-            "How much of the outline lies within so many pixels of the true one. Bands are 95 % intervals.",
-            lambda axes, table: boundary_by_tolerance(axes, table, found.models),
+            "How well the outlines agree within a tolerance in pixels. Bands are 95 % intervals.",
+            lambda axes, table: boundary_by_tolerance(axes, table, findings.models),
             summary[(summary["by"] == "all") & summary["metric"].str.startswith("boundary_f_")],
         ),
         (
             "clicks",
             "Clicks to quality",
-            "Mean IoU after each click of an annotator who clicks where the mask is most wrong. Bands are 95 % "
-            "intervals.",
-            lambda axes, table: clicks_to_quality(axes, table, found.models),
-            of(found.curve),
+            "Mean IoU after each click; each click corrects the largest error of the mask. Bands are 95 % intervals.",
+            lambda axes, table: clicks_to_quality(axes, table, findings.models),
+            of(findings.curve),
         ),
         (
             "reliability",
             "Predicted against true IoU",
-            "On the dashed line, masks are as good as the model says; below it, it overrates them. Larger points stand "
-            "for more objects, bars are 95 % intervals.",
-            lambda axes, table: reliability(axes, table, found.models),
-            of(found.calibration.reliability),
+            "On the dashed line, masks are as good as the model predicts; below it, the model overrates them. Larger "
+            "points stand for more objects. Bars are 95 % intervals.",
+            lambda axes, table: reliability(axes, table, findings.models),
+            of(findings.calibration.reliability),
         ),
         (
             "classes",
             "IoU by class",
-            f"Mean IoU of each class, with the number of its objects and 95 % intervals.{few}",
-            lambda axes, table: iou_by_class(axes, table, found.models),
+            f"Mean IoU of each class, with the number of its objects. Bars are 95 % intervals.{few}",
+            lambda axes, table: iou_by_class(axes, table, findings.models),
             classes if labels > 1 else classes.iloc[:0],
         ),
     ):
@@ -115,13 +119,13 @@ def charts(found: Findings, dataset: str) -> Iterator[Chart]:
             yield Chart(kind, title, caption, _figure(draw, table))
 
 
-def _once(protocols: Sequence[str]) -> list[str]:
-    """Return the two protocols that are told apart in every figure, where they are there."""
+def _single_prompts(protocols: Sequence[str]) -> list[str]:
+    """Return which of the protocols `box` and `click` were run; the figures show both."""
     return [name for name in protocols if name in ("box", "click")]
 
 
 def _figure(draw: Callable[[Axes, pd.DataFrame], float], table: pd.DataFrame) -> Figure:
-    """Return a figure with one drawing in it, which says by what factor its height is to grow."""
+    """Return a figure with one plot; `draw` returns the factor for the height of the figure."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -136,7 +140,7 @@ def _figure(draw: Callable[[Axes, pd.DataFrame], float], table: pd.DataFrame) ->
 
 
 def iou_by_size(axes: Axes, curve: pd.DataFrame, rows: pd.DataFrame, models: Sequence[str]) -> float:
-    """Draw mean IoU (`Findings.sizes`) over area, above the single objects `rows`."""
+    """Draw the mean IoU (`Findings.sizes`) over the area, on top of the single objects `rows`."""
     axes.scatter(rows["area"], rows["iou"], s=9, color="#999999", alpha=0.5, linewidths=0, zorder=1)
     for style, line in _series(curve, models):
         _band(axes, line, "area", style)
@@ -146,16 +150,16 @@ def iou_by_size(axes: Axes, curve: pd.DataFrame, rows: pd.DataFrame, models: Seq
 
 
 def boundary_by_tolerance(axes: Axes, means: pd.DataFrame, models: Sequence[str]) -> float:
-    """Draw boundary F (rows of `summary`) over its tolerance."""
-    reach = {f"boundary_f_{pixels}px": pixels for pixels in TOLERANCES}
-    for style, line in _series(means.assign(tolerance=means["metric"].map(reach)), models):
+    """Draw boundary F (rows of `summary`) over the tolerance."""
+    tolerances = {f"boundary_f_{pixels}px": pixels for pixels in TOLERANCES}
+    for style, line in _series(means.assign(tolerance=means["metric"].map(tolerances)), models):
         _band(axes, line, "tolerance", style)
     axes.set(xlabel="tolerance, pixels", ylabel="boundary F", ylim=(-0.02, 1.02), xticks=TOLERANCES)
     return 1
 
 
 def clicks_to_quality(axes: Axes, curve: pd.DataFrame, models: Sequence[str]) -> float:
-    """Draw mean IoU over clicks (`clicks_curve`)."""
+    """Draw the mean IoU over the clicks (`clicks_curve`)."""
     for style, line in _series(curve, models):
         _band(axes, line, "click", {**style, "label": style["label"].replace(", after", ", up to")})
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -164,7 +168,7 @@ def clicks_to_quality(axes: Axes, curve: pd.DataFrame, models: Sequence[str]) ->
 
 
 def reliability(axes: Axes, curve: pd.DataFrame, models: Sequence[str]) -> float:
-    """Draw true IoU over predicted IoU (`calibration`)."""
+    """Draw the true IoU over the predicted IoU (`calibration`)."""
     axes.plot([0, 1], [0, 1], color="#777777", linestyle="--", linewidth=1)
     most = curve["objects"].max()
     for style, line in _series(curve, models):
@@ -184,7 +188,7 @@ def reliability(axes: Axes, curve: pd.DataFrame, models: Sequence[str]) -> float
 
 
 def iou_by_class(axes: Axes, means: pd.DataFrame, models: Sequence[str]) -> float:
-    """Draw mean IoU of each class (rows of `summary`) as bars, the class that the first series does worst on top."""
+    """Draw the mean IoU of each class (rows of `summary`) as bars; the worst class of the first series is on top."""
     series = list(_series(means, models))
     sizes = means.groupby("group")["objects"].max().nlargest(_MOST_CLASSES)
     first = series[0][1].set_index("group")["value"].reindex(sizes.index).sort_values(kind="stable")
@@ -206,19 +210,19 @@ def iou_by_class(axes: Axes, means: pd.DataFrame, models: Sequence[str]) -> floa
 
 
 def _series(table: pd.DataFrame, models: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield the rows of each model and protocol with their style: a colour a model, a line a protocol."""
+    """Yield the rows of each model and protocol with their style: one colour per model, one line style per protocol."""
     protocols = sorted(table["protocol"].unique(), key=lambda name: (protocol_order(name), name))
     for place, model in enumerate(models):
         for kind, protocol in enumerate(protocols):
-            some = table[(table["model"] == model) & (table["protocol"] == protocol)]
-            if len(some):
+            rows = table[(table["model"] == model) & (table["protocol"] == protocol)]
+            if len(rows):
                 style = {
                     "color": COLOURS[place % len(COLOURS)],
                     "linestyle": _LINES[kind % len(_LINES)],
                     "marker": _MARKERS[kind % len(_MARKERS)],
                     "label": _plain(f"{model}, {phrase(protocol)}"),
                 }
-                yield style, some
+                yield style, rows
 
 
 def _band(axes: Axes, line: pd.DataFrame, over: str, style: dict[str, Any]) -> None:
@@ -237,5 +241,5 @@ def _short(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep a name from being read as a formula."""
+    """Escape a name so that it is not read as a formula."""
     return text.replace("$", r"\$")

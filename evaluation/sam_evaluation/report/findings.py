@@ -1,4 +1,4 @@
-"""All tables of a run, computed once: what words, sheets and figures of a report are made from."""
+"""All tables of a run, computed once: the words, tables and figures of a report are made from them."""
 
 from __future__ import annotations
 
@@ -11,55 +11,34 @@ import pandas as pd
 from sam_evaluation import statistics, summary_tables
 from sam_evaluation.comparison import compare
 from sam_evaluation.gap import against_humans, against_requirements, gap_table
-from sam_evaluation.protocols.named_protocols import EVERYTHING
+from sam_evaluation.report.phrases import protocol_order
 from sam_evaluation.requirements import Requirements
-from sam_evaluation.row_columns import CELL, clicks_in, clicks_of, last_clicks, object_rows
+from sam_evaluation.row_columns import CELL, clicks_in, last_clicks, object_rows
 from sam_evaluation.run_files import Run
 
-_FIRST = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", EVERYTHING)
-_PHRASES = {
-    "box": "by a box",
-    "box:jitter": "by a loose box",
-    "click": "by one click",
-    "click:random": "by one click anywhere",
-    "click:spread": "by one click near the centre",
-    EVERYTHING: "without a prompt",
-}
 _SIZE_BINS, _FEWEST_IN_BIN = 6, 5
-
-
-def protocol_order(protocol: str) -> int:
-    """Return how far down a protocol stands: prompts that say most come first."""
-    name = protocol.partition(":")[0] if clicks_of(protocol) else protocol
-    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
-
-
-def phrase(protocol: str) -> str:
-    """Return how a protocol reads in a sentence: "by a box", "after 5 clicks"."""
-    clicks = clicks_of(protocol)
-    return f"after {clicks} clicks" if clicks else _PHRASES.get(protocol, protocol)
 
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What there is to tell about a run.
+    """All results of a run.
 
     Attributes
     ----------
-    run : itself.
-    rows : of its objects, after the last click.
-    models, datasets : names, in the order they were given.
-    estimating : models that predict an IoU of their own; of others, calibration and choice say nothing.
-    natural : names of data sets with natural images.
+    run : Run.
+    rows : DataFrame, the rows of the objects after the last click.
+    models, datasets : tuple of str, names in the order in which they were given.
+    estimating : names of the models that predict an IoU. For other models there is no calibration and no choice.
+    natural : names of the data sets with natural images.
     summary, noc, curve, detection, calibration : the tables of `sam_evaluation.summary_tables`; `summary` after the
         last click.
-    sizes : columns model, version, dataset, protocol, click, area (median), value, low, high, objects, images: IoU in
-        bins of as many objects each.
-    gap : of `gap_table`; empty unless there are industrial and natural data sets.
-    agreement : of `against_humans`, all data sets with several annotators.
-    requirements : of `against_requirements`, on industrial data sets if there are any; with a column `label`, empty for
-        all objects together.
-    verdicts : columns dataset, verdict: the first model beside each other one.
+    sizes : DataFrame with the columns model, version, dataset, protocol, click, area (median), value, low, high,
+        objects, images: the IoU in bins of the area with equal numbers of objects.
+    gap : the table of `gap_table`; empty unless there are industrial and natural data sets.
+    agreement : the table of `against_humans`, for all data sets with several annotators.
+    requirements : the table of `against_requirements`, for the industrial data sets if there are any, with a column
+        `label` that is empty for all objects together.
+    verdicts : DataFrame with the columns dataset, protocol, verdict: the first model compared with each other model.
     """
 
     run: Run
@@ -85,20 +64,21 @@ class Findings:
 
         Parameters
         ----------
-        run : any, empty ones included.
-        requirements : of a line.
-        human : as `sam_evaluation.report.people` returns it.
+        run : Run, which may be empty.
+        requirements : Requirements of a line.
+        human : DataFrame, the agreement of people from `sam_evaluation.report.people`.
         """
-        every = object_rows(run.objects)
+        objects = object_rows(run.objects)
         seed = int(run.about["settings"]["seed"])
         models, datasets = tuple(run.about["models"]), tuple(run.about["datasets"])
-        spread = every.groupby("model")["predicted_iou"].nunique()
+        spread = objects.groupby("model")["predicted_iou"].nunique()
         estimating = frozenset(spread.index[spread > 1])
         natural = frozenset(name for name, card in run.about["datasets"].items() if card["domain"] == "natural")
-        there = set(every["dataset"].unique())
-        means = summary_tables.summary(every, seed=seed)
-        rows = last_clicks(every)
+        present = set(objects["dataset"].unique())
+        means = summary_tables.summary(objects, seed=seed)
+        rows = last_clicks(objects)
         clicks = clicks_in(means["protocol"])
+        industrial = objects[~objects["dataset"].isin(natural)]
         return cls(
             run,
             rows,
@@ -107,41 +87,51 @@ class Findings:
             estimating,
             natural,
             means[clicks.isna() | (clicks == means["click"])],
-            summary_tables.noc(every, seed=seed),
-            summary_tables.clicks_curve(every, seed=seed),
-            summary_tables.detection(every, run.images, seed=seed),
-            summary_tables.calibration(every[every["model"].isin(estimating)], seed=seed),
+            summary_tables.noc(objects, seed=seed),
+            summary_tables.clicks_curve(objects, seed=seed),
+            summary_tables.detection(objects, run.images, seed=seed),
+            summary_tables.calibration(objects[objects["model"].isin(estimating)], seed=seed),
             _sizes(rows, seed),
-            gap_table(every, natural, seed=seed) if there & natural and there - natural else pd.DataFrame(),
-            _agreement(every, human, seed),
-            _requirements(every if there <= natural else every[~every["dataset"].isin(natural)], requirements, seed),
+            gap_table(objects, natural, seed=seed) if present & natural and present - natural else pd.DataFrame(),
+            _agreement(objects, human, seed),
+            _requirements(objects if present <= natural else industrial, requirements, seed),
             _verdicts(rows, models, seed),
         )
 
     @property
     def about(self) -> dict[str, Any]:
-        """What `run.json` holds."""
+        """The content of `run.json`."""
         return self.run.about
 
     def protocols(self, dataset: str, model: str | None = None) -> list[str]:
-        """Return the protocols with rows of a data set (and a model), those that say most first."""
+        """Return the protocols that were run on a data set (with a model), in the order of `protocol_order`."""
         rows = self.rows[self.rows["dataset"] == dataset]
         rows = rows if model is None else rows[rows["model"] == model]
         return sorted(rows["protocol"].unique(), key=lambda name: (protocol_order(name), name))
 
     def answered(self, dataset: str) -> Iterator[tuple[str, str]]:
-        """Yield each model with rows of a data set, and the protocol that says most."""
+        """Yield each model that was run on a data set, and its first protocol in the order of `protocol_order`."""
         for model in self.models:
             names = self.protocols(dataset, model)
             if names:
                 yield model, names[0]
 
+    def mean(self, dataset: str, model: str, protocol: str, metric: str = "iou") -> dict[Any, Any] | None:
+        """Return the row of `summary` with the mean over all objects; None if there is none."""
+        return find(self.summary, dataset=dataset, model=model, protocol=protocol, by="all", metric=metric)
+
 
 def find(table: pd.DataFrame, **where: object) -> dict[Any, Any] | None:
-    """Return the first row in which these columns are so; None without any."""
+    """Return the first row of a table whose columns have these values; None if there is none."""
     for column, value in where.items():
         table = table[table[column] == value] if len(table) else table
     return table.iloc[0].to_dict() if len(table) else None
+
+
+def records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the rows of a table as dicts."""
+    rows: list[dict[Any, Any]] = table.to_dict("records")
+    return rows
 
 
 def _sizes(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -149,29 +139,29 @@ def _sizes(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     for cell, frame in rows.groupby(list(CELL)):
         bins = min(max(len(frame) // _FEWEST_IN_BIN, 1), _SIZE_BINS)
         which = pd.qcut(frame["area"], bins, labels=False, duplicates="drop").fillna(0)
-        for _, some in frame.groupby(which):
-            estimate = statistics.mean(some["iou"], some["sample"], seed)
-            table.append((*cell, float(some["area"].median()), *asdict(estimate).values()))
+        for _, group in frame.groupby(which):
+            estimate = statistics.mean(group["iou"], group["sample"], seed)
+            table.append((*cell, float(group["area"].median()), *asdict(estimate).values()))
     return pd.DataFrame(table, columns=[*CELL, "area", "value", "low", "high", "objects", "images"])
 
 
 def _agreement(rows: pd.DataFrame, human: pd.DataFrame | None, seed: int) -> pd.DataFrame:
     if human is None or human.empty or rows.empty:
         return pd.DataFrame()
-    pairs = {str(name): some for name, some in human.groupby("dataset") if (rows["dataset"] == name).any()}
-    found = [against_humans(rows, some, name, seed=seed) for name, some in pairs.items()]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    pairs = {str(name): part for name, part in human.groupby("dataset") if (rows["dataset"] == name).any()}
+    agreements = [against_humans(rows, part, name, seed=seed) for name, part in pairs.items()]
+    return pd.concat(agreements, ignore_index=True) if agreements else pd.DataFrame()
 
 
 def _requirements(rows: pd.DataFrame, requirements: Requirements | None, seed: int) -> pd.DataFrame:
     if requirements is None or rows.empty:
         return pd.DataFrame()
-    found = [against_requirements(rows, requirements, seed=seed).assign(label="")]
+    parts = [against_requirements(rows, requirements, seed=seed).assign(label="")]
     of_objects = Requirements(requirements.objects)
     if of_objects.objects:
-        for label, some in rows.groupby("label"):
-            found.append(against_requirements(some, of_objects, seed=seed).assign(label=label))
-    return pd.concat(found, ignore_index=True)
+        for label, group in rows.groupby("label"):
+            parts.append(against_requirements(group, of_objects, seed=seed).assign(label=label))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _verdicts(rows: pd.DataFrame, models: Sequence[str], seed: int) -> pd.DataFrame:
@@ -182,8 +172,8 @@ def _verdicts(rows: pd.DataFrame, models: Sequence[str], seed: int) -> pd.DataFr
             if set(first["protocol"]) & set(other["protocol"]):
                 pairings = compare(other, first, seed=seed).pairings
                 table += [(dataset, pairing.protocol, pairing.verdict) for pairing in pairings]
-    found = pd.DataFrame(table, columns=["dataset", "protocol", "verdict"], dtype=object)
-    return found.sort_values(["dataset", "protocol"], key=lambda column: column.map(_rank), kind="stable")
+    verdicts = pd.DataFrame(table, columns=["dataset", "protocol", "verdict"], dtype=object)
+    return verdicts.sort_values(["dataset", "protocol"], key=lambda column: column.map(_rank), kind="stable")
 
 
 def _rank(value: str) -> tuple[int, str]:

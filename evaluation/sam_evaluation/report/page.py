@@ -1,4 +1,4 @@
-"""The report as one HTML page and as Markdown, from the same words, sheets, figures and cases."""
+"""The report as one HTML page and as Markdown, from the same words, tables, figures and cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sam_evaluation.report.charts import Chart
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.gallery import Gallery, Pixels
 from sam_evaluation.report.numbers import listed
-from sam_evaluation.report.sheets import Sheet, note
+from sam_evaluation.report.sheet import Sheet, note
 from sam_evaluation.report.words import Words
 
 
@@ -24,10 +24,10 @@ class Drawn:
 
     Attributes
     ----------
-    dataset : that it is about.
-    chart : with its words.
-    file : its name in `figures/`.
-    png : its content.
+    dataset : str, the data set that it is about.
+    chart : Chart.
+    file : str, the name of the file in `figures/`.
+    png : bytes, the content of the file.
     """
 
     dataset: str
@@ -38,9 +38,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report shows."""
+    """The content of a report."""
 
-    found: Findings
+    findings: Findings
     words: Words
     sheets: Sequence[Sheet]
     figures: Sequence[Drawn]
@@ -48,12 +48,12 @@ class Content:
 
 
 def template(name: str, package: str = "", folder: str = "") -> jinja2.Template:
-    """Return a template; what users named is escaped as its kind of file needs, by the suffix.
+    """Return a template that escapes names given by users for its format, HTML or Markdown.
 
     Parameters
     ----------
-    name : of its file.
-    package, folder : where it is, if not in this folder; it may extend those that are here.
+    name : str, the name of its file.
+    package, folder : str, where the file is, if not in this folder. It may extend the templates of this folder.
     """
     here = jinja2.PackageLoader("sam_evaluation", "report")
     environment = jinja2.Environment(
@@ -73,11 +73,11 @@ def render(content: Content, name: str) -> str:
 
     Parameters
     ----------
-    content : of the report.
-    name : "report.html.j2" or "report.md.j2".
+    content : Content.
+    name : str, "report.html.j2" or "report.md.j2".
     """
-    found = content.found
-    broken = found.run.broken
+    findings = content.findings
+    broken = findings.run.broken
     files = broken.drop_duplicates(["dataset", "sample", "reason"]).to_dict("records") if len(broken) else []
     return template(name).render(
         words=content.words,
@@ -85,19 +85,19 @@ def render(content: Content, name: str) -> str:
         figures=content.figures,
         galleries=content.galleries,
         broken=files,
-        found=found,
-        about=found.about,
-        note=note(found),
+        findings=findings,
+        about=findings.about,
+        note=note(findings),
     )
 
 
 def slug(text: str) -> str:
-    """Return a name as files and anchors can have it; different names may become the same."""
+    """Return a name that is valid for files and anchors; different texts may give the same name."""
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in text.lower()).strip("-")
 
 
 def jpeg(pixels: Pixels) -> str:
-    """Return a picture RGB (H, W, 3) as a data URI."""
+    """Return a picture uint8 RGB (H, W, 3) as a data URI of a JPEG file."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
@@ -109,7 +109,7 @@ def png_uri(content: bytes) -> str:
 
 
 def _plain(value: object) -> object:
-    """Keep a name from being read as Markdown or HTML."""
+    """Escape a text so that it is not read as Markdown or HTML."""
     if not isinstance(value, str):
         return value
     for letters, written in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("](", "]\\(")):

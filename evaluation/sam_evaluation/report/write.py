@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from sam_backend.files import write_whole
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.charts import charts
@@ -30,62 +31,67 @@ def write_report(
     human: pd.DataFrame | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Path:
-    """Write the report of a run; an older one in the folder is replaced.
+    """Write the report of a run; it replaces an older report in the folder.
 
     Parameters
     ----------
-    run : any, empty ones included; the images of its gallery are read from its data sets.
-    out : folder, mostly that of the run.
-    requirements : of a line; without, there is no table about them.
-    human : as `sam_evaluation.report.people` returns it; without, there is no table about people.
-    progress : told before each part.
+    run : Run, which may be empty. The images of its gallery are read from its data sets.
+    out : Path, the folder of the report, usually that of the run.
+    requirements : Requirements of a line; None leaves out their table.
+    human : DataFrame, the agreement of people from `sam_evaluation.report.people`; None leaves out its table.
+    progress : ProgressCallback, called before each part.
 
     Returns
     -------
     Path
-        Of `report.html`.
+        The file `report.html`.
     """
     out.mkdir(parents=True, exist_ok=True)
     steps = 2 + 2 * len(run.about["datasets"])
     progress(0, steps, "tables")
-    found = Findings.of(run, requirements=requirements, human=human)
+    findings = Findings.of(run, requirements=requirements, human=human)
     figures: list[Drawn] = []
     galleries: list[Gallery] = []
-    for place, dataset in enumerate(found.datasets, start=1):
+    for place, dataset in enumerate(findings.datasets, start=1):
         progress(2 * place - 1, steps, f"figures of {dataset}")
         stem = f"{place}-{slug(dataset)}"
-        figures += [Drawn(dataset, chart, f"{stem}-{chart.kind}.png", chart.png()) for chart in charts(found, dataset)]
+        figures += [
+            Drawn(dataset, chart, f"{stem}-{chart.kind}.png", chart.png()) for chart in charts(findings, dataset)
+        ]
         progress(2 * place, steps, f"cases of {dataset}")
-        cases = gallery(found, dataset, stem)
+        cases = gallery(findings, dataset, stem)
         galleries += [cases] if cases else []
     progress(steps - 1, steps, "pages")
-    content = Content(found, words(found), list(sheets(found)), figures, galleries)
-    _figures(content, out / "figures")
-    write_text(out / "summary.csv", summary(found).to_csv(index=False))
+    content = Content(findings, words(findings), list(sheets(findings)), figures, galleries)
+    _write_figures(content, out / "figures")
+    write_text(out / "summary.csv", summary(findings).to_csv(index=False))
     write_text(out / "report.md", render(content, "report.md.j2"))
     write_text(out / "report.html", render(content, "report.html.j2"))
     progress(steps, steps, "report")
     return out / "report.html"
 
 
-def summary(found: Findings) -> pd.DataFrame:
-    """Return every mean of the report in one long table, each row with all that it was made with."""
-    about = found.about
-    noc = found.noc.assign(metric=[f"noc_{iou:.2f}" for iou in found.noc["iou"]], click=found.noc["cap"])
+def summary(findings: Findings) -> pd.DataFrame:
+    """Return every mean of the report in one long table; each row also has the facts that identify it."""
+    about = findings.about
+    noc = findings.noc.assign(metric=[f"noc_{iou:.2f}" for iou in findings.noc["iou"]], click=findings.noc["cap"])
     never = noc.assign(
-        metric=[f"never_{iou:.2f}" for iou in found.noc["iou"]], value=noc["never"], low=float("nan"), high=float("nan")
+        metric=[f"never_{iou:.2f}" for iou in findings.noc["iou"]],
+        value=noc["never"],
+        low=float("nan"),
+        high=float("nan"),
     )
-    detected = found.detection.assign(protocol=EVERYTHING, click=0)
-    parts = [found.summary, noc.assign(by="all", group="all"), never.assign(by="all", group="all"), detected]
-    columns = list(found.summary.columns)
-    table = pd.concat([part[columns] for part in parts if len(part)] or [found.summary], ignore_index=True)
+    detected = findings.detection.assign(protocol=EVERYTHING, click=0)
+    parts = [findings.summary, noc.assign(by="all", group="all"), never.assign(by="all", group="all"), detected]
+    columns = list(findings.summary.columns)
+    table = pd.concat([part[columns] for part in parts if len(part)] or [findings.summary], ignore_index=True)
     prints = table["dataset"].map({name: card["fingerprint"] for name, card in about["datasets"].items()})
     table.insert(columns.index("dataset") + 1, "dataset_hash", prints)
     return table.assign(seed=about["settings"]["seed"], object_rule=str(object_rule(about)))
 
 
-def _figures(content: Content, folder: Path) -> None:
-    """Write all pictures to a new folder, which then takes the place of the old one."""
+def _write_figures(content: Content, folder: Path) -> None:
+    """Write all pictures to a new folder, which then replaces the old one."""
     fresh, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{kind}") for kind in ("unfinished", "old"))
     fresh.mkdir()
     for figure in content.figures:
@@ -100,7 +106,5 @@ def _figures(content: Content, folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    """Write a text file whole or not at all."""
+    write_whole(path, text.encode())

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from sam_evaluation.report.numbers import CLICKS, NOTHING, PERCENT, SHARE, estimate, listed, number
-from sam_evaluation.report.sheets import Sheet
+from sam_evaluation.report.sheet import Sheet
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.plans import ARMS, PLAIN
 from sam_evaluation.simulation.run_tables import ALL

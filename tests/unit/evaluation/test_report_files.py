@@ -103,13 +103,13 @@ def test_a_run_without_objects_still_has_a_report(tmp_path: Path) -> None:
 
 class TestGallery:
     def test_worst_median_and_best_are_chosen_by_iou(self) -> None:
-        chosen = choose(ious(*np.linspace(0, 1, 21)), each=1)
+        chosen = choose(ious(*np.linspace(0, 1, 21)), per_kind=1)
         assert [(kind, row["iou"]) for kind, row in chosen] == [("worst", 0.0), ("median", 0.5), ("best", 1.0)]
 
     def test_cases_are_of_different_images_where_there_are_enough(self) -> None:
         crowded = objects(*({"iou": place / 100, "object": place, "sample": "one.png"} for place in range(10)))
         rows = pd.concat([crowded, ious(0.5, 0.6, 0.7, 0.8, 0.9)])
-        worst = [row for kind, row in choose(rows, each=2) if kind == "worst"]
+        worst = [row for kind, row in choose(rows, per_kind=2) if kind == "worst"]
         assert [row["sample"] for row in worst] == ["one.png", "000.png"]
 
     @pytest.mark.parametrize("many", range(1, 12))
@@ -124,7 +124,7 @@ class TestGallery:
         titles = [panel.title for panel in found.cases[0].panels]
         assert titles[:2] == ["image", "ground truth"]
         assert [title.partition(":")[0] for title in titles[2:]] == [
-            "boxfill, by a box",
+            "boxfill, with a box",
             "felzenszwalb, after 2 clicks",
         ]
         plain, truth, box, _ = (panel.pixels.astype(int) for panel in found.cases[0].panels)
@@ -168,7 +168,7 @@ class TestFigures:
             if chart.kind != "reliability"
         }
         assert colours["size"] == colours["boundary"]
-        assert set(colours["size"]) == {"a, by one click", "b, by a box"}
+        assert set(colours["size"]) == {"a, with one click", "b, with a box"}
 
     def test_bars_name_their_classes_the_weakest_first(self) -> None:
         rows = objects({"label": "$x$", "iou": 0.9}, {"label": "dent", "iou": 0.1})

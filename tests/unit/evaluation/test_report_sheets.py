@@ -8,15 +8,16 @@ from evaluation_rows import clicked, images, ious, objects
 from evaluation_run import run_of
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.numbers import DIFFERENCE, PERCENT, estimate, listed, number
-from sam_evaluation.report.sheets import Sheet, sheets
+from sam_evaluation.report.sheet import Sheet
+from sam_evaluation.report.sheets import sheets
 from sam_evaluation.requirements import parse_requirements
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 
 
-def sheet(found: Findings, start: str) -> Sheet:
-    return next(each for each in sheets(found) if each.title.startswith(start))
+def sheet(findings: Findings, start: str) -> Sheet:
+    return next(table for table in sheets(findings) if table.title.startswith(start))
 
 
 def column(table: Sheet, head: str) -> list[str]:
@@ -60,7 +61,7 @@ def test_models_and_prompts_are_side_by_side_in_the_order_they_were_given() -> N
         ]
     )
     table = sheet(Findings.of(run_of(rows, models=("b", "a"))), "All objects")
-    assert column(table, "model and prompt") == ["b, by a box", "a, by a box", "a, by one click"]
+    assert column(table, "model and prompt") == ["b, with a box", "a, with a box", "a, with one click"]
     assert column(table, "IoU") == ["0.400 [0.200, 0.600]", "0.800 [0.800, 0.800]", "0.500 [0.500, 0.500]"]
 
 
@@ -73,17 +74,17 @@ def test_classes_and_sizes_have_a_row_each() -> None:
 
 def test_the_gap_is_industrial_minus_natural() -> None:
     rows = pd.concat([ious(0.5, 0.5), ious(0.8, 0.8, dataset="photos")])
-    found = Findings.of(run_of(rows, datasets={"parts": "industrial", "photos": "natural"}))
-    table = sheet(found, "Industrial against natural images (photos)")
+    findings = Findings.of(run_of(rows, datasets={"parts": "industrial", "photos": "natural"}))
+    table = sheet(findings, "Industrial against natural images (photos)")
     assert column(table, "IoU, difference") == [f"{MINUS}0.300 [{MINUS}0.300, {MINUS}0.300]"] * 2
     assert column(table, "data set") == ["all industrial", "parts"]
 
 
 def test_requirements_tell_who_fails_and_which_class_most() -> None:
     rows = objects({"iou": 0.9}, {"iou": 0.9}, {"iou": 0.1, "label": "dent"}, {"iou": 0.2})
-    found = Findings.of(run_of(rows), requirements=parse_requirements('[object]\niou = ">= 0.5"'))
-    assert column(sheet(found, "Against the requirements"), "iou >= 0.5")[0].endswith("2 of 4 fail")
-    assert column(sheet(found, "What fails"), "class") == ["dent", "scratch"]
+    findings = Findings.of(run_of(rows), requirements=parse_requirements('[object]\niou = ">= 0.5"'))
+    assert column(sheet(findings, "Against the requirements"), "iou >= 0.5")[0].endswith("2 of 4 fail")
+    assert column(sheet(findings, "What fails"), "class") == ["dent", "scratch"]
 
 
 def test_a_run_without_objects_has_no_tables() -> None:
