@@ -72,13 +72,13 @@ def simulate(
     from sam_backend.segmenters import WeightFolders
     from sam_backend.segmenters.registry import load_segmenter
     from sam_evaluation.models import default_jobs
+    from sam_evaluation.simulation.all_runs import Storage, plan_runs
+    from sam_evaluation.simulation.all_runs import simulate as run
     from sam_evaluation.simulation.annotator import Habits
     from sam_evaluation.simulation.loop import Conditions
     from sam_evaluation.simulation.loop_report import write_report
     from sam_evaluation.simulation.plans import parse_arms, parse_strategies, plans_of
     from sam_evaluation.simulation.run_tables import RunTables
-    from sam_evaluation.simulation.simulate import Storage, plan_runs
-    from sam_evaluation.simulation.simulate import simulate as run
     from sam_evaluation.simulation.simulation_data import open_simulation_data
     from sam_evaluation.simulation.simulation_result import SimulationResult
 

@@ -1,7 +1,7 @@
-"""What a second look gains, `python tests/benchmarks/focus.py magnetic_tile:DATA/magnetic_tile neu_seg:DATA/neu_seg`.
+"""The gain of a second look, `python tests/benchmarks/focus.py magnetic_tile:DATA/magnetic_tile neu_seg:DATA/neu_seg`.
 
 The data sets at hand have small images. Each of some of them is set among others of its data set, in a mosaic of about
-1000 x 1000 pixels, and its objects are asked for with the second look and without it.
+1000 x 1000 pixels, and its objects are prompted with the second look and without it.
 """
 
 import argparse
@@ -33,21 +33,19 @@ def main():
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--model", default="nano")
     options = parser.parse_args()
-    table = Table(
-        "data", "asked for by", "objects", "off", "auto", "gain, 95 %", title=f"IoU, mosaics of {SIDE} pixels"
-    )
+    table = Table("data", "protocol", "objects", "off", "auto", "gain, 95 %", title=f"IoU, mosaics of {SIDE} pixels")
     for data in options.data:
         with tempfile.TemporaryDirectory() as folder:
             write_mosaics(data, options.images, Path(folder))
-            found = {focus: rows_of(options.model, folder, focus) for focus in (Focus.OFF, Focus.AUTO)}
-        for pair in compare(found[Focus.OFF], found[Focus.AUTO], "iou").pairings:
+            rows = {focus: rows_of(options.model, folder, focus) for focus in (Focus.OFF, Focus.AUTO)}
+        for pair in compare(rows[Focus.OFF], rows[Focus.AUTO], "iou").pairings:
             gain = f"{pair.difference:+.3f} ({pair.low:+.3f} to {pair.high:+.3f})"
             table.add_row(data, pair.protocol, str(pair.objects), f"{pair.mean_a:.3f}", f"{pair.mean_b:.3f}", gain)
     Console(width=120).print(table)
 
 
 def write_mosaics(data, count, folder):
-    """Write a data set of mosaics, in each of which one image's objects count."""
+    """Write a data set of mosaics; the objects of one image in each mosaic are its masks."""
     dataset = DatasetSpec.parse(data).open()
     names = [str(name) for name in np.random.default_rng(0).permutation(dataset.names())]
     shown = [sample for sample in map(dataset.load, names) if sample.objects][:count]
@@ -65,8 +63,8 @@ def write_mosaics(data, count, folder):
             top, left = cell // columns * height, cell % columns * width
             mosaic[top : top + height, left : left + width] = cv2.resize(other.image, (width, height))
             if cell == place:
-                for each in sample.objects:
-                    mask[top : top + height, left : left + width][each.mask] = 255
+                for target in sample.objects:
+                    mask[top : top + height, left : left + width][target.mask] = 255
         cv2.imwrite(str(folder / "images" / f"{index}.png"), mosaic[..., ::-1])
         cv2.imwrite(str(folder / "masks" / f"{index}.png"), mask)
 

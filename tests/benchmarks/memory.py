@@ -29,7 +29,7 @@ from sam_backend.memory.class_outlines import class_map
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.logistic import fit_logistic
 from sam_backend.memory.project_memory import MIN_SCORE, ProjectMemory
-from sam_backend.memory.record import Record
+from sam_backend.memory.records import Record
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding
 from sam_backend.segmenters.registry import load_segmenter

@@ -75,7 +75,9 @@ class Readers:
         levels = {address: level for level, address, _ in self._pictures()}
         records = make_records(Annotation(id=9, result=self._result), Task(id=5, data=self._data), self._config)
         return {
-            levels[record.image]: [mask.mask for mask in accepted_masks(record)] for record in records if record.teaches
+            levels[record.image]: [mask.mask for mask in accepted_masks(record)]
+            for record in records
+            if record.is_usable
         }
 
     def fine_tuning(self):

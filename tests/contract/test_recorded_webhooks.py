@@ -74,7 +74,7 @@ def test_events_about_annotations_are_remembered(tmp_path, name):
     records = [store.whole(head.key) for head in store.heads()]
     assert {record.annotation: "deleted" if record.deleted else record.left_out for record in records} == expected
     for record in records:
-        if record.teaches:
+        if record.is_usable:
             assert (record.task, record.image) == (13, TASK["data"]["image"])
             assert record.regions == [REGION]
 

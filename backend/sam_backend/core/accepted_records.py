@@ -7,7 +7,7 @@ from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.region_masks import regions_of
 from sam_backend.memory.features import AcceptedMask
-from sam_backend.memory.record import Record
+from sam_backend.memory.records import Record
 
 
 def make_records(annotation: Annotation, task: Task, label_config: str) -> list[Record]:

@@ -11,7 +11,7 @@ from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.messages import Annotation, Event, Task
 from sam_backend.memory.memories import Memories
-from sam_backend.memory.record import EmbedRecord, Record
+from sam_backend.memory.records import EmbedRecord, Record
 from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)

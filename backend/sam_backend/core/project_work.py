@@ -27,7 +27,7 @@ from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
 from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
-from sam_backend.memory.record import EmbedRecord, Record
+from sam_backend.memory.records import EmbedRecord, Record
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Embedding, Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache

@@ -14,10 +14,10 @@ from sam_backend.errors import SamInspectError
 from sam_backend.files import write_whole
 from sam_backend.memory.class_model import fit_classes, labels_of
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines
+from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import FeatureVectors
-from sam_backend.memory.record import EmbedRecord, ReadMasks, RecordKey
+from sam_backend.memory.records import EmbedRecord, ReadMasks, RecordKey
 from sam_backend.memory.score_calibration import DEFAULT_CALIBRATION, ScoreCalibration, are_correct, fit_calibration
-from sam_backend.memory.store import ExampleStore
 from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)

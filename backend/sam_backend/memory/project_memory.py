@@ -13,11 +13,11 @@ from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.memory.class_model import ClassModel, fit_classes, labels_of
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
+from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
 from sam_backend.memory.left_out_examples import calibrate, read_calibration
-from sam_backend.memory.record import EmbedRecord, Example, ExampleHead, ReadMasks, Record, RecordKey, instant
+from sam_backend.memory.records import EmbedRecord, Example, ExampleHead, ReadMasks, Record, RecordKey, instant
 from sam_backend.memory.score_calibration import ScoreCalibration
-from sam_backend.memory.store import ExampleStore
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import Embedding, Segmenter
 

@@ -15,7 +15,7 @@ from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memories import FOLDER
 from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
-from sam_backend.memory.record import Record
+from sam_backend.memory.records import Record
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders

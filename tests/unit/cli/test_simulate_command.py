@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from colour_segmenter import ColourSegmenter
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import registry
-from sam_evaluation.simulation import simulate
+from sam_evaluation.simulation import all_runs
 from sam_inspect.main import app
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def typed(*words: object) -> str:
 @pytest.fixture
 def colours(monkeypatch: pytest.MonkeyPatch) -> ColourSegmenter:
     segmenter = ColourSegmenter()
-    for module in (registry, simulate):
+    for module in (registry, all_runs):
         monkeypatch.setattr(module, "load_segmenter", lambda *_, **__: segmenter)
     return segmenter
 
@@ -43,7 +43,7 @@ def test_a_simulation_goes_on_where_it_was_and_then_only_reports(
     assert "+memory" in printed
     assert f"The report is {tmp_path / 'report.html'}" in printed
     assert len(list((tmp_path / "runs").glob("*/*/journal.jsonl"))) == 6
-    monkeypatch.setattr(simulate, "Loop", None)
+    monkeypatch.setattr(all_runs, "Loop", None)
     summary = json.loads(typed(*words, "--json"))
     assert [row["arm"] for row in summary["arms"]] == ["plain", "+memory"]
     assert [row["strategy"] for row in summary["strategies"]] == ["gain", "random"]

@@ -11,7 +11,7 @@ from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
 from sam_backend.memory.grid import GRID
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
-from sam_backend.memory.record import Record
+from sam_backend.memory.records import Record
 from sam_backend.memory.score_calibration import DEFAULT_CALIBRATION, are_correct, fit_calibration
 from threshold_segmenter import ThresholdSegmenter
 
@@ -217,6 +217,21 @@ def test_pooling_keeps_a_few_vectors_that_stand_for_all_cells():
     assert vectors.weights.sum() == pytest.approx(48 * 64, rel=0.01)
     red = np.average(vectors.values[vectors.labels == "red"], 0, vectors.weights[vectors.labels == "red"])
     assert red[0] - red[1] > 0.5
+
+
+@pytest.mark.parametrize("seed", [1, None], ids=["grain", "one value"])
+def test_the_same_image_and_masks_give_the_same_vectors_without_empty_clusters(seed):
+    image, masks = surface(seed or 1, red=[(20, 30)])
+    if seed is None:
+        # All centres but one have no cells of their own.
+        image[:] = 110
+    segmenter = ColourSegmenter()
+    accepted = [AcceptedMask(mask, label) for label, mask in masks]
+    one, two = (pool(segmenter, segmenter.encode(image), accepted) for _ in range(2))
+    np.testing.assert_array_equal(one.values, two.values)
+    np.testing.assert_array_equal(one.weights, two.weights)
+    assert np.isfinite(one.values).all()
+    assert (one.weights > 0).all()
 
 
 def test_a_mask_smaller_than_a_cell_still_counts():

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from sam_backend.files import write_whole
 from sam_backend.memory.features import FeatureVectors
-from sam_backend.memory.record import Example, ExampleHead, Record, RecordKey
+from sam_backend.memory.records import Example, ExampleHead, Record, RecordKey
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class ExampleStore:
         path = self._example_path(example.key, version)
         with self._locked():
             known = self._read(example.key)
-            if known is None or not known.teaches or known.updated != example.updated:
+            if known is None or not known.is_usable or known.updated != example.updated:
                 return
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
@@ -123,14 +123,14 @@ class ExampleStore:
         """
         heads = {}
         for record in self.heads():
-            head = self._example_head(record, version) if record.teaches else None
+            head = self._example_head(record, version) if record.is_usable else None
             if head is not None:
                 heads[record.key] = head
         return heads
 
     def missing(self, version: str) -> list[Record]:
         """Return the heads of the records of which a model has still to make examples."""
-        return [record for record in self.heads() if record.teaches and self._example_head(record, version) is None]
+        return [record for record in self.heads() if record.is_usable and self._example_head(record, version) is None]
 
     def vectors(self, version: str, keys: Iterable[RecordKey]) -> dict[RecordKey, FeatureVectors]:
         """Return the vectors of examples, without those that were deleted meanwhile."""
@@ -203,7 +203,9 @@ class ExampleStore:
         kept = {record.key for record in records}
         for key in {record.key for record in known} - kept:
             self._record_path(key).unlink(missing_ok=True)
-        for key in {record.key for record in (*known, *records)} - {record.key for record in records if record.teaches}:
+        for key in {record.key for record in (*known, *records)} - {
+            record.key for record in records if record.is_usable
+        }:
             self._remove_examples(key)
 
     def _take_over(self, records: Sequence[Record]) -> None:

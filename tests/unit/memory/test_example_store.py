@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import FeatureVectors
-from sam_backend.memory.record import Example, Record
-from sam_backend.memory.store import ExampleStore
+from sam_backend.memory.records import Example, Record
 
 CREATED = Record(1, "2026-11-23T05:00:00.5+00:00", 7, "/a.png", [{"id": "first"}])
 UPDATED = Record(1, "2026-11-23T06:00:00+00:00", 7, "/a.png", [{"id": "second"}])
@@ -47,19 +47,19 @@ def test_events_in_any_order_and_twice_leave_the_same_files(tmp_path, events):
     assert ("second" in state) == (DELETED not in events)
 
 
-def test_only_what_is_newer_is_news(store):
+def test_only_newer_records_are_stored(store):
     assert [store.put(record) for record in (CREATED, CREATED, UPDATED, CREATED, DELETED, DELETED, UPDATED)] == [
         True, False, True, False, True, False, False
     ]  # fmt: skip
 
 
-def test_instants_are_compared_and_not_their_texts(store):
+def test_times_are_compared_and_not_their_texts(store):
     store.put(Record(1, "2026-11-23T05:00:00Z", image="early"))
     assert store.put(Record(1, "2026-11-23T05:00:00.000001+00:00", image="late"))
     assert not store.put(Record(1, "2026-11-23T07:00:00+02:00", image="the same instant as the first"))
 
 
-def test_an_example_is_of_one_change_and_one_model(store):
+def test_an_example_belongs_to_one_change_and_one_model(store):
     store.put(CREATED)
     assert store.missing("nano-1") == [head(CREATED)]
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
@@ -73,7 +73,7 @@ def test_an_example_is_of_one_change_and_one_model(store):
 
 
 @pytest.mark.parametrize("end", [DELETED, Record(1, "2027-01-01T00:00:00Z", left_out="it was skipped")])
-def test_what_teaches_nothing_any_more_has_no_example(store, end):
+def test_a_record_that_is_no_longer_usable_has_no_example(store, end):
     store.put(CREATED)
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     store.put(end)
@@ -82,7 +82,7 @@ def test_what_teaches_nothing_any_more_has_no_example(store, end):
     assert not list(store.folder.glob("examples/*/1.npz"))
 
 
-def test_an_example_of_what_was_changed_or_deleted_meanwhile_is_not_kept(store):
+def test_an_example_of_a_record_changed_or_deleted_meanwhile_is_not_stored(store):
     store.put(UPDATED)
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     assert store.missing("nano-1") == [head(UPDATED)]
@@ -91,14 +91,14 @@ def test_an_example_of_what_was_changed_or_deleted_meanwhile_is_not_kept(store):
     assert not list(store.folder.glob("examples/*/*.npz"))
 
 
-def test_a_problem_is_kept_so_that_it_is_told_once(store):
+def test_a_problem_is_stored_so_that_it_is_logged_once(store):
     store.put(CREATED)
     store.add_example(Example((1, 0), CREATED.updated, None, "its mask is damaged"), "nano-1")
     assert store.missing("nano-1") == []
     assert store.example_heads("nano-1")[1, 0].problem == "its mask is damaged"
 
 
-def test_a_damaged_file_is_made_anew(store, caplog):
+def test_a_damaged_file_is_made_again(store, caplog):
     store.put(CREATED)
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     (path,) = store.folder.glob("examples/*/1.npz")
@@ -147,14 +147,14 @@ def test_writers_at_once_lose_nothing(store):
     assert not [path for path in store.folder.rglob("*") if path.name.startswith(".")]
 
 
-def test_what_is_forgotten_is_gone_and_can_be_learnt_again(store):
+def test_a_forgotten_project_is_empty_and_can_be_learnt_again(store):
     store.put(DELETED)
     store.forget()
     assert records(store) == []
     assert store.put(CREATED)
 
 
-def test_the_state_differs_where_records_or_examples_do(store):
+def test_the_state_changes_with_records_and_examples(store):
     states = [store.state("nano-1")]
     store.put(CREATED)
     states.append(store.state("nano-1"))

@@ -53,8 +53,8 @@ class Record:
         return instant(self.updated) > instant(other.updated)
 
     @property
-    def teaches(self) -> bool:
-        """Whether an example is made of the record."""
+    def is_usable(self) -> bool:
+        """Whether an example can be made of the record."""
         return not self.deleted and not self.left_out
 
 
