@@ -116,8 +116,8 @@ def test_parts_are_made_by_the_rule_of_the_run(tmp_path: Path) -> None:
         ("a.png", np.dstack([painted(255)] * 3), {}, r"a colour image \(RGB\); save one channel"),
         ("a.npy", np.where(MAP > 0.5, np.nan, MAP), {}, "30 pixels that are NaN or infinite"),
         ("a.npy", MAP * 8 - 4, {}, "-4 to 3.2; floats should be probabilities from 0 to 1"),
-        ("a.npy", MAP[:, :-2], {}, f"of {WIDTH - 2} x {HEIGHT} pixels, its image of {WIDTH} x {HEIGHT}"),
-        ("a.png", painted(255)[1:], {}, f"of {WIDTH} x {HEIGHT - 1} pixels, its image"),
+        ("a.npy", MAP[:, :-2], {}, f"has {WIDTH - 2} x {HEIGHT} pixels, its image {WIDTH} x {HEIGHT}"),
+        ("a.png", painted(255)[1:], {}, f"has {WIDTH} x {HEIGHT - 1} pixels, its image"),
         ("a.npy", np.array(["x"]), {}, "values of the type <U1"),
     ],
 )
