@@ -26,27 +26,27 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="A model, or a baseline: boxfill, felzenszwalb, grabcut. May be given several times. Without it and "
+            help="A model, or a baseline: boxfill, felzenszwalb, grabcut. Repeatable. Default without "
             "--predictions: SAM_INSPECT_MODEL, or nano."
         ),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="A data set as format:folder, or format:folder@split. May be given several times."),
+        typer.Option(help="A data set as format:folder, or format:folder@split. Repeatable."),
     ] = None,
     predictions: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of masks or probability maps of any model, named as the images; several times."),
+        typer.Option(help="Folder of masks or probability maps of any model, named like the images. Repeatable."),
     ] = None,
     predictions_are: Annotated[
-        str, typer.Option(help="What whole numbers in these files are: auto (masks only), labels, probabilities.")
+        str, typer.Option(help="Meaning of whole numbers in these files: auto (masks only), labels, probabilities.")
     ] = "auto",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability from which a pixel is in a mask.")] = 0.5,
     label_studio_export: Annotated[
         Path | None,
         typer.Option(
-            help="Label Studio's JSON export with predictions: measures what people changed of them. Only --out and "
-            "--seed go with it."
+            help="Label Studio's JSON export with predictions: measures how people changed them. Only --out and --seed "
+            "go with it."
         ),
     ] = None,
     protocol: Annotated[
@@ -55,17 +55,19 @@ def evaluate(
             help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, everything."
         ),
     ] = "box,click,clicks:5,everything",
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, where there is one model.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, if there is only one model.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes; by default one a core, for sam:* one on all cores.")
+        int | None,
+        typer.Option(min=1, help="Number of processes. Default: one per core; for sam:* one on all cores."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images of each data set.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the protocols that draw at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the protocols that draw at random.")] = 0,
     requirements: RequirementsOption = None,
-    min_area: Annotated[int, typer.Option(min=1, help="Smaller objects, in pixels, are left out.")] = 20,
+    min_area: Annotated[int, typer.Option(min=1, help="Objects with fewer pixels are left out.")] = 20,
     focus: FocusOption = None,
     connectivity: Annotated[
-        int, typer.Option(help="8 or 4 neighbours join pixels of a mask into one object; 0 keeps a class whole.")
+        int,
+        typer.Option(help="8 or 4 neighbours of a pixel belong to its object; 0 keeps a whole class as one object."),
     ] = 8,
 ) -> None:
     """Measure how well models segment the objects of data sets.
@@ -74,13 +76,13 @@ def evaluate(
     click in its centre, by corrected clicks, or not at all (everything).
     Each answer is measured against the object's mask. The folder of the run
     gets report.html, report.md, summary.csv, figures, and objects.parquet with
-    a row an object.
+    one row per object.
 
     Example: sam-inspect evaluate --model nano --model boxfill
              --data magnetic_tile:./magnetic_tile --out runs/tile
 
-    What others made is judged, too: the predictions of any model in a folder,
-    or what people changed of the predictions in Label Studio.
+    It also measures masks that were made elsewhere: the predictions of any
+    model in a folder, or how people changed predictions in Label Studio.
 
     Example: sam-inspect evaluate --predictions ./unet
              --data magnetic_tile:./magnetic_tile --out runs/unet
@@ -95,7 +97,7 @@ def evaluate(
         if beside:
             option = beside[0].replace("_", "-")
             raise EvaluationError(f"--label-studio-export takes only --out and --seed beside it; leave --{option} out.")
-        _accepted(label_studio_export, out, seed)
+        _report_changes(label_studio_export, out, seed)
         return
     if not data:
         raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
@@ -110,16 +112,16 @@ def evaluate(
         raise EvaluationError(f"--connectivity is 8, 4 or 0; got {connectivity}.")
     if predictions_are not in tuple(ValueKind):
         raise EvaluationError(f"--predictions-are is {', '.join(ValueKind)}; got {predictions_are!r}.")
-    theirs = [Predictions(folder, threshold, ValueKind(predictions_are)) for folder in predictions or []]
+    masks = [Predictions(folder, threshold, ValueKind(predictions_are)) for folder in predictions or []]
     needed = _read(requirements)
     settings = settings_of(context)
-    models = model or ([] if theirs else [settings.model])
+    models = model or ([] if masks else [settings.model])
     with progress_bars() as add_bar:
         result = run(
             models,
             data,
             out=out,
-            predictions=theirs,
+            predictions=masks,
             settings=RunSettings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus or settings.focus),
             checkpoint=checkpoint,
             folders=WeightFolders.of_settings(settings),
@@ -139,7 +141,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")],
     requirements: RequirementsOption = None,
 ) -> None:
-    """Make the report of a run again, without running any model.
+    """Write the report of a run again, without running any model.
 
     Example: sam-inspect report runs/tile --requirements line.toml
     """
@@ -156,7 +158,7 @@ def _read(requirements: Path | None) -> Requirements | None:
 
 
 def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
-    """Write the report of a run, and print what is most important of it."""
+    """Write the report of a run, and print its most important results."""
     from sam_evaluation.report.numbers import count
     from sam_evaluation.report.people import people
     from sam_evaluation.report.write import write_report
@@ -178,16 +180,17 @@ def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
     print_lines(f"The report is {page}")
 
 
-def _accepted(export: Path, out: Path, seed: int) -> None:
+def _report_changes(export: Path, out: Path, seed: int) -> None:
+    """Write the report of how people changed predictions, and print its most important sentences."""
     from sam_evaluation.prediction_changes import read_changes
     from sam_evaluation.report.changes_report import write_changes_report
     from sam_evaluation.report.numbers import count
 
-    accepted = read_changes(export)
-    print_lines(*write_changes_report(accepted, export, out, seed=seed).lead)
-    if len(accepted.broken):
-        print_lines(f"{count(len(accepted.broken), 'task')} could not be used:")
-        print_lines(*(f"  {row['reason']}" for row in accepted.broken.to_dict("records")))
+    changes = read_changes(export)
+    print_lines(*write_changes_report(changes, export, out, seed=seed).lead)
+    if len(changes.broken):
+        print_lines(f"{count(len(changes.broken), 'task')} could not be used:")
+        print_lines(*(f"  {row['reason']}" for row in changes.broken.to_dict("records")))
     print_lines(f"The report is {out / 'report.html'}")
 
 
@@ -207,12 +210,12 @@ def _means(means: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="Folder of run A; of one with several models, RUN@MODEL.")],
+    first: Annotated[str, typer.Argument(help="Folder of run A; RUN@MODEL if it has several models.")],
     second: Annotated[str, typer.Argument(help="Folder of run B, or RUN@MODEL.")],
     metric: Annotated[str, typer.Option(help="What to compare: iou, dice, boundary_f, boundary_iou, hd95, …")] = "iou",
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
-    """Tell whether run B is better than run A on the same objects, and how sure that is.
+    """Compare run B with run A on the same objects: which is better, and how certain that is.
 
     Example: sam-inspect compare runs/plain runs/tuned
     Example: sam-inspect compare runs/tile@grabcut runs/tile@nano
@@ -243,11 +246,11 @@ def compare(
 
 
 def gate(
-    run: Annotated[str, typer.Argument(help="Folder of a run; of one with several models, RUN@MODEL.")],
-    minimum: Annotated[list[str] | None, typer.Option("--min", help="Such as iou.box>=0.7; several times.")] = None,
-    maximum: Annotated[list[str] | None, typer.Option("--max", help="Such as noc90.clicks<=8; several times.")] = None,
+    run: Annotated[str, typer.Argument(help="Folder of a run; RUN@MODEL if it has several models.")],
+    minimum: Annotated[list[str] | None, typer.Option("--min", help="For example iou.box>=0.7. Repeatable.")] = None,
+    maximum: Annotated[list[str] | None, typer.Option("--max", help="For example noc90.clicks<=8. Repeatable.")] = None,
 ) -> None:
-    """Exit with 1 where a run does not keep its bounds: for continuous integration.
+    """Check a run against bounds and exit with 1 if it misses one: for continuous integration.
 
     Example: sam-inspect gate runs/tile --min "iou.box>=0.7" --max "fp.everything<=2"
     """

@@ -30,7 +30,8 @@ FocusOption = Annotated[
     ),
 ]
 RequirementsOption = Annotated[
-    Path | None, typer.Option(help="TOML file of what a line needs of each object; the report tells what fails.")
+    Path | None,
+    typer.Option(help="TOML file with the requirements of a line for each object; the report shows what fails."),
 ]
 
 

@@ -21,45 +21,47 @@ if TYPE_CHECKING:
 def simulate(
     context: typer.Context,
     data: Annotated[str, typer.Option(help="A data set with masks, as format:folder or format:folder@split.")],
-    budget: Annotated[int, typer.Option(min=1, help="Images that are labelled.")] = 200,
+    budget: Annotated[int, typer.Option(min=1, help="Number of images that are labelled.")] = 200,
     out: Annotated[Path, typer.Option(help="Folder of the report; an interrupted simulation goes on there.")] = Path(
         "runs/loop"
     ),
     arms: Annotated[
-        str, typer.Option(help="Ways of labelling, each with what those before it have.")
+        str,
+        typer.Option(help="Ways of labelling. An arm with a + also has all that the arms before it have."),
     ] = "plain,+memory,+finetune,+ranking",
     strategies: Annotated[
-        str, typer.Option(help="What to label next, compared by themselves; nothing for none.")
+        str, typer.Option(help="Orders of labelling to compare with each other; an empty text for none.")
     ] = "gain,uncertainty,diversity,random",
-    seeds: Annotated[int, typer.Option(min=1, help="Times that all is done, with other images in another order.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions, each with other images in another order.")] = 3,
     model: ModelOption = None,
     accept: Annotated[
-        float, typer.Option(min=0.5, max=1, help="IoU with the object from which a mask is accepted.")
+        float, typer.Option(min=0.5, max=1, help="A mask is accepted from this IoU with the object on.")
     ] = 0.9,
     most_clicks: Annotated[
-        int, typer.Option(min=1, help="Clicks tried on an object; then the rest is painted by hand.")
+        int, typer.Option(min=1, help="Maximum number of clicks on an object; then the rest is painted by hand.")
     ] = 10,
-    painting: Annotated[int, typer.Option(min=0, help="Clicks that painting by hand counts as.")] = 10,
+    painting: Annotated[int, typer.Option(min=0, help="Number of clicks that painting by hand counts as.")] = 10,
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Delete a proposal that is not good enough, instead of correcting it.")
     ] = False,
-    tune_every: Annotated[int, typer.Option(min=1, help="Images after which the model is tuned again.")] = 70,
-    tune_steps: Annotated[int, typer.Option(min=1, help="Length of a training at most.")] = 200,
-    measured: Annotated[int, typer.Option(min=1, help="Images that are never labelled, to measure quality on.")] = 50,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    tune_every: Annotated[int, typer.Option(min=1, help="Number of images after which the model is tuned again.")] = 70,
+    tune_steps: Annotated[int, typer.Option(min=1, help="Maximum number of steps of a training.")] = 200,
+    measured: Annotated[int, typer.Option(min=1, help="Number of images that only measure quality.")] = 50,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Tell what the loop is worth: label a data set by simulation, with it and without.
+    """Measure what the loop saves: label a data set by simulation, with the loop and without.
 
     A simulated annotator labels images, and its clicks are counted: with the
-    model alone (plain), with proposals of what it accepted before (+memory),
-    with a model that is tuned on that (+finetune), and in an order that is
-    chosen (+ranking). Images of the training split are labelled; where there
-    is none, three quarters of all. The others tell how good memory and model
-    are by then. Interrupted and started again, it goes on. The folder gets
-    report.html, figures (clicks.png says most), summary.json and the rows.
+    model alone (plain), with proposals from the masks accepted before
+    (+memory), with a model that is tuned on these masks (+finetune), and in an
+    order chosen by the model (+ranking). Images of the training split are
+    labelled; without such a split, three quarters of all images. The other
+    images measure the quality of memory and model. A simulation that was
+    interrupted goes on when it is started again. The folder gets report.html,
+    figures (clicks.png is the most important), summary.json and the rows.
 
-    Arms from +finetune on need the torch extra of the package.
+    The arms +finetune and +ranking need the torch extra of the package.
 
     Example: sam-inspect simulate --data neu_seg:./neu_seg --budget 200
     Example: sam-inspect simulate --data masks:./parts --budget 20
