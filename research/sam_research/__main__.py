@@ -44,8 +44,8 @@ def materials(
              python -m sam_research train --start .train/procedural
                  --materials .train/materials --out .train/nano
     """
-    found = build_materials(out)
-    Console().print(f"{len(found)} pictures are in {out}.", highlight=False)
+    pictures = build_materials(out)
+    Console().print(f"{len(pictures)} pictures are in {out}.", highlight=False)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What a scene looks like through another camera: crops, turns, light, colour, noise, resolution, padding."""
+"""Random views of a scene: crops, turns, light, colour, noise, resolution, padding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sam_research.scenes import Scene
 
 PADDING = 127
-"""The grey that becomes zero when pixels are normalised; SAM pads the short side with zeros."""
+"""The grey level that is zero after normalisation, as SAM pads the short side with zeros."""
 
 
 def view(rng: Generator, scene: Scene, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

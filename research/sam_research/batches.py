@@ -1,4 +1,4 @@
-"""The batches that `nano` learns from: views of scenes and of their masks, each a function of its number."""
+"""The batches that `nano` learns from: views of scenes and their masks. Each batch is a function of its number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sam_research.scenes.scene import SURFACES
 from sam_research.scenes.scene_store import load_scene
 
 MIN_PIXELS = 8
-"""Masks smaller than this in the decoder's output grid are no training target."""
+"""Cells of the decoder's output; smaller masks are no training target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Batch:
 
 
 class SceneBatches(torch.utils.data.IterableDataset[Batch]):
-    """Batch number n of a replica is a pure function of (seed, n, replica): a resumed training sees what it would have.
+    """The batches of a replica; batch n is a function of (seed, n, replica), so a resumed training gets the same ones.
 
     `start` is the first step, `replica` the rank of the process.
     """
@@ -39,7 +39,7 @@ class SceneBatches(torch.utils.data.IterableDataset[Batch]):
         self.recipe, self.folder, self.start, self.replica = recipe, folder, start, replica
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches from `start` on; several workers take turns."""
+        """Yield the batches from `start` on; with several workers, each yields its share."""
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         for step in range(self.start + worker, self.recipe.steps, workers):

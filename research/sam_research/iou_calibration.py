@@ -1,4 +1,4 @@
-"""Makes the predicted IoU of `nano` agree with the true one on scenes that it never saw (Platt scaling)."""
+"""Calibrates the predicted IoU of `nano` on held-out scenes (Platt scaling)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides the weights of `nano`: lengths, sizes, rates, shares of data and prompts. Needs no PyTorch."""
+"""The settings that decide the weights of `nano`: lengths, sizes, rates, shares of data. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stage:
-    """A share of the steps with one image size: `images` a step and replica, `prompts` an image."""
+    """A share of the steps with one image size, in pixels; each replica takes `images` a step, with `prompts` each."""
 
     share: float
     size: int
@@ -37,7 +37,7 @@ class NanoRecipe:
     steps: int = 4300
     stages: tuple[Stage, ...] = GROWING
     start: str = ""
-    """Digest of the weights that the training starts from; none: an encoder that knows ImageNet, the rest at random."""
+    """Digest of the starting weights; empty for an encoder with its ImageNet weights and the rest at random."""
     kept: float = 0.0
     """Share of the starting weights in the result, which keeps what was learnt before (Wortsman et al., Robust
     fine-tuning of zero-shot models, CVPR 2022)."""
@@ -50,27 +50,28 @@ class NanoRecipe:
     clip: float = 4.0
     average: float = 0.998
     click_share: float = 0.6
-    """Share of the prompts that are lone clicks; the rest are boxes."""
+    """Share of the prompts that are single clicks; the rest are boxes."""
     surface_share: float = 0.55
-    """Share of the images that are surfaces with defects alone; the rest are mixed scenes."""
+    """Share of the images that are only surfaces with defects; the rest are mixed scenes."""
     compositions: int = 0
     composition_share: float = 0.7
-    """Share of the images that are composed from materials, if such scenes there are; the rest is divided as above."""
+    """Share of the images that are composed from materials, if there are such scenes; the rest is divided as above."""
     regions: int = 0
     region_share: float = 0.3
-    """Share of these that are divided into regions without rest."""
-    materials: str = ""  # the digest of their library
+    """Share of the composed images that are fully divided into regions."""
+    materials: str = ""
+    """Digest of the library of materials."""
     most_corrections: int = 3
     last_correction: float = 0.0
-    """Chance of each correction to be the last; 0: every number of them is as likely."""
+    """Probability that a correction is the last; with 0 all numbers of corrections are equally likely."""
     clicked_iou: bool = False
-    """Whether the predicted IoU of a lone click is that of the piece clicked on, which is what serving returns."""
+    """Whether the predicted IoU of a single click is that of the clicked piece, which is what serving returns."""
     replicas: int = 2
-    """Processes of one thread each, which add up their gradients: the same weights on any number of cores, which
-    several threads in one process do not give."""
+    """Processes of one thread each, which add their gradients. They give the same weights on any number of cores;
+    several threads in one process do not."""
 
     def corrections(self, step: int) -> int:
-        """Return how many correcting clicks `step` has, every other time none; all replicas alike, so none waits."""
+        """Return the number of correcting clicks of a step: half of the time none, and the same for all replicas."""
         rng = np.random.default_rng([self.seed, step])
         if rng.random() >= 0.5:
             return 0
@@ -79,7 +80,7 @@ class NanoRecipe:
         return int(rng.integers(1, self.most_corrections + 1))
 
     def stage(self, step: int) -> Stage:
-        """Return the stage that `step` belongs to."""
+        """Return the stage of a step."""
         done = 0.0
         for stage in self.stages:
             done += stage.share
@@ -104,4 +105,4 @@ COMPOSED = NanoRecipe(
     clicked_iou=True,
     kept=0.25,
 )
-"""On from the weights of `PROCEDURAL`, in large images, mostly on scenes composed from real material."""
+"""From the weights of `PROCEDURAL`, in large images, mostly on scenes composed from real material."""

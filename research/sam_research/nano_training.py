@@ -38,7 +38,7 @@ from sam_research.scenes.scene_store import build_scenes
 from sam_research.training_pictures import CURVES, FAILURES, SAMPLES, worst, write_curves, write_samples
 
 CHECKS = 20
-"""Times that a training measures itself on held-out scenes."""
+"""How often a training is measured on held-out scenes."""
 
 CHECKED_SCENES = 24
 CALIBRATION_SCENES = 200
@@ -49,14 +49,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a training reads and writes.
+    """The folders that a training reads and writes.
 
     Attributes
     ----------
-    scenes : filled where scenes are missing.
-    out : of the checkpoint, from which an interrupted training goes on, of logs and pictures.
-    materials : that scenes are composed from; their digest becomes part of the recipe.
-    start : of a training whose weights this one starts from; their digest becomes part of the recipe.
+    scenes : Path, the training scenes; missing ones are made.
+    out : Path, the checkpoint, from which an interrupted training continues, the logs and the pictures.
+    materials : Path or None, what scenes are composed from; its digest becomes part of the recipe.
+    start : Path or None, the training whose weights this one starts from; their digest becomes part of the recipe.
     """
 
     scenes: Path
@@ -72,15 +72,15 @@ def train(
     save_every: float = 120.0,
     checked: int = CHECKED_SCENES,
 ) -> dict[str, Tensor]:
-    """Train `nano` by `recipe` and return its averaged weights, with the recipe's share of those it started from.
+    """Train `nano` and return its averaged weights, mixed with the recipe's share of the starting weights.
 
     Parameters
     ----------
-    recipe : what decides the weights, together with scenes and device.
-    folders : where it reads and writes.
-    device : `cpu` or `cuda`.
-    save_every : seconds between checkpoints.
-    checked : held-out scenes that it measures itself on.
+    recipe : NanoRecipe; with scenes and device it decides the weights.
+    folders : Folders.
+    device : str, "cpu" or "cuda".
+    save_every : float, seconds between checkpoints.
+    checked : int, the number of held-out scenes that it is measured on.
     """
     start = weights_of(folders.start) if folders.start else None
     if start is not None:
@@ -101,7 +101,7 @@ def train(
 
 
 def blend(before: dict[str, Tensor], after: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
-    """Return weights on the line between two trainings, a share `kept` of the way back from the second."""
+    """Return `(1 - kept) * after + kept * before` for the weights of two trainings."""
     return {name: after[name].double().lerp(before[name].double(), kept).to(after[name].dtype) for name in after}
 
 
@@ -110,33 +110,33 @@ def train_and_export(recipe: NanoRecipe, folders: Folders, device: str = "cpu") 
     model = build_nano()
     model.load_state_dict(train(recipe, folders, device))
     scenes = load_held_out(recipe, CALIBRATION_SCENES, folders.scenes, folders.materials)
-    found = [each for each in (answers(model, scene) for scene in scenes) if each is not None]
-    write_samples(worst(found), folders.out / FAILURES)
-    predicted, iou = _pairs(found)
+    answered = [result for result in (answers(model, scene) for scene in scenes) if result is not None]
+    write_samples(worst(answered), folders.out / FAILURES)
+    predicted, iou = _pairs(answered)
     slope, offset = calibrate(model, predicted, iou)
     TrainableModel(NANO.name, model, IMAGE_SIZE, clicked_pieces=True).write(folders.out)
     Console().print(
-        f"Calibrated on {len(iou)} answers in {len(found)} held-out scenes (log-odds x {slope:.3f} {offset:+.3f}). "
+        f"Calibrated on {len(iou)} answers in {len(answered)} held-out scenes (log-odds x {slope:.3f} {offset:+.3f}). "
         f"Wrote the weights and the ONNX files into {folders.out}.",
         highlight=False,
     )
 
 
 def _build(recipe: NanoRecipe, folders: Folders) -> None:
-    first_ones = {
+    counts = {
         0: recipe.scenes,
         SURFACES: recipe.surfaces,
         COMPOSITIONS: recipe.compositions,
         REGIONS: recipe.regions,
     }
-    numbers = [first + number for first, count in first_ones.items() for number in range(count)]
+    numbers = [first + number for first, count in counts.items() for number in range(count)]
     build_scenes(folders.scenes, numbers, materials=folders.materials)
 
 
 def _replica(
     replica: int, recipe: NanoRecipe, folders: Folders, device: str, save_every: float, checked: int, meeting: Path
 ) -> None:
-    """Train as one of several processes; the first measures, shows, logs and saves."""
+    """Train as one of several processes; the first one measures, shows, logs and saves."""
     distributed.init_process_group("gloo", f"file://{meeting}", rank=replica, world_size=recipe.replicas)
     start = weights_of(folders.start) if folders.start else None
     trainer = Trainer(recipe, folders.out, replica, start, device)
@@ -163,7 +163,7 @@ def _replica(
 
 
 class _Watch:
-    """Shows, logs and draws how a training goes."""
+    """Shows, logs and draws the course of a training."""
 
     def __init__(self, trainer: Trainer, folders: Folders, checked: int) -> None:
         recipe = trainer.recipe
@@ -204,9 +204,10 @@ class _Watch:
     def _check(self) -> None:
         trainer = self._trainer
         with trainer.optimisation.averaged():
-            found = [each for each in (answers(trainer.model, scene) for scene in self._scenes) if each is not None]
-        predicted, iou = _pairs(found)
-        means = np.concatenate([each.iou for each in found], 1).mean(1)
+            results = (answers(trainer.model, scene) for scene in self._scenes)
+            answered = [result for result in results if result is not None]
+        predicted, iou = _pairs(answered)
+        means = np.concatenate([result.iou for result in answered], 1).mean(1)
         line = {
             "step": self._trainer.step,
             "seconds": round(self._trainer.optimisation.seconds),
@@ -216,7 +217,7 @@ class _Watch:
         training_log.append(self._out / training_log.CHECKS, line)
         checks = training_log.read(self._out / training_log.CHECKS)
         write_curves(training_log.read(self._out / training_log.STEPS), checks, self._out / CURVES)
-        write_samples([(each, 0) for each in found[:6]], self._out / SAMPLES)
+        write_samples([(result, 0) for result in answered[:6]], self._out / SAMPLES)
         self._live.update(self._table())
 
     def _table(self) -> Group:
@@ -228,7 +229,7 @@ class _Watch:
         return Group(table, self._bar)
 
 
-def _pairs(found: Sequence[Answers]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _pairs(answered: Sequence[Answers]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return predicted and true IoU of all answers, flat."""
-    predicted = np.concatenate([each.predicted.ravel() for each in found])
-    return predicted, np.concatenate([each.iou.ravel() for each in found])
+    predicted = np.concatenate([result.predicted.ravel() for result in answered])
+    return predicted, np.concatenate([result.iou.ravel() for result in answered])

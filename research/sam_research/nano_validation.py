@@ -1,4 +1,4 @@
-"""Measures `nano` in PyTorch on scenes that no training sees."""
+"""Measures `nano` in PyTorch on scenes that no training uses."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from sam_research.scenes.scene import SURFACES, Scene
 from sam_research.scenes.scene_store import build_scenes, load_scene
 
 HELD_OUT = 900_000
-"""Scenes of each kind from this number on are never trained on."""
+"""Number of the first scene of each kind that is never trained on."""
 
 PROMPTS = ("box", "click", "corrected")
-"""What is asked of each object: a tight box, a lone click, and two corrections of that click's answer."""
+"""The prompts for each object: a tight box, a single click, and two corrections of the click's answer."""
 
 _MOST_OBJECTS = 6
 _CORRECTIONS = 2
@@ -36,7 +36,7 @@ _CORRECTIONS = 2
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the model answered for N objects of a scene, by `PROMPTS`.
+    """The model's answers for N objects of a scene, by `PROMPTS`.
 
     Attributes
     ----------
@@ -56,13 +56,13 @@ class Answers:
 
 
 def held_out(recipe: NanoRecipe, count: int) -> list[int]:
-    """Return the numbers of held-out scenes of the kinds that a recipe trains on, each kind about alike."""
+    """Return the numbers of held-out scenes, about equally many of each kind that a recipe trains on."""
     kinds = [COMPOSITIONS, REGIONS] if recipe.compositions else [0, SURFACES]
     return [kind + HELD_OUT + number for number in range(-(-count // len(kinds))) for kind in kinds][:count]
 
 
 def load_held_out(recipe: NanoRecipe, count: int, folder: Path, materials: Path | None) -> list[Scene]:
-    """Return held-out scenes, made where they are missing; errors as of `build_scenes`."""
+    """Return held-out scenes, and make those that are missing; raise what `build_scenes` raises."""
     numbers = held_out(recipe, count)
     build_scenes(folder, numbers, materials=materials)
     return [load_scene(folder, number) for number in numbers]
@@ -70,12 +70,12 @@ def load_held_out(recipe: NanoRecipe, count: int, folder: Path, materials: Path 
 
 @torch.no_grad()
 def answers(model: Any, scene: Scene) -> Answers | None:
-    """Ask a model for some objects of a scene, shown as in serving; None where all are too small to be asked for."""
+    """Return a model's answers for some objects of a scene, as it would serve them; None if all are too small."""
     device = next(model.parameters()).device
     image = cv2.resize(scene.image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
     cells = (IMAGE_SIZE // 2, IMAGE_SIZE // 2)
     shrunk = [cv2.resize(mask.astype(np.float32), cells, interpolation=cv2.INTER_AREA) for mask in scene.masks]
-    large = [each for each in shrunk if (each >= 0.5).sum() >= MIN_PIXELS][:_MOST_OBJECTS]
+    large = [coverage for coverage in shrunk if (coverage >= 0.5).sum() >= MIN_PIXELS][:_MOST_OBJECTS]
     if not large:
         return None
     coverage = np.stack(large)
@@ -85,29 +85,29 @@ def answers(model: Any, scene: Scene) -> Answers | None:
     targets = torch.from_numpy(coverage).to(device)
     masks = coverage >= 0.5
     rng = np.random.default_rng(0)
-    found: list[tuple[Tensor, Tensor]] = []
+    results: list[tuple[Tensor, Tensor]] = []
 
     boxes = torch.tensor([jittered_box(rng, mask, share=0.0) for mask in masks]) * 2.0
     logits, predicted = decode(model, embedding, ClickBatch(len(masks)), boxes)
-    found.append((logits[:, 0] > 0, predicted[:, 0]))
+    results.append((logits[:, 0] > 0, predicted[:, 0]))
 
     clicks = ClickBatch(len(masks))
     clicks.add([(first_click(rng, mask), 1) for mask in masks])
     logits, predicted = decode(model, embedding, clicks, None)
-    given = served_logits(logits, predicted, ambiguous=True)
-    found.append((clicks.pieces(given[:, None])[:, 0], predicted[:, 1:].max(1).values))
+    answer = served_logits(logits, predicted, ambiguous=True)
+    results.append((clicks.pieces(answer[:, None])[:, 0], predicted[:, 1:].max(1).values))
     for _ in range(_CORRECTIONS):
-        clicks.add_corrections(rng, masks, given)
-        logits, predicted = decode(model, embedding, clicks, None, given)
-        given = logits[:, 0]
-    found.append((given > 0, predicted[:, 0]))
+        clicks.add_corrections(rng, masks, answer)
+        logits, predicted = decode(model, embedding, clicks, None, answer)
+        answer = logits[:, 0]
+    results.append((answer > 0, predicted[:, 0]))
 
-    iou = [true_iou(mask.float() - 0.5, targets) for mask, _ in found]
+    iou = [true_iou(mask.float() - 0.5, targets) for mask, _ in results]
     return Answers(
         image,
         masks,
-        np.stack([mask.cpu().numpy() for mask, _ in found]),
+        np.stack([mask.cpu().numpy() for mask, _ in results]),
         torch.stack(iou).cpu().numpy(),
-        torch.stack([predicted for _, predicted in found]).cpu().numpy(),
+        torch.stack([predicted for _, predicted in results]).cpu().numpy(),
         (clicks.coords, clicks.labels),
     )

@@ -1,4 +1,4 @@
-"""What a training wrote down: running means of its steps, and what it reached on held-out scenes. Needs no PyTorch."""
+"""The logs of a training: running means of its steps, and its results on held-out scenes. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHECKS = "validation.jsonl"
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
-    """Add a line of JSON; it has a `step`."""
+    """Add a line with a `step` as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
@@ -20,18 +20,18 @@ def append(path: Path, line: dict[str, Any]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the lines in the order of their steps.
 
-    After an interruption a training goes on from its checkpoint: what it had logged beyond that is left out, and so is
-    a line that was cut off.
+    After an interruption a training continues from its checkpoint. Lines that it logged after the checkpoint are left
+    out, and so is an incomplete line.
     """
-    found: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     if not path.exists():
-        return found
+        return lines
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
             line = json.loads(text)
         except ValueError:
             continue
-        while found and found[-1]["step"] >= line["step"]:
-            found.pop()
-        found.append(line)
-    return found
+        while lines and lines[-1]["step"] >= line["step"]:
+            lines.pop()
+        lines.append(line)
+    return lines

@@ -1,4 +1,4 @@
-"""A training in pictures: its curves, and what the model answers in scenes that it never saw."""
+"""Pictures of a training: its curves, and the model's answers in held-out scenes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _COLOURS = {"box": "tab:blue", "click": "tab:orange", "corrected": "tab:green"}
 
 
 def write_curves(steps: Sequence[dict[str, Any]], checks: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss, IoU and calibration over steps into a PNG, whole or not there.
+    """Draw loss, IoU and calibration over the steps.
 
     Parameters
     ----------
-    steps, checks : lines of the two logs, see `sam_research.training_log`.
-    path : of the picture.
+    steps, checks : sequences of dict, the lines of the two logs, see `sam_research.training_log`.
+    path : Path, the PNG file.
     """
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     loss, iou, calibration = figure.subplots(1, 3)
@@ -52,33 +52,33 @@ def write_curves(steps: Sequence[dict[str, Any]], checks: Sequence[dict[str, Any
     _write(figure, path)
 
 
-def write_samples(found: Sequence[tuple[Answers, int]], path: Path) -> None:
-    """Draw what was answered for objects, given by their scene and their index in it, into a PNG.
+def write_samples(samples: Sequence[tuple[Answers, int]], path: Path) -> None:
+    """Draw the answers for some objects, each given by its scene and its index there, as a PNG.
 
-    A column an object: what was asked, the truth (white), the answer (red).
+    A column shows one object: the prompts, the truth (white) and the answers (red).
     """
-    figure = Figure(figsize=(2.6 * len(found), 2.75 * len(PROMPTS)), layout="constrained")
-    for column, (each, index) in enumerate(found):
+    figure = Figure(figsize=(2.6 * len(samples), 2.75 * len(PROMPTS)), layout="constrained")
+    for column, (scene, index) in enumerate(samples):
         for row, prompt in enumerate(PROMPTS):
-            axes = figure.add_subplot(len(PROMPTS), len(found), row * len(found) + column + 1)
-            axes.imshow(each.image, extent=(0, 256, 256, 0))
-            for mask, colour in ((each.truth[index], "white"), (each.masks[row, index], "red")):
+            axes = figure.add_subplot(len(PROMPTS), len(samples), row * len(samples) + column + 1)
+            axes.imshow(scene.image, extent=(0, 256, 256, 0))
+            for mask, colour in ((scene.truth[index], "white"), (scene.masks[row, index], "red")):
                 if mask.any() and not mask.all():
                     axes.contour(np.arange(256) + 0.5, np.arange(256) + 0.5, mask, [0.5], colors=colour, linewidths=1)
-            _draw_prompt(axes, prompt, each, index)
-            iou, predicted = each.iou[row, index], each.predicted[row, index]
+            _draw_prompt(axes, prompt, scene, index)
+            iou, predicted = scene.iou[row, index], scene.predicted[row, index]
             axes.set_title(f"{prompt}: IoU {iou:.2f}, predicted {predicted:.2f}", fontsize=8)
             axes.axis("off")
     _write(figure, path)
 
 
-def worst(found: Sequence[Answers], each: int = 2) -> list[tuple[Answers, int]]:
-    """Return for each prompt the objects with the lowest IoU, no two of one scene."""
+def worst(scenes: Sequence[Answers], count: int = 2) -> list[tuple[Answers, int]]:
+    """Return the `count` objects with the lowest IoU for each prompt, at most one of each scene."""
     chosen: dict[int, tuple[Answers, int]] = {}
     for row in range(len(PROMPTS)):
-        lowest = [(float(scene.iou[row].min()), number) for number, scene in enumerate(found) if number not in chosen]
-        for _, number in sorted(lowest)[:each]:
-            chosen[number] = (found[number], int(found[number].iou[row].argmin()))
+        lowest = [(float(scene.iou[row].min()), number) for number, scene in enumerate(scenes) if number not in chosen]
+        for _, number in sorted(lowest)[:count]:
+            chosen[number] = (scenes[number], int(scenes[number].iou[row].argmin()))
     return list(chosen.values())
 
 

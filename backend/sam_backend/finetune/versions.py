@@ -1,4 +1,4 @@
-"""Tuned weights on disk: what each version is, which one serves, and the way back. Needs no PyTorch."""
+"""Tuned weights on disk: the versions of each model, which version serves, and the way back. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from sam_backend.errors import SamInspectError
 from sam_backend.files import write_whole
 
 SHIPPED = "shipped"
-"""The version that is not tuned: nano as it ships, or SAM as it is published."""
+"""The name of the version that is not tuned: nano as it ships, or SAM as it is published."""
 
 VERSIONS = "models"
-"""Folder of the versions in the folder of what must survive a restart."""
+"""Name of the folder of all versions, in `Settings.home`."""
 
 _RECORD = "version.json"
 _NAME = re.compile(r"(?P<slug>.+)-(?P<number>\d{4})")
 
 
 class VersionError(SamInspectError):
-    """There is no such version, or nothing to go back to."""
+    """There is no such version, or no earlier version to go back to."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """Tuned weights and how they came about.
+    """The record of tuned weights.
 
     Attributes
     ----------
-    name : `<model>-<number>`, such as `nano-0003`.
-    model : that was tuned.
-    model_version : what Label Studio shows when it serves.
-    parent : the version it was tuned from.
-    created : UTC, ISO 8601.
-    data : what it learned from, as a user named it.
-    reason : why it was promoted, or why not: the gate's words.
-    passed : whether the gate let it through.
-    metrics : measured on held-out images; `protocol.metric` -> [before, after].
+    name : str, `<model>-<number>`, for example "nano-0003".
+    model : str, the model that was tuned.
+    model_version : str, the version that Label Studio shows, for example "nano-cca3e915".
+    parent : str, the version that it was tuned from.
+    created : str, the time in UTC, ISO 8601.
+    data : str, what it learned from, as users call it.
+    reason : str, the gate's reason for passing it or not.
+    passed : bool, whether the gate passed it.
+    metrics : dict, `protocol.metric` -> [before, after] on held-out images.
     """
 
     name: str
@@ -59,32 +59,32 @@ class Version:
 
 
 class Versions:
-    """The versions of all models in one folder. Safe to share by processes on one machine.
+    """The versions of all models in one folder, which processes on one machine may share.
 
     Parameters
     ----------
-    folder : `<folder>/<model>/<version>/` holds weights and `version.json`; `<folder>/<model>/current.json` says which
-        version serves, and which served before. It is replaced as a whole, so that it is never half written.
+    folder : Path. `<folder>/<model>/<version>/` holds weights and `version.json`. `<folder>/<model>/current.json` says
+        which version serves and which ones served before; it is replaced as a whole.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def all(self) -> list[Version]:
-        """Return every version, oldest first, models in order of their names."""
+        """Return all versions, the models in the order of their names, the oldest version of a model first."""
         return [_read(path) for path in sorted(self._folder.glob(f"*/*/{_RECORD}"))]
 
     def current(self, model: str) -> str:
-        """Return the version of a model that serves, or `SHIPPED`."""
+        """Return the name of the version of a model that serves, or `SHIPPED`."""
         return self._history(model)[-1]
 
     def checkpoint(self, model: str) -> Path | None:
-        """Return the folder of weights that serve, as `load_segmenter` takes it; None for what ships.
+        """Return the folder of the weights that serve, for `load_segmenter`; None for the shipped ones.
 
         Raises
         ------
         VersionError
-            If the version that should serve is gone.
+            If the folder of the version that should serve is missing.
         """
         name = self.current(model)
         return None if name == SHIPPED else self.folder_of(name)
@@ -103,16 +103,16 @@ class Versions:
         return self._folder_of(known[name].model) / name
 
     def add(self, version: Version, files: Path) -> Version:
-        """Keep a folder of weights as the next version of its model, whole or not at all; return it with its name.
+        """Keep a folder of weights as the next version of its model, whole or not at all; return the named version.
 
         Parameters
         ----------
-        version : without a name.
-        files : folder that is moved; it must lie on the same disk, as `staging` gives it.
+        version : Version without a name.
+        files : Path, the folder of `staging`, which is moved.
         """
         home = self._folder_of(version.model)
         with self._locked(version.model):
-            numbers = [int(found["number"]) for path in home.iterdir() if (found := _NAME.fullmatch(path.name))]
+            numbers = [int(match["number"]) for path in home.iterdir() if (match := _NAME.fullmatch(path.name))]
             name = f"{home.name}-{max(numbers, default=0) + 1:04d}"
             made = replace(version, name=name, created=datetime.now(UTC).isoformat(timespec="seconds"))
             write_whole(files / _RECORD, json.dumps(asdict(made), indent=1).encode())
@@ -121,7 +121,7 @@ class Versions:
 
     @contextmanager
     def staging(self, model: str) -> Iterator[Path]:
-        """Give an empty folder on the same disk to write weights into; what is not added is deleted."""
+        """Yield an empty folder on the same disk for weights; it is deleted afterwards unless `add` has moved it."""
         folder = self._folder_of(model) / ".staging"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -131,12 +131,12 @@ class Versions:
             shutil.rmtree(folder, ignore_errors=True)
 
     def promote(self, name: str, model: str | None = None) -> str:
-        """Let a version serve from now on; return the one that served before.
+        """Let a version serve from now on; return the name of the version that served before.
 
         Parameters
         ----------
-        name : of a version, or `SHIPPED` together with `model`.
-        model : needed for `SHIPPED` alone.
+        name : str, a version, or `SHIPPED` together with `model`.
+        model : str or None, needed only for `SHIPPED`.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Versions:
         return history[-1]
 
     def roll_back(self, model: str) -> tuple[str, str]:
-        """Let the version before serve again; return the one that served and the one that does now.
+        """Let the previous version serve again; return the names of the version before and of the one that serves now.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class Versions:
             yield
 
     def _history(self, model: str) -> list[str]:
-        """Return the versions that served one after the other, `SHIPPED` first."""
+        """Return the versions in the order in which they served, `SHIPPED` first."""
         path = self._folder_of(model) / "current.json"
         try:
             history = json.loads(path.read_text(encoding="utf-8"))["history"]

@@ -1,4 +1,4 @@
-"""What of an image a training sees: all of it or a part around an object, turned, lit and blurred as cameras do."""
+"""Training views of an image: all of it or a window around an object, turned, with other light and sharpness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GRID = 256
 """Side in cells of the mask logits of SAM and of `nano`."""
 
 MIN_CELLS = 4
-"""Masks smaller than this in the grid are no target: a click could not be placed on them."""
+"""Cells; smaller masks are no target, because a click could not be placed on them."""
 
 _WHOLE = 0.5
 _SMALLEST_WINDOW = 96
@@ -23,12 +23,12 @@ _SMALLEST_WINDOW = 96
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a training sees.
+    """An image as a training shows it to the encoder, and its objects.
 
     Attributes
     ----------
     image : uint8 RGB (S, S, 3), padded at the right and the bottom.
-    coverage : (N, 256, 256) float32 in [0, 1], how much of each cell each object covers.
+    coverage : float32 (N, 256, 256) in [0, 1], the share of each cell that each object covers.
     """
 
     image: NDArray[np.uint8]
@@ -36,16 +36,16 @@ class View:
 
 
 def served_view(sample: Sample, size: int, padding: tuple[int, int, int]) -> View:
-    """Return an image as serving shows it to the encoder: all of it, its long side `size`."""
+    """Return the view that serving shows to the encoder: all of the image, with its long side at `size` pixels."""
     height, width = sample.image.shape[:2]
     return _show(sample, (0, 0, width, height), size, padding, 0)
 
 
 def random_view(rng: Generator, sample: Sample, size: int, padding: tuple[int, int, int]) -> View:
-    """Return a view of an image with objects: half the time all of it, else a window around one of them.
+    """Return a random view of an image with objects: half of the time all of it, else a window around an object.
 
-    Views are mirrored and turned by right angles, which leave pixels and masks exact; light, contrast, sharpness and
-    noise vary as from camera to camera and lamp to lamp. Colours are not turned about: on a line they mean something.
+    Views are mirrored and turned by right angles, which keeps pixels and masks exact. Light, contrast, sharpness and
+    noise vary as between cameras and lamps. Hues do not vary, because they matter on a production line.
     """
     height, width = sample.image.shape[:2]
     window = (0, 0, width, height)
@@ -58,7 +58,7 @@ def random_view(rng: Generator, sample: Sample, size: int, padding: tuple[int, i
 
 
 def _window(rng: Generator, sample: Sample) -> tuple[int, int, int, int]:
-    """Return a random window xyxy that holds an object, between closely around it and the whole image."""
+    """Return a random window xyxy around an object, between a close one and the whole image."""
     height, width = sample.image.shape[:2]
     shown = sample.objects[int(rng.integers(len(sample.objects)))].cropped
     rows, columns = shown.place
@@ -92,11 +92,11 @@ def _show(
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = padding
     canvas[:rows, :columns] = image if rng is None else _photographed(rng, image)
-    # In cells: the part as large as the canvas would show it.
+    # The size of the part on the canvas, in cells.
     grid_rows, grid_columns = max(1, round(rows * GRID / size)), max(1, round(columns * GRID / size))
-    found = []
-    for each in sample.objects:
-        mask = _turned(each.mask[top:bottom, left:right].astype(np.float32), turn)
+    coverages = []
+    for target in sample.objects:
+        mask = _turned(target.mask[top:bottom, left:right].astype(np.float32), turn)
         if not mask.any():
             continue
         finer = (grid_columns, grid_rows)
@@ -104,24 +104,24 @@ def _show(
         if int((shrunk >= 0.5).sum()) >= MIN_CELLS:
             coverage = np.zeros((GRID, GRID), np.float32)
             coverage[:grid_rows, :grid_columns] = shrunk
-            found.append(coverage)
-    return View(canvas, np.stack(found) if found else np.zeros((0, GRID, GRID), np.float32))
+            coverages.append(coverage)
+    return View(canvas, np.stack(coverages) if coverages else np.zeros((0, GRID, GRID), np.float32))
 
 
 def _turned(array: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
-    """Return one of the eight ways to lay a square: `turn` from 0 to 7."""
+    """Return an array in one of the eight orientations of a square; `turn` is 0 to 7."""
     mirrored = array[:, ::-1] if turn & 4 else array
     return np.ascontiguousarray(np.rot90(mirrored, turn & 3))
 
 
 def _photographed(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image (H, W, 3) under another lamp and through another camera."""
+    """Return an image (H, W, 3) with the light, sharpness and noise of another lamp and camera."""
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
     values: NDArray[np.floating] = image.astype(np.float32)
     height, width = image.shape[:2]
     if rng.random() < 0.4:
-        # A lamp at the side: brightness falls across the part.
+        # With a lamp at the side, the brightness falls across the part.
         slope = rng.normal(0, 0.12, 2)
         across = slope[0] * np.linspace(-1, 1, width)[None, :] + slope[1] * np.linspace(-1, 1, height)[:, None]
         values *= (1 + across[..., None]).astype(np.float32)

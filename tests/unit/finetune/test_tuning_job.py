@@ -183,7 +183,7 @@ def test_a_training_that_found_nothing_better_makes_nothing(
     assert versions.all() == []
 
 
-def test_a_full_disk_is_statuses_and_leaves_no_half_file(
+def test_a_full_disk_is_reported_and_leaves_no_half_file(
     job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Tuner) -> None:
@@ -201,7 +201,7 @@ def test_a_full_disk_is_statuses_and_leaves_no_half_file(
     assert finetune(job, tmp_path / "work", versions).version is not None
 
 
-def test_too_few_masks_are_statuses_before_anything_is_loaded(
+def test_too_few_masks_are_reported_before_anything_is_loaded(
     job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning_job, "load_trainable", None)

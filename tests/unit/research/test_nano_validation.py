@@ -77,5 +77,5 @@ def test_the_worst_answers_are_of_different_scenes_and_of_all_prompts(found: Ans
         return replace(found, iou=np.array([[0.9, box], [0.9, click], [corrected, 0.9]], np.float32))
 
     scenes = [scene(0.5, 0.5, 0.5), scene(0.1, 0.0, 0.0), scene(0.8, 0.2, 0.1), scene(0.8, 0.8, 0.3)]
-    chosen = [(next(n for n, each in enumerate(scenes) if each is one), index) for one, index in worst(scenes, each=1)]
+    chosen = [(next(n for n, each in enumerate(scenes) if each is one), index) for one, index in worst(scenes, count=1)]
     assert chosen == [(1, 1), (2, 1), (3, 0)]
