@@ -37,7 +37,7 @@ def serving():
             else:
                 self.send_error(answer)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *_args):
             pass

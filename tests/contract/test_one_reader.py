@@ -89,7 +89,7 @@ class Readers:
             images = TaskImages(timeout=5, max_pixels=10**6)
             export = fetch_accepted(Server(server.url, LEGACY), 7, self._folder / "fetched", images, timeout=5)
         # What is trained on, chosen by and, by the gate, judged on: the shares of the same examples.
-        examples = read_examples(DatasetSpec("label_studio", export))
+        examples = read_examples(DatasetSpec("label_studio", export).open())
         return samples(examples.load(name) for names in examples.names.values() for name in names)
 
     def evaluation(self):

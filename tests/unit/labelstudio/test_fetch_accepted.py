@@ -81,3 +81,34 @@ def test_a_project_that_cannot_be_exported_is_told(label_studio, tmp_path, answe
     label_studio.routes["/api/projects/3/export"] = answer
     with pytest.raises(ImageServerError, match=said):
         fetch_accepted(Server(label_studio.url, LEGACY), 3, tmp_path, TaskImages(timeout=5, max_pixels=100), timeout=5)
+
+
+def test_each_annotated_image_of_a_task_is_fetched_and_is_a_task_of_the_export(label_studio, tmp_path):
+    pages = [region() | {"item_index": 2}, region() | {"item_index": 0, "id": "s"}]
+    two = task(1, regions=pages)
+    two["data"] = {"photo": [f"/data/upload/3/{number}.jpg" for number in (1, 2, 3)]}
+    export = fetch(label_studio, tmp_path, [two])
+    assert [(kept["id"], kept["data"]) for kept in json.loads(export.read_text())] == [
+        (1, {"image": "1.png"}),
+        (1, {"image": "1_2.png"}),
+    ]
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["1.png", "1_2.png"]
+    dataset = DatasetSpec("label_studio", export).open()
+    assert [len(dataset.load(name).objects) for name in dataset.names()] == [1, 1]
+
+
+def test_an_image_with_prompts_alone_is_left_out_and_named(label_studio, tmp_path, caplog):
+    box = {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["Scratch"]}
+    prompted = task(1, regions=[region() | {"type": "rectanglelabels", "from_name": "box", "value": box}])
+    export = fetch(label_studio, tmp_path, [prompted, task(2)])
+    assert [kept["id"] for kept in json.loads(export.read_text())] == [2]
+    assert "Task 1 is left out: it has boxes or points, but no mask." in caplog.text
+
+
+def test_a_rectangle_that_the_config_takes_as_a_mask_stays_one_around_another_mask(label_studio, tmp_path):
+    xml = CONFIG.replace("PolygonLabels", "RectangleLabels")
+    label_studio.routes["/api/projects/3/"] = json.dumps({"id": 3, "label_config": xml}).encode()
+    box = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0, "rectanglelabels": ["Part"]}
+    part = region() | {"id": "p", "type": "rectanglelabels", "from_name": "box", "value": box}
+    dataset = DatasetSpec("label_studio", fetch(label_studio, tmp_path, [task(1, regions=[part, region()])])).open()
+    assert [each.label for each in dataset.load("1/1.png").objects] == ["Part", "Scratch"]

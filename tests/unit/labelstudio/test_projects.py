@@ -4,7 +4,7 @@ import pytest
 
 from loopback import send, serving
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.labelstudio.projects import open_project
+from sam_backend.labelstudio.projects import ProjectTask, find_project, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from tokens import LEGACY
 
@@ -56,3 +56,27 @@ def test_a_refusal_is_told_in_one_sentence(servers, label_studio, answer, reason
 def test_an_unknown_project_is_told_with_what_to_set(tmp_path):
     with pytest.raises(BadRequestError, match=r"No Label Studio with a project 4 is known here.*SAM_INSPECT_LABEL"):
         open_project(ServerRegistry(tmp_path), "4")
+
+
+def test_an_id_that_two_servers_have_is_told_with_their_uids(tmp_path):
+    registry = ServerRegistry(tmp_path)
+    for uid, host in (("3.100", "https://here.example"), ("3.200", "https://there.example")):
+        registry.remember(uid, host, "token")
+    with pytest.raises(BadRequestError, match=r"Several projects are called 3; name one of 3\.100, 3\.200"):
+        find_project(registry, "3")
+    known = find_project(registry, "3.200")
+    assert (known.server.hostname, known.id, known.uid) == ("https://there.example", 3, "3.200")
+
+
+def test_a_prediction_takes_the_place_of_those_of_its_model_version_and_orders_the_queue(servers, label_studio):
+    for path in ("/api/predictions/", "/api/predictions/8/"):
+        label_studio.routes[path] = b""
+    project = open_project(servers, "3")
+    prediction = {"result": [], "score": 0.5, "model_version": "nano-1"}
+    project.predict(ProjectTask(4, {}, predictions=[(7, "nano-0"), (8, "nano-1")]), prediction)
+    project.queue_by_score("nano-1")
+    assert [(path, json.loads(body or "null")) for _, path, body in label_studio.requests[1:]] == [
+        ("/api/predictions/", {"task": 4, "project": 3, **prediction}),
+        ("/api/predictions/8/", None),
+        ("/api/projects/3/", {"sampling": "Uncertainty sampling", "model_version": "nano-1"}),
+    ]
