@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from sam_backend.arrays import FloatArray
 from sam_backend.memory.features import BACKGROUND, FeatureVectors
@@ -35,6 +34,9 @@ class ClassModel:
 
     def probabilities(self, features: FloatArray) -> FloatArray:
         """Return the probabilities (..., 1 + K) of background and classes for features (..., D)."""
+        # Imported late, because it is slow and a service must listen before it.
+        from scipy.special import softmax
+
         shares: FloatArray = softmax(features @ self.weights + self.bias, axis=-1)
         return shares
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from pycocotools import mask as coco
-from scipy.special import logit
 
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import mask_iou
@@ -88,6 +87,9 @@ def find_outlines(segmenter: Segmenter, embedding: Embedding, model: ClassModel)
     embedding : Embedding of the image.
     model : ClassModel of the memory.
     """
+    # Imported late, because it is slow and a service must listen before it.
+    from scipy.special import logit
+
     shares, shown = class_map(segmenter, embedding, model)
     log_odds: FloatArray = logit(np.clip(shares, 1e-3, 1 - 1e-3))
     likeliest = shares.argmax(2)
@@ -174,6 +176,9 @@ def _outline(
     component: _Component, logits: FloatArray, predicted_iou: float, log_odds: FloatArray, shown: tuple[int, int]
 ) -> tuple[FloatArray, FloatArray] | None:
     """Return logits and score features of an outline, or None if it is too small."""
+    # Imported late, because it is slow and a service must listen before it.
+    from scipy.special import logit
+
     reach = _grown(component.cells, shown)
     together = np.where(reach, _SEGMENTER_WEIGHT * logits + log_odds, -10.0).astype(np.float32)
     inside = together > 0

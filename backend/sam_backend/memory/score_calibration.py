@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from sam_backend.arrays import FloatArray
 from sam_backend.masks import mask_iou
@@ -37,6 +36,9 @@ class ScoreCalibration:
 
     def score(self, outline: ClassOutline) -> float:
         """Return the probability that an outline is correct, in [0, 1]."""
+        # Imported late, because it is slow and a service must listen before it.
+        from scipy.special import expit
+
         return float(expit(_standardised(outline.score_features[None])[0] @ np.array(self.weights)))
 
 
