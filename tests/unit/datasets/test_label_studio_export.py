@@ -126,7 +126,7 @@ def test_of_several_images_the_one_called_image_counts(tmp_path):
         dataset.load(dataset.names()[0])
 
 
-def test_an_image_that_is_missing_ambiguous_or_broken_is_told(tmp_path):
+def test_an_image_that_is_missing_ambiguous_or_broken_is_reported(tmp_path):
     dataset = _write(tmp_path, _task(5, _annotation()), image="b.png")
     with pytest.raises(BrokenSampleError, match=r"image of task 5, 0a1b2c3d-a\.png or a\.png, is not in"):
         dataset.load("5/0a1b2c3d-a.png")
@@ -141,7 +141,7 @@ def test_an_image_that_is_missing_ambiguous_or_broken_is_told(tmp_path):
         LabelStudio(tmp_path).load("5/0a1b2c3d-a.png")
 
 
-def test_a_task_without_an_image_is_told(tmp_path):
+def test_a_task_without_an_image_is_reported(tmp_path):
     dataset = _write(tmp_path, _task(5, _annotation(), image="just text"))
 
     with pytest.raises(BrokenSampleError, match="names no image"):
@@ -232,7 +232,7 @@ def test_tags_that_are_no_fields_are_not_guessed(tmp_path):
             dataset.load(name)
 
 
-def test_a_page_that_the_task_lacks_is_told(tmp_path):
+def test_a_page_that_the_task_lacks_is_reported(tmp_path):
     dataset = _write(tmp_path, _task(5, _annotation(_on(polygon(), 2))))
 
     with pytest.raises(BrokenSampleError, match="has a region on image 3 of 'image', which holds 1"):

@@ -68,12 +68,12 @@ def _read(folder: Path, *tasks: Json) -> PredictionChanges:
     return read_changes(file)
 
 
-def _outcomes(found: PredictionChanges) -> list[tuple[str, str, str]]:
-    return [tuple(row) for row in found.regions[["region", "matched", "outcome"]].to_numpy().tolist()]
+def _outcomes(changes: PredictionChanges) -> list[tuple[str, str, str]]:
+    return [tuple(row) for row in changes.regions[["region", "matched", "outcome"]].to_numpy().tolist()]
 
 
-def _values(found: PredictionChanges, by: str = "all", group: str = "all") -> dict[str, float]:
-    table = summary(found)
+def _values(changes: PredictionChanges, by: str = "all", group: str = "all") -> dict[str, float]:
+    table = summary(changes)
     return table[(table["by"] == by) & (table["group"] == group)].set_index("metric")["value"].to_dict()
 
 
@@ -89,48 +89,48 @@ def test_pixels_and_label_decide_what_was_changed_not_what_the_page_says(tmp_pat
         _brush(np.s_[19:24, :], "c", origin="prediction-changed"),
         _brush(np.s_[8:12, 10:14], "x9", origin="manual"),
     ]
-    found = _read(tmp_path, _task([_prediction(*shown)], _annotation(*left)))
-    assert _outcomes(found) == [
+    changes = _read(tmp_path, _task([_prediction(*shown)], _annotation(*left)))
+    assert _outcomes(changes) == [
         ("a", "id", "unchanged"),
         ("b", "id", "relabelled"),
         ("c", "id", "moved"),
         ("d", "", "deleted"),
         ("x9", "", "added"),
     ]
-    rows = found.regions.set_index("region")
+    rows = changes.regions.set_index("region")
     assert rows["accepted_label"].to_dict() == {"a": "dent", "b": "scratch", "c": "dent", "d": "", "x9": "dent"}
     assert rows["iou"].to_dict() == pytest.approx({"a": 1, "b": 1, "c": 0.8, "d": np.nan, "x9": np.nan}, nan_ok=True)
     assert rows.loc["c", "assd"] == assd(block(np.s_[20:24, :]), block(np.s_[19:24, :]))
     assert rows.loc["c", ["area", "accepted_area"]].tolist() == [4 * WIDTH, 5 * WIDTH]
-    about = found.tasks.iloc[0].to_dict()
+    about = changes.tasks.iloc[0].to_dict()
     assert about == {"task": 1, "annotator": "3", "model_version": "nano-1", "start": OPENED, "lead_time": 12.5}
 
 
 def test_without_ids_regions_are_matched_by_overlap_one_to_one(tmp_path: Path) -> None:
     shown = [_brush(FIRST, "a"), _brush(WIDER, "b")]
-    found = _read(tmp_path, _task([_prediction(*shown)], _annotation(_brush(WIDER, "y"), _brush(SECOND, "z"))))
-    assert _outcomes(found) == [("a", "", "deleted"), ("b", "overlap", "unchanged"), ("z", "", "added")]
+    changes = _read(tmp_path, _task([_prediction(*shown)], _annotation(_brush(WIDER, "y"), _brush(SECOND, "z"))))
+    assert _outcomes(changes) == [("a", "", "deleted"), ("b", "overlap", "unchanged"), ("z", "", "added")]
 
 
 def test_an_id_is_kept_however_far_the_region_was_moved(tmp_path: Path) -> None:
-    found = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(SECOND, "a"))))
-    assert _outcomes(found) == [("a", "id", "moved")]
-    assert found.regions["iou"].tolist() == [0]
+    changes = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(SECOND, "a"))))
+    assert _outcomes(changes) == [("a", "id", "moved")]
+    assert changes.regions["iou"].tolist() == [0]
 
 
 def test_a_moved_region_of_another_class_is_moved(tmp_path: Path) -> None:
-    found = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(WIDER, "a", "scratch"))))
-    assert _outcomes(found) == [("a", "id", "moved")]
-    assert found.regions["accepted_label"].tolist() == ["scratch"]
+    changes = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(WIDER, "a", "scratch"))))
+    assert _outcomes(changes) == [("a", "id", "moved")]
+    assert changes.regions["accepted_label"].tolist() == ["scratch"]
 
 
 def test_the_newest_annotation_that_was_not_cancelled_counts(tmp_path: Path) -> None:
     first = _annotation(_brush(FIRST, "a"))
     last = _annotation(_brush(WIDER, "a"), updated_at="2026-01-03T00:00:00Z", completed_by={"id": 4, "email": "b@c.de"})
     skipped = _annotation(updated_at="2026-01-04T00:00:00Z", was_cancelled=True)
-    found = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], first, last, skipped))
-    assert _outcomes(found) == [("a", "id", "moved")]
-    assert found.tasks["annotator"].tolist() == ["b@c.de"]
+    changes = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], first, last, skipped))
+    assert _outcomes(changes) == [("a", "id", "moved")]
+    assert changes.tasks["annotator"].tolist() == ["b@c.de"]
 
 
 # Which prediction
@@ -138,44 +138,44 @@ def test_the_newest_annotation_that_was_not_cancelled_counts(tmp_path: Path) -> 
 
 def test_of_several_predictions_the_one_it_was_begun_with_counts(tmp_path: Path) -> None:
     shown = [_prediction(_brush(SECOND, "b"), number=9, version="nano-2"), _prediction(_brush(FIRST, "a"), number=7)]
-    found = _read(tmp_path, _task(shown, _annotation(_brush(FIRST, "b"), parent=7)))
-    assert found.tasks["model_version"].tolist() == ["nano-1"]
+    changes = _read(tmp_path, _task(shown, _annotation(_brush(FIRST, "b"), parent=7)))
+    assert changes.tasks["model_version"].tolist() == ["nano-1"]
 
 
 def test_a_copy_in_the_annotation_will_do_where_predictions_are_ids(tmp_path: Path) -> None:
     copy = _prediction(_brush(FIRST, "a"))
-    found = _read(tmp_path, _task([7], _annotation(_brush(FIRST, "a"), prediction=copy)))
-    assert _outcomes(found) == [("a", "id", "unchanged")]
+    changes = _read(tmp_path, _task([7], _annotation(_brush(FIRST, "a"), prediction=copy)))
+    assert _outcomes(changes) == [("a", "id", "unchanged")]
 
 
 def test_a_deleted_prediction_is_known_again_by_the_ids_of_its_regions(tmp_path: Path) -> None:
     copy = _prediction(_brush(FIRST, "a"))
-    found = _read(tmp_path, _task([], _annotation(_brush(WIDER, "a"), prediction=copy, parent=None)))
-    assert found.tasks["start"].tolist() == [OPENED]
+    changes = _read(tmp_path, _task([], _annotation(_brush(WIDER, "a"), prediction=copy, parent=None)))
+    assert changes.tasks["start"].tolist() == [OPENED]
 
 
-def test_how_an_annotation_was_begun_is_told_apart(tmp_path: Path) -> None:
+def test_how_an_annotation_was_begun_is_reported_apart(tmp_path: Path) -> None:
     shown = [_prediction(_brush(FIRST, "a"))]
-    found = _read(
+    changes = _read(
         tmp_path,
         _task(shown, _annotation(_brush(FIRST, "a"))),
         _task(shown, _annotation(_brush(FIRST, "a"), lead_time=None), number=2),
         _task(shown, _annotation(_brush(SECOND, "x"), parent=None), number=3),
     )
-    assert found.tasks["start"].tolist() == [OPENED, UNSEEN, SCRATCH]
-    assert _values(found)["unchanged"] == 1
-    assert _values(found)["added"] == 0
-    assert _values(found, "start", SCRATCH)["added"] == 1
+    assert changes.tasks["start"].tolist() == [OPENED, UNSEEN, SCRATCH]
+    assert _values(changes)["unchanged"] == 1
+    assert _values(changes)["added"] == 0
+    assert _values(changes, "start", SCRATCH)["added"] == 1
 
 
-def test_predictions_by_their_ids_alone_are_told_with_what_to_do(tmp_path: Path) -> None:
+def test_predictions_by_their_ids_alone_are_reported_with_what_to_do(tmp_path: Path) -> None:
     task = _task([7], _annotation(_brush(FIRST, "a")))
     with pytest.raises(EvaluationError, match=r"by its id only; export the predictions, too: POST .*only_id.*false"):
         _read(tmp_path, task)
     usable = _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(FIRST, "a")), number=2)
-    found = _read(tmp_path, task, usable)
-    assert found.tasks["task"].tolist() == [2]
-    assert found.broken["task"].tolist() == [1]
+    changes = _read(tmp_path, task, usable)
+    assert changes.tasks["task"].tolist() == [2]
+    assert changes.broken["task"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_predictions_by_their_ids_alone_are_told_with_what_to_do(tmp_path: Path)
         (_task([{"id": 7, "result": 3}], _annotation()), "A prediction of task 1 is not as its format says"),
     ],
 )
-def test_what_cannot_be_compared_is_told(tmp_path: Path, task: Json, sentence: str) -> None:
+def test_what_cannot_be_compared_is_reported(tmp_path: Path, task: Json, sentence: str) -> None:
     with pytest.raises(EvaluationError, match=sentence):
         _read(tmp_path, task)
 
@@ -216,17 +216,17 @@ def many(tmp_path: Path) -> PredictionChanges:
 
 
 def test_shares_are_of_predicted_regions_and_of_accepted_ones(many: PredictionChanges) -> None:
-    found = _values(many)
-    assert {name: found[name] for name in ("unchanged", "moved", "relabelled", "deleted")} == {
+    changes = _values(many)
+    assert {name: changes[name] for name in ("unchanged", "moved", "relabelled", "deleted")} == {
         "unchanged": 3 / 5,
         "moved": 1 / 5,
         "relabelled": 0,
         "deleted": 1 / 5,
     }
-    assert found["added"] == 1 / 5
+    assert changes["added"] == 1 / 5
     # A kept one of 30 in 42 pixels, and three as they were.
-    assert found["iou"] == pytest.approx((3 + 30 / 42) / 4)
-    assert found["seconds"] == pytest.approx((12.5 + 20 + 30) / 3)
+    assert changes["iou"] == pytest.approx((3 + 30 / 42) / 4)
+    assert changes["seconds"] == pytest.approx((12.5 + 20 + 30) / 3)
 
 
 def test_classes_and_model_versions_have_their_own(many: PredictionChanges) -> None:
@@ -240,19 +240,19 @@ def test_classes_and_model_versions_have_their_own(many: PredictionChanges) -> N
 
 
 def test_images_without_any_region_make_no_rows_and_no_error(tmp_path: Path) -> None:
-    found = _read(tmp_path, _task([_prediction()], _annotation()))
-    assert found.regions.empty
-    assert _values(found) == {"seconds": 12.5}
+    changes = _read(tmp_path, _task([_prediction()], _annotation()))
+    assert changes.regions.empty
+    assert _values(changes) == {"seconds": 12.5}
 
 
 def test_a_report_tells_the_shares_first(many: PredictionChanges, tmp_path: Path) -> None:
-    told = write_changes_report(many, tmp_path / "export.json", tmp_path / "out")
-    assert " ".join(told.lead[0].split()).startswith("Of 5 predicted regions on 3 images, people left 60 % [")
-    assert any("may not have looked" in sentence for sentence in told.cautions)
-    assert any("1 annotation came in bulk" in sentence for sentence in told.cautions)
+    words = write_changes_report(many, tmp_path / "export.json", tmp_path / "out")
+    assert " ".join(words.lead[0].split()).startswith("Of 5 predicted regions on 3 images, people left 60 % [")
+    assert any("may not have looked" in sentence for sentence in words.cautions)
+    assert any("1 annotation came in bulk" in sentence for sentence in words.cautions)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert told.lead[0] in page
-    assert " ".join(told.lead[0].split()) in (tmp_path / "out" / "report.md").read_text()
+    assert words.lead[0] in page
+    assert " ".join(words.lead[0].split()) in (tmp_path / "out" / "report.md").read_text()
     assert "By how annotations were begun" in page
     files = {"accepted.csv", "accepted.parquet", "broken.csv", "report.html", "report.md"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
@@ -260,16 +260,16 @@ def test_a_report_tells_the_shares_first(many: PredictionChanges, tmp_path: Path
 
 def test_names_in_an_export_are_no_markup(tmp_path: Path) -> None:
     shown = _prediction(_brush(FIRST, "a", "<b>|x"), version="<script>")
-    found = _read(tmp_path, _task([shown], _annotation(_brush(FIRST, "a", "<b>|x"))))
-    write_changes_report(found, tmp_path / "export.json", tmp_path / "out")
+    changes = _read(tmp_path, _task([shown], _annotation(_brush(FIRST, "a", "<b>|x"))))
+    write_changes_report(changes, tmp_path / "export.json", tmp_path / "out")
     assert "<script>" not in (tmp_path / "out" / "report.html").read_text()
     assert "&lt;b>\\|x" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_without_anything_opened_there_is_no_saving_to_tell(tmp_path: Path) -> None:
-    found = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(FIRST, "x"), parent=None)))
-    told = write_changes_report(found, tmp_path / "export.json", tmp_path / "out")
-    assert told.lead[0].startswith("None of 1 annotation was opened")
+    changes = _read(tmp_path, _task([_prediction(_brush(FIRST, "a"))], _annotation(_brush(FIRST, "x"), parent=None)))
+    words = write_changes_report(changes, tmp_path / "export.json", tmp_path / "out")
+    assert words.lead[0].startswith("None of 1 annotation was opened")
 
 
 # The command

@@ -139,7 +139,7 @@ def test_a_damaged_mask_is_reported():
         masks_of([broken])
 
 
-def test_the_entries_that_are_masks_can_be_had_alone():
+def test_the_entries_that_are_masks_can_be_read_alone():
     target = LabelingConfig.parse(CONFIG).target()
     assert mask_regions([brush(), rectangle(), brush("z", item_index=1)], target) == [brush()]
 

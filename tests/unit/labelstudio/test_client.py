@@ -53,7 +53,7 @@ def test_a_short_lived_token_about_to_end_is_renewed(label_studio):
 
 
 @pytest.mark.parametrize("answer", [401, b"<html>", b'{"detail": "x"}', "hang"])
-def test_a_personal_access_token_that_is_not_taken_is_told_without_it(label_studio, answer):
+def test_a_personal_access_token_that_is_not_taken_is_reported_without_it(label_studio, answer):
     label_studio.routes["/api/token/refresh/"] = label_studio.hang if answer == "hang" else answer
     personal = make_jwt("refresh")
     with pytest.raises(ImageServerError, match=label_studio.url) as caught:

@@ -77,7 +77,7 @@ def test_an_image_is_fetched_once_and_one_that_is_gone_breaks_its_task_alone(lab
 
 
 @pytest.mark.parametrize(("answer", "said"), [(403, "answered 403"), (b"<html>", "does not answer")])
-def test_a_project_that_cannot_be_exported_is_told(label_studio, tmp_path, answer, said):
+def test_a_project_that_cannot_be_exported_is_reported(label_studio, tmp_path, answer, said):
     label_studio.routes["/api/projects/3/export"] = answer
     with pytest.raises(ImageServerError, match=said):
         fetch_accepted(Server(label_studio.url, LEGACY), 3, tmp_path, TaskImages(timeout=5, max_pixels=100), timeout=5)

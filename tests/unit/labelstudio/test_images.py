@@ -171,7 +171,7 @@ def test_a_server_that_drips_is_given_up_although_each_byte_is_in_time(elsewhere
         impatient.fetch(f"{elsewhere.url}/x.png", None, None)
 
 
-def test_a_server_that_breaks_off_is_told(elsewhere, images):
+def test_a_server_that_breaks_off_is_reported(elsewhere, images):
     def break_off(handler):
         send(handler, FILE, length=10 * len(FILE))
         handler.close_connection = True
@@ -181,7 +181,7 @@ def test_a_server_that_breaks_off_is_told(elsewhere, images):
         images.fetch(f"{elsewhere.url}/x.png", None, None)
 
 
-def test_a_server_that_is_not_there_is_told(elsewhere, images):
+def test_a_server_that_is_not_there_is_reported(elsewhere, images):
     with serving() as gone:
         url = gone.url
     with pytest.raises(ImageServerError, match="could not be fetched: ConnectionError"):
@@ -218,7 +218,7 @@ def test_a_broken_data_url_is_the_callers_mistake(images, url):
         images.fetch(url, None, None)
 
 
-def test_an_unreadable_file_is_told_by_its_address_without_the_secrets_in_it(images):
+def test_an_unreadable_file_is_reported_by_its_address_without_the_secrets_in_it(images):
     with pytest.raises(BadRequestError, match=r"http://x/y\.png is not an image"):
         images.decode(b"no image", "http://user:password@x/y.png?signature=secret")
 

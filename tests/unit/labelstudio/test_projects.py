@@ -47,18 +47,18 @@ def test_all_pages_of_tasks_are_read(servers, label_studio):
 @pytest.mark.parametrize(
     ("answer", "reason"), [(404, "404 about project 3: there is no such project"), (b"<html>", "JSONDecodeError")]
 )
-def test_a_refusal_is_told_in_one_sentence(servers, label_studio, answer, reason):
+def test_a_refusal_is_reported_in_one_sentence(servers, label_studio, answer, reason):
     label_studio.routes["/api/projects/3/"] = answer
     with pytest.raises(ImageServerError, match=reason):
         open_project(servers, "3")
 
 
-def test_an_unknown_project_is_told_with_what_to_set(tmp_path):
+def test_an_unknown_project_is_reported_with_what_to_set(tmp_path):
     with pytest.raises(BadRequestError, match=r"No Label Studio with a project 4 is known here.*SAM_INSPECT_LABEL"):
         open_project(ServerRegistry(tmp_path), "4")
 
 
-def test_an_id_that_two_servers_have_is_told_with_their_uids(tmp_path):
+def test_an_id_that_two_servers_have_is_reported_with_their_uids(tmp_path):
     registry = ServerRegistry(tmp_path)
     for uid, host in (("3.100", "https://here.example"), ("3.200", "https://there.example")):
         registry.remember(uid, host, "token")

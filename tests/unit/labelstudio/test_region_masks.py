@@ -47,7 +47,7 @@ def test_an_ellipse_has_radii_of_width_and_height_before_it_is_turned(rotation):
     np.testing.assert_array_equal(mask, (along / 8) ** 2 + (across / 3) ** 2 < 1)
 
 
-def test_the_value_tells_the_shape_of_a_region_of_a_labels_tag():
+def test_the_value_gives_the_shape_of_a_region_of_a_labels_tag():
     np.testing.assert_array_equal(region_mask(polygon(kind="labels")), block(FIRST))
 
 

@@ -11,7 +11,7 @@ from tokens import LEGACY
 HERE, THERE = "https://labels.here.example", "https://there.example/label-studio"
 
 
-def test_projects_with_one_id_on_two_servers_are_told_apart_across_restarts(tmp_path):
+def test_projects_with_one_id_on_two_servers_are_reported_apart_across_restarts(tmp_path):
     before = ServerRegistry(tmp_path)
     before.remember("1.1795411201", HERE, "token-here")
     before.remember("1.1700000000", THERE + "/", "token-there")
