@@ -14,7 +14,17 @@ def imported():
 
 @pytest.mark.parametrize(
     "package",
-    ["label_studio_sdk.label_interface", "matplotlib", "onnxruntime", "pandas", "pyarrow", "scipy", "skimage", "torch"],
+    [
+        "label_studio_sdk.label_interface",
+        "matplotlib",
+        "onnxruntime",
+        "pandas",
+        "pyarrow",
+        "scipy.cluster",
+        "scipy.optimize",
+        "skimage",
+        "torch",
+    ],
 )
 def test_a_service_listens_before_slow_packages_are_imported(imported, package):
     assert package not in imported
