@@ -49,7 +49,7 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         "words": Words(tuple(lead(run, totals, strategies)), (), tuple(cautions(run))),
         "sheets": [sheet for sheet in sheets(run, totals, levels, strategies, fates, note) if sheet.rows],
         "figures": figures,
-        "found": {"datasets": [run.card.title]},
+        "findings": {"datasets": [run.card.title]},
         "galleries": [],
         "broken": _broken(run),
         "note": note,
