@@ -203,7 +203,7 @@ def _means(means: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for (model, dataset, protocol, click), rows in chosen.groupby(
         ["model", "dataset", "protocol", "click"], sort=False
     ):
-        if click == (clicks_of(protocol) or click):
+        if click == (clicks_of(str(protocol)) or click):
             of = {row["metric"]: row for row in rows.to_dict("records")}
             values = (estimate(of["iou"]), number(of["boundary_f"]["value"]), f"{of['iou']['objects']:,}")
             yield str(model), str(dataset), str(protocol), *values

@@ -128,7 +128,7 @@ def noc(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         needed = clicks_needed(object_rows(rows), threshold)
         for cell, frame in needed.groupby([*RUN, "dataset", "protocol"]):
             estimate = statistics.mean(frame["clicks"], frame["sample"], seed)
-            table.append((*cell, threshold, *_five(estimate), clicks_of(cell[-1]), float(frame["never"].mean())))
+            table.append((*cell, threshold, *_five(estimate), clicks_of(str(cell[-1])), float(frame["never"].mean())))
     return _sorted(pd.DataFrame(table, columns=list(_NOC)), len(RUN) + 3)
 
 
@@ -159,7 +159,7 @@ def clicks_curve(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     table = []
     clicked = objects[clicks_in(objects["protocol"]).notna()]
     for cell, frame in clicked.groupby([*RUN, "dataset", "protocol"]):
-        clicks = range(1, (clicks_of(cell[-1]) or 0) + 1)
+        clicks = range(1, (clicks_of(str(cell[-1])) or 0) + 1)
         ious = frame.pivot(index=["sample", "object", "annotator"], columns="click", values="iou")
         ious = ious.reindex(columns=clicks).ffill(axis=1)
         estimates = statistics.means(ious, ious.index.get_level_values("sample"), seed)
@@ -292,7 +292,8 @@ def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
             object,
         )
         quartiles[frame.index] = names[np.searchsorted(ends, frame["area"], side="left")]
-    return rows.assign(**{"size": pd.Categorical.from_codes(bins, SIZES, ordered=True), "size quartile": quartiles})
+    sizes = pd.Categorical.from_codes(bins.tolist(), pd.Index(SIZES), ordered=True)
+    return rows.assign(size=sizes, **{"size quartile": quartiles})
 
 
 def _groups(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, str, NDArray[np.intp]]]:
@@ -300,7 +301,7 @@ def _groups(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, str, N
     yield "all", "all", np.arange(len(rows))
     for column in by:
         for group, places in rows.groupby(column, observed=True, dropna=False).indices.items():
-            yield column, str(group), places
+            yield column, str(group), np.asarray(places)
 
 
 def _sorted(table: pd.DataFrame, columns: int, kinds: dict[str, int] | None = None) -> pd.DataFrame:

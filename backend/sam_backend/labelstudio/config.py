@@ -180,7 +180,7 @@ class LabelingConfig:
 @lru_cache(maxsize=256)
 def _parse(xml: str) -> LabelingConfig:
     # Imported late, because it is slow and a service must listen before it.
-    from label_studio_sdk.label_interface import LabelInterface
+    from label_studio_sdk.label_interface.interface import LabelInterface
 
     try:
         interface = LabelInterface(xml)

@@ -91,7 +91,7 @@ def find_outlines(segmenter: Segmenter, embedding: Embedding, model: ClassModel)
     from scipy.special import logit
 
     shares, shown = class_map(segmenter, embedding, model)
-    log_odds: FloatArray = logit(np.clip(shares, 1e-3, 1 - 1e-3))
+    log_odds: FloatArray = np.asarray(logit(np.clip(shares, 1e-3, 1 - 1e-3)), np.float32)
     likeliest = shares.argmax(2)
     likeliest[shown[0] :] = 0
     likeliest[:, shown[1] :] = 0

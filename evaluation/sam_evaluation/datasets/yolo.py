@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
+import yaml
 from pydantic import BaseModel
 
 from sam_backend.arrays import BoolArray

@@ -73,7 +73,7 @@ def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *
     unfinished = out / "accepted.unfinished"
     accepted.regions.to_parquet(unfinished)
     unfinished.replace(out / "accepted.parquet")
-    made_with = {"export": export.name, "export_hash": fingerprint, "seed": seed}
+    made_with: dict[str, str | int] = {"export": export.name, "export_hash": fingerprint, "seed": seed}
     write_text(out / "accepted.csv", table.assign(**made_with).to_csv(index=False))
     write_text(out / "broken.csv", accepted.broken.to_csv(index=False))
     for name in ("md", "html"):

@@ -83,14 +83,14 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 def _clicks(curve: pd.DataFrame, totals: pd.DataFrame, title: str) -> Figure:
     figure, axes = _axes("labelled images", "clicks")
     axes.set_title(f"Clicks of a simulated annotator, {title}", loc="left", fontsize=12, fontweight="bold")
-    by_arm = totals.set_index("arm")
+    saved_by_arm = totals.set_index("arm")["saved"].to_dict()
     ends: list[tuple[float, str, str]] = []
     for place, (arm, line) in enumerate(curve.groupby("arm", sort=False)):
         # The lines start at zero, so that slopes can be compared.
         start = pd.DataFrame({"images": [0], "value": [0.0], "low": [0.0], "high": [0.0]})
         line = pd.concat([start, line[["images", "value", "low", "high"]]])
         _line(axes, line, COLOURS[place], str(arm))
-        saved = float(by_arm.loc[arm, "saved"])
+        saved = float(saved_by_arm[str(arm)])
         change = "" if arm == PLAIN or np.isnan(saved) else f" ({number(-100 * saved, '+z.0f')} %)"
         ends.append((float(line["value"].iloc[-1]), f"{arm}  {line['value'].iloc[-1]:,.0f}{change}", COLOURS[place]))
     axes.set(xlim=(0, int(curve["images"].max())), ylim=(0, 1.25 * float(curve["value"].max())))

@@ -152,9 +152,11 @@ def strategies_table(tables: RunTables, strategies: Sequence[str]) -> pd.DataFra
         curve = _quality(tables, name)
         counts = curve.columns.to_numpy(np.float64)
         middle = int(np.abs(counts - counts[-1] / 2).argmin())
-        needed = pd.Series(
-            {seed: first_reached(counts, values.to_numpy(), ends[seed]) for seed, values in curve.iterrows()}
-        )
+        reached = [
+            first_reached(counts, values, ends[seed])
+            for seed, values in zip(curve.index, curve.to_numpy(), strict=True)
+        ]
+        needed = pd.Series(reached, list(curve.index))
         clicks = _by_seed(tables.images, plan_of_strategy(name).name)["clicks"]
         values = {
             "start": curve.iloc[:, 0],
