@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -46,7 +46,7 @@ def _ordered_gap(findings: Findings) -> pd.DataFrame:
     """Return the table of the gap, sorted; all industrial data sets together come first."""
     if findings.gap.empty:
         return findings.gap
-    orders = {
+    orders: dict[str, Callable[[str], int]] = {
         "dataset": (ALL_INDUSTRIAL, *findings.datasets).index,
         "model": findings.models.index,
         "protocol": protocol_order,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,11 @@ def ordered(findings: Findings, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table sorted by data set, model and protocol, in the order in which they were given."""
     if table.empty:
         return table
-    orders = {"dataset": findings.datasets.index, "protocol": protocol_order, "model": (HUMANS, *findings.models).index}
+    orders: dict[str, Callable[[str], int]] = {
+        "dataset": findings.datasets.index,
+        "protocol": protocol_order,
+        "model": (HUMANS, *findings.models).index,
+    }
     columns = [name for name in ("dataset", "model", "protocol") if name in table]
     return table.sort_values(
         columns, key=lambda column: column.map(orders[str(column.name)]), kind="stable", ignore_index=True
