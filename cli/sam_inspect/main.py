@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sam_backend.errors import SamInspectError
-from sam_inspect import demo, evaluation, finetune, memory, models, serve, simulate
+from sam_inspect import demo, evaluation, finetune, memory_commands, model_commands, serve, simulate
 from sam_inspect.options import EVALUATION, LABEL_STUDIO, MODELS
 from sam_inspect.output import print_error
 
@@ -38,14 +38,14 @@ def _root(
 
 
 for panel, commands in {
-    LABEL_STUDIO: (serve.serve, demo.demo, memory.preannotate, memory.rank),
-    MODELS: (models.download, finetune.finetune),
+    LABEL_STUDIO: (serve.serve, demo.demo, memory_commands.preannotate, memory_commands.rank),
+    MODELS: (model_commands.download, finetune.finetune),
     EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(memory.memory, name="memory", rich_help_panel=LABEL_STUDIO)
-app.add_typer(models.models, name="models", rich_help_panel=MODELS)
+app.add_typer(memory_commands.memory, name="memory", rich_help_panel=LABEL_STUDIO)
+app.add_typer(model_commands.models, name="models", rich_help_panel=MODELS)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from sam_backend.errors import WeightsError
-from sam_backend.segmenters.progress import byte_progress
+from sam_backend.segmenters.byte_progress import byte_progress
 
 log = logging.getLogger(__name__)
 

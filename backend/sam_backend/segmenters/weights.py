@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
+from sam_backend.segmenters.byte_progress import byte_progress
 from sam_backend.segmenters.download import fetch
 from sam_backend.segmenters.model_info import Checkpoint, WeightFolders
-from sam_backend.segmenters.progress import byte_progress
 from sam_backend.segmenters.registry import known_models
 
 _PART = ".part"

@@ -1,4 +1,4 @@
-"""How long jobs on files are shown: bytes, speed, time left."""
+"""The progress bar of downloads and checks of files: bytes, speed, time left."""
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
