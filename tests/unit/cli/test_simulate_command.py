@@ -1,4 +1,4 @@
-"""The command as a user types it."""
+"""The command `simulate` as a user types it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> ColourSegmenter:
     return segmenter
 
 
-def test_a_simulation_goes_on_where_it_was_and_then_only_reports(
+def test_a_finished_simulation_is_only_reported_again(
     surfaces: Path, tmp_path: Path, colours: ColourSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("simulate", "--data", f"masks:{surfaces}", "--budget", 5, "--seeds", 2, "--accept", 0.8, "--measured", 2)
@@ -58,7 +58,7 @@ def test_other_conditions_are_another_simulation(surfaces: Path, tmp_path: Path,
     assert len(list((tmp_path / "runs").glob("*"))) == 2
 
 
-def test_processes_side_by_side_find_the_same(surfaces: Path, tmp_path: Path) -> None:
+def test_parallel_processes_give_the_same_results(surfaces: Path, tmp_path: Path) -> None:
     words = ("simulate", "--data", f"masks:{surfaces}", "--budget", 2, "--seeds", 2, "--arms", "plain", "--json")
     words = (*words, "--strategies", "", "--model", "grabcut")
     one, two = (json.loads(typed(*words, "--jobs", jobs, "--out", tmp_path / str(jobs))) for jobs in (1, 2))

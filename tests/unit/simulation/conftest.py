@@ -14,7 +14,7 @@ from sam_evaluation.simulation.image_set import EmbeddingCaches
 from sam_evaluation.simulation.loop import Conditions
 from sam_evaluation.simulation.simulation_data import SimulationData
 
-BUDGET = 8
+BUDGET = 6
 
 
 @pytest.fixture(scope="session")

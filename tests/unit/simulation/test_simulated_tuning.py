@@ -75,7 +75,7 @@ def test_a_version_that_passed_the_gate_serves_from_then_on_and_is_measured(
     journal = go(spec, embeddings)
     assert journal.of(ModelTuned) == [ModelTuned(4, "nano-0001", True, "box: iou 0.5 -> 0.6.")]
     versions = {event.images: event.version for event in journal.of(QualityMeasured)}
-    assert (versions[3], versions[4], versions[8]) == ("colour-1", "colour-nano-0001", "colour-nano-0001")
+    assert (versions[3], versions[4], versions[6]) == ("colour-1", "colour-nano-0001", "colour-nano-0001")
     assert all(event.box and event.click for event in journal.of(QualityMeasured))
     # Its memory knows the masks that were accepted before.
     assert any(action.fate == "accepted" for action in journal.of(ImageLabelled)[4].actions)
@@ -141,7 +141,7 @@ def test_too_few_masks_are_recorded_and_the_run_goes_on(spec: RunSpec, embedding
     (tuned,) = journal.of(ModelTuned)
     assert not tuned.passed
     assert "Fine-tuning needs accepted masks on about" in tuned.reason
-    assert len(journal.of(ImageLabelled)) == 8
+    assert len(journal.of(ImageLabelled)) == 6
 
 
 def test_masks_are_written_under_stable_names_for_any_sample_name(tmp_path: Path) -> None:
