@@ -1,4 +1,4 @@
-"""The reference page tells of every name that a user can write or meet."""
+"""The reference page has every name that a user can write or read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_evaluation import accepted, ci_gate
+from sam_evaluation import ci_gate, prediction_changes
 from sam_evaluation.protocols.named_protocols import NAMES
 from sam_evaluation.row_columns import METRICS
 
@@ -17,7 +17,7 @@ _MARKED = set(re.findall(r"`([^`\n]+)`", _PAGE))
 
 @pytest.mark.parametrize(
     "names",
-    [METRICS, NAMES, ci_gate.KNOWN, accepted._ROW, accepted.SHARES, accepted.GROUPS],
+    [METRICS, NAMES, ci_gate.KNOWN, prediction_changes._ROW, prediction_changes.SHARES, prediction_changes.GROUPS],
     ids=["metrics", "protocols", "gate", "columns of accepted", "outcomes", "groups of accepted"],
 )
 def test_every_name_is_on_the_page(names: tuple[str, ...]) -> None:
