@@ -1,4 +1,4 @@
-"""Rows of an evaluation for tests: what is not named is unimportant and the same in all."""
+"""Rows of an evaluation for tests: columns that a test does not name have fixed values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sam_evaluation.row_columns import METRICS
 
 
 def objects(*rows: dict[str, Any], **same: Any) -> pd.DataFrame:
-    """Return a row an object: an image of its own each unless `sample` is given, by protocol box."""
-    found = []
+    """Return one row per object with protocol box; each has its own image unless `sample` is given."""
+    table = []
     for index, row in enumerate(rows):
         given = {**same, **row}
         iou = given.get("iou", 0.5)
-        found.append(
+        table.append(
             {
                 "model": "a",
                 "version": "a-1",
@@ -35,16 +35,16 @@ def objects(*rows: dict[str, Any], **same: Any) -> pd.DataFrame:
                 **given,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(table)
 
 
 def ious(*values: float, **same: Any) -> pd.DataFrame:
-    """Return `objects` with these IoU."""
+    """Return `objects` with these values of IoU."""
     return objects(*({"iou": value} for value in values), **same)
 
 
 def clicked(*curves: list[float], count: int, **same: Any) -> pd.DataFrame:
-    """Return rows of `clicks:count`, an image a curve, a row a click."""
+    """Return rows of `clicks:count`: one image per curve, one row per click."""
     return objects(
         *(
             {"sample": f"{image:03d}.png", "click": click, "iou": iou}
@@ -57,7 +57,7 @@ def clicked(*curves: list[float], count: int, **same: Any) -> pd.DataFrame:
 
 
 def images(*rows: dict[str, Any], **same: Any) -> pd.DataFrame:
-    """Return a row an image, with nothing in it and nothing found."""
+    """Return one row per image, without objects and proposals unless given."""
     counts = ("objects", "proposals", "matched_0.1", "matched_0.5", "matched_0.75", "pixels_both", "pixels_either")
     nothing = dict.fromkeys(counts, 0)
     values = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""A whole run for the tests of its report, from rows that were made up."""
+"""A complete run for the tests of its report, from invented rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_of(
     models: tuple[str, ...] = ("a",),
     folder: Path = Path("gone"),
 ) -> Run:
-    """Return a run of these rows; `datasets` says the domain of each, and their images lie nowhere."""
+    """Return a run with these rows; `datasets` has the domain of each data set. Their images do not exist."""
     card = {"format": "masks", "split": None, "title": "Parts", "licence": "free", "source": "", "citation": ""}
     about = {
         "format": FORMAT,

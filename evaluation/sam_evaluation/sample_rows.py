@@ -1,4 +1,4 @@
-"""One sample and a model -> rows, protocol by protocol; an evaluation and the promotion gate both measure this way."""
+"""One sample and a model -> rows, for each protocol. Evaluations and the promotion gate both use this."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
 def sample_rows(
     segmenter: Segmenter, sample: Sample, protocols: Sequence[Protocol | None], seed: int = 0
 ) -> Iterator[ResultRow]:
-    """Yield the rows of a sample by every protocol whose prompts the model takes.
+    """Yield the rows of a sample for every protocol whose prompts the model takes.
 
     Parameters
     ----------
-    segmenter : Segmenter to be measured.
+    segmenter : Segmenter.
     sample : Sample, the image and its objects.
     protocols : sequence of Protocol; None stands for `everything`.
-    seed : int, of the protocols that draw at random.
+    seed : int, the seed of the protocols that draw at random.
 
     Yields
     ------
@@ -38,7 +38,8 @@ def sample_rows(
         if protocol is None:
             yield from proposal_rows(propose(segmenter, embedding), sample, targets)
             continue
-        # A sample's draws depend on the seed and its name alone: not on the other samples, models or jobs.
+        # The random numbers depend only on the seed, the protocol and the name of the sample, not on other samples,
+        # models or jobs.
         digest = hashlib.sha256(f"{protocol.name}\n{sample.name}".encode()).digest()
         rng = np.random.default_rng([seed, *digest[:8]])
         for row in prompted_rows(protocol, segmenter, embedding, targets, rng):
@@ -46,13 +47,13 @@ def sample_rows(
 
 
 def proposal_rows(proposed: Proposed, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
-    """Yield the row of the image and those of its objects, for masks that nobody prompted for."""
+    """Yield the row of an image and the rows of its objects, for masks that were found without a prompt."""
     height, width, _ = sample.image.shape
-    of_objects, of_image = everything_rows(proposed, targets, (height, width))
-    yield {"kind": "image", "sample": sample.name, **of_image}
-    yield from ({"kind": "object", "sample": sample.name, **row} for row in of_objects)
+    object_rows, image_row = everything_rows(proposed, targets, (height, width))
+    yield {"kind": "image", "sample": sample.name, **image_row}
+    yield from ({"kind": "object", "sample": sample.name, **row} for row in object_rows)
 
 
 def measured_objects(sample: Sample) -> list[MeasuredObject]:
-    """Return the objects of a sample with what is measured of them once."""
+    """Return the objects of a sample with the measurements that do not depend on a prediction."""
     return [MeasuredObject.of(index, target) for index, target in enumerate(sample.objects)]

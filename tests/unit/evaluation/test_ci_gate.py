@@ -1,4 +1,4 @@
-"""Bounds that a model must keep."""
+"""Bounds that a model must meet."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def measured(text: str, rows: pd.DataFrame, pictures: pd.DataFrame | None = None
 
 
 def test_conditions_are_read_one_by_one() -> None:
-    found = parse_gate("iou.box>=0.7, noc90.clicks <= 8,recall0.75.everything>0.9,boundary_f_2px.click:random>=1")
-    assert [(each.metric, each.protocol, str(each.bound)) for each in found] == [
+    result = parse_gate("iou.box>=0.7, noc90.clicks <= 8,recall0.75.everything>0.9,boundary_f_2px.click:random>=1")
+    assert [(each.metric, each.protocol, str(each.bound)) for each in result] == [
         ("iou", "box", ">= 0.7"),
         ("noc90", "clicks", "<= 8"),
         ("recall0.75", "everything", "> 0.9"),
@@ -51,8 +51,13 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(text: str, message: str
 
 def test_a_mean_is_held_against_its_bound() -> None:
     rows = ious(0.6, 0.8)
-    found = measured("iou.box>=0.7", rows)
-    assert (found.name, found.measured, str(found.bound), found.met) == ("iou.box", pytest.approx(0.7), ">= 0.7", True)
+    result = measured("iou.box>=0.7", rows)
+    assert (result.name, result.measured, str(result.bound), result.met) == (
+        "iou.box",
+        pytest.approx(0.7),
+        ">= 0.7",
+        True,
+    )
     assert not measured("iou.box>0.7", rows).met
     assert not measured("iou.box>=0.71", rows).met
 
@@ -100,9 +105,9 @@ def test_calibration_is_after_the_last_click() -> None:
 
 
 def test_what_was_not_measured_is_not_met() -> None:
-    found = measured("width_error.box<=0.5", ious(0.5, width_error=np.nan))
-    assert np.isnan(found.measured)
-    assert not found.met
+    result = measured("width_error.box<=0.5", ious(0.5, width_error=np.nan))
+    assert np.isnan(result.measured)
+    assert not result.met
 
 
 def test_a_protocol_that_was_not_run_is_named_with_those_that_were() -> None:

@@ -22,23 +22,23 @@ def pair(gain: float, count: int = 40, **same: object) -> tuple[pd.DataFrame, pd
 def test_numbers_of_a_pairing_worked_by_hand() -> None:
     a = ious(0.5, 0.5, 0.5, 0.5)
     b = ious(0.6, 0.7, 0.5, 0.4, model="b")
-    (found,) = compare(a, b).pairings
-    assert (found.mean_a, found.mean_b, found.difference) == pytest.approx((0.5, 0.55, 0.05))
-    assert (found.wins, found.losses, found.ties) == (2, 1, 1)
+    (comparison,) = compare(a, b).pairings
+    assert (comparison.mean_a, comparison.mean_b, comparison.difference) == pytest.approx((0.5, 0.55, 0.05))
+    assert (comparison.wins, comparison.losses, comparison.ties) == (2, 1, 1)
     # Differences 0.1, 0.2, 0, -0.1: deviations 0.05, 0.15, -0.05, -0.15 from their mean.
-    assert found.effect_size == pytest.approx(0.05 / np.sqrt(0.05 / 3))
-    assert (found.objects, found.images, found.only_a, found.only_b) == (4, 4, 0, 0)
-    assert found.low == pytest.approx(-0.05, abs=0.03)
-    assert found.high == pytest.approx(0.15, abs=0.03)
+    assert comparison.effect_size == pytest.approx(0.05 / np.sqrt(0.05 / 3))
+    assert (comparison.objects, comparison.images, comparison.only_a, comparison.only_b) == (4, 4, 0, 0)
+    assert comparison.low == pytest.approx(-0.05, abs=0.03)
+    assert comparison.high == pytest.approx(0.15, abs=0.03)
 
 
 def test_a_clear_gain_is_said_with_its_interval_and_what_it_is_from() -> None:
-    found = compare(*pair(0.1))
-    (pairing,) = found.pairings
+    comparison = compare(*pair(0.1))
+    (pairing,) = comparison.pairings
     assert pairing.low < 0.1 < pairing.high
     assert pairing.verdict.startswith("b is better than a by 0.11 IoU (0.10 to 0.11) on")
     assert pairing.verdict.endswith(" on 40 objects of 40 images with protocol box.")
-    assert compare(*pair(0.1)) == found
+    assert compare(*pair(0.1)) == comparison
 
 
 def test_a_clear_loss_is_said_with_positive_numbers() -> None:
@@ -53,14 +53,14 @@ def test_no_gain_is_not_said_to_be_equal() -> None:
 
 def test_a_model_against_itself_shows_no_difference() -> None:
     rows = pair(0.0)[0]
-    found = compare(rows, rows)
-    assert (found.a, found.b) == ("A (a)", "B (a)")
-    (pairing,) = found.pairings
+    comparison = compare(rows, rows)
+    assert (comparison.a, comparison.b) == ("A (a)", "B (a)")
+    (pairing,) = comparison.pairings
     assert (pairing.difference, pairing.p, pairing.ties, pairing.effect_size) == (0, 1, 40, 0)
     assert pairing.verdict.startswith("No difference could be shown")
 
 
-def test_few_images_tell_nothing_however_clear_they_are() -> None:
+def test_few_images_show_nothing_however_clear_they_are() -> None:
     (pairing,) = compare(*pair(0.3, count=9)).pairings
     assert pairing.low > 0
     assert pairing.verdict == (
@@ -162,23 +162,25 @@ def test_clicks_are_compared_after_the_last_however_early_one_ended() -> None:
 
 def test_p_is_corrected_for_the_number_of_protocols() -> None:
     box, click = pair(0.01), pair(0.1, protocol="click", click=1)
-    found = compare(pd.concat([box[0], click[0]]), pd.concat([box[1], click[1]]))
-    assert [pairing.protocol for pairing in found.pairings] == ["box", "click"]
-    assert [pairing.p_holm for pairing in found.pairings] == pytest.approx(holm([each.p for each in found.pairings]))
-    assert found.pairings[1].p_holm == pytest.approx(2 * found.pairings[1].p)
-    assert found.table()["verdict"].tolist() == [pairing.verdict for pairing in found.pairings]
+    comparison = compare(pd.concat([box[0], click[0]]), pd.concat([box[1], click[1]]))
+    assert [pairing.protocol for pairing in comparison.pairings] == ["box", "click"]
+    assert [pairing.p_holm for pairing in comparison.pairings] == pytest.approx(
+        holm([each.p for each in comparison.pairings])
+    )
+    assert comparison.pairings[1].p_holm == pytest.approx(2 * comparison.pairings[1].p)
+    assert comparison.table()["verdict"].tolist() == [pairing.verdict for pairing in comparison.pairings]
 
 
 def test_protocols_of_one_side_are_named() -> None:
     a, b = pair(0.1)
-    found = compare(pd.concat([a, ious(0.5, protocol="click", click=1)]), b)
-    assert found.unpaired_protocols == ("click",)
-    assert len(found.pairings) == 1
+    comparison = compare(pd.concat([a, ious(0.5, protocol="click", click=1)]), b)
+    assert comparison.unpaired_protocols == ("click",)
+    assert len(comparison.pairings) == 1
 
 
-def test_versions_tell_two_of_one_model_apart() -> None:
-    found = compare(ious(0.5), ious(0.5, version="a-2"))
-    assert (found.a, found.b) == ("a a-1", "a a-2")
+def test_versions_show_two_of_one_model_apart() -> None:
+    comparison = compare(ious(0.5), ious(0.5, version="a-2"))
+    assert (comparison.a, comparison.b) == ("a a-1", "a a-2")
 
 
 @pytest.mark.parametrize(

@@ -31,24 +31,24 @@ def where(table: pd.DataFrame, **values: object) -> pd.Series:
 
 def test_gap_is_industrial_minus_natural() -> None:
     table = gap_table(industrial_and_natural(), {"photos", "coco"})
-    found = where(table, dataset="parts", metric="iou")
-    assert (found["industrial"], found["natural"], found["value"]) == pytest.approx((0.3, 0.9, -0.6))
+    row = where(table, dataset="parts", metric="iou")
+    assert (row["industrial"], row["natural"], row["value"]) == pytest.approx((0.3, 0.9, -0.6))
     assert where(table, dataset="tiles", metric="boundary_f")["value"] == pytest.approx(-0.7)
-    assert tuple(found[["industrial_objects", "industrial_images", "natural_objects", "natural_images"]]) == (2,) * 4
+    assert tuple(row[["industrial_objects", "industrial_images", "natural_objects", "natural_images"]]) == (2,) * 4
 
 
 def test_data_sets_weigh_the_same_however_large() -> None:
-    found = where(gap_table(industrial_and_natural(), {"photos"}), dataset=ALL_INDUSTRIAL, metric="iou")
-    assert found["industrial"] == pytest.approx((0.3 + 0.6) / 2)
-    assert found["value"] == pytest.approx(0.45 - 0.9)
-    assert found["industrial_objects"] == 6
+    row = where(gap_table(industrial_and_natural(), {"photos"}), dataset=ALL_INDUSTRIAL, metric="iou")
+    assert row["industrial"] == pytest.approx((0.3 + 0.6) / 2)
+    assert row["value"] == pytest.approx(0.45 - 0.9)
+    assert row["industrial_objects"] == 6
 
 
 def test_interval_of_the_gap_has_the_spread_of_both_sides() -> None:
     table = gap_table(industrial_and_natural(), {"photos"})
     # Either side of two images spans 0.2 around its mean; only some of 16 draws pair the far ends.
-    found = where(table, dataset="parts", metric="iou")
-    assert (found["low"], found["high"]) == pytest.approx((-0.8, -0.4))
+    row = where(table, dataset="parts", metric="iou")
+    assert (row["low"], row["high"]) == pytest.approx((-0.8, -0.4))
     constant = where(table, dataset="tiles", metric="iou")
     assert (constant["low"], constant["high"]) == pytest.approx((-0.4, -0.2))
     assert table.equals(gap_table(industrial_and_natural(), {"photos"}))
@@ -57,19 +57,19 @@ def test_interval_of_the_gap_has_the_spread_of_both_sides() -> None:
 def test_sides_with_as_many_images_are_drawn_apart() -> None:
     # Drawn alike, two data sets with the same values would have a gap of exactly zero in every draw.
     values = np.random.default_rng(0).random(30)
-    found = where(
+    row = where(
         gap_table(pd.concat([ious(*values), ious(*values, dataset="photos")]), {"photos"}, metrics=("iou",)),
         dataset="parts",
     )
-    assert found["value"] == 0
-    assert found["high"] - found["low"] > 0.1
+    assert row["value"] == 0
+    assert row["high"] - row["low"] > 0.1
 
 
 def test_gap_of_clicks_is_after_the_last() -> None:
     rows = pd.concat([clicked([0.2, 0.7], count=2), clicked([0.1, 0.9], count=2, dataset="photos")])
-    found = gap_table(rows, {"photos"}, metrics=("iou",))
-    assert found["click"].unique().tolist() == [2]
-    assert where(found, dataset="parts")["value"] == pytest.approx(-0.2)
+    row = gap_table(rows, {"photos"}, metrics=("iou",))
+    assert row["click"].unique().tolist() == [2]
+    assert where(row, dataset="parts")["value"] == pytest.approx(-0.2)
 
 
 def test_protocols_and_models_without_both_sides_have_no_gap() -> None:
@@ -158,13 +158,13 @@ def test_recall_counts_objects_that_are_large_enough() -> None:
         {"iou": 0.0, "area": 19},
         protocol="everything",
     )
-    found = where(against_requirements(rows, NEEDED), condition=str(NEEDED.recall))
-    assert (found["value"], found["objects"], found["met"]) == pytest.approx((2 / 3, 3, True))
+    row = where(against_requirements(rows, NEEDED), condition=str(NEEDED.recall))
+    assert (row["value"], row["objects"], row["met"]) == pytest.approx((2 / 3, 3, True))
     strict = parse_requirements('[recall]\nmin_area = 20\nrecall = ">= 0.7"')
     assert not against_requirements(rows, strict)["met"].any()
 
 
 def test_a_recall_that_was_not_measured_is_not_met() -> None:
-    found = where(against_requirements(ious(0.9, 0.9), NEEDED), condition=str(NEEDED.recall))
-    assert (found["protocol"], found["objects"], found["met"]) == ("everything", 0, False)
-    assert np.isnan(found["value"])
+    row = where(against_requirements(ious(0.9, 0.9), NEEDED), condition=str(NEEDED.recall))
+    assert (row["protocol"], row["objects"], row["met"]) == ("everything", 0, False)
+    assert np.isnan(row["value"])

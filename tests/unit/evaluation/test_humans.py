@@ -20,18 +20,18 @@ class Outlined:
         return ["one"]
 
     def load(self, name: str) -> Sample:
-        things = []
+        objects = []
         for person in range(self.people):
             mask = np.zeros((20, 40), bool)
             mask[:, : 20 + 5 * person] = True
-            things += [Object(mask, "left", person), Object(~mask, "right", person)]
-        return Sample(name, np.zeros((20, 40, 3), np.uint8), tuple(things))
+            objects += [Object(mask, "left", person), Object(~mask, "right", person)]
+        return Sample(name, np.zeros((20, 40, 3), np.uint8), tuple(objects))
 
 
 def test_each_object_is_compared_with_the_next_persons_that_overlaps_it_most() -> None:
-    found = human_agreement(Outlined(3))
-    assert found["iou"].tolist() == pytest.approx([20 / 25, 15 / 20, 25 / 30, 10 / 15, 20 / 30, 10 / 20])
-    assert found["annotator"].tolist() == [0, 0, 1, 1, 2, 2]
+    agreement = human_agreement(Outlined(3))
+    assert agreement["iou"].tolist() == pytest.approx([20 / 25, 15 / 20, 25 / 30, 10 / 15, 20 / 30, 10 / 20])
+    assert agreement["annotator"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_one_person_alone_agrees_with_nobody() -> None:

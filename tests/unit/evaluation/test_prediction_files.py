@@ -1,4 +1,4 @@
-"""Predictions of any model in a folder: which file is whose, what it holds, and how it is measured."""
+"""Predictions of any model in a folder: their images, their content, and how they are measured."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def _proposed(path: Path, rule: ObjectRule = DEFAULT_RULE, **how: object):
 def test_parts_of_masks_are_proposals_of_score_1(
     tmp_path: Path, name: str, pixels: NDArray[np.uint8], how: dict[str, ValueKind]
 ) -> None:
-    found = _proposed(_write(tmp_path / name, pixels), **how)
+    result = _proposed(_write(tmp_path / name, pixels), **how)
     # Of equal scores the larger first.
-    assert [part.area for part in found.masks] == [48, 30]
-    assert found.masks[0].mask[SECOND].all()
-    assert found.scores.tolist() == [1, 1]
-    assert np.isnan(found.predicted_iou).all()
+    assert [part.area for part in result.masks] == [48, 30]
+    assert result.masks[0].mask[SECOND].all()
+    assert result.scores.tolist() == [1, 1]
+    assert np.isnan(result.predicted_iou).all()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_parts_are_made_by_the_rule_of_the_run(tmp_path: Path) -> None:
         ("a.npy", np.array(["x"]), {}, "values of the type <U1"),
     ],
 )
-def test_what_a_file_should_not_hold_is_told(
+def test_what_a_file_should_not_hold_is_reported(
     tmp_path: Path, name: str, pixels: NDArray[np.generic], how: dict[str, ValueKind], sentence: str
 ) -> None:
     with pytest.raises(BrokenSampleError, match=sentence):
@@ -129,14 +129,14 @@ def test_what_a_file_should_not_hold_is_told(
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.npy", "a.npz", "a.tif"])
-def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path, name: str) -> None:
     whole = _write(tmp_path / name, painted(255)).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BrokenSampleError, match="cannot be read"):
         _proposed(tmp_path / name)
 
 
-def test_several_arrays_in_a_file_are_told(tmp_path: Path) -> None:
+def test_several_arrays_in_a_file_are_reported(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", one=MAP, two=MAP)
     with pytest.raises(BrokenSampleError, match="holds 2 arrays"):
         _proposed(tmp_path / "a.npz")
@@ -148,8 +148,8 @@ def test_several_arrays_in_a_file_are_told(tmp_path: Path) -> None:
 def _matched(folder: Path, files: list[str], names: list[str]) -> dict[str, list[str]]:
     for name in files:
         _write(folder / name, painted(255))
-    found = Predictions(folder).matched(names)
-    return {name: [path.relative_to(folder).as_posix() for path in paths] for name, paths in found.items()}
+    result = Predictions(folder).matched(names)
+    return {name: [path.relative_to(folder).as_posix() for path in paths] for name, paths in result.items()}
 
 
 def test_a_name_with_its_folders_comes_before_one_without(tmp_path: Path) -> None:
@@ -159,17 +159,17 @@ def test_a_name_with_its_folders_comes_before_one_without(tmp_path: Path) -> Non
 
 
 def test_a_bare_name_that_several_images_share_is_nobodys(tmp_path: Path) -> None:
-    found = _matched(tmp_path, ["000.png", "001.png"], ["scratch/000.jpg", "good/000.jpg", "good/001.jpg"])
-    assert found == {"scratch/000.jpg": [], "good/000.jpg": [], "good/001.jpg": ["001.png"]}
+    result = _matched(tmp_path, ["000.png", "001.png"], ["scratch/000.jpg", "good/000.jpg", "good/001.jpg"])
+    assert result == {"scratch/000.jpg": [], "good/000.jpg": [], "good/001.jpg": ["001.png"]}
 
 
-def test_two_files_of_one_image_are_told(tmp_path: Path) -> None:
+def test_two_files_of_one_image_are_reported(tmp_path: Path) -> None:
     assert _matched(tmp_path, ["a.png", "a.npy"], ["a.jpg"]) == {"a.jpg": ["a.npy", "a.png"]}
     with pytest.raises(BrokenSampleError, match=r"One prediction of a.jpg was expected.* there are .*; keep one"):
         Predictions(tmp_path).propose([tmp_path / "a.npy", tmp_path / "a.png"], "a.jpg", SIZE, DEFAULT_RULE)
 
 
-def test_names_that_never_match_are_told_with_an_example_of_each(tmp_path: Path) -> None:
+def test_names_that_never_match_are_reported_with_an_example_of_each(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"such as good/000.png \(or .bmp, .*, found mask_000.png"):
         _matched(tmp_path, ["mask_000.png"], ["good/000.jpg"])
     with pytest.raises(EvaluationError, match="should be a folder"):
@@ -217,11 +217,11 @@ def test_predictions_are_measured_beside_a_model(data: Path, theirs: Predictions
         ("unet", "everything"): 11,
     }
     assert (run.objects["iou"] == 1).all()
-    found = detection(run.objects, run.images).query("by == 'all'").set_index("metric")["value"]
-    assert found["recall_0.5"] == 1
-    assert found["precision_0.5"] == 11 / 12
-    assert found["false_positives_0.5"] == 1 / 6
-    assert found["pixel_iou"] == (6 * 78 - 48) / (6 * 78)
+    result = detection(run.objects, run.images).query("by == 'all'").set_index("metric")["value"]
+    assert result["recall_0.5"] == 1
+    assert result["precision_0.5"] == 11 / 12
+    assert result["false_positives_0.5"] == 1 / 6
+    assert result["pixel_iou"] == (6 * 78 - 48) / (6 * 78)
     assert run.about["models"]["unet"]["version"] == theirs.version()
 
 
@@ -240,8 +240,8 @@ def test_what_is_wrong_with_one_prediction_is_a_line_and_the_rest_goes_on(data: 
 def test_an_image_without_objects_has_its_false_positives_counted(data: Path, theirs: Predictions) -> None:
     save(data / "masks" / "0.png", painted())
     run = _run(data, theirs)
-    found = detection(run.objects, run.images).set_index("metric")["value"]
-    assert found["false_positives_without_objects"] == 2
+    result = detection(run.objects, run.images).set_index("metric")["value"]
+    assert result["false_positives_without_objects"] == 2
 
 
 def test_jobs_and_an_interruption_change_nothing(data: Path, theirs: Predictions) -> None:
@@ -276,7 +276,7 @@ def test_of_two_data_sets_each_has_its_own_folder(data: Path, theirs: Prediction
     assert run.images.groupby(["model", "dataset"]).size().to_dict() == {("both", "masks"): 6, ("both", "neu_seg"): 2}
 
 
-def test_what_cannot_be_measured_is_told_before_anything_is_written(data: Path, theirs: Predictions) -> None:
+def test_what_cannot_be_measured_is_reported_before_anything_is_written(data: Path, theirs: Predictions) -> None:
     with pytest.raises(EvaluationError, match="add it to --protocol"):
         _run(data, theirs, settings=RunSettings("box"))
     with pytest.raises(EvaluationError, match="2 models are called unet"):

@@ -1,4 +1,4 @@
-"""Simulated annotators: where they click, what they draw, and how they go on."""
+"""Simulated annotators: their clicks, boxes and corrections."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_jittered_box_moves_as_sam_was_trained_and_stays_in_the_image() -> Non
 
 
 class Half:
-    """Answers with the left half of the image, then with what it was told to add; remembers its prompts."""
+    """Answers with the left part of the image, wider with each click; remembers its prompts."""
 
     name = version = "half"
 
@@ -108,6 +108,6 @@ def test_corrected_clicks_feed_the_logits_back_and_stop_when_the_mask_is_perfect
         (",", "at least"),
     ],
 )
-def test_an_unknown_protocol_is_told_in_a_sentence(text: str, sentence: str) -> None:
+def test_an_unknown_protocol_is_reported_in_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(EvaluationError, match=sentence):
         parse_protocols(text)

@@ -118,22 +118,22 @@ class TestGallery:
         assert len(chosen) == len(set(chosen)) == min(many, 9 if many >= 9 else 6 if many >= 6 else 3)
 
     def test_panels_show_image_truth_and_the_result_of_each_model(self, run: Run) -> None:
-        found = gallery(Findings.of(run), "masks", "x")
-        assert found is not None
-        assert [case.kind for case in found.cases] == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
-        titles = [panel.title for panel in found.cases[0].panels]
+        result = gallery(Findings.of(run), "masks", "x")
+        assert result is not None
+        assert [case.kind for case in result.cases] == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
+        titles = [panel.title for panel in result.cases[0].panels]
         assert titles[:2] == ["image", "ground truth"]
         assert [title.partition(":")[0] for title in titles[2:]] == [
             "boxfill, with a box",
             "felzenszwalb, after 2 clicks",
         ]
-        plain, truth, box, _ = (panel.pixels.astype(int) for panel in found.cases[0].panels)
+        plain, truth, box, _ = (panel.pixels.astype(int) for panel in result.cases[0].panels)
         # The images are grey: whatever has a colour was drawn, and a filled box covers more than the object in it.
         coloured = [int((np.ptp(pixels, axis=2) > 9).sum()) for pixels in (plain, truth, box)]
         assert coloured[0] == 0
         assert coloured[2] > coloured[1] > 0
 
-    def test_images_that_are_gone_are_told_in_its_place(self, run: Run, tmp_path: Path) -> None:
+    def test_images_that_are_gone_are_reported_in_its_place(self, run: Run, tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "data")
         html = write_report(run, tmp_path / "run").read_text()
         assert "The images of masks are no longer in" in html
@@ -145,10 +145,10 @@ class TestGallery:
             mask = np.zeros((40, 60), np.uint8)
             mask[1:20, 1:30] = 255
             Image.fromarray(mask).save(path)
-        found = gallery(Findings.of(run), "masks", "x")
-        assert found is not None
-        assert found.cases == ()
-        assert "has changed since the run" in found.missing
+        result = gallery(Findings.of(run), "masks", "x")
+        assert result is not None
+        assert result.cases == ()
+        assert "has changed since the run" in result.missing
 
 
 class TestFigures:
@@ -161,10 +161,10 @@ class TestFigures:
 
     def test_series_keep_their_colour_from_figure_to_figure(self) -> None:
         rows = pd.concat([ious(0.1, 0.9, model="b", version="b-1"), ious(0.1, 0.5, protocol="click", click=1)])
-        found = Findings.of(run_of(rows, models=("a", "b")))
+        result = Findings.of(run_of(rows, models=("a", "b")))
         colours = {
             chart.kind: {line.get_label(): line.get_color() for line in chart.figure.axes[0].lines[:2]}
-            for chart in charts(found, "parts")
+            for chart in charts(result, "parts")
             if chart.kind != "reliability"
         }
         assert colours["size"] == colours["boundary"]

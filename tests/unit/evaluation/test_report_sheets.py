@@ -80,7 +80,7 @@ def test_the_gap_is_industrial_minus_natural() -> None:
     assert column(table, "data set") == ["all industrial", "parts"]
 
 
-def test_requirements_tell_who_fails_and_which_class_most() -> None:
+def test_requirements_show_who_fails_and_which_class_most() -> None:
     rows = objects({"iou": 0.9}, {"iou": 0.9}, {"iou": 0.1, "label": "dent"}, {"iou": 0.2})
     findings = Findings.of(run_of(rows), requirements=parse_requirements('[object]\niou = ">= 0.5"'))
     assert column(sheet(findings, "Against the requirements"), "iou >= 0.5")[0].endswith("2 of 4 fail")

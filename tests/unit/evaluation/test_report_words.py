@@ -1,4 +1,4 @@
-"""What a report says in sentences, from rows whose numbers are known."""
+"""The sentences of a report, from rows with known numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def text_of(findings: Findings) -> str:
     return "\n".join((*summary.lead, *of_models, *verdicts, *summary.cautions)).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_the_mean_is_told_with_its_interval_and_what_the_choice_of_a_candidate_costs() -> None:
+def test_the_mean_is_reported_with_its_interval_and_what_the_choice_of_a_candidate_costs() -> None:
     rows = objects(*({"iou": 0.6, "iou_oracle": 0.7, "predicted_iou": 0.5 + place / 100} for place in range(12)))
     text = text_of(Findings.of(run_of(rows)))
     assert "With a box, a reaches a mean IoU of 0.600 [0.600, 0.600] on parts." in text
@@ -42,7 +42,7 @@ def test_few_images_are_warned_of() -> None:
     assert "Fewer than 10 images with objects: parts (3 images)" in text_of(Findings.of(run_of(ious(0.1, 0.2, 0.3))))
 
 
-def test_clicks_tell_who_never_gets_there() -> None:
+def test_clicks_show_who_never_gets_there() -> None:
     rows = clicked([0.2, 0.9], [0.2, 0.3], [0.2, 0.4], [0.9], count=2)
     text = text_of(Findings.of(run_of(rows)))
     assert "Within 2 clicks, 50 % of the objects reach IoU 0.85. The mean number of clicks is 1.8 [" in text
@@ -50,7 +50,7 @@ def test_clicks_tell_who_never_gets_there() -> None:
     assert "Within 2 clicks, no object reaches IoU 0.85." in text_of(Findings.of(run_of(clicked([0.2, 0.3], count=2))))
 
 
-def test_detection_tells_recall_and_false_positives() -> None:
+def test_detection_reports_recall_and_false_positives() -> None:
     rows = objects({"iou": 0.6}, {"iou": 0.0}, protocol="everything")
     image_rows = images({"objects": 1, "proposals": 3, "matched_0.5": 1}, {"objects": 1, "proposals": 2})
     text = text_of(Findings.of(run_of(rows, image_rows)))
@@ -64,7 +64,7 @@ def test_detection_tells_recall_and_false_positives() -> None:
         (0.8, "No difference could be shown between industrial images and the natural images of photos (+0.000"),
     ],
 )
-def test_the_gap_to_natural_images_is_told_only_where_it_is_sure(industrial: float, sentence: str) -> None:
+def test_the_gap_to_natural_images_is_reported_only_where_it_is_sure(industrial: float, sentence: str) -> None:
     rows = pd.concat([ious(*[industrial] * 12), ious(*[0.8] * 12, dataset="photos")])
     run = run_of(rows, datasets={"parts": "industrial", "photos": "natural"})
     assert sentence in text_of(Findings.of(run))
@@ -88,7 +88,7 @@ def test_the_weakest_class_is_named_only_where_the_intervals_are_apart() -> None
     assert "no class stands out" in text_of(Findings.of(run_of(objects(*mixed))))
 
 
-def test_over_and_under_rating_are_told_apart() -> None:
+def test_over_and_under_rating_are_distinguished() -> None:
     over = [{"iou": 0.5, "predicted_iou": 0.7 + place / 1000} for place in range(11)]
     assert "for its own masks is 0.205 [" in text_of(Findings.of(run_of(objects(*over))))
     assert "too high on average" in text_of(Findings.of(run_of(objects(*over))))
@@ -96,7 +96,7 @@ def test_over_and_under_rating_are_told_apart() -> None:
     assert "too low on average" in text_of(Findings.of(run_of(objects(*under))))
 
 
-def test_people_are_told_with_the_difference_of_the_model() -> None:
+def test_people_are_reported_with_the_difference_of_the_model() -> None:
     pairs = pd.DataFrame(
         {"dataset": "parts", "sample": [f"{place:03d}.png" for place in range(12)], "iou": 0.6, "boundary_f": 0.5}
     ).assign(boundary_iou=0.4)
@@ -105,7 +105,7 @@ def test_people_are_told_with_the_difference_of_the_model() -> None:
     assert "with a box, a is 0.100 [0.100, 0.100] above that." in text
 
 
-def test_the_first_model_is_told_beside_the_others() -> None:
+def test_the_first_model_is_reported_beside_the_others() -> None:
     other = ious(*np.linspace(0.3, 0.5, 12), model="b", version="b-1")
     run = run_of(pd.concat([ious(*np.linspace(0.6, 0.9, 12)), other]), models=("a", "b"))
     assert "a is better than b by" in text_of(Findings.of(run))

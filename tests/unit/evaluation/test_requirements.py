@@ -14,7 +14,7 @@ from sam_evaluation.requirements import parse_requirements, read_requirements
 
 
 def test_every_bound_is_read() -> None:
-    found = parse_requirements(
+    parsed = parse_requirements(
         """
         [object]
         iou = ">= 0.8"
@@ -25,28 +25,28 @@ def test_every_bound_is_read() -> None:
         recall = "> 0.98"
         """
     )
-    assert [str(each) for each in found.objects] == ["iou >= 0.8", "hd95 < 3"]
-    assert found.recall is not None
-    assert (found.recall.threshold, found.recall.min_area, found.recall.bound) == (0.75, 20, Bound(">", 0.98))
-    assert str(found.recall) == "recall at IoU 0.75 of objects of 20 px or more > 0.98"
+    assert [str(each) for each in parsed.objects] == ["iou >= 0.8", "hd95 < 3"]
+    assert parsed.recall is not None
+    assert (parsed.recall.threshold, parsed.recall.min_area, parsed.recall.bound) == (0.75, 20, Bound(">", 0.98))
+    assert str(parsed.recall) == "recall at IoU 0.75 of objects of 20 px or more > 0.98"
 
 
 def test_recall_alone_is_at_half_an_iou_and_of_all_objects() -> None:
-    found = parse_requirements('[recall]\nrecall = ">= 0.9"')
-    assert str(found.recall) == "recall at IoU 0.5 >= 0.9"
-    assert found.objects == ()
+    parsed = parse_requirements('[recall]\nrecall = ">= 0.9"')
+    assert str(parsed.recall) == "recall at IoU 0.5 >= 0.9"
+    assert parsed.objects == ()
 
 
 def test_objects_meet_conditions_one_by_one() -> None:
-    found = parse_requirements('[object]\niou = ">= 0.8"\nhd95 = "<= 3"')
+    parsed = parse_requirements('[object]\niou = ">= 0.8"\nhd95 = "<= 3"')
     rows = objects({"iou": 0.8, "hd95": 3.1}, {"iou": 0.79, "hd95": 3.0})
-    assert found.met(rows).tolist() == [[1, 0], [0, 1]]
+    assert parsed.met(rows).tolist() == [[1, 0], [0, 1]]
 
 
 def test_errors_of_either_sign_are_errors_and_what_is_not_thin_has_none() -> None:
-    found = parse_requirements('[object]\nwidth_error = "<= 0.1"')
+    parsed = parse_requirements('[object]\nwidth_error = "<= 0.1"')
     rows = objects({"width_error": -0.5}, {"width_error": 0.05}, {"width_error": np.nan})
-    np.testing.assert_array_equal(found.met(rows), [[0], [1], [np.nan]])
+    np.testing.assert_array_equal(parsed.met(rows), [[0], [1], [np.nan]])
 
 
 def test_a_sum_that_misses_its_bound_by_rounding_meets_it() -> None:

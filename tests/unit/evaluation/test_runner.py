@@ -98,7 +98,7 @@ def test_what_was_mended_in_the_data_is_measured_again(data: str, tmp_path: Path
     assert not len(mended.broken)
 
 
-def test_data_sets_in_folders_of_one_name_are_told_apart(data: str, tmp_path: Path) -> None:
+def test_data_sets_in_folders_of_one_name_are_distinguished(data: str, tmp_path: Path) -> None:
     folder = Path(data.partition(":")[2])
     other = shutil.copytree(folder, tmp_path / "other" / "data")
     run = evaluate(["boxfill"], [data, f"masks:{other}"], out=tmp_path / "run", settings=RunSettings("box"))
@@ -119,7 +119,7 @@ def test_a_limit_takes_samples_from_the_whole_set(data: str, tmp_path: Path) -> 
         ("boxfill", "masks:/nowhere", "does not exist"),
     ],
 )
-def test_what_cannot_be_run_is_told_before_anything_is_written(
+def test_what_cannot_be_run_is_reported_before_anything_is_written(
     data: str, tmp_path: Path, model: str, where: str, sentence: str
 ) -> None:
     with pytest.raises(SamInspectError, match=sentence):

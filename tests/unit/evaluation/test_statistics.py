@@ -30,9 +30,9 @@ def clustered(
 
 
 def test_mean_weighs_objects_and_not_images() -> None:
-    found = mean([0.2, 0.4, 0.9], ["a", "a", "b"])
-    assert found.value == pytest.approx(0.5)
-    assert (found.objects, found.images) == (3, 2)
+    result = mean([0.2, 0.4, 0.9], ["a", "a", "b"])
+    assert result.value == pytest.approx(0.5)
+    assert (result.objects, result.images) == (3, 2)
 
 
 def test_two_images_give_the_interval_of_their_four_draws() -> None:
@@ -40,8 +40,8 @@ def test_two_images_give_the_interval_of_their_four_draws() -> None:
     draws = resample(*sums_by_image([0.0, 1.0], ["a", "b"]))[:, 0]
     assert set(draws) == {0.0, 0.5, 1.0}
     assert np.mean(draws == 0.5) == pytest.approx(0.5, abs=0.05)
-    found = mean([0.0, 1.0], ["a", "b"])
-    assert (found.low, found.high) == (0.0, 1.0)
+    result = mean([0.0, 1.0], ["a", "b"])
+    assert (result.low, result.high) == (0.0, 1.0)
 
 
 def test_same_seed_gives_the_same_interval_and_another_seed_nearly_the_same() -> None:
@@ -74,8 +74,8 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered, naive = 0, 0
     for seed in range(300):
         values, which = clustered(rng, 40, 5, 1.0, 0.5)
-        found = mean(values, which, seed)
-        covered += found.low <= 0 <= found.high
+        result = mean(values, which, seed)
+        covered += result.low <= 0 <= result.high
         alone = mean(values, np.arange(len(values)), seed)
         naive += alone.low <= 0 <= alone.high
     assert 0.90 <= covered / 300 <= 0.98
@@ -99,9 +99,9 @@ def test_images_without_any_value_are_not_drawn() -> None:
 
 
 def test_one_image_has_a_mean_and_no_interval() -> None:
-    found = mean([0.2, 0.4], ["a", "a"])
-    assert found.value == pytest.approx(0.3)
-    assert np.isnan([found.low, found.high]).all()
+    result = mean([0.2, 0.4], ["a", "a"])
+    assert result.value == pytest.approx(0.3)
+    assert np.isnan([result.low, result.high]).all()
 
 
 def test_a_column_that_only_one_of_many_images_has_gets_no_interval() -> None:
@@ -112,15 +112,15 @@ def test_a_column_that_only_one_of_many_images_has_gets_no_interval() -> None:
 
 
 def test_nothing_has_no_mean() -> None:
-    found = mean([], [])
-    assert np.isnan([found.value, found.low, found.high]).all()
-    assert (found.objects, found.images) == (0, 0)
+    result = mean([], [])
+    assert np.isnan([result.value, result.low, result.high]).all()
+    assert (result.objects, result.images) == (0, 0)
 
 
 def test_ratio_is_that_of_the_totals() -> None:
-    (found,) = ratios(np.array([[1.0], [4.0]]), np.array([[4.0], [6.0]]))
-    assert found.value == 0.5
-    assert (found.low, found.high) == pytest.approx((1 / 4, 4 / 6))
+    (result,) = ratios(np.array([[1.0], [4.0]]), np.array([[4.0], [6.0]]))
+    assert result.value == 0.5
+    assert (result.low, result.high) == pytest.approx((1 / 4, 4 / 6))
 
 
 def test_interval_leaves_out_draws_without_a_value() -> None:
@@ -133,16 +133,16 @@ def test_pairs_share_what_is_hard_about_an_image() -> None:
     rng = np.random.default_rng(1)
     first, which = clustered(rng, 50, 2, 1.0, 0.01)
     second = first + 0.1 + rng.normal(0, 0.01, len(first))
-    found = paired_difference(first, second, which)
-    assert found.value == pytest.approx(0.1, abs=0.005)
-    assert found.high - found.low < 0.01
+    result = paired_difference(first, second, which)
+    assert result.value == pytest.approx(0.1, abs=0.005)
+    assert result.high - result.low < 0.01
     apart = mean(first, which)
     assert apart.high - apart.low > 0.3
 
 
 def test_pairs_count_where_both_were_measured() -> None:
-    found = paired_difference([1.0, np.nan, 2.0, 3.0], [2.0, 1.0, np.nan, 5.0], ["a", "b", "c", "d"])
-    assert (found.value, found.objects, found.images) == (1.5, 2, 2)
+    result = paired_difference([1.0, np.nan, 2.0, 3.0], [2.0, 1.0, np.nan, 5.0], ["a", "b", "c", "d"])
+    assert (result.value, result.objects, result.images) == (1.5, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_effect_size_is_the_mean_over_the_standard_deviation(differences: list[f
 
 def test_signed_rank_of_five_gains_is_the_exact_two_sided_p() -> None:
     # All of 5 positive: 1 of the 2^5 signs, and its mirror.
-    found = signed_rank([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert found.p == pytest.approx(2 / 32)
-    assert found.correlation == 1.0
+    result = signed_rank([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert result.p == pytest.approx(2 / 32)
+    assert result.correlation == 1.0
 
 
 def test_signed_rank_correlation_is_the_share_of_ranks_for_minus_against() -> None:
@@ -167,8 +167,8 @@ def test_signed_rank_correlation_is_the_share_of_ranks_for_minus_against() -> No
 
 
 def test_signed_rank_takes_differences_of_rounding_for_none() -> None:
-    found = signed_rank([0.1 + 0.2 - 0.3, 0.0])
-    assert (found.p, found.correlation) == (1.0, 0.0)
+    result = signed_rank([0.1 + 0.2 - 0.3, 0.0])
+    assert (result.p, result.correlation) == (1.0, 0.0)
     with_noise = signed_rank([0.1 + 0.2 - 0.3, 1.0, 2.0, -0.5])
     assert with_noise.p == pytest.approx(stats.wilcoxon([1.0, 2.0, -0.5]).pvalue)
 

@@ -12,7 +12,7 @@ from sam_evaluation.summary_tables import SIZES, calibration, clicks_curve, dete
 
 
 def one(table: pd.DataFrame, **where: object) -> pd.Series:
-    """Return the only row of a table where these columns are so."""
+    """Return the only row of a table with these values."""
     for column, value in where.items():
         table = table[table[column] == value]
     assert len(table) == 1, table
@@ -49,8 +49,8 @@ class TestSummary:
 
     def test_objects_of_one_image_are_one_image(self) -> None:
         rows = objects({"sample": "x", "object": 0}, {"sample": "x", "object": 1}, {"sample": "y"})
-        found = overall(summary(rows), "iou")
-        assert (found["objects"], found["images"]) == (3, 2)
+        table = overall(summary(rows), "iou")
+        assert (table["objects"], table["images"]) == (3, 2)
 
     def test_models_versions_data_sets_and_protocols_stay_apart(self) -> None:
         parts = [
@@ -61,8 +61,8 @@ class TestSummary:
             ious(0.6, protocol="click", click=1),
         ]
         table = summary(pd.concat(parts))
-        found = table[(table["by"] == "all") & (table["metric"] == "iou")]
-        assert sorted(found["value"]) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.6])
+        outcome = table[(table["by"] == "all") & (table["metric"] == "iou")]
+        assert sorted(outcome["value"]) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.6])
 
     def test_groups_by_label(self) -> None:
         rows = objects({"iou": 0.2, "label": "dent"}, {"iou": 0.4, "label": "dent"}, {"iou": 0.9, "label": "crack"})
@@ -73,31 +73,31 @@ class TestSummary:
     def test_groups_by_size_with_the_lower_end_in_the_bin(self) -> None:
         areas = [99, 100, 1023, 1024, 9215, 9216]
         table = summary(objects(*({"area": area, "iou": index / 10} for index, area in enumerate(areas))))
-        found = table[(table["by"] == "size") & (table["metric"] == "iou")]
-        assert found["group"].tolist() == list(SIZES)
-        assert found["value"].tolist() == pytest.approx([0.0, 0.15, 0.35, 0.5])
+        outcome = table[(table["by"] == "size") & (table["metric"] == "iou")]
+        assert outcome["group"].tolist() == list(SIZES)
+        assert outcome["value"].tolist() == pytest.approx([0.0, 0.15, 0.35, 0.5])
 
     def test_groups_by_quartiles_of_the_data_sets_own_objects(self) -> None:
         few = objects(*({"area": area, "iou": area / 100} for area in (10, 20, 30, 40)))
         again = objects(*({"area": 10, "protocol": "click", "click": 1} for _ in range(1)))
         other = objects({"area": 5000, "dataset": "tiles"})
         table = summary(pd.concat([few, again, other]))
-        found = table[
+        outcome = table[
             (table["by"] == "size quartile")
             & (table["metric"] == "iou")
             & (table["protocol"] == "box")
             & (table["dataset"] == "parts")
         ]
         # The quartiles of 10, 20, 30, 40 are 17.5, 25 and 32.5.
-        assert dict(zip(found["group"], found["value"], strict=True)) == pytest.approx(
+        assert dict(zip(outcome["group"], outcome["value"], strict=True)) == pytest.approx(
             {"Q1 (up to 17 px)": 0.1, "Q2 (18 to 25 px)": 0.2, "Q3 (26 to 32 px)": 0.3, "Q4 (over 32 px)": 0.4}
         )
 
     def test_an_object_as_large_as_a_quartile_is_in_the_lower_group(self) -> None:
         table = summary(objects(*({"area": area} for area in (10, 20, 30, 40, 50))))
-        found = table[(table["by"] == "size quartile") & (table["metric"] == "iou")]
-        assert found["objects"].tolist() == [2, 1, 1, 1]
-        assert found["group"].tolist()[0] == "Q1 (up to 20 px)"
+        outcome = table[(table["by"] == "size quartile") & (table["metric"] == "iou")]
+        assert outcome["objects"].tolist() == [2, 1, 1, 1]
+        assert outcome["group"].tolist()[0] == "Q1 (up to 20 px)"
 
     def test_groups_by_any_other_column(self) -> None:
         rows = objects({"iou": 0.2, "annotator": 0}, {"iou": 0.4, "annotator": 1})
@@ -113,8 +113,8 @@ class TestSummary:
         assert set(table["click"]) == {1, 3}
 
     def test_one_click_is_not_there_twice(self) -> None:
-        found = overall(summary(clicked([0.2], count=1)), "iou")
-        assert (found["click"], found["objects"]) == (1, 1)
+        table = overall(summary(clicked([0.2], count=1)), "iou")
+        assert (table["click"], table["objects"]) == (1, 1)
 
     def test_other_protocols_keep_their_click(self) -> None:
         table = summary(pd.concat([ious(0.2), ious(0.2, protocol="click", click=1)]))
@@ -153,8 +153,8 @@ class TestNoc:
         assert table["objects"].tolist() == [3, 3, 3]
 
     def test_reached_by_the_last_click_is_reached(self) -> None:
-        found = one(noc(clicked([0.1, 0.95], count=2)), iou=0.9)
-        assert (found["value"], found["never"]) == (2, 0)
+        table = one(noc(clicked([0.1, 0.95], count=2)), iou=0.9)
+        assert (table["value"], table["never"]) == (2, 0)
 
     def test_is_of_clicks_alone(self) -> None:
         assert noc(ious(0.9)).empty
@@ -252,10 +252,10 @@ class TestCalibration:
             {"predicted_iou": 0.95, "iou": 0.6},
             {"predicted_iou": 0.55, "iou": 0.5},
         )
-        found = calibration(rows)
-        assert found.errors["ece"].tolist() == pytest.approx([(2 * 0.25 + 0.05) / 3])
-        assert found.errors["objects"].tolist() == [3]
-        curve = found.reliability
+        table = calibration(rows)
+        assert table.errors["ece"].tolist() == pytest.approx([(2 * 0.25 + 0.05) / 3])
+        assert table.errors["objects"].tolist() == [3]
+        curve = table.reliability
         assert curve["bin_low"].tolist() == pytest.approx([0.5, 0.9])
         assert curve["bin_high"].tolist() == pytest.approx([0.6, 1.0])
         assert curve["predicted"].tolist() == pytest.approx([0.55, 0.95])
@@ -264,14 +264,14 @@ class TestCalibration:
 
     def test_overrating_and_the_curve_have_intervals_over_images(self) -> None:
         rows = objects({"predicted_iou": 0.75, "iou": 0.45}, {"predicted_iou": 0.75, "iou": 0.65})
-        found = calibration(rows)
-        assert found.errors[["value", "low", "high"]].iloc[0].tolist() == pytest.approx([0.2, 0.1, 0.3])
-        assert found.reliability[["true", "low", "high"]].iloc[0].tolist() == pytest.approx([0.55, 0.45, 0.65])
+        table = calibration(rows)
+        assert table.errors[["value", "low", "high"]].iloc[0].tolist() == pytest.approx([0.2, 0.1, 0.3])
+        assert table.reliability[["true", "low", "high"]].iloc[0].tolist() == pytest.approx([0.55, 0.45, 0.65])
 
     def test_objects_without_a_prediction_are_left_out(self) -> None:
         rows = objects({"predicted_iou": 0.9, "iou": 0.9}, {"predicted_iou": np.nan, "iou": 0.0}, protocol="everything")
         assert calibration(rows).errors[["ece", "objects"]].iloc[0].tolist() == pytest.approx([0, 1])
 
     def test_is_of_the_last_click(self) -> None:
-        found = calibration(clicked([0.2, 0.9], count=2)).errors
-        assert found[["click", "objects"]].to_numpy().tolist() == [[2, 1]]
+        table = calibration(clicked([0.2, 0.9], count=2)).errors
+        assert table[["click", "objects"]].to_numpy().tolist() == [[2, 1]]

@@ -1,4 +1,4 @@
-"""Worker processes: they end with the one that began them."""
+"""Worker processes: they end with the process that started them."""
 
 import select
 import subprocess

@@ -1,4 +1,4 @@
-"""Boundary F and boundary IoU against the plain ways of computing them, on masks that do and do not touch the edge."""
+"""Boundary F and boundary IoU against plain implementations, on masks that do and do not touch the edge."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def jittered(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
 
 def test_average_recall_is_that_of_pycocotools() -> None:
     rng = np.random.default_rng(0)
-    truth, found = [], []
+    truth, result = [], []
     ious, scores = [], []
     for image in range(1, 9):
         gt = some_masks(rng, int(rng.integers(1, 25)))
@@ -51,7 +51,7 @@ def test_average_recall_is_that_of_pycocotools() -> None:
             )
         for mask, value in zip(pred, score, strict=True):
             run = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-            found.append({"image_id": image, "category_id": 1, "segmentation": run, "score": float(value)})
+            result.append({"image_id": image, "category_id": 1, "segmentation": run, "score": float(value)})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {
@@ -60,7 +60,7 @@ def test_average_recall_is_that_of_pycocotools() -> None:
             "categories": [{"id": 1, "name": "defect"}],
         }
         coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(found), "segm")
+        evaluation = COCOeval(coco, coco.loadRes(result), "segm")
         evaluation.params.maxDets = [1, 10, 100]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -78,8 +78,8 @@ def test_pairwise_iou_counts_pixels() -> None:
 
 
 def test_a_pair_more_is_worth_more_than_overlap_and_no_object_counts_twice() -> None:
-    found = match(np.array([[0.95, 0.5], [0.5, 0.0], [0.94, 0.1]]), 0.5)
-    assert sorted(zip(found.pred.tolist(), found.gt.tolist(), strict=True)) == [(0, 1), (2, 0)]
+    result = match(np.array([[0.95, 0.5], [0.5, 0.0], [0.94, 0.1]]), 0.5)
+    assert sorted(zip(result.pred.tolist(), result.gt.tolist(), strict=True)) == [(0, 1), (2, 0)]
     assert len(match(np.zeros((3, 2)), 0.0).pred) == 0
 
 

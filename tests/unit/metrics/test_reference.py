@@ -1,4 +1,4 @@
-"""The metrics against what the reference implementations gave, and against plain computations."""
+"""The metrics against stored values of the reference implementations, and against plain computations."""
 
 from __future__ import annotations
 
