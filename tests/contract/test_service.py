@@ -18,6 +18,7 @@ from requests.auth import HTTPBasicAuth
 
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, defect_image, interactive, png, task
 from loopback import serving
+from marks import needs_torch
 from sam_backend.service.server import SentenceProtocol
 from sam_backend.settings import Settings
 from services import make_app
@@ -171,7 +172,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("model", "sentence"),
-        [("nanno", "did you mean nano"), ("sam:vit_b", "sam_vit_b_01ec64.pth")],
+        [("nanno", "did you mean nano"), pytest.param("sam:vit_b", "sam_vit_b_01ec64.pth", marks=needs_torch)],
         ids=["unknown", "missing"],
     )
     def test_a_missing_model_ends_it_with_one_sentence(self, environment, model, sentence, tmp_path):

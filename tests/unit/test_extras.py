@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from marks import needs_torch
 from sam_backend import extras
 from sam_backend.errors import MissingExtraError
 from sam_backend.extras import EVALUATION, TORCH, how_to_install, require
@@ -39,7 +40,7 @@ def test_nothing_is_raised_where_all_packages_are_installed() -> None:
         ["compare", "run", "other"],
         ["gate", "run", "--min", "iou.box>=0.7"],
         ["simulate", "--data", "masks:parts"],
-        ["finetune", "--data", "masks:parts"],
+        pytest.param(["finetune", "--data", "masks:parts"], marks=needs_torch),
     ],
     ids=lambda command: command[0],
 )

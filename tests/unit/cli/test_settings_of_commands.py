@@ -8,6 +8,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from marks import needs_torch
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.demo import run_demo
 from sam_backend.errors import SamInspectError
@@ -76,7 +77,7 @@ def test_the_option_focus_wins_over_its_variable(
         ["download"],
         ["evaluate", "--data", "masks:{surfaces}", "--out", "{folder}/out"],
         ["simulate", "--data", "masks:{surfaces}", "--budget", "1", "--arms", "plain", "--out", "{folder}/out"],
-        ["finetune", "--data", "masks:{surfaces}"],
+        pytest.param(["finetune", "--data", "masks:{surfaces}"], marks=needs_torch),
     ],
     ids=lambda words: words[0],
 )

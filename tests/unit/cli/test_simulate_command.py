@@ -76,7 +76,7 @@ def test_parallel_processes_give_the_same_results(surfaces: Path, tmp_path: Path
     ],
 )
 def test_a_mistake_is_one_sentence(surfaces: Path, words: tuple[object, ...], sentence: str) -> None:
-    options = dict([("--data", f"masks:{surfaces}"), ("--budget", 2), words])
+    options = dict([("--data", f"masks:{surfaces}"), ("--budget", 2), ("--arms", "plain"), words])
     with pytest.raises(SamInspectError, match=sentence):
         typed("simulate", *(word for pair in options.items() for word in pair))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from marks import needs_torch
 from sam_backend import extras
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
 from sam_backend.segmenters.entries import OWN
@@ -61,6 +62,7 @@ def test_a_checkpoint_for_a_model_without_weights_is_refused(tmp_path):
         load_segmenter("grabcut", tmp_path)
 
 
+@needs_torch
 def test_a_checkpoint_given_for_a_model_is_looked_for_there_alone(tmp_path):
     with pytest.raises(WeightsError, match=r"There is no file .*mine\.pth"):
         load_segmenter("sam:vit_b", tmp_path / "mine.pth")
