@@ -1,4 +1,4 @@
-"""What a user may have meant by a name that nothing has."""
+"""The nearest known name to an unknown one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name: `; did you mean X?` if one of the known is near, else `.`.
+    """Return the end of a sentence about an unknown name: `; did you mean X?` if a known name is near, else `.`.
 
     Examples
     --------

@@ -1,13 +1,13 @@
-"""Outlines -> masks, by one convention for every format that leaves the choice.
+"""Outlines -> masks, by one convention for all formats that do not define one.
 
 Coordinates are continuous: (0, 0) is the image's top left corner and (W, H) its bottom right one, so that pixel
 (row, column) is the unit square from (column, row) to (column + 1, row + 1). A pixel belongs to a mask if its centre
-(column + 0.5, row + 0.5) lies within the outline; a centre just on a polygon's outline belongs where the inside is to
-the right of it or below it. So a rectangle of whole pixels covers exactly those, polygons that share an edge share no
-pixel, and what is thinner than a pixel may cover none. What lies outside the image is cut off.
+(column + 0.5, row + 0.5) lies inside the outline. A centre exactly on a polygon's outline belongs to the mask if the
+inside is to the right of it or below it. So a rectangle of whole pixels covers exactly these pixels, polygons with a
+common edge share no pixel, and a shape thinner than a pixel may cover none. Everything outside the image is cut off.
 
-OpenCV would paint every pixel that the outline touches, half a pixel too much on each side, and scikit-image tests each
-pixel against each edge, which takes minutes for the large outlines of tools that trace masks.
+OpenCV paints every pixel that the outline touches, half a pixel too much on each side. scikit-image tests each pixel
+against each edge, which takes minutes for the large outlines of tools that trace masks.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def polygon_mask(points: ArrayLike, size: tuple[int, int]) -> BoolArray:
 
     Parameters
     ----------
-    points : (N, 2) finite x and y in pixels; the last is joined to the first. Fewer than three enclose nothing.
-    size : (H, W) of the mask.
+    points : (N, 2) finite x and y in pixels; the last point is joined to the first. Fewer than three enclose nothing.
+    size : (H, W) of the mask in pixels.
     """
     height, width = size
     start = np.asarray(points, np.float64).reshape(-1, 2)
     edges = np.stack([start, np.roll(start, -1, axis=0)], axis=1)
-    # From top to bottom, so that an edge is cut at the same places whichever of its two sides is asked for.
+    # All edges run from top to bottom, so that two polygons cut a common edge at the same places.
     edges = np.take_along_axis(edges, np.argsort(edges[:, :, 1], axis=1, kind="stable")[:, :, None], axis=1)
-    # Rows whose centres the edge passes.
+    # The rows whose centres an edge passes.
     first, stop = np.ceil(edges[:, :, 1] - 0.5).clip(0, height).astype(np.int64).T
     count = stop - first
     edge = np.repeat(np.arange(len(edges)), count)
@@ -48,13 +48,13 @@ def polygon_mask(points: ArrayLike, size: tuple[int, int]) -> BoolArray:
 
 
 def rectangle_mask(box: tuple[float, float, float, float], size: tuple[int, int], rotation: float = 0.0) -> BoolArray:
-    """Return a rectangle.
+    """Return a filled rectangle.
 
     Parameters
     ----------
     box : x, y, width, height in pixels.
-    size : (H, W) of the mask.
-    rotation : degrees it is turned clockwise about the corner (x, y).
+    size : (H, W) of the mask in pixels.
+    rotation : float, clockwise about the corner (x, y), in degrees.
     """
     x, y, width, height = box
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
@@ -67,19 +67,20 @@ def rectangle_mask(box: tuple[float, float, float, float], size: tuple[int, int]
 def ellipse_mask(
     centre: tuple[float, float], radii: tuple[float, float], size: tuple[int, int], rotation: float = 0.0
 ) -> BoolArray:
-    """Return an ellipse; a centre of a pixel just on its outline is outside.
+    """Return an ellipse; the centre of a pixel exactly on its outline is outside.
 
     Parameters
     ----------
-    centre, radii : x and y in pixels; the radii are along the ellipse's own axes.
-    size : (H, W) of the mask.
-    rotation : degrees it is turned clockwise about its centre.
+    centre : x and y in pixels.
+    radii : the two radii in pixels, along the ellipse's own axes.
+    size : (H, W) of the mask in pixels.
+    rotation : float, clockwise about the centre, in degrees.
     """
     mask = np.zeros(size, np.bool_)
     if min(radii) <= 0:
         return mask
     reach = max(radii)
-    # Only the square around it is looked at: images are large and defects small.
+    # Only the square around it is computed: images are large and defects small.
     rows, columns = (
         np.arange(max(math.floor(middle - reach), 0), min(math.ceil(middle + reach), side))
         for middle, side in zip(centre[::-1], size, strict=True)

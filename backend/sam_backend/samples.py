@@ -1,4 +1,4 @@
-"""An image with its labelled masks: what data sets and accepted annotations yield, and what models learn from."""
+"""An image with its labelled masks: data sets and accepted annotations yield it, models learn from it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sam_backend.masks import mask_box
 
 @dataclass(frozen=True, eq=False)
 class Cropped:
-    """A mask that keeps only what lies in a box around it: thousands of small ones of one large image fit into memory.
+    """A mask that stores only its box: thousands of small masks of a large image fit into memory.
 
     Attributes
     ----------
-    part : bool (h, w).
-    corner : row and column of its first pixel in the image.
-    size : (H, W) of the image.
+    part : bool (h, w), the mask inside its box.
+    corner : (row, column) of its first pixel in the image.
+    size : (H, W) of the image in pixels.
     """
 
     part: BoolArray
@@ -27,13 +27,13 @@ class Cropped:
 
     @classmethod
     def of(cls, mask: BoolArray) -> Cropped:
-        """Keep a mask bool (H, W)."""
+        """Crop a mask bool (H, W)."""
         left, top, right, bottom = mask_box(mask) or (0, 0, 0, 0)
         return cls(mask[top:bottom, left:right].copy(), (top, left), mask.shape)
 
     @property
     def area(self) -> int:
-        """How many pixels are set."""
+        """The number of pixels in the mask."""
         return int(np.count_nonzero(self.part))
 
     @property
@@ -44,20 +44,20 @@ class Cropped:
 
     @property
     def mask(self) -> BoolArray:
-        """The whole mask, bool (H, W), made anew each time."""
+        """The whole mask, bool (H, W), a new array at each call."""
         whole = np.zeros(self.size, bool)
         whole[self.place] = self.part
         return whole
 
 
 class Object:
-    """One thing to be segmented.
+    """One object to be segmented.
 
     Parameters
     ----------
-    mask : bool (H, W) or cropped, not empty.
-    label : its class.
-    annotator : who outlined it, where several people outlined the same image; else 0.
+    mask : bool (H, W) or Cropped, not empty.
+    label : str, its class.
+    annotator : int, the number of the person who outlined it, where several people outlined the same image; else 0.
     """
 
     def __init__(self, mask: BoolArray | Cropped, label: str, annotator: int = 0) -> None:
@@ -67,7 +67,7 @@ class Object:
 
     @property
     def mask(self) -> BoolArray:
-        """The whole mask, bool (H, W), made anew each time."""
+        """The whole mask, bool (H, W), a new array at each call."""
         return self.cropped.mask
 
 
@@ -77,9 +77,9 @@ class Sample:
 
     Attributes
     ----------
-    name : unique in its data set: mostly the image's path in it.
+    name : str, unique in its data set, mostly the image's path in it.
     image : uint8 RGB (H, W, 3), turned by EXIF.
-    objects : may be empty: an image without any defect.
+    objects : tuple of Object; empty for an image without any defect.
     """
 
     name: str

@@ -103,7 +103,7 @@ def evaluate(
         raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_evaluation.datasets.objects import ObjectRule
-    from sam_evaluation.models import default_jobs
+    from sam_evaluation.measured_models import default_jobs
     from sam_evaluation.prediction_files import Predictions, ValueKind
     from sam_evaluation.run_plan import RunSettings
     from sam_evaluation.runner import evaluate as run

@@ -1,4 +1,4 @@
-"""Models that are none: what a prompt gives without any learning, behind the same protocol as SAM."""
+"""Baselines without learning, with the same protocol as SAM."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FELZENSZWALB = ModelInfo(
 
 
 class FilledBox:
-    """The box itself, filled: what any model must beat."""
+    """The filled box: every model must be better."""
 
     info = FILLED_BOX
     name = FILLED_BOX.name
     version = "boxfill-1"
 
     def encode(self, image: ImageArray) -> Embedding:
-        """Keep nothing of the image uint8 RGB (H, W, 3) but its size."""
+        """Keep only the size of the image uint8 RGB (H, W, 3)."""
         return Embedding({}, (image.shape[0], image.shape[1]))
 
     def decode(
@@ -53,7 +53,7 @@ class FilledBox:
         Raises
         ------
         BadRequestError
-            If a prompt has none.
+            If a prompt has no box.
         """
         answers = []
         for prompt in prompts:
@@ -104,7 +104,10 @@ class Felzenszwalb:
             under = segments[:, rows, columns]
             wanted, unwanted = under[:, prompt.labels == 1], under[:, prompt.labels == 0]
             masks = np.stack(
-                [np.isin(each, np.setdiff1d(w, u)) for each, w, u in zip(segments, wanted, unwanted, strict=True)]
+                [
+                    np.isin(regions, np.setdiff1d(inside, outside))
+                    for regions, inside, outside in zip(segments, wanted, unwanted, strict=True)
+                ]
             )
             answers.append(_certain(masks))
         return answers
@@ -115,6 +118,6 @@ class Felzenszwalb:
 
 
 def _certain(masks: BoolArray) -> Candidates:
-    """Return masks (K, H, W) as an answer, without an estimate of the IoU: one half each."""
+    """Return masks (K, H, W) as an answer; the predicted IoU is one half, since there is no estimate."""
     logits = np.where(masks, np.float32(1), np.float32(-1))
     return Candidates(masks, np.full(len(masks), 0.5, np.float32), logits)

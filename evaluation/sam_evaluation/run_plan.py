@@ -16,7 +16,7 @@ from sam_backend.second_look import Focus
 from sam_backend.segmenters import WeightFolders
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
-from sam_evaluation.models import load_model, threads_of
+from sam_evaluation.measured_models import load_model, threads_of
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.run_files import FORMAT
 

@@ -20,8 +20,8 @@ from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.errors import EvaluationError
+from sam_evaluation.measured_models import check_model, load_model
 from sam_evaluation.measurement import RECALLS, ResultRow
-from sam_evaluation.models import check_model, load_model
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
 from sam_evaluation.run_files import Run, write_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sam_backend.segmenters.cache import Source
+from sam_backend.segmenters.cache import EmbeddingSource
 
 
 class Observer:
@@ -16,7 +16,7 @@ class Observer:
     def decoded(self, seconds: float) -> None:
         """Receive the time that decoding a batch of prompts took, or that it took until it failed."""
 
-    def embedding_fetched(self, source: Source) -> None:
+    def embedding_fetched(self, source: EmbeddingSource) -> None:
         """Receive the source of an embedding that was fetched."""
 
     def image_failed(self, status: int) -> None:
@@ -31,7 +31,7 @@ class RequestNotes:
     ----------
     task : str, the task's id, or the ids or the number of several tasks.
     prompt : str, the kind of prompt, for example `1+0-`, `box` or `everything`.
-    image : str, the source of the embedding, a value of `Source`.
+    image : str, the source of the embedding, a value of `EmbeddingSource`.
     error : str, the message of the error that was answered.
     """
 

@@ -14,7 +14,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.segmenters import Embedding, Segmenter
-from sam_backend.segmenters.cache import EmbeddingCache, Source
+from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
 from sam_backend.settings import Settings
 
 
@@ -26,12 +26,12 @@ class TaskEmbedding:
     ----------
     key : str, the key of the embedding in the cache.
     embedding : Embedding, as the segmenter's `encode` returned it.
-    source : Source, where the embedding came from.
+    source : EmbeddingSource, where the embedding came from.
     """
 
     key: str
     embedding: Embedding
-    source: Source
+    source: EmbeddingSource
 
 
 class TaskEmbeddings:

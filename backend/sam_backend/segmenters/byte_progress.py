@@ -5,7 +5,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 
 def byte_progress() -> Progress:
-    """Return a progress display for tasks counted in bytes, on standard error, so that output can be piped."""
+    """Return a progress bar for tasks counted in bytes; it writes to standard error, so that output can be piped."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Embeddings kept: an image is encoded once, whoever asks and however often, also across restarts."""
+"""A cache of embeddings: an image is encoded once, whoever asks and however often, also across restarts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
 _MEBIBYTE = 2**20
 
 
-class Source(StrEnum):
+class EmbeddingSource(StrEnum):
     """Where an embedding came from."""
 
     MEMORY = "memory"
@@ -36,27 +36,27 @@ class Source(StrEnum):
 
 
 class EmbeddingCache:
-    """Memory over disk, both least recently used first out; one encoding a key at a time.
+    """A cache in memory above a cache on disk; both drop the least recently used embeddings first.
 
-    Safe to share between threads. The disk layer may be shared between processes. A disk that fails costs its
-    benefit, never an answer.
+    A key is encoded by one thread at a time. Safe to share between threads; processes may share the folder. A disk that
+    fails only makes answers slower.
 
     Parameters
     ----------
-    memory_bytes : upper limit of the arrays held in memory; a larger embedding is not kept there.
-    folder : where embeddings lie on disk; None, or `disk_bytes` 0, keeps none there.
-    disk_bytes : upper limit of the files in `folder`.
+    memory_bytes : int, the limit of the arrays in memory; a larger embedding is not kept there.
+    folder : Path or None, the folder of the embeddings on disk; None, or `disk_bytes` 0, keeps none there.
+    disk_bytes : int, the limit of the files in `folder`.
     """
 
     def __init__(self, memory_bytes: int, folder: Path | None = None, disk_bytes: int = 0) -> None:
         self._memory: LRUCache[str, Embedding] = LRUCache(memory_bytes, getsizeof=lambda embedding: embedding.nbytes)
         self._disk = _open_disk(folder, disk_bytes) if folder is not None and disk_bytes else None
-        self._under_way: dict[str, Future[tuple[Embedding, Source]]] = {}
+        self._under_way: dict[str, Future[tuple[Embedding, EmbeddingSource]]] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def of_megabytes(cls, memory_mb: int, folder: Path | None, disk_mb: int) -> EmbeddingCache:
-        """Make a cache with limits in MiB, as the settings give them."""
+        """Return a cache with limits in MiB, as the settings give them."""
         return cls(memory_mb * _MEBIBYTE, folder, disk_mb * _MEBIBYTE)
 
     @classmethod
@@ -64,22 +64,24 @@ class EmbeddingCache:
         """Return the cache that the settings ask for."""
         return cls.of_megabytes(settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb)
 
-    def fetch(self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]) -> tuple[Embedding, Source]:
+    def fetch(
+        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]
+    ) -> tuple[Embedding, EmbeddingSource]:
         """Return the embedding of `key` and where it came from.
 
-        Whoever asks for a key that is being encoded waits for that one encoding and shares its outcome, an
-        exception included; an exception is not remembered.
+        A caller who asks for a key that is being encoded waits for that encoding and shares its result or its
+        exception. An exception is not kept.
 
         Parameters
         ----------
-        key : what names the image and the version of the segmenter.
-        segmenter : encodes on a miss.
-        load_image : gives the image, uint8 RGB (H, W, 3); called on a miss only.
+        key : str, unique for an image and a version of the segmenter.
+        segmenter : Segmenter, encodes on a miss.
+        load_image : function that returns the image, uint8 RGB (H, W, 3); called on a miss only.
         """
         with self._lock:
             kept = self._memory.get(key)
             if kept is not None:
-                return kept, Source.MEMORY
+                return kept, EmbeddingSource.MEMORY
             outcome = self._under_way.get(key)
             is_mine = outcome is None
             if outcome is None:
@@ -103,13 +105,13 @@ class EmbeddingCache:
 
     def _from_disk_or_encoder(
         self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]
-    ) -> tuple[Embedding, Source]:
+    ) -> tuple[Embedding, EmbeddingSource]:
         embedding = self._read(key)
         if embedding is not None:
-            return embedding, Source.DISK
+            return embedding, EmbeddingSource.DISK
         embedding = segmenter.encode(load_image())
         self._write(key, embedding)
-        return embedding, Source.ENCODER
+        return embedding, EmbeddingSource.ENCODER
 
     def _finish(self, key: str, embedding: Embedding | None) -> None:
         with self._lock:
@@ -140,7 +142,7 @@ class EmbeddingCache:
 
 def _open_disk(folder: Path, limit: int) -> Cache | None:
     try:
-        # Two out for one in keeps to the limit; diskcache's default of ten at once would empty a small cache.
+        # Two dropped for each new one keep to the limit; diskcache's default of ten would empty a small cache.
         return Cache(str(folder), size_limit=limit, eviction_policy="least-recently-used", cull_limit=2)
     except _DISK_ERRORS as error:
         logger.warning("Embeddings are kept in memory only, since %s cannot be used: %s", folder, error)
@@ -148,7 +150,7 @@ def _open_disk(folder: Path, limit: int) -> Cache | None:
 
 
 def _pack(embedding: Embedding) -> bytes:
-    """Write the arrays as .npz: unlike a pickle, reading it back runs no code."""
+    """Write the arrays as .npz: reading it runs no code, unlike a pickle."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{_SIZE: np.array(embedding.size)}, **dict(embedding.arrays))
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""One large file over HTTP, resumed after a break; whether its bytes are the right ones is the caller's to check."""
+"""Download of one large file, resumed after a break. The caller checks the content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sam_backend.segmenters.byte_progress import byte_progress
 
 log = logging.getLogger(__name__)
 
-# Seconds between attempts that bring nothing new; one that does brings all of them back.
+# Seconds between attempts without a new byte; an attempt that brings some starts the list again.
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
@@ -32,20 +32,20 @@ class _RefusalError(Exception):
 
 
 def fetch(url: str, part: Path, size: int) -> None:
-    """Fetch `url` into `part`, going on where an earlier attempt of this or another process left off.
+    """Fetch `url` into `part`; continue where an earlier attempt of this or another process stopped.
 
     Parameters
     ----------
-    url : address of the file.
-    part : where its bytes go; the ETag they came under is kept beside it, as `<part>.etag`, until all are there.
-    size : bytes of the whole file, known beforehand.
+    url : str, the address of the file.
+    part : Path, the file to write; its ETag is kept beside it, as `<part>.etag`, until it is complete.
+    size : int, the size of the whole file in bytes.
 
     Raises
     ------
     WeightsError
-        If the server cannot be reached, refuses, breaks off again and again or sends a file of another size.
+        If the server cannot be reached, refuses, breaks off repeatedly or sends a file of another size.
     OSError
-        If the disk cannot take it.
+        If the file cannot be written.
     """
     instead = f"to go on without the network, put {url.rpartition('/')[2]} ({size / 1e6:.0f} MB) into {part.parent}"
     try:
@@ -65,7 +65,7 @@ def _fetch(url: str, part: Path, size: int) -> None:
                 for done in _transfer(client, url, part, size):
                     progress.update(task, completed=done)
             except (_BreakError, httpx.RequestError) as error:
-                # Nothing came at all: the machine is offline, and its user should not wait to hear it.
+                # Without a single byte the machine is offline: report it at once.
                 offline = furthest == start and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if _length(part) > furthest:
                     furthest, pauses = _length(part), iter(PAUSES)
@@ -77,7 +77,7 @@ def _fetch(url: str, part: Path, size: int) -> None:
 
 
 def _transfer(client: httpx.Client, url: str, part: Path, size: int) -> Iterator[int]:
-    """Make one request for the bytes that are missing, and yield the length of `part` as it grows."""
+    """Make one request for the missing bytes; yield the length of `part` as it grows."""
     offset = _length(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     with client.stream("GET", url, headers=headers) as response:
@@ -91,7 +91,7 @@ def _transfer(client: httpx.Client, url: str, part: Path, size: int) -> Iterator
         if (total := _total(response)) not in (None, size):
             raise _RefusalError(f"expected a file of {size} bytes, the server has one of {total}")
         if response.status_code == 200:
-            # Also the answer of a server that does not know how to resume.
+            # A server that cannot resume answers 200 too.
             _etag_file(part).write_text(response.headers.get("ETag", ""))
         with part.open("ab" if response.status_code == 206 else "wb") as file:
             for chunk in response.iter_raw():
@@ -106,7 +106,7 @@ def _transfer(client: httpx.Client, url: str, part: Path, size: int) -> Iterator
 
 
 def _continues(response: httpx.Response, part: Path) -> bool:
-    """Whether a partial answer begins where `part` ends and is of the same file."""
+    """Return whether a partial answer begins where `part` ends and belongs to the same file."""
     asked = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     etag, etag_file = response.headers.get("ETag"), _etag_file(part)
     before = etag_file.read_text() if etag_file.exists() else ""
@@ -114,9 +114,9 @@ def _continues(response: httpx.Response, part: Path) -> bool:
 
 
 def _total(response: httpx.Response) -> int | None:
-    """Return the size of the whole file as the server tells it, or None where it does not."""
-    told = response.headers.get("Content-Range" if response.status_code == 206 else "Content-Length", "")
-    digits = told.rpartition("/")[2]
+    """Return the size of the whole file that the server states, or None."""
+    stated = response.headers.get("Content-Range" if response.status_code == 206 else "Content-Length", "")
+    digits = stated.rpartition("/")[2]
     return int(digits) if digits.isdigit() else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sam_backend.errors import WeightsError
 from sam_backend.extras import TORCH, how_to_install
-from sam_backend.segmenters.model_info import Checkpoint, ModelInfo, WeightFolders
+from sam_backend.segmenters.model_info import ModelInfo, WeightFolders, WeightsFile
 from sam_backend.segmenters.protocol import Segmenter
 
 TUNED = "weights.safetensors"
@@ -58,7 +58,7 @@ def _sam(size: str, parameters: str, filename: str, file_size: int, sha256: str)
         f"The official SAM with a ViT-{size} encoder, {parameters} parameters.",
         "Apache-2.0",
         _load_sam,
-        files=(Checkpoint(name, _SAM_URL + filename, file_size, sha256),),
+        files=(WeightsFile(name, _SAM_URL + filename, file_size, sha256),),
         packages=TORCH,
         install=how_to_install("torch"),
         is_trainable=True,

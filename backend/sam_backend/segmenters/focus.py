@@ -1,4 +1,4 @@
-"""A second look: where what was shown is small in the image, a crop around it is encoded and decoded instead."""
+"""A second look: for a prompt on something small in the image, a crop around it is encoded and decoded instead."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter, Window
 from sam_backend.segmenters.windows import (
-    holds,
-    joined,
+    contains,
+    enclosing,
     logits_region,
     mask_region,
     move_prompt,
-    shown_region,
+    prompted_region,
     side_of,
-    whole,
+    whole_image,
     window_around,
 )
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 PAYS_FROM = 2.0
-"""Magnification from which a second look was measured to pay; docs/decisions/009-a-second-look.md has the numbers."""
+"""The least magnification at which a second look pays, as measured in docs/decisions/009-a-second-look.md."""
 
 _CROPS_BYTES = 256 * 2**20
 _IMAGE, _DIGEST = "focus.image", "focus.digest"
 
 
 class Focused(SegmenterWrapper):
-    """A segmenter that looks twice: at the whole image, and at a window around what the prompt shows.
+    """A segmenter that decodes twice: the whole image, then a window around the prompted region.
 
-    A box says by itself where to look; for clicks, the best mask of the whole image does. Where the window is much
-    smaller than the image, the window's answer is the answer: its masks in the whole image, nothing outside the
-    window, and its own predicted IoU and logits, with `Candidates.window`. A next click that brings these logits back
-    stays in their window and costs one decoding; a positive point or a box outside it makes it larger.
+    A box is the region itself; for clicks, the best mask of the whole image gives it. Where the window is much smaller
+    than the image, the window's answer counts: its masks are placed in the whole image, empty outside the window, and
+    its predicted IoU and logits come with `Candidates.window`. A next click with these logits stays in their window
+    and costs one decoding; a positive point or a box outside the window enlarges it.
 
-    The embedding holds the image as well, 3 bytes a pixel, so that any process can look again. Embeddings of windows
+    The embedding also holds the image, 3 bytes a pixel, so that any process can encode a window. Embeddings of windows
     are kept in memory. Safe to share between threads if the segmenter is.
 
     Parameters
     ----------
-    segmenter : any.
-    least_magnification : how many times a window's longer side must fit into the image's for a second look; at 1,
+    segmenter : Segmenter, any model.
+    least_magnification : float, the least ratio of the image's longer side to the window's for a second look; 1 means
         wherever the window is smaller than the image.
-    crops : keeps the embeddings of windows.
+    crops : EmbeddingCache or None, the cache of the windows' embeddings.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class Focused(SegmenterWrapper):
 
     @property
     def version(self) -> str:
-        """The segmenter's, and from which magnification on it looks twice: `nano-0123abcd-focus2`."""
+        """The segmenter's version with the least magnification: `nano-0123abcd-focus2`."""
         return f"{self._segmenter.version}-focus{self._least_magnification:g}"
 
     def encode(self, image: ImageArray) -> Embedding:
-        """Encode an image, uint8 RGB (H, W, 3), and keep it."""
+        """Encode an image, uint8 RGB (H, W, 3), and keep it in the embedding."""
         embedding = self._segmenter.encode(image)
-        kept = np.ascontiguousarray(image)
-        digest = np.frombuffer(hashlib.blake2b(kept.data, digest_size=16).digest(), np.uint8)
-        return Embedding({**embedding.arrays, _IMAGE: kept, _DIGEST: digest}, embedding.size)
+        pixels = np.ascontiguousarray(image)
+        digest = np.frombuffer(hashlib.blake2b(pixels.data, digest_size=16).digest(), np.uint8)
+        return Embedding({**embedding.arrays, _IMAGE: pixels, _DIGEST: digest}, embedding.size)
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
@@ -75,49 +75,51 @@ class Focused(SegmenterWrapper):
         size = embedding.size
         windows = [self._window(prompt, size) for prompt in prompts]
         answers: dict[int, Candidates] = {}
-        at_first = [index for index, window in enumerate(windows) if window in (None, whole(size))]
+        at_first = [index for index, window in enumerate(windows) if window in (None, whole_image(size))]
         if at_first:
-            shown = [_in_whole(prompts[index], size) for index in at_first]
-            answers |= zip(at_first, self._segmenter.decode(embedding, shown, multimask=multimask), strict=True)
+            moved = [_in_whole(prompts[index], size) for index in at_first]
+            answers |= zip(at_first, self._segmenter.decode(embedding, moved, multimask=multimask), strict=True)
         groups: dict[tuple[Window, bool], list[int]] = {}
         for index, (prompt, window) in enumerate(zip(prompts, windows, strict=True)):
             chosen = self._around(prompt, answers[index], size) if window is None else window
-            if chosen != whole(size):
-                # Decided here: a window may lack points of the prompt.
+            if chosen != whole_image(size):
+                # Decided here, since the moved prompt may have fewer points.
                 several = prompt.is_ambiguous if multimask is None else multimask
                 groups.setdefault((chosen, several), []).append(index)
         for (chosen, several), members in groups.items():
-            seen = [move_prompt(prompts[index], chosen, size) for index in members]
-            answers |= zip(members, self._look(embedding, chosen, seen, several), strict=True)
+            moved = [move_prompt(prompts[index], chosen, size) for index in members]
+            answers |= zip(members, self._decode_window(embedding, chosen, moved, several), strict=True)
         return [answers[index] for index in range(len(prompts))]
 
     def _window(self, prompt: Prompt, size: tuple[int, int]) -> Window | None:
-        """Return where to look, or None where the whole image's answer has to tell."""
-        shown = shown_region(prompt)
-        frame = prompt.window or whole(size)
-        if shown is None or (prompt.window and holds(prompt.window, shown, size)):
+        """Return the window of a prompt, or None where the whole image's answer decides."""
+        region = prompted_region(prompt)
+        frame = prompt.window or whole_image(size)
+        if region is None or (prompt.window and contains(prompt.window, region, size)):
             return frame
         if prompt.box is not None:
-            return self._worthwhile(window_around(shown, size), size)
+            return self._worthwhile(window_around(region, size), size)
         if prompt.window is None and prompt.logits is None:
             return None
-        found = None if prompt.logits is None else logits_region(prompt.logits, frame)
-        if found is None:
-            found = np.array(frame, np.float32)
-        return self._worthwhile(window_around(joined(found, shown), size), size)
+        earlier = None if prompt.logits is None else logits_region(prompt.logits, frame)
+        if earlier is None:
+            earlier = np.array(frame, np.float32)
+        return self._worthwhile(window_around(enclosing(earlier, region), size), size)
 
     def _around(self, prompt: Prompt, answer: Candidates, size: tuple[int, int]) -> Window:
-        shown, found = shown_region(prompt), mask_region(answer.masks[answer.best])
-        if shown is None or found is None:
-            return whole(size)
-        return self._worthwhile(window_around(joined(found, shown), size), size)
+        region, answered = prompted_region(prompt), mask_region(answer.masks[answer.best])
+        if region is None or answered is None:
+            return whole_image(size)
+        return self._worthwhile(window_around(enclosing(answered, region), size), size)
 
     def _worthwhile(self, window: Window, size: tuple[int, int]) -> Window:
-        """Return the window where it magnifies enough, else that of the whole image."""
-        return window if max(size) >= self._least_magnification * side_of(window) else whole(size)
+        """Return the window if it magnifies enough, else that of the whole image."""
+        return window if max(size) >= self._least_magnification * side_of(window) else whole_image(size)
 
-    def _look(self, embedding: Embedding, window: Window, prompts: list[Prompt], multimask: bool) -> list[Candidates]:
-        """Answer prompts in pixels of a window, with masks of the whole image."""
+    def _decode_window(
+        self, embedding: Embedding, window: Window, prompts: list[Prompt], multimask: bool
+    ) -> list[Candidates]:
+        """Answer prompts given in pixels of a window; return masks of the whole image."""
         left, top, right, bottom = window
         image = np.asarray(embedding.arrays[_IMAGE], np.uint8)
         key = f"{self._segmenter.version} {embedding.arrays[_DIGEST].tobytes().hex()} {embedding.size} {window}"
@@ -131,5 +133,5 @@ class Focused(SegmenterWrapper):
 
 
 def _in_whole(prompt: Prompt, size: tuple[int, int]) -> Prompt:
-    """Return a prompt for the whole image, as it is where its logits are of the whole image."""
-    return prompt if prompt.window in (None, whole(size)) else move_prompt(prompt, whole(size), size)
+    """Return a prompt whose logits are those of the whole image."""
+    return prompt if prompt.window in (None, whole_image(size)) else move_prompt(prompt, whole_image(size), size)

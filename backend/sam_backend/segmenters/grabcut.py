@@ -1,7 +1,7 @@
-"""The classical baseline behind the segmenter protocol: OpenCV's GrabCut on a local crop, no weights.
+"""A classical baseline without weights: OpenCV's GrabCut on a local crop.
 
 GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) fits a colour mixture to object and background and cuts the pixel
-graph between them. It was made for a box; the scheme for clicks is ours: a window around them stands in for the box.
+graph between them. It takes a box. For clicks, this project uses a window around them as the box.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ LOGITS_SIDE = 256
 
 _ITERATIONS = 4
 _CROP_SIDE = 320
-"""Longer crops are worked on at this size: the cut's time grows faster than its pixels."""
+"""Longer crops are reduced to this many pixels: the time of a cut grows faster than its pixels."""
 
 _CLICK_WINDOWS = (1 / 3, 1 / 6, 2 / 3)
-"""Half a window's side for a click, as a share of the image's shorter side; the single answer's first."""
+"""Half of a window's side for a click, as a share of the image's shorter side; a single answer uses the first."""
 
 _POSITIVE_RADIUS, _NEGATIVE_RADIUS = 3, 6
-"""Pixels of the crop around a click that belong to what was clicked: smaller discs barely moved the colour mixtures."""
+"""Radius in pixels of the crop in which all belongs to what was clicked; smaller discs barely change the mixtures."""
 
 _CONTEXTS = (0.5, 0.25, 1.0)
-"""Background shown around a box or an earlier mask, as a share of its sides; the single answer's first."""
+"""Background around a box or an earlier mask, as a share of its sides; a single answer uses the first."""
 
 _LEAST_KEPT = 0.05
-"""A cut that leaves less of a box than this has lost the object; the filled box is the better answer."""
+"""If a cut leaves a smaller share of a box than this, it lost the object; the filled box is the better answer."""
 
-# cv2.grabCut starts its clusters from OpenCV's one random generator, so the seed and the call belong together.
+# cv2.grabCut uses OpenCV's global random generator, so seeding and cutting must not be interrupted.
 _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class _View:
-    """Where to look for the object, and how much around it: two boxes xyxy of whole pixels, the first in the second."""
+    """The window of the object and the crop around it: two boxes xyxy in whole pixels, the first in the second."""
 
     window: NDArray[np.int64]
     crop: NDArray[np.int64]
 
 
 class GrabCutSegmenter:
-    """GrabCut as a `Segmenter`; the embedding is the image itself, and answers do not depend on threads or on order.
+    """GrabCut as a `Segmenter`. The embedding is the image. Answers do not depend on threads or on order.
 
-    A predicted IoU is the one the two colour mixtures expect: with p the mixtures' posterior of "object" at a pixel,
-    sum of p over the mask / (pixels of the mask + sum of p outside it), over the crop. It knows nothing of shape.
+    The predicted IoU is the expectation under the two colour mixtures: with p the posterior of "object" at a pixel, it
+    is the sum of p over the mask / (pixels of the mask + sum of p outside it), over the crop. It ignores the shape.
     """
 
     info = GRABCUT
@@ -79,7 +79,7 @@ class GrabCutSegmenter:
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        """Answer each prompt; three masks look at three sizes of surroundings."""
+        """Answer each prompt; three masks use three sizes of surroundings."""
         image = np.asarray(embedding.arrays["image"], np.uint8)
         return [_answer(image, prompt, prompt.is_ambiguous if multimask is None else multimask) for prompt in prompts]
 
@@ -104,27 +104,27 @@ def _answer(image: ImageArray, prompt: Prompt, multimask: bool) -> Candidates:
 
 
 def _views(size: tuple[int, int], prompt: Prompt, prior: BoolArray | None, count: int) -> list[_View]:
-    """Return `count` views of the object, or none if nothing says where it is (negative points alone)."""
-    shown = _extent(prompt, prior)
-    if shown is None:
+    """Return `count` views of the object, or none for negative points alone."""
+    extent = _extent(prompt, prior)
+    if extent is None:
         return []
     views = []
     for click_share, context in zip(_CLICK_WINDOWS[:count], _CONTEXTS[:count], strict=True):
-        sides = np.tile(shown[2:] - shown[:2], 2)
+        sides = np.tile(extent[2:] - extent[:2], 2)
         outwards = np.array([-1, -1, 1, 1], np.float32)
         if prompt.box is not None:
-            window = shown
+            window = extent
         elif prior is not None:
-            window = shown + np.float32(context / 2) * outwards * sides
+            window = extent + np.float32(context / 2) * outwards * sides
         else:
-            window = shown + np.float32(max(click_share * min(size), 4)) * outwards
+            window = extent + np.float32(max(click_share * min(size), 4)) * outwards
         crop = window + outwards * np.maximum(np.float32(context) * np.tile(window[2:] - window[:2], 2), 8)
         views.append(_View(_whole_pixels(window, size), _whole_pixels(crop, size)))
     return views
 
 
 def _extent(prompt: Prompt, prior: BoolArray | None) -> FloatArray | None:
-    """Return the box xyxy around all that is shown as object: positive points, the box, the earlier mask."""
+    """Return the box xyxy around the positive points, and the box or the earlier mask."""
     positive = prompt.points[prompt.labels == POSITIVE]
     boxes = [np.concatenate([point, point + 1]) for point in positive]
     if prompt.box is not None:
@@ -139,7 +139,7 @@ def _extent(prompt: Prompt, prior: BoolArray | None) -> FloatArray | None:
 
 
 def _whole_pixels(box: FloatArray, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Return the pixels a box touches, as a box inside the image that holds one pixel at least."""
+    """Return the pixels that a box touches, as a box in the image with at least one pixel."""
     height, width = size
     low = np.clip(np.floor(box[:2]), 0, (width - 1, height - 1))
     high = np.clip(np.ceil(box[2:]), low + 1, (width, height))
@@ -171,7 +171,7 @@ def _cut(image: ImageArray, view: _View, prompt: Prompt, prior: BoolArray | None
 def _trimap(
     view: _View, prompt: Prompt, clicks: NDArray[np.int64], prior: BoolArray | None, shape: tuple[int, int]
 ) -> ImageArray:
-    """Say of each pixel of the crop, scaled to `shape` as `clicks` are, what GrabCut may assume of it."""
+    """Return GrabCut's label of each pixel of the crop, at the scale of `shape` and `clicks`."""
     origin = view.crop[:2]
     scale = np.array(shape[::-1]) / (view.crop[2:] - origin)
     near, far = (((corner - origin) * scale).round().astype(int) for corner in (view.window[:2], view.window[2:]))
@@ -184,7 +184,7 @@ def _trimap(
         part = prior[top:bottom, left:right].astype(np.float32)
         likely &= cv2.resize(part, shape[::-1], interpolation=cv2.INTER_AREA) > 0
     elif prompt.box is None:
-        # The object is likely near the clicks, with as much room around as they leave to the window's edge.
+        # The object is likely near the clicks: within a quarter of the window.
         radius = max(int(min(far - near) / 4), 1)
         likely &= _discs(clicks[prompt.labels == POSITIVE], radius, shape)
 
@@ -192,13 +192,13 @@ def _trimap(
     trimap[_discs(clicks[prompt.labels == NEGATIVE], _NEGATIVE_RADIUS, shape)] = cv2.GC_BGD
     trimap[_discs(clicks[prompt.labels == POSITIVE], _POSITIVE_RADIUS, shape)] = cv2.GC_FGD
     if not np.isin(trimap, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
-        # The box is the whole image: its frame is the only background there can be.
+        # The box is the whole image, so only its frame can be background.
         trimap[[0, -1]] = trimap[:, [0, -1]] = cv2.GC_PR_BGD
     return trimap
 
 
 def _discs(centres: NDArray[np.int64], radius: int, shape: tuple[int, int]) -> BoolArray:
-    """Return the pixels within `radius` of any centre (N, 2) xy."""
+    """Return a mask of the pixels within `radius` of any of the centres (N, 2) xy."""
     drawn = np.zeros(shape, np.uint8)
     for x, y in centres.tolist():
         cv2.circle(drawn, (x, y), radius, 1, cv2.FILLED)
@@ -206,7 +206,7 @@ def _discs(centres: NDArray[np.int64], radius: int, shape: tuple[int, int]) -> B
 
 
 def _solve(crop: ImageArray, trimap: ImageArray) -> tuple[BoolArray, FloatArray]:
-    """Return the object's mask, and at each pixel the colour mixtures' posterior of "object"."""
+    """Return the object's mask, and the colour mixtures' posterior of "object" at each pixel."""
     is_object = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if is_object.all() or not is_object.any():
         return is_object, is_object.astype(np.float32)
@@ -226,7 +226,7 @@ def _log_density(crop: ImageArray, mixture: NDArray[np.float64]) -> FloatArray:
     """
     used = mixture[:5] > 0
     weights, means = mixture[:5][used], mixture[5:20].reshape(5, 3)[used]
-    # A flat colour has no spread; a hundredth of a grey level keeps it invertible.
+    # The covariance of a flat colour is zero; a hundredth of a grey level makes it invertible.
     covariances = mixture[20:].reshape(5, 3, 3)[used] + 0.01 * np.eye(3)
     away = crop[:, :, None].astype(np.float32) - means
     squared = np.einsum("hwki,kij,hwkj->hwk", away, np.linalg.inv(covariances), away, optimize=True)

@@ -1,4 +1,4 @@
-"""Image files -> pixels: turned by EXIF, whatever the depth and the colours, as uint8 RGB."""
+"""Image files of any depth and colours -> pixels as uint8 RGB, turned by EXIF."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def decode_image(file: bytes, name: str, *, max_pixels: int) -> ImageArray:
 
     Parameters
     ----------
-    file : the whole file.
-    name : what a message calls it.
-    max_pixels : an image with more pixels than this is refused before it is decoded.
+    file : bytes, the whole file.
+    name : str, the image's name in messages.
+    max_pixels : int, an image with more pixels is refused before it is decoded.
 
     Raises
     ------
     BadRequestError
-        If it is no image, a truncated one, or too large.
+        If it is not an image, truncated, or too large.
     """
     try:
         image = Image.open(io.BytesIO(file), formats=_FORMATS)
@@ -60,13 +60,13 @@ def decode_image(file: bytes, name: str, *, max_pixels: int) -> ImageArray:
             grey = _window(np.asarray(turned))
             return np.repeat(grey[..., None], 3, axis=2)
         return np.asarray(turned.convert("RGB"))
-    # Pillow's decoders raise SyntaxError and struct errors too on what is broken inside.
+    # Pillow's decoders also raise SyntaxError and struct.error on broken content.
     except Exception as error:
         raise BadRequestError(f"{name} is truncated or corrupt ({_reason(error)}); put the whole file there.") from None
 
 
 def _is_deep_colour(image: Image.Image, file: bytes) -> bool:
-    """Return whether these are colours of more than 8 bits, of which Pillow would keep the upper 8."""
+    """Return whether the colours have more than 8 bits a channel; Pillow would keep the upper 8."""
     if image.mode not in ("RGB", "RGBA", "LA"):
         return False
     if image.format == "PNG":

@@ -20,7 +20,7 @@ EVERY_PROMPT: frozenset[PromptKind] = frozenset({"box", "points", "logits", "eve
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class WeightsFile:
     """A published file of weights.
 
     Attributes
@@ -88,7 +88,7 @@ class ModelInfo:
     licence: str
     load: Callable[[ModelInfo, Path | None, int, WeightFolders], Segmenter]
     prompts: frozenset[PromptKind] = EVERY_PROMPT
-    files: tuple[Checkpoint, ...] = ()
+    files: tuple[WeightsFile, ...] = ()
     packages: tuple[str, ...] = ()
     install: str = ""
     is_trainable: bool = False

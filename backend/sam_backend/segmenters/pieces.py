@@ -1,4 +1,4 @@
-"""Which connected piece of a mask was meant."""
+"""The connected pieces of a mask that were clicked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def clicked_pieces(mask: BoolArray, points: FloatArray) -> BoolArray:
     Parameters
     ----------
     mask : bool (H, W).
-    points : (N, 2) xy of positive clicks in the mask's pixels; those outside count for the nearest pixel.
+    points : (N, 2) xy, positive clicks in pixels of the mask; one outside counts for the nearest pixel.
 
     Returns
     -------
     ndarray
-        Bool (H, W); the mask as it is where no click is on it.
+        Bool (H, W); the whole mask if no click is on it.
     """
     marked = mask.astype(np.uint8)
     last = np.array(mask.shape[::-1]) - 1

@@ -30,23 +30,23 @@ def _no_labels() -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What an annotator pointed at, in pixels of the original, EXIF-turned image (x right, y down).
+    """Points, a box or logits that say what to segment, in pixels of the original, EXIF-turned image (x right, y down).
 
     Attributes
     ----------
     points : (N, 2) float32, xy; (0, 2) for none.
     labels : (N,) int, 1 for a positive and 0 for a negative point.
     box : (4,) float32 xyxy, half-open, or None.
-    logits : (h, w) float32, low-resolution logits of an earlier answer for the same image by the same
-        segmenter, fed back as the mask prompt; or None.
-    window : the part of the image that `logits` show, as `Candidates.window` said, or None for all of it. A segmenter
-        that takes a second look stays in a given window where the prompt allows it, so the whole image as the window
-        asks for no second look; one that does not sees the whole image in any case.
+    logits : (h, w) float32, low-resolution logits of an earlier answer of the same segmenter to the same image, fed
+        back as the mask prompt; or None.
+    window : the part of the image that `logits` show, from `Candidates.window`; None for all of it. A segmenter that
+        takes a second look stays in a given window where the prompt allows it; the whole image as the window means no
+        second look. Other segmenters ignore it.
 
     Raises
     ------
     BadRequestError
-        If there is nothing in the prompt, or shapes, labels or the box make no sense.
+        If the prompt is empty, or its shapes, labels, box or window are invalid.
     """
 
     points: FloatArray = field(default_factory=_no_points)
@@ -77,7 +77,7 @@ class Prompt:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether it is a lone click, to which SAM answers with several masks rather than one."""
+        """Whether it is a lone click, which SAM answers with several masks instead of one."""
         return len(self.points) == 1 and self.box is None and self.logits is None
 
 
@@ -96,11 +96,11 @@ def require_logits_size(prompts: Sequence[Prompt], name: str, size: tuple[int, i
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """An encoded image: plain arrays, so that any cache can hold it and any process can decode it.
+    """An encoded image, as plain arrays: any cache can hold it and any process can decode it.
 
     Attributes
     ----------
-    arrays : what the segmenter's decoder needs, by name.
+    arrays : name -> array, the input of the segmenter's decoder.
     size : (height, width) of the original image in pixels.
     """
 
@@ -115,14 +115,14 @@ class Embedding:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """A segmenter's answer to one prompt, best guess not necessarily first.
+    """A segmenter's answer to one prompt: one or more masks, in any order.
 
     Attributes
     ----------
     masks : (K, H, W) bool, in pixels of the original image.
-    predicted_iou : (K,) float32, the model's own estimate of each mask's IoU with what was meant.
-    logits : (K, h, w) float32, low-resolution logits, to be fed back as `Prompt.logits`.
-    window : the part of the image that `logits` show, to be fed back as `Prompt.window`; None for all of it.
+    predicted_iou : (K,) float32, the model's estimate of each mask's IoU with the true one.
+    logits : (K, h, w) float32, low-resolution logits, can be fed back as `Prompt.logits`.
+    window : the part of the image that `logits` show, must be fed back as `Prompt.window`; None for all of it.
     """
 
     masks: BoolArray
@@ -181,7 +181,7 @@ class Segmenter(Protocol):
 
     @property
     def version(self) -> str:
-        """Name and a hash of the weights: two segmenters with one version give the same masks."""
+        """The name and a hash of the weights; segmenters with equal versions give equal masks."""
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image: uint8 RGB (H, W, 3)."""
@@ -191,8 +191,13 @@ class Segmenter(Protocol):
     ) -> list[Candidates]:
         """Answer each prompt, in one batched call.
 
-        `multimask` True gives every prompt SAM's three masks, False its single mask; None, the default, gives
-        three to an ambiguous prompt (a lone click) and one to every other, as SAM was trained.
+        `multimask` True asks for SAM's three masks, False for its single mask. None asks for three masks for an
+        ambiguous prompt (a lone click) and for one otherwise, as SAM was trained.
+
+        Raises
+        ------
+        BadRequestError
+            If the model does not take such a prompt.
         """
 
     def features(self, embedding: Embedding) -> DenseFeatures:

@@ -1,4 +1,4 @@
-"""Refinement: each click corrects the mask that the clicks before it gave, as SAM was trained."""
+"""Refinement: each click corrects the mask of the clicks before it, as SAM was trained."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ _MEMO_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class Fed:
-    """What goes back in with the next click: logits (h, w), and the window of the image that they show."""
+class EarlierLogits:
+    """Logits (h, w) of an answer, fed back with the next click, and the window of the image that they show."""
 
     logits: FloatArray
     window: Window | None = None
 
 
 class LogitsMemo:
-    """Low-resolution logits of recent answers, so that a next click costs one decoding.
+    """Low-resolution logits of recent answers, so that the next click costs one decoding.
 
-    Only a memory of what can be worked out again: without it the answers are the same, later. Safe to share
-    between threads.
+    Missing logits are computed again, so answers never depend on this memo. Safe to share between threads.
 
     Parameters
     ----------
-    limit_bytes : upper limit of the logits held; the least recently used go first.
+    limit_bytes : int, the limit of the logits held; the least recently used are dropped first.
     """
 
     def __init__(self, limit_bytes: int = _MEMO_BYTES) -> None:
-        self._answers: LRUCache[Hashable, Fed] = LRUCache(limit_bytes, getsizeof=lambda fed: fed.logits.nbytes)
+        self._answers: LRUCache[Hashable, EarlierLogits] = LRUCache(
+            limit_bytes, getsizeof=lambda earlier: earlier.logits.nbytes
+        )
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> Fed | None:
-        """Return what is remembered for `key`, or None."""
+    def get(self, key: Hashable) -> EarlierLogits | None:
+        """Return the logits kept for `key`, or None."""
         with self._lock:
             return self._answers.get(key)
 
-    def put(self, key: Hashable, fed: Fed) -> None:
-        """Remember what the answer to `key` feeds to the next."""
+    def put(self, key: Hashable, earlier: EarlierLogits) -> None:
+        """Keep the logits of the answer to `key`."""
         with self._lock:
-            if fed.logits.nbytes <= self._answers.maxsize:
-                self._answers[key] = fed
+            if earlier.logits.nbytes <= self._answers.maxsize:
+                self._answers[key] = earlier
 
 
 def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: LogitsMemo, image: str) -> Candidates:
-    """Answer a prompt whose points came one after the other.
+    """Answer a prompt whose points were given one after the other.
 
     The answer to points p1 ... pn is defined from the answer to p1 ... pn-1 with the same box: its logits go in as the
     mask prompt. The first answer is the one to the box alone or, without a box, to the points up to the first
@@ -59,12 +60,12 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Log
 
     Parameters
     ----------
-    segmenter : made `embedding`.
-    embedding : of the image.
-    prompt : points in the order in which they were given, and perhaps a box. One that already carries logits is
-        decoded as it is.
-    memo : answers of before.
-    image : names the image and the version of the segmenter, in `memo`.
+    segmenter : Segmenter, the model.
+    embedding : Embedding, the model's encoding of the image.
+    prompt : Prompt, points in the order in which they were given, and perhaps a box. A prompt with logits is decoded
+        as it is.
+    memo : LogitsMemo, the logits of earlier answers.
+    image : str, unique for the image and the version of the segmenter; part of the keys of `memo`.
 
     Returns
     -------
@@ -75,25 +76,25 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Log
         return _only(segmenter.decode(embedding, [prompt])[0])
     first = _first_answer(prompt)
     count = len(prompt.points)
-    fed: Fed | None = None
+    earlier: EarlierLogits | None = None
     start = first
     for answered in range(count - 1, first - 1, -1):
-        fed = memo.get(_key(image, prompt, answered))
-        if fed is not None:
+        earlier = memo.get(_key(image, prompt, answered))
+        if earlier is not None:
             start = answered + 1
             break
     for step in range(start, count + 1):
         points = Prompt(prompt.points[:step], prompt.labels[:step], prompt.box)
-        if fed is not None:
-            points = replace(points, logits=fed.logits, window=fed.window)
+        if earlier is not None:
+            points = replace(points, logits=earlier.logits, window=earlier.window)
         answer = _only(segmenter.decode(embedding, [points])[0])
-        fed = Fed(answer.logits[0], answer.window)
-        memo.put(_key(image, prompt, step), fed)
+        earlier = EarlierLogits(answer.logits[0], answer.window)
+        memo.put(_key(image, prompt, step), earlier)
     return answer
 
 
 def _first_answer(prompt: Prompt) -> int:
-    """Return how many points the first answer of the chain takes in."""
+    """Return the number of points in the first answer of the chain."""
     if prompt.box is not None:
         return 0
     positive = (prompt.labels == POSITIVE).nonzero()[0]

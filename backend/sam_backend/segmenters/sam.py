@@ -25,23 +25,23 @@ _BATCH_BYTES = 1 << 29
 
 _BROKEN = (pickle.UnpicklingError, SafetensorError)
 
-# (number of points, has a box, has logits, multimask): prompts alike in all of these are decoded in one pass.
+# (number of points, has a box, has logits, multimask): prompts that agree in all of these are decoded in one pass.
 _Shape = tuple[int, bool, bool, bool]
 
 
 class SamSegmenter:
     """A `Segmenter` around a torch `Sam`.
 
-    All is done by the official `SamPredictor`, a new one for each call, so that threads share nothing but the weights.
-    Prompts with different numbers of points are decoded in separate passes and never padded: padding points are
-    tokens of the mask decoder, and more of them than the one that the predictor itself adds change its answer.
+    The official `SamPredictor` does the work, a new one for each call, so that threads share only the weights.
+    Prompts with different numbers of points are decoded in separate passes and never padded: the mask decoder sees
+    padding points as tokens, and more of them than the predictor adds itself change its answer.
 
     Parameters
     ----------
-    model : a module of the interface of `segment_anything.modeling.Sam`; it is put into evaluation mode.
+    model : torch module with the interface of `segment_anything.modeling.Sam`; it is put into evaluation mode.
     info : ModelInfo, its entry.
     version : str, the name and a hash of the weights.
-    device : a torch device; None takes a CUDA GPU if there is one.
+    device : str or None, a torch device; None takes a CUDA GPU if there is one.
     """
 
     def __init__(self, model: Sam, info: ModelInfo, *, version: str, device: str | None = None) -> None:
@@ -60,7 +60,7 @@ class SamSegmenter:
         ----------
         info : ModelInfo, the official model's entry.
         path : Path, the official checkpoint.
-        device : a torch device; None takes a CUDA GPU if there is one.
+        device : str or None, a torch device; None takes a CUDA GPU if there is one.
         tuned : Path or None, the file of the weights that a fine-tuning changed.
 
         Raises
@@ -133,7 +133,7 @@ class SamSegmenter:
         return DenseFeatures.of_square(values, embedding.arrays["input_size"], self._model.image_encoder.img_size)
 
     def _predictor(self, embedding: Embedding) -> SamPredictor:
-        """Return a predictor in the state that `set_image` would have left it in."""
+        """Return a predictor in the state after `set_image`."""
         predictor = SamPredictor(self._model)
         predictor.features = torch.as_tensor(embedding.arrays["features"], device=predictor.device)[None]
         predictor.input_size = tuple(embedding.arrays["input_size"].tolist())
@@ -142,7 +142,7 @@ class SamSegmenter:
         return predictor
 
     def _at_once(self, size: tuple[int, int], several: bool) -> int:
-        """Return how many prompts to decode in one pass: each mask is enlarged to the encoder's square first."""
+        """Return the number of prompts for one pass: each mask is first enlarged to the encoder's square."""
         pixels: int = self._model.image_encoder.img_size**2 + size[0] * size[1]
         return max(_BATCH_BYTES // (4 * pixels * (3 if several else 1)), 1)
 

@@ -1,4 +1,4 @@
-"""Where checkpoints lie, and that they are what they claim to be."""
+"""Files of weights: where they are, their download, and the check of their SHA-256."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
 from sam_backend.segmenters.byte_progress import byte_progress
 from sam_backend.segmenters.download import fetch
-from sam_backend.segmenters.model_info import Checkpoint, WeightFolders
+from sam_backend.segmenters.model_info import WeightFolders, WeightsFile
 from sam_backend.segmenters.registry import known_models
 
 _PART = ".part"
 
 
-def find_checkpoint(checkpoint: Checkpoint, folders: WeightFolders) -> Path | None:
-    """Return the first place that holds a file of this name: the given folder, then the cache.
+def find_checkpoint(checkpoint: WeightsFile, folders: WeightFolders) -> Path | None:
+    """Return the first file of this name in the given folder, then in the cache; None if there is none.
 
-    Only the name is looked at; `obtain_checkpoint` checks whether the file is what it should be.
+    `obtain_checkpoint` checks its content.
     """
     for folder in (folders.given, _downloads(folders)):
         if folder is not None and (folder / checkpoint.filename).is_file():
@@ -30,8 +30,8 @@ def find_checkpoint(checkpoint: Checkpoint, folders: WeightFolders) -> Path | No
     return None
 
 
-def obtain_checkpoint(checkpoint: Checkpoint, folders: WeightFolders, path: Path | None = None) -> Path:
-    """Return a verified file of weights: at `path` if given, else where one is found, else downloaded.
+def obtain_checkpoint(checkpoint: WeightsFile, folders: WeightFolders, path: Path | None = None) -> Path:
+    """Return a verified file of weights: `path` if given, else the one that `find_checkpoint` finds, else a download.
 
     Raises
     ------
@@ -40,18 +40,18 @@ def obtain_checkpoint(checkpoint: Checkpoint, folders: WeightFolders, path: Path
     """
     if path is not None and not path.is_file():
         raise WeightsError(f"There is no file {path}; {checkpoint.model} needs {checkpoint.filename} there.")
-    found = path or find_checkpoint(checkpoint, folders) or _download(checkpoint, folders)
-    _verify(checkpoint, found, folders)
-    return found
+    file = path or find_checkpoint(checkpoint, folders) or _download(checkpoint, folders)
+    _verify(checkpoint, file, folders)
+    return file
 
 
-def _verify(checkpoint: Checkpoint, path: Path, folders: WeightFolders) -> None:
-    """Check a file by its SHA-256; a file that passed once and has not been touched since is not read again.
+def _verify(checkpoint: WeightsFile, path: Path, folders: WeightFolders) -> None:
+    """Check a file by its SHA-256; a file that passed is not read again until it changes.
 
     Raises
     ------
     WeightsError
-        If it is another file than it should be, or cannot be read.
+        If it is another file, or cannot be read.
     """
     try:
         sha256 = _sha256(path, folders)
@@ -72,12 +72,12 @@ def _downloads(folders: WeightFolders) -> Path:
     return folders.cache / "weights"
 
 
-def _download(checkpoint: Checkpoint, folders: WeightFolders) -> Path:
+def _download(checkpoint: WeightsFile, folders: WeightFolders) -> Path:
     target = _downloads(folders) / checkpoint.filename
     part = target.with_name(target.name + _PART)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Of several processes that start at once on a new machine, one downloads and the others wait for it.
+        # Of several processes that start at once, one downloads and the others wait for it.
         with FileLock(target.with_name(target.name + ".lock")):
             if target.exists():
                 return target
@@ -96,18 +96,18 @@ def _download(checkpoint: Checkpoint, folders: WeightFolders) -> Path:
 
 
 def _sha256(path: Path, folders: WeightFolders) -> str:
-    """Return a file's SHA-256 in hex: gigabytes take seconds, so it is remembered by path, size and time of change."""
+    """Return a file's SHA-256 in hex. Gigabytes take seconds, so it is kept by path, size and time of change."""
     stat = path.stat()
-    # A download that passed keeps its record when it is renamed.
+    # A download keeps its record when it is renamed.
     key = str(path.resolve()).removesuffix(_PART)
     stamp = [stat.st_size, stat.st_mtime_ns]
     memory = folders.cache / "sha256.json"
     try:
-        remembered: dict[str, list[int | str]] = json.loads(memory.read_text())
+        known: dict[str, list[int | str]] = json.loads(memory.read_text())
     except (OSError, ValueError):
-        remembered = {}
-    if remembered.get(key, [])[:2] == stamp:
-        return str(remembered[key][2])
+        known = {}
+    if known.get(key, [])[:2] == stamp:
+        return str(known[key][2])
     with path.open("rb") as file, byte_progress() as progress:
         task = progress.add_task(f"Checking {path.name}", total=stat.st_size)
         digest = hashlib.sha256()
@@ -116,5 +116,5 @@ def _sha256(path: Path, folders: WeightFolders) -> str:
             progress.advance(task, len(chunk))
     # A folder that cannot be written to costs speed at the next start, no more.
     with suppress(OSError):
-        write_whole(memory, json.dumps(remembered | {key: [*stamp, digest.hexdigest()]}).encode())
+        write_whole(memory, json.dumps(known | {key: [*stamp, digest.hexdigest()]}).encode())
     return digest.hexdigest()

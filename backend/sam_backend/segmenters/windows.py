@@ -1,4 +1,4 @@
-"""Windows: parts of an image as images of their own, and what moves with a prompt from one into another."""
+"""Windows: parts of an image that are encoded as images of their own, and prompts moved between them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sam_backend.masks import mask_box
 from sam_backend.segmenters.protocol import POSITIVE, Prompt, Window
 
 CONTEXT = 2.0
-"""A window's side in sides of what it is around."""
+"""A window's side, as a multiple of the longer side of the region that it surrounds."""
 
 LEAST_SIDE = 256
-"""Pixels of a window's side, at least: a closer look at the same pixels shows nothing new."""
+"""The least side of a window in pixels: enlarging fewer pixels shows nothing new."""
 
 
-def whole(size: tuple[int, int]) -> Window:
-    """Return the window of all of an image of `size` (height, width)."""
+def whole_image(size: tuple[int, int]) -> Window:
+    """Return the window of a whole image of `size` (height, width)."""
     return 0, 0, size[1], size[0]
 
 
@@ -31,13 +31,13 @@ def side_of(window: Window) -> int:
 def window_around(region: FloatArray, size: tuple[int, int]) -> Window:
     """Return a square around a region, moved into the image and cut where the image is narrower.
 
-    Its side and its place are in steps of 1/16 to 1/8 of its side: what is asked about nearly the same region, such as
-    a box that was moved a little, finds the same window.
+    Its side and its position are in steps of 1/16 to 1/8 of the side, so that nearly equal regions, for example a box
+    that was moved a little, have the same window.
 
     Parameters
     ----------
     region : (4,) xyxy in pixels of the image.
-    size : (height, width) of the image.
+    size : (height, width) of the image in pixels.
     """
     limits = np.array(size[::-1])
     low, high = np.clip(region[:2], 0, limits), np.clip(region[2:], 0, limits)
@@ -50,18 +50,18 @@ def window_around(region: FloatArray, size: tuple[int, int]) -> Window:
     return left, top, right, bottom
 
 
-def holds(window: Window, region: FloatArray, size: tuple[int, int]) -> bool:
-    """Tell whether what the image shows of a region lies in a window."""
-    seen = np.clip(region, 0, np.tile(size[::-1], 2))
-    return bool((seen[:2] >= window[:2]).all() and (seen[2:] <= window[2:]).all())
+def contains(window: Window, region: FloatArray, size: tuple[int, int]) -> bool:
+    """Return whether the part of a region inside the image lies in a window."""
+    visible = np.clip(region, 0, np.tile(size[::-1], 2))
+    return bool((visible[:2] >= window[:2]).all() and (visible[2:] <= window[2:]).all())
 
 
-def shown_region(prompt: Prompt) -> FloatArray | None:
-    """Return the region (4,) xyxy around a prompt's box and positive points; None where it has neither."""
+def prompted_region(prompt: Prompt) -> FloatArray | None:
+    """Return the region (4,) xyxy around a prompt's box and positive points; None for a prompt without both."""
     regions = [np.concatenate([point, point + 1]) for point in prompt.points[prompt.labels == POSITIVE]]
     if prompt.box is not None:
         regions.append(prompt.box)
-    return joined(*regions) if regions else None
+    return enclosing(*regions) if regions else None
 
 
 def mask_region(mask: BoolArray) -> FloatArray | None:
@@ -71,13 +71,13 @@ def mask_region(mask: BoolArray) -> FloatArray | None:
 
 
 def logits_region(logits: FloatArray, window: Window) -> FloatArray | None:
-    """Return the region (4,) xyxy in pixels of the image where logits (h, w) of a window say "object", or None."""
+    """Return the region (4,) xyxy in pixels of the image where the logits (h, w) of a window are positive, or None."""
     region = mask_region(logits > 0)
     return None if region is None else region / _scale(logits, window) + np.tile(_corner(window), 2)
 
 
-def joined(*regions: FloatArray) -> FloatArray:
-    """Return the region (4,) xyxy around some."""
+def enclosing(*regions: FloatArray) -> FloatArray:
+    """Return the smallest region (4,) xyxy around some regions."""
     stacked = np.stack(regions).astype(np.float32)
     around: FloatArray = np.concatenate([stacked[:, :2].min(0), stacked[:, 2:].max(0)])
     return around
@@ -86,12 +86,12 @@ def joined(*regions: FloatArray) -> FloatArray:
 def move_logits(logits: FloatArray, source: Window, target: Window) -> FloatArray:
     """Return logits (h, w) of the window `source` as logits (n, n) of the window `target`, n the longer of h and w.
 
-    Logits show their window with its longer side as long as theirs; at the right or the bottom they may be padded to a
-    square, as SAM's are. What `source` does not show is background, as sure as any in it.
+    The longer side of the logits shows the longer side of their window; they may be padded to a square at the right or
+    the bottom, as SAM's are. Outside `source` the result has the lowest of the logits.
     """
     side = max(logits.shape)
     shrunk = _scale(logits, source) * side_of(target) / side
-    # Centres of pixels lie half a pixel in.
+    # The centre of a pixel is half a pixel from its corner.
     offset = (np.array(target[:2]) - source[:2]) * _scale(logits, source) + shrunk / 2 - 0.5
     inverse = np.array([[shrunk, 0, offset[0]], [0, shrunk, offset[1]]])
     moved: FloatArray = cv2.warpAffine(
@@ -108,12 +108,12 @@ def move_logits(logits: FloatArray, source: Window, target: Window) -> FloatArra
 def move_prompt(prompt: Prompt, target: Window, size: tuple[int, int]) -> Prompt:
     """Return a prompt in pixels of the window `target`, with logits of that window.
 
-    Negative points outside the window are left out: there is nothing there to take away. The prompt's positive points
-    and its box should lie in the window.
+    Negative points outside the window are left out: there is nothing to remove. The prompt's positive points and its
+    box must lie in the window.
     """
     corner, points = _corner(target), prompt.points
     kept = (prompt.labels == POSITIVE) | ((points >= corner) & (points < target[2:])).all(1)
-    source = prompt.window or whole(size)
+    source = prompt.window or whole_image(size)
     logits = prompt.logits
     if logits is not None and source != target:
         logits = move_logits(logits, source, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from sam_backend.core.observer import Observer
-from sam_backend.segmenters.cache import Source
+from sam_backend.segmenters.cache import EmbeddingSource
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 
@@ -50,9 +50,9 @@ class Metrics(Observer):
         """Count a decoding."""
         self._decode.observe(seconds)
 
-    def embedding_fetched(self, source: Source) -> None:
+    def embedding_fetched(self, source: EmbeddingSource) -> None:
         """Count a hit or a miss of each layer of the cache that was read, memory before disk."""
-        for layer in (Source.MEMORY, Source.DISK):
+        for layer in (EmbeddingSource.MEMORY, EmbeddingSource.DISK):
             if source is layer:
                 self._hits.labels(layer).inc()
                 return

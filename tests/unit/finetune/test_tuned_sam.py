@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +11,6 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 from segment_anything import sam_model_registry  # noqa: E402
-from segment_anything.modeling import (  # noqa: E402
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
 
 from blob_images import write_blobs  # noqa: E402
 from sam_backend.errors import WeightsError  # noqa: E402
@@ -32,26 +23,9 @@ from sam_backend.finetune.tuning_recipe import TuningRecipe  # noqa: E402
 from sam_backend.segmenters.entries import OWN, tuned_weights  # noqa: E402
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
+from small_sam import small_sam  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-
-def small_sam() -> Any:
-    """Return a SAM of the official classes with a thin, shallow encoder of 256 x 256 pixels."""
-    torch.manual_seed(0)
-    encoder = ImageEncoderViT(
-        img_size=1024,
-        depth=1,
-        embed_dim=32,
-        num_heads=2,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        window_size=14,
-    )
-    transformer = TwoWayTransformer(depth=1, embedding_dim=256, mlp_dim=64, num_heads=8)
-    prompts = PromptEncoder(
-        embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
-    )
-    return Sam(encoder, prompts, MaskDecoder(transformer_dim=256, transformer=transformer)).eval()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from diskcache import Cache
 
-from sam_backend.segmenters.cache import EmbeddingCache, Source
+from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
 from threshold_segmenter import ThresholdSegmenter
 
 IMAGE = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
@@ -23,9 +23,9 @@ def unwanted():
 def test_a_second_request_is_answered_from_memory(tmp_path):
     cache, segmenter = EmbeddingCache(2**20, tmp_path, DISK), ThresholdSegmenter()
     first, source = cache.fetch("a", segmenter, image)
-    assert source is Source.ENCODER
+    assert source is EmbeddingSource.ENCODER
     second, source = cache.fetch("a", segmenter, unwanted)
-    assert source is Source.MEMORY
+    assert source is EmbeddingSource.MEMORY
     assert second is first
 
 
@@ -34,7 +34,7 @@ def test_after_a_restart_the_embedding_comes_from_disk_unchanged(tmp_path):
     expected = before.fetch("a", ThresholdSegmenter(), image)[0]
     before.close()
     embedding, source = EmbeddingCache(2**20, tmp_path, DISK).fetch("a", ThresholdSegmenter(), unwanted)
-    assert source is Source.DISK
+    assert source is EmbeddingSource.DISK
     assert embedding.size == expected.size == (12, 10)
     assert embedding.arrays.keys() == expected.arrays.keys()
     np.testing.assert_array_equal(embedding.arrays["grey"], expected.arrays["grey"])
@@ -45,14 +45,14 @@ def test_memory_is_limited_in_bytes_and_the_least_recently_used_goes_first():
     cache, segmenter = EmbeddingCache(2 * NBYTES), ThresholdSegmenter()
     for key in ("a", "b", "a", "c"):
         cache.fetch(key, segmenter, image)
-    assert cache.fetch("a", segmenter, image)[1] is Source.MEMORY
-    assert cache.fetch("b", segmenter, image)[1] is Source.ENCODER
+    assert cache.fetch("a", segmenter, image)[1] is EmbeddingSource.MEMORY
+    assert cache.fetch("b", segmenter, image)[1] is EmbeddingSource.ENCODER
 
 
 def test_an_embedding_larger_than_memory_is_answered_and_kept_on_disk(tmp_path):
     cache, segmenter = EmbeddingCache(NBYTES - 1, tmp_path, DISK), ThresholdSegmenter()
     cache.fetch("a", segmenter, image)
-    assert cache.fetch("a", segmenter, unwanted)[1] is Source.DISK
+    assert cache.fetch("a", segmenter, unwanted)[1] is EmbeddingSource.DISK
 
 
 def test_the_disk_is_limited_in_bytes(tmp_path):
@@ -60,8 +60,8 @@ def test_the_disk_is_limited_in_bytes(tmp_path):
     large = np.zeros((100, 100, 3), np.uint8)
     for key in range(30):
         cache.fetch(str(key), segmenter, lambda: large)
-    assert cache.fetch("29", segmenter, unwanted)[1] is Source.DISK
-    assert cache.fetch("0", segmenter, lambda: large)[1] is Source.ENCODER
+    assert cache.fetch("29", segmenter, unwanted)[1] is EmbeddingSource.DISK
+    assert cache.fetch("0", segmenter, lambda: large)[1] is EmbeddingSource.ENCODER
 
 
 def test_many_who_ask_at_once_share_one_encoding():
@@ -99,7 +99,7 @@ def test_an_image_that_cannot_be_had_is_asked_for_again_next_time():
     for _ in range(2):
         with pytest.raises(FileNotFoundError, match="no such image"):
             cache.fetch("a", segmenter, missing)
-    assert cache.fetch("a", segmenter, image)[1] is Source.ENCODER
+    assert cache.fetch("a", segmenter, image)[1] is EmbeddingSource.ENCODER
 
 
 @pytest.mark.parametrize("left_behind", [b"", b"PK\x03\x04 torn", b"\x80\x04pickled", 7])
@@ -107,7 +107,7 @@ def test_a_damaged_entry_on_disk_is_made_anew(tmp_path, left_behind, caplog):
     with Cache(str(tmp_path)) as disk:
         disk.set("a", left_behind)
     cache, segmenter = EmbeddingCache(2**20, tmp_path, DISK), ThresholdSegmenter()
-    assert cache.fetch("a", segmenter, image)[1] is Source.ENCODER
+    assert cache.fetch("a", segmenter, image)[1] is EmbeddingSource.ENCODER
     assert "made anew" in caplog.text
 
 
@@ -116,14 +116,14 @@ def test_a_folder_that_cannot_be_used_costs_the_disk_layer_only(tmp_path, caplog
     file.write_text("not a folder")
     cache, segmenter = EmbeddingCache(2**20, file, DISK), ThresholdSegmenter()
     cache.fetch("a", segmenter, image)
-    assert cache.fetch("a", segmenter, unwanted)[1] is Source.MEMORY
+    assert cache.fetch("a", segmenter, unwanted)[1] is EmbeddingSource.MEMORY
     assert "in memory only" in caplog.text
 
 
 def test_a_database_that_is_broken_costs_the_disk_layer_only(tmp_path, caplog):
     (tmp_path / "cache.db").write_bytes(b"this is no database, whatever its name says" * 100)
     cache = EmbeddingCache(2**20, tmp_path, DISK)
-    assert cache.fetch("a", ThresholdSegmenter(), image)[1] is Source.ENCODER
+    assert cache.fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
     assert "in memory only" in caplog.text
 
 

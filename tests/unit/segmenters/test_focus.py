@@ -15,7 +15,7 @@ from sam_backend.segmenters.focus import Focused
 from sam_backend.segmenters.grabcut import GrabCutSegmenter
 from sam_backend.segmenters.refinement import LogitsMemo, refine
 from sam_backend.segmenters.registry import known_models, load_segmenter
-from sam_backend.segmenters.windows import LEAST_SIDE, holds, logits_region, move_logits, side_of, window_around
+from sam_backend.segmenters.windows import LEAST_SIDE, contains, logits_region, move_logits, side_of, window_around
 
 SIZE = (1200, 1600)
 SPOT = (816, 592, 848, 624)  # xyxy
@@ -95,7 +95,7 @@ def test_the_crops_answer_lies_where_the_crop_was_and_its_score_and_logits_are_t
 def test_a_click_is_asked_of_the_whole_image_and_then_around_its_mask(focused, inner, image) -> None:
     (answer,) = focused.decode(focused.encode(image), [clicks((830, 600))])
     assert [(size, multimask) for size, _, multimask in inner.asked] == [(SIZE, None), ((LEAST_SIDE,) * 2, True)]
-    assert holds(answer.window, np.float32(SPOT), SIZE)
+    assert contains(answer.window, np.float32(SPOT), SIZE)
 
 
 def test_the_next_click_stays_in_the_crop_with_its_logits_and_encodes_nothing(focused, inner, image) -> None:
@@ -136,7 +136,7 @@ def test_a_larger_crop_holds_all_that_was_found_before(focused, inner, image) ->
     before = (700, 500, 956, 756)
     fed = {"logits": np.ones((SIDE, SIDE), np.float32), "window": before}
     (answer,) = focused.decode(focused.encode(image), [clicks((940, 600), (970, 600), **fed)])
-    assert holds(answer.window, np.float32(before), SIZE)
+    assert contains(answer.window, np.float32(before), SIZE)
 
 
 def test_a_click_that_finds_nothing_at_first_keeps_the_whole_images_answer(focused, inner, image) -> None:
@@ -232,7 +232,7 @@ def test_a_window_lies_in_the_image_and_holds_what_it_is_around(region) -> None:
     window = window_around(np.float32(region), SIZE)
     assert 0 <= window[0] < window[2] <= SIZE[1]
     assert 0 <= window[1] < window[3] <= SIZE[0]
-    assert holds(window, np.float32(region), SIZE)
+    assert contains(window, np.float32(region), SIZE)
     assert side_of(window) >= LEAST_SIDE
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.refinement import Fed, LogitsMemo, refine
+from sam_backend.segmenters.refinement import EarlierLogits, LogitsMemo, refine
 from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
 
 # Four bands, bright enough apart that no tolerance joins two of them.
@@ -98,9 +98,9 @@ def test_given_logits_are_used_as_they_are(segmenter, embedding):
 def test_the_memory_is_limited_in_bytes():
     memo = LogitsMemo(2 * 4 * 100)
     for key in "abc":
-        memo.put(key, Fed(np.zeros((10, 10), np.float32)))
+        memo.put(key, EarlierLogits(np.zeros((10, 10), np.float32)))
     assert memo.get("a") is None
     assert memo.get("b") is not None
-    memo.put("large", Fed(np.zeros((30, 30), np.float32)))
+    memo.put("large", EarlierLogits(np.zeros((30, 30), np.float32)))
     assert memo.get("large") is None
     assert memo.get("c") is not None

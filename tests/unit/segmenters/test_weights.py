@@ -10,7 +10,7 @@ from loopback import serving
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters import weights
 from sam_backend.segmenters.entries import OWN
-from sam_backend.segmenters.model_info import Checkpoint, WeightFolders
+from sam_backend.segmenters.model_info import WeightFolders, WeightsFile
 from sam_backend.segmenters.weights import find_checkpoint, obtain_checkpoint
 
 CONTENT = b"weights of a model" * 1000
@@ -32,7 +32,7 @@ def server():
 
 @pytest.fixture
 def checkpoint(server):
-    return Checkpoint("sam:tiny", f"{server.url}/tiny.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    return WeightsFile("sam:tiny", f"{server.url}/tiny.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 def find(checkpoint):

@@ -1,4 +1,4 @@
-"""Serves `nano` with onnxruntime: no PyTorch needed."""
+"""`nano` on onnxruntime; needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WIDTHS = (96, 24, 12)
 """Channels of the maps at stride 8, 4 and 2; the finer two are packed by space-to-depth."""
 
 _BATCH = 16
-"""Prompts decoded at once: more does not go faster on a CPU and holds more memory."""
+"""Prompts decoded at once: more are not faster on a CPU and take more memory."""
 
 
 class NanoSegmenter:
@@ -34,13 +34,13 @@ class NanoSegmenter:
 
     Parameters
     ----------
-    folder : where `encoder.onnx` and `decoder.onnx` lie; the package's own by default.
-    threads : threads of onnxruntime; 0 takes all cores.
+    folder : Path or None, the folder of `encoder.onnx` and `decoder.onnx`; None for the package's own.
+    threads : int, threads of onnxruntime; 0 takes all cores.
 
     Raises
     ------
     WeightsError
-        If a file is missing or is no ONNX model.
+        If a file is missing or is not an ONNX model.
     """
 
     info = NANO
@@ -50,7 +50,7 @@ class NanoSegmenter:
         folder = folder or Path(__file__).parent
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Spinning threads would fight with the web server's and with each other.
+        # Spinning threads would compete with the web server's and with each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._files = (folder / "encoder.onnx", folder / "decoder.onnx")
         self._encoder, self._decoder = (_session(path, options) for path in self._files)
@@ -80,8 +80,8 @@ class NanoSegmenter:
     ) -> list[Candidates]:
         """Answer each prompt; see `Segmenter.decode`.
 
-        Masks for clicks without a box keep only the connected pieces that were clicked; their logits and predicted IoU
-        are of the whole answer.
+        Masks for clicks without a box keep only the connected pieces that were clicked. The logits and the predicted
+        IoU describe the whole answer.
 
         Raises
         ------
@@ -143,7 +143,7 @@ def _labelled_points(prompt: Prompt) -> tuple[FloatArray, NDArray[np.int64]]:
 
 
 def _candidates(embedding: Embedding, prompt: Prompt, logits: FloatArray, predicted: FloatArray) -> Candidates:
-    """Resize logits (K, 256, 256) to the original image the way `SamPredictor` does, and threshold them at 0."""
+    """Resize logits (K, 256, 256) to the original image as `SamPredictor` does, and threshold them at 0."""
     height, width = embedding.size
     rows, columns = embedding.arrays["input_size"].tolist()
     masks = np.empty((len(logits), height, width), np.bool_)
