@@ -236,7 +236,7 @@ def test_a_full_vit_b_from_its_file_gives_the_official_answers(checkpoint_file):
         assert_same(candidates, official(predictor, prompt, prompt.is_ambiguous))
 
 
-def test_the_weights_of_another_architecture_are_told_in_one_sentence(checkpoint_file, model):
+def test_the_weights_of_another_architecture_are_reported_in_one_sentence(checkpoint_file, model):
     path = checkpoint_file(model.state_dict())
     with pytest.raises(WeightsError) as caught:
         load_segmenter("sam:vit_b")
@@ -245,14 +245,14 @@ def test_the_weights_of_another_architecture_are_told_in_one_sentence(checkpoint
 
 
 @pytest.mark.parametrize("content", [[1, 2, 3], b"bytes", {"weights": None}], ids=["a list", "bytes", "no tensors"])
-def test_a_file_that_holds_no_weights_is_told_in_one_sentence(checkpoint_file, content):
+def test_a_file_that_holds_no_weights_is_reported_in_one_sentence(checkpoint_file, content):
     path = checkpoint_file(content)
     with pytest.raises(WeightsError, match="does not hold the weights") as caught:
         SamSegmenter.from_checkpoint(OWN["sam:vit_b"], path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_torchs_is_told_in_one_sentence(tmp_path):
+def test_a_file_that_is_not_torchs_is_reported_in_one_sentence(tmp_path):
     path = tmp_path / "model.pth"
     for content in (b"", b"<html>", b"PK\x03\x04 broken"):
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Masks without a prompt, from a segmenter whose right answer is known: flat objects on a flat ground."""
+"""Masks without a prompt, from a segmenter with known answers: flat objects on a flat ground."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def boxes(proposals):
 
 
 class FlatSegmenter:
-    """Answers a click with the whole of what has the clicked value, less sure of higher values.
+    """Answers a click with all pixels of the clicked value; higher values get a lower predicted IoU.
 
     Beside it come a mask of low predicted IoU and one that is unstable. Logits are padded at the bottom to a square,
     with noise in the padding, as SAM's may be.
@@ -121,7 +121,7 @@ def test_of_two_masks_alike_the_surer_one_stays(nms_iou, count):
 
 
 def test_a_thin_ring_around_an_object_does_not_suppress_it():
-    """Boxes alike, masks apart: only pixels tell."""
+    """Equal boxes, different masks: only the pixels differ."""
 
     class Ring(FlatSegmenter):
         def _answer(self, values, prompt):

@@ -1,4 +1,4 @@
-"""A second look: which crop is looked at, what is asked there, and where the answer goes."""
+"""A second look: which crop is encoded, which prompts it gets, and where the answer is placed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIDE = 64  # of logits
 
 
 class Recorder:
-    """Finds what is bright in what it sees; remembers all that it is asked."""
+    """Answers with the bright pixels of an image; records all calls."""
 
     name, version = "recorder", "recorder-1"
 
@@ -167,13 +167,13 @@ def test_what_is_large_in_the_image_is_asked_of_the_whole_image_as_it_is(focused
     assert [answer.window for answer in answers] == [None] * 3
 
 
-def test_a_small_image_is_never_looked_at_twice(focused, inner) -> None:
+def test_a_small_image_is_never_encoded_twice(focused, inner) -> None:
     image = np.zeros((200, 2 * LEAST_SIDE - 1, 3), np.uint8)
     focused.decode(focused.encode(image), [Prompt(box=np.array([5, 5, 9, 9], np.float32))])
     assert len(inner.encoded) == 1
 
 
-def test_at_magnification_one_every_smaller_crop_is_looked_at(inner, image) -> None:
+def test_at_magnification_one_every_smaller_crop_is_encoded(inner, image) -> None:
     always = Focused(inner, 1.0)
     (answer,) = always.decode(always.encode(image), [Prompt(box=np.array([100, 100, 600, 600], np.float32))])
     assert 1 <= max(SIZE) / side_of(answer.window) < 2
@@ -219,7 +219,7 @@ def test_refinement_feeds_the_window_back_and_a_restarted_server_answers_alike(f
     np.testing.assert_array_equal(at_once.masks, answer.masks)
 
 
-def test_masks_without_a_prompt_take_one_look(focused, inner, image) -> None:
+def test_masks_without_a_prompt_encode_no_crop(focused, inner, image) -> None:
     propose_masks(focused, focused.encode(image), points_per_side=1)
     assert len(inner.encoded) == 1
     assert {size for size, _, _ in inner.asked} == {SIZE}

@@ -84,19 +84,19 @@ def test_a_deep_image_of_one_value_is_no_division_by_zero():
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP"])
-def test_a_truncated_file_is_told(form):
+def test_a_truncated_file_is_reported(form):
     file = encoded(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), form)
     with pytest.raises(BadRequestError, match=r"^x\.png is (truncated|not an image)"):
         decoded(file[: len(file) * 2 // 3])
 
 
 @pytest.mark.parametrize("file", [b"", b"<html>", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_told(file):
+def test_a_file_that_is_no_image_is_reported(file):
     with pytest.raises(BadRequestError, match=r"^x\.png is not an image"):
         decoded(file)
 
 
-def test_a_truncated_16_bit_colour_image_is_told():
+def test_a_truncated_16_bit_colour_image_is_reported():
     _, file = cv2.imencode(".png", np.random.default_rng(0).integers(0, 65535, (40, 40, 3), np.uint16))
     with pytest.raises(BadRequestError, match=r"^x\.png is truncated"):
         decoded(file.tobytes()[:60])

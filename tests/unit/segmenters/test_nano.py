@@ -1,4 +1,4 @@
-"""The embedded model: its ONNX form is its PyTorch form, and what ships works."""
+"""The embedded model: its ONNX form equals its PyTorch form, and the shipped files work."""
 
 from __future__ import annotations
 
@@ -143,12 +143,12 @@ def test_the_version_changes_with_the_weights(both_forms, shipped: NanoSegmenter
     assert shipped.version != both_forms[1].version
 
 
-def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"encoder\.onnx"):
         NanoSegmenter(tmp_path)
 
 
-def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_reported_by_name(tmp_path: Path) -> None:
     for name in ("encoder.onnx", "decoder.onnx"):
         (tmp_path / name).write_bytes(b"not a model")
     with pytest.raises(WeightsError, match=r"encoder\.onnx is no ONNX model"):

@@ -1,5 +1,7 @@
-"""Names of models, and what is said when one cannot be had."""
+"""Names of models, the models of other packages, and the messages for models that cannot be used."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from typer.testing import CliRunner
 from marks import needs_torch
 from sam_backend import extras
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
+from sam_backend.segmenters import ModelInfo, registry
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.registry import known_models, load_segmenter, model_info
 from sam_inspect.main import app
@@ -33,7 +36,63 @@ def test_every_known_model_is_described():
     assert [model.name for model in known_models() if model.files] == ["sam:vit_b", "sam:vit_l", "sam:vit_h"]
 
 
-def test_an_unknown_model_is_told_with_the_known_ones_and_the_nearest():
+class EntryPoint:
+    """An entry point of a package; its object is what loading gives, or the error that it raises."""
+
+    def __init__(self, name, registered):
+        self.name, self.value, self.registered = name, f"package:{name}", registered
+
+    def load(self):
+        if isinstance(self.registered, Exception):
+            raise self.registered
+        return self.registered
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Return a function that registers models of other packages."""
+
+    def register(**registered):
+        points = [EntryPoint(name, value) for name, value in registered.items()]
+        monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.ENTRY_POINTS else [])
+        registry._of_packages.cache_clear()
+
+    yield register
+    registry._of_packages.cache_clear()
+
+
+def info_of(name):
+    return ModelInfo(name, "A model of a package.", "MIT", lambda *_: f"the segmenter {name}")
+
+
+def test_models_of_packages_come_last_and_are_loaded_by_name(register):
+    register(one=info_of("mine:one"), two=lambda: info_of("mine:two"))
+    assert [info.name for info in known_models()][-3:] == ["grabcut", "mine:one", "mine:two"]
+    assert load_segmenter("mine:two") == "the segmenter mine:two"
+    output = CliRunner().invoke(app, ["models"], env={"COLUMNS": "300"}).output
+    assert any("mine:one" in row and "nothing to download" in row for row in output.splitlines())
+
+
+def test_a_package_that_fails_is_logged_and_left_out(register, caplog):
+    register(
+        broken=ImportError("no module tensor"), wrong=lambda: "a string", taken=info_of("nano"), fine=info_of("fine")
+    )
+    assert [info.name for info in known_models()][5:] == ["fine"]
+    assert "The model broken of package:broken cannot be used: no module tensor" in caplog.text
+    assert "The model wrong of package:wrong cannot be used: it gives str, not ModelInfo" in caplog.text
+    assert "The model nano of package:taken is left out: the name is taken." in caplog.text
+
+
+def test_the_list_of_models_imports_no_model():
+    heavy = ("cv2", "scipy", "onnxruntime", "torch", "pycocotools", "httpx")
+    code = (
+        "import sys; from sam_backend.segmenters.registry import known_models; known_models(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_an_unknown_model_is_reported_with_the_known_ones_and_the_nearest():
     with pytest.raises(UnknownModelError) as caught:
         load_segmenter("vit_b")
     assert str(caught.value) == (
@@ -63,7 +122,7 @@ def test_a_checkpoint_for_a_model_without_weights_is_refused(tmp_path):
 
 
 @needs_torch
-def test_a_checkpoint_given_for_a_model_is_looked_for_there_alone(tmp_path):
+def test_a_checkpoint_given_for_a_model_is_searched_only_there(tmp_path):
     with pytest.raises(WeightsError, match=r"There is no file .*mine\.pth"):
         load_segmenter("sam:vit_b", tmp_path / "mine.pth")
 

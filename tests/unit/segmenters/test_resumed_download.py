@@ -136,7 +136,7 @@ def test_a_passing_trouble_of_the_server_is_waited_out(server, part):
     assert part.read_bytes() == CONTENT
 
 
-def test_trouble_that_stays_is_told_after_the_pauses(server, part):
+def test_trouble_that_stays_is_reported_after_the_pauses(server, part):
     server.answers = [refuse(500)]
     with pytest.raises(WeightsError, match="the server answered 500") as caught:
         fetch(server.url, part, SIZE)
@@ -144,7 +144,7 @@ def test_trouble_that_stays_is_told_after_the_pauses(server, part):
     assert f"put weights.pth (3 MB) into {part.parent}" in str(caught.value)
 
 
-def test_a_missing_file_is_told_at_once(server, part):
+def test_a_missing_file_is_reported_at_once(server, part):
     server.answers = [refuse(404)]
     with pytest.raises(WeightsError, match="404 Not Found"):
         fetch(server.url, part, SIZE)

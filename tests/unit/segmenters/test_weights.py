@@ -1,4 +1,4 @@
-"""Where checkpoints are looked for, and how a wrong one is told."""
+"""Where files of weights are searched, and the messages for wrong ones."""
 
 import hashlib
 import os
@@ -71,13 +71,13 @@ def test_an_explicit_path_comes_before_the_given_folder_before_the_cache_before_
     assert len(server.requests) == 1
 
 
-def test_an_explicit_path_without_a_file_is_told_instead_of_looking_elsewhere(checkpoint, folders):
+def test_an_explicit_path_without_a_file_is_an_error_even_if_another_folder_has_it(checkpoint, folders):
     put(folders["given"])
     with pytest.raises(WeightsError, match=r"There is no file .*elsewhere\.pth; sam:tiny needs tiny\.pth there"):
         obtain(checkpoint, folders["explicit"] / "elsewhere.pth")
 
 
-def test_a_corrupt_file_is_told_with_both_hashes_and_what_to_do(checkpoint, folders):
+def test_a_corrupt_file_is_reported_with_both_hashes_and_what_to_do(checkpoint, folders):
     path = put(folders["given"], CONTENT[:-1])
     found = hashlib.sha256(CONTENT[:-1]).hexdigest()
     with pytest.raises(WeightsError) as caught:
@@ -93,7 +93,7 @@ def test_the_checkpoint_of_another_model_is_called_by_its_name(checkpoint, folde
         obtain(OWN["sam:vit_b"].files[0], path)
 
 
-def test_a_download_with_other_bytes_is_told_and_leaves_nothing_to_go_on_from(checkpoint, folders, server):
+def test_a_download_with_other_bytes_is_reported_and_leaves_no_part_to_resume(checkpoint, folders, server):
     server.routes["/tiny.pth"] = CONTENT[::-1]
     with pytest.raises(WeightsError, match=f"is not tiny.pth: its SHA-256 is .*, expected {checkpoint.sha256}"):
         obtain(checkpoint)
@@ -102,7 +102,7 @@ def test_a_download_with_other_bytes_is_told_and_leaves_nothing_to_go_on_from(ch
     assert obtain(checkpoint).read_bytes() == CONTENT
 
 
-def test_a_cache_that_cannot_be_written_to_is_told_in_one_sentence(checkpoint, folders):
+def test_a_cache_that_cannot_be_written_to_is_reported_in_one_sentence(checkpoint, folders):
     folders["cache"].parent.write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match=r"Cannot write .*tiny\.pth: .* must fit there"):
         obtain(checkpoint)
