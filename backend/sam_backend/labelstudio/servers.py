@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -14,6 +15,7 @@ from filelock import FileLock
 
 from sam_backend.errors import SamInspectError
 from sam_backend.files import write_whole
+from sam_backend.labelstudio.addresses import shown
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,16 +32,24 @@ class Server:
     ----------
     hostname : str, the address, `http(s)://[user:password@]host[:port][/path]` without a slash at the end.
     token : str, a legacy token or personal access token; `repr` hides it. Empty if none is known.
+    told : str, the address that Label Studio gave of itself; `hostname` is another where the settings replace it.
+    identity : str, 12 hexadecimal digits that stay the same when the address of a known Label Studio changes. They keep
+        apart what belongs to two Label Studios whose projects have the same ids.
     """
 
     hostname: str
     token: str = field(repr=False)
+    told: str = field(default="", compare=False)
+    identity: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told", self.told or self.hostname)
+        object.__setattr__(self, "identity", self.identity or hashlib.sha256(self.told.encode()).hexdigest()[:12])
 
     @property
     def shown(self) -> str:
         """The address for a message: without user and password."""
-        scheme, _, rest = self.hostname.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
+        return shown(self.hostname)
 
 
 class ServerRegistry:

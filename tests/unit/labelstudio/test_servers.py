@@ -88,3 +88,9 @@ def test_the_settings_key_wins_but_is_not_given_to_another_server(tmp_path):
 
 def test_a_server_does_not_show_its_token():
     assert LEGACY not in repr(Server(HERE, LEGACY))
+
+
+def test_the_identity_of_a_server_is_that_of_its_address_whatever_its_token_is():
+    assert Server(HERE, "a").identity == Server(HERE, "b").identity
+    assert Server(HERE, "a").identity != Server(THERE, "a").identity
+    assert Server(HERE, "a", identity="kept").identity == "kept"
