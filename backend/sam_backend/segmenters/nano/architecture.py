@@ -1,10 +1,10 @@
 """The PyTorch form of `nano`, accepted by `segment_anything.SamPredictor`; for training and export, not for serving.
 
 The image encoder is EfficientNet-Lite0 with a feature pyramid. Its output packs three maps into the channels of one
-embedding at stride 8, so that SAM's own interfaces carry them: 96 channels at stride 8, 24 at stride 4 and 12 at
-stride 2, the finer ones by space-to-depth. The prompt encoder and the two-way transformer are SAM's; beside SAM's
-point tokens the prompt encoder draws clicks and box as maps into the dense prompt, which a small model learns from
-far sooner. The predicted IoU also sees how decided the mask's own probabilities are.
+embedding at stride 8, which fits SAM's own interfaces: 96 channels at stride 8, 24 at stride 4 and 12 at
+stride 2, the finer ones by space-to-depth. The prompt encoder and the two-way transformer are SAM's. In addition to
+SAM's point tokens, the prompt encoder draws the clicks and the box as maps into the dense prompt, from which a small
+model learns much faster. The predicted IoU also depends on how decided the mask's own probabilities are.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _TAPS = (0, 2, 4, 10, 15)  # the last block at stride 2, 4, 8, 16, 32
 
 
 class SamePadded(nn.Conv2d):
-    """Convolution with TensorFlow's padding, which the ImageNet weights were trained with."""
+    """A convolution with TensorFlow's padding, as the ImageNet weights were trained."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, padding=0 if stride == 2 else kernel // 2, groups=groups)
-        # On even sizes and stride 2 the odd pixel of padding goes to the right and the bottom.
+        # For even sizes and stride 2 the odd pixel of padding is at the right and the bottom.
         self.uneven = ((kernel - 2) // 2, (kernel - 1) // 2) if stride == 2 else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class SamePadded(nn.Conv2d):
             x = functional.pad(x, (before, after, before, after))
         if self.groups == 1 or (self.kernel_size[0] == 3 and self.stride[0] == 1):
             return super().forward(x)
-        # On a CPU the gradients of these depth-wise convolutions take two to six times longer in bfloat16.
+        # On a CPU, the gradients of these depth-wise convolutions take two to six times longer in bfloat16.
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())
 
@@ -134,9 +134,9 @@ class ImageEncoder(nn.Module):
 
 
 class MapPromptEncoder(PromptEncoder):
-    """SAM's prompt encoder, whose dense prompt also holds maps of the clicks and of the box."""
+    """SAM's prompt encoder; the dense prompt also holds maps of the clicks and of the box."""
 
-    _SIGMAS = (0.7, 2.5, 8.0)  # in cells of the embedding: where exactly, about where, in which region
+    _SIGMAS = (0.7, 2.5, 8.0)  # in cells of the embedding: exact position, neighbourhood, region
 
     def __init__(self, image_size: int = IMAGE_SIZE) -> None:
         cells = image_size // STRIDE
@@ -144,7 +144,7 @@ class MapPromptEncoder(PromptEncoder):
         self.map_embedding = nn.Sequential(nn.Linear(11, 48), nn.GELU(), nn.Linear(48, WIDTH))
 
     def resize(self, image_size: int) -> None:
-        """Take prompts for square images of `image_size` pixels; training varies the size."""
+        """Set the side of the square images in pixels; training varies it."""
         cells = image_size // STRIDE
         self.input_image_size = (image_size, image_size)
         self.image_embedding_size = (cells, cells)
@@ -202,7 +202,7 @@ def _as_points(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tu
 
 
 class FineMaskDecoder(MaskDecoder):
-    """SAM's mask decoder that unpacks the finer maps, and predicts the IoU from tokens and the mask itself."""
+    """SAM's mask decoder, which also unpacks the finer maps and predicts the IoU from the tokens and the mask."""
 
     def __init__(self) -> None:
         transformer = TwoWayTransformer(depth=2, embedding_dim=WIDTH, num_heads=4, mlp_dim=256)
@@ -223,22 +223,22 @@ class FineMaskDecoder(MaskDecoder):
     ) -> tuple[Tensor, Tensor]:
         """Return mask logits (B, 4, H / 2, W / 2) and predicted IoU (B, 4).
 
-        Embeddings of several images may come stacked; then the prompts come grouped by image, equally many for each.
+        Embeddings of several images may be stacked; then the prompts are grouped by image, with equal numbers.
         """
         count = sparse_prompt_embeddings.shape[0]
-        each = count // image_embeddings.shape[0]
+        per_image = count // image_embeddings.shape[0]
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight], 0)
         tokens = torch.cat([output_tokens[None].expand(count, -1, -1), sparse_prompt_embeddings], 1)
         base, fine, finest = torch.split(image_embeddings, [WIDTH, 4 * FINE, 16 * FINEST], 1)
-        source = torch.repeat_interleave(base, each, 0) + dense_prompt_embeddings
+        source = torch.repeat_interleave(base, per_image, 0) + dense_prompt_embeddings
         position = torch.repeat_interleave(image_pe, count, 0)
         hidden, keys = self.transformer(source, position, tokens)
         _, channels, height, width = source.shape
         keys = keys.transpose(1, 2).reshape(count, channels, height, width)
 
-        upscaled = self.up4(keys) + torch.repeat_interleave(functional.pixel_shuffle(fine, 2), each, 0)
+        upscaled = self.up4(keys) + torch.repeat_interleave(functional.pixel_shuffle(fine, 2), per_image, 0)
         upscaled = functional.relu(self.norm4(upscaled))
-        upscaled = self.up2(upscaled) + torch.repeat_interleave(functional.pixel_shuffle(finest, 4), each, 0)
+        upscaled = self.up2(upscaled) + torch.repeat_interleave(functional.pixel_shuffle(finest, 4), per_image, 0)
         upscaled = functional.relu(upscaled)
         upscaled = upscaled + functional.relu(self.mix2(upscaled))
         mask_tokens = hidden[:, 1 : 1 + self.num_mask_tokens]
@@ -251,7 +251,7 @@ class FineMaskDecoder(MaskDecoder):
 
 
 def _decidedness(logits: Tensor) -> Tensor:
-    """Return (B, K, 4): how decided each mask's probabilities are, how stable its border is, and its size."""
+    """Return (B, K, 4): the expected IoU, the stability of the border, the size, and the certainty of each mask."""
     probability = torch.sigmoid(logits.float()[:, :, ::2, ::2])
     inside = (probability > 0.5).float()
     total = probability.sum((2, 3)) + 1.0
