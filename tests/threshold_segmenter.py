@@ -3,8 +3,8 @@
 import numpy as np
 
 from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
+from sam_backend.segmenters.model_registry import no_features
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE
-from sam_backend.segmenters.registry import no_features
 
 TOLERANCES = (5, 40, 90)
 PREDICTED_IOU = (0.8, 0.95, 0.7)

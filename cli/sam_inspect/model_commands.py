@@ -23,7 +23,7 @@ def _list(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from sam_backend.segmenters.model_info import WeightFolders
-    from sam_backend.segmenters.registry import known_models
+    from sam_backend.segmenters.model_registry import known_models
 
     folders = WeightFolders.of_settings(settings_of(context))
     rows = ((info.name, info.description, info.licence, _weights(info, folders)) for info in known_models())
@@ -102,7 +102,7 @@ def download(
     Example: sam-inspect download sam:vit_b
     """
     from sam_backend.segmenters.model_info import WeightFolders
-    from sam_backend.segmenters.registry import model_info
+    from sam_backend.segmenters.model_registry import model_info
     from sam_backend.segmenters.weights import obtain_checkpoint
 
     settings = settings_of(context)

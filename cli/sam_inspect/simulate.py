@@ -72,7 +72,7 @@ def simulate(
 
     from sam_backend.core.predictor import MAX_PROPOSALS
     from sam_backend.segmenters import WeightFolders
-    from sam_backend.segmenters.registry import load_segmenter
+    from sam_backend.segmenters.model_registry import load_segmenter
     from sam_evaluation.measured_models import default_jobs
     from sam_evaluation.simulation.all_runs import Storage, plan_runs
     from sam_evaluation.simulation.all_runs import simulate as run

@@ -10,7 +10,7 @@ import numpy as np
 from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo, Prompt, Segmenter, WeightFolders
-from sam_backend.segmenters.registry import no_features
+from sam_backend.segmenters.model_registry import no_features
 from sam_evaluation.errors import EvaluationError
 
 SCALES = (100, 400)

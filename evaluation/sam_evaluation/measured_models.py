@@ -9,7 +9,7 @@ from pathlib import Path
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import ModelInfo, Segmenter, WeightFolders
-from sam_backend.segmenters.registry import known_models, load_segmenter
+from sam_backend.segmenters.model_registry import known_models, load_segmenter
 from sam_evaluation.baselines import FELZENSZWALB, FILLED_BOX
 from sam_evaluation.errors import EvaluationError
 
@@ -24,7 +24,7 @@ def load_model(
     focus: Focus = Focus.AUTO,
     folders: WeightFolders | None = None,
 ) -> Segmenter:
-    """Return a model or a baseline; see `sam_backend.segmenters.registry.load_segmenter` for parameters and errors."""
+    """Return a model or a baseline; see `model_registry.load_segmenter` for parameters and errors."""
     if name not in _BASELINES:
         return load_segmenter(name, checkpoint, threads=threads, focus=focus, folders=folders)
     return _BASELINES[name].load(_BASELINES[name], checkpoint, threads, folders or WeightFolders.of_settings(None))

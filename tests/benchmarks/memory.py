@@ -32,7 +32,7 @@ from sam_backend.memory.project_memory import MIN_SCORE, ProjectMemory
 from sam_backend.memory.records import Record
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.metrics.calibration_error import expected_calibration_error
 from sam_evaluation.metrics.detection import match, pairwise_iou

@@ -11,7 +11,7 @@ import pytest
 from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.entries import OWN
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 
 torch = pytest.importorskip("torch", reason="the extra [torch] is not installed")
 pytest.importorskip("segment_anything", reason="the extra [torch] is not installed")

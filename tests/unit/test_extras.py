@@ -74,7 +74,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import sam_inspect.main
 import sam_backend.service.server, sam_backend.service.app, sam_backend.core.backend, sam_backend.demo.run_demo
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 load_segmenter("nano")
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=_ROOT)

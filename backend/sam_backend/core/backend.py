@@ -23,7 +23,7 @@ from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from sam_backend.memory.records import EmbedRecord, Record
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Embedding, Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)

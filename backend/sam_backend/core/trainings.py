@@ -14,7 +14,7 @@ from pathlib import Path
 from sam_backend.errors import MissingExtraError
 from sam_backend.extras import require_training
 from sam_backend.finetune.training_status import FAILED, RUNNING, TrainingStatus, latest_status
-from sam_backend.segmenters.registry import known_models
+from sam_backend.segmenters.model_registry import known_models
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from sam_backend.demo.project import (
 )
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters.model_info import WeightFolders
-from sam_backend.segmenters.registry import model_info
+from sam_backend.segmenters.model_registry import model_info
 from sam_backend.segmenters.weights import obtain_checkpoint
 from sam_backend.settings import Settings
 

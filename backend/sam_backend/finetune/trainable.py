@@ -18,8 +18,8 @@ from sam_backend.finetune.adapters import merge_adapters
 from sam_backend.finetune.onnx_export import export_nano
 from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.entries import NANO, TUNED, tuned_weights
+from sam_backend.segmenters.model_registry import known_models
 from sam_backend.segmenters.nano import architecture, segmenter
-from sam_backend.segmenters.registry import known_models
 from sam_backend.segmenters.sam import read_tuned
 from sam_backend.segmenters.weights import obtain_checkpoint
 

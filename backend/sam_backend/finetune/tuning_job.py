@@ -24,7 +24,7 @@ from sam_backend.finetune.verdict import Gate, Verdict
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import WeightFolders
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 
 CURVES = "curves.png"
 

@@ -63,6 +63,6 @@ class TuningRecipe:
 def recipe_for(model: str) -> TuningRecipe:
     """Return the recipe of a model: all of a light one; of a heavy one the decoder, on embeddings made once."""
     # Every command line imports this module, and the registry would double its cost.
-    from sam_backend.segmenters.registry import model_info
+    from sam_backend.segmenters.model_registry import model_info
 
     return TuningRecipe() if model_info(model).is_heavy else TuningRecipe(parts=Parts.ALL)

@@ -19,6 +19,7 @@ from scipy.special import expit, logit
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.masks import mask_box
 from sam_backend.segmenters.entries import GRABCUT
+from sam_backend.segmenters.model_registry import no_features
 from sam_backend.segmenters.pieces import clicked_pieces
 from sam_backend.segmenters.protocol import (
     NEGATIVE,
@@ -28,7 +29,6 @@ from sam_backend.segmenters.protocol import (
     Embedding,
     Prompt,
 )
-from sam_backend.segmenters.registry import no_features
 
 LOGITS_SIDE = 256
 """Pixels of the longer side of the logits, as SAM's."""

@@ -206,5 +206,5 @@ class Segmenter(Protocol):
         Raises
         ------
         BadRequestError
-            If the model has no features (`ModelInfo.has_features`); `registry.no_features` makes it.
+            If the model has no features (`ModelInfo.has_features`); `model_registry.no_features` makes it.
         """

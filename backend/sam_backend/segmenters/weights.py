@@ -14,7 +14,7 @@ from sam_backend.files import write_whole
 from sam_backend.segmenters.byte_progress import byte_progress
 from sam_backend.segmenters.download import fetch
 from sam_backend.segmenters.model_info import WeightFolders, WeightsFile
-from sam_backend.segmenters.registry import known_models
+from sam_backend.segmenters.model_registry import known_models
 
 _PART = ".part"
 

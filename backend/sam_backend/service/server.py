@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sam_backend.core.backend import assemble
 from sam_backend.core.logs import quiet_libraries
 from sam_backend.errors import SamInspectError
-from sam_backend.segmenters.registry import model_info
+from sam_backend.segmenters.model_registry import model_info
 from sam_backend.service.answers import ERROR_HEADER
 from sam_backend.service.app import create_app
 from sam_backend.service.metrics import Metrics

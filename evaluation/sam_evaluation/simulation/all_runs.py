@@ -17,7 +17,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter
 from sam_evaluation.simulation.image_set import EmbeddingCaches
 from sam_evaluation.simulation.journal import images_done
 from sam_evaluation.simulation.loop import Conditions, LoadModel, Loop, RunSpec, is_finished

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from colour_segmenter import ColourSegmenter
 from sam_backend.errors import SamInspectError
-from sam_backend.segmenters import registry
+from sam_backend.segmenters import model_registry
 from sam_evaluation.simulation import all_runs
 from sam_inspect.main import app
 
@@ -29,7 +29,7 @@ def typed(*words: object) -> str:
 @pytest.fixture
 def colours(monkeypatch: pytest.MonkeyPatch) -> ColourSegmenter:
     segmenter = ColourSegmenter()
-    for module in (registry, all_runs):
+    for module in (model_registry, all_runs):
         monkeypatch.setattr(module, "load_segmenter", lambda *_, **__: segmenter)
     return segmenter
 

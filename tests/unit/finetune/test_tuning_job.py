@@ -24,8 +24,8 @@ from sam_backend.finetune.tuning_recipe import TuningRecipe  # noqa: E402
 from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
 from sam_backend.segmenters import Segmenter  # noqa: E402
+from sam_backend.segmenters.model_registry import load_segmenter  # noqa: E402
 from sam_backend.segmenters.nano import segmenter  # noqa: E402
-from sam_backend.segmenters.registry import load_segmenter  # noqa: E402
 from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
 
 pytestmark = pytest.mark.slow

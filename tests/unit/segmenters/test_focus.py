@@ -13,8 +13,8 @@ from sam_backend.segmenters import Candidates, Embedding, Prompt
 from sam_backend.segmenters.automatic import propose_masks
 from sam_backend.segmenters.focus import Focused
 from sam_backend.segmenters.grabcut import GrabCutSegmenter
+from sam_backend.segmenters.model_registry import known_models, load_segmenter
 from sam_backend.segmenters.refinement import LogitsMemo, refine
-from sam_backend.segmenters.registry import known_models, load_segmenter
 from sam_backend.segmenters.windows import LEAST_SIDE, contains, logits_region, move_logits, side_of, window_around
 
 SIZE = (1200, 1600)

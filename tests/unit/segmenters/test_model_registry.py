@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from marks import needs_torch
 from sam_backend import extras
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
-from sam_backend.segmenters import ModelInfo, registry
+from sam_backend.segmenters import ModelInfo, model_registry
 from sam_backend.segmenters.entries import OWN
-from sam_backend.segmenters.registry import known_models, load_segmenter, model_info
+from sam_backend.segmenters.model_registry import known_models, load_segmenter, model_info
 from sam_inspect.main import app
 
 
@@ -54,11 +54,13 @@ def register(monkeypatch):
 
     def register(**registered):
         points = [EntryPoint(name, value) for name, value in registered.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.ENTRY_POINTS else [])
-        registry._of_packages.cache_clear()
+        monkeypatch.setattr(
+            model_registry, "entry_points", lambda group: points if group == model_registry.ENTRY_POINTS else []
+        )
+        model_registry._of_packages.cache_clear()
 
     yield register
-    registry._of_packages.cache_clear()
+    model_registry._of_packages.cache_clear()
 
 
 def info_of(name):
@@ -86,7 +88,7 @@ def test_a_package_that_fails_is_logged_and_left_out(register, caplog):
 def test_the_list_of_models_imports_no_model():
     heavy = ("cv2", "scipy", "onnxruntime", "torch", "pycocotools", "httpx")
     code = (
-        "import sys; from sam_backend.segmenters.registry import known_models; known_models(); "
+        "import sys; from sam_backend.segmenters.model_registry import known_models; known_models(); "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
