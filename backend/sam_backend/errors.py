@@ -1,5 +1,7 @@
 """Errors that a user can act on: one sentence that says what was expected, what came, and what to do."""
 
+from sam_backend.safe_text import escape_unprintable
+
 _MAX_REASON_PHRASE = 500
 
 
@@ -50,4 +52,5 @@ def reason_phrase(sentence: str) -> str:
 
     It is one line of at most 500 characters of Latin-1; other characters become question marks.
     """
-    return " ".join(sentence.split())[:_MAX_REASON_PHRASE].encode("latin-1", "replace").decode("latin-1")
+    line = escape_unprintable(" ".join(sentence.split()))
+    return line[:_MAX_REASON_PHRASE].rstrip().encode("latin-1", "replace").decode("latin-1")

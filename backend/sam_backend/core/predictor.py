@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from sam_backend import deadlines
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
@@ -175,7 +176,7 @@ class Predictor:
         return None if classes is None else memory.propose(segmenter, embedding, classes, limit=MAX_PROPOSALS)
 
     def _segmenter(self) -> Segmenter:
-        return self._embeddings.measured(self._model.get(BUDGET))
+        return self._embeddings.measured(self._model.get(deadlines.remaining(BUDGET)))
 
 
 class _DeadlineSegmenter(SegmenterWrapper):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from dataclasses import dataclass
 
 from sam_backend.arrays import ImageArray
 from sam_backend.core.background_model import MeasuredSegmenter
 from sam_backend.core.observer import Observer
+from sam_backend.core.slots import Slots
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import ServerRegistry
@@ -50,7 +50,7 @@ class TaskEmbeddings:
         self._servers = servers
         self._cache = cache
         self._observer = observer
-        self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._slots = Slots(os.cpu_count() or 1)
 
     @classmethod
     def of_settings(

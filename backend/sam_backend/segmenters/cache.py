@@ -9,13 +9,16 @@ import threading
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from cachetools import LRUCache
-from diskcache import Cache, Timeout
+from diskcache import Cache, Disk, Timeout
+from diskcache.core import DBNAME, MODE_BINARY, MODE_RAW
 
+from sam_backend import deadlines
 from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.protocol import Embedding, Segmenter
 from sam_backend.settings import Settings
@@ -25,6 +28,12 @@ logger = logging.getLogger(__name__)
 _SIZE = "__size__"
 _DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
 _MEBIBYTE = 2**20
+
+_LOCK_TIMEOUT = 0.5
+"""Seconds to wait for a file that another process has locked; encoding an image again does not take much longer."""
+
+_START_LOCK_TIMEOUT = 5.0
+"""The same at the start, after which a process keeps no embeddings on disk."""
 
 
 class EmbeddingSource(StrEnum):
@@ -70,7 +79,8 @@ class EmbeddingCache:
         """Return the embedding of `key` and where it came from.
 
         A caller who asks for a key that is being encoded waits for that encoding and shares its result or its
-        exception. An exception is not kept.
+        exception. An exception is not kept. If the request that encodes is over before it is done, one of those who
+        wait encodes.
 
         Parameters
         ----------
@@ -82,20 +92,22 @@ class EmbeddingCache:
             kept = self._memory.get(key)
             if kept is not None:
                 return kept, EmbeddingSource.MEMORY
-            outcome = self._under_way.get(key)
-            is_mine = outcome is None
-            if outcome is None:
-                outcome = self._under_way[key] = Future()
-        if is_mine:
-            try:
-                embedding, source = self._from_disk_or_encoder(key, segmenter, load_image)
-            except BaseException as error:
-                self._finish(key, None)
-                outcome.set_exception(error)
-            else:
-                self._finish(key, embedding)
-                outcome.set_result((embedding, source))
-        return outcome.result()
+            others = self._under_way.get(key)
+            mine: Future[tuple[Embedding, EmbeddingSource]] = Future()
+            if others is None:
+                self._under_way[key] = mine
+        if others is not None:
+            outcome = _shared(others)
+            return self.fetch(key, segmenter, load_image) if outcome is None else outcome
+        try:
+            embedding, source = self._from_disk_or_encoder(key, segmenter, load_image)
+        except BaseException as error:
+            self._finish(key, None)
+            mine.set_exception(error)
+            raise
+        self._finish(key, embedding)
+        mine.set_result((embedding, source))
+        return embedding, source
 
     def close(self) -> None:
         """Close the files; the cache then still works in memory."""
@@ -127,7 +139,7 @@ class EmbeddingCache:
             packed = disk.get(key)
             return None if packed is None else _unpack(packed)
         except (*_DISK_ERRORS, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            logger.warning("An embedding on disk cannot be read and is made anew: %s", error)
+            logger.warning("An embedding on disk cannot be read and is made anew: %s", _reason(error))
             return None
 
     def _write(self, key: str, embedding: Embedding) -> None:
@@ -137,16 +149,67 @@ class EmbeddingCache:
         try:
             disk.set(key, _pack(embedding))
         except _DISK_ERRORS as error:
-            logger.warning("An embedding cannot be kept on disk in %s: %s", disk.directory, error)
+            logger.warning("An embedding cannot be kept on disk in %s: %s", disk.directory, _reason(error))
+
+
+def _shared(outcome: Future[tuple[Embedding, EmbeddingSource]]) -> tuple[Embedding, EmbeddingSource] | None:
+    """Wait for an encoding of another thread; None if the request that it was for is over.
+
+    Raises
+    ------
+    AbandonedError
+        If the request of this thread is over.
+    """
+    while True:
+        try:
+            return outcome.result(deadlines.POLL)
+        except deadlines.AbandonedError:
+            deadlines.check()
+            return None
+        except TimeoutError:
+            # The encoding itself may have raised it.
+            if outcome.done():
+                raise
+            deadlines.check()
+
+
+class _BytesDisk(Disk):  # type: ignore[misc]  # diskcache has no types
+    """The files of a cache of bytes: a pickle, which could run code, is never read."""
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:
+        if mode not in (MODE_RAW, MODE_BINARY):
+            raise ValueError("it is not a file that this program wrote")
+        return super().fetch(mode, filename, value, read)
 
 
 def _open_disk(folder: Path, limit: int) -> Cache | None:
     try:
+        _require_unlocked(folder / DBNAME)
         # Two dropped for each new one keep to the limit; diskcache's default of ten would empty a small cache.
-        return Cache(str(folder), size_limit=limit, eviction_policy="least-recently-used", cull_limit=2)
+        return Cache(
+            str(folder),
+            timeout=_LOCK_TIMEOUT,
+            disk=_BytesDisk,
+            size_limit=limit,
+            eviction_policy="least-recently-used",
+            cull_limit=2,
+        )
     except _DISK_ERRORS as error:
         logger.warning("Embeddings are kept in memory only, since %s cannot be used: %s", folder, error)
         return None
+
+
+def _require_unlocked(database: Path) -> None:
+    """Raise OperationalError for a database that stays locked; diskcache would wait a minute for it."""
+    if database.exists():
+        with closing(sqlite3.connect(database, timeout=_START_LOCK_TIMEOUT, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+
+
+def _reason(error: Exception) -> str:
+    # diskcache's own Timeout says nothing.
+    return "another process has locked the cache" if isinstance(error, Timeout) else str(error)
 
 
 def _pack(embedding: Embedding) -> bytes:

@@ -1,9 +1,13 @@
+import sqlite3
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
 from diskcache import Cache
 
+from sam_backend.deadlines import AbandonedError, Deadline, within
+from sam_backend.segmenters import cache as cache_module
 from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
 from threshold_segmenter import ThresholdSegmenter
 
@@ -130,3 +134,76 @@ def test_a_database_that_is_broken_costs_the_disk_layer_only(tmp_path, caplog):
 def test_a_disk_limit_of_zero_keeps_nothing_on_disk(tmp_path):
     EmbeddingCache.of_megabytes(1, tmp_path / "embeddings", 0).fetch("a", ThresholdSegmenter(), image)
     assert list(tmp_path.iterdir()) == []
+
+
+class TestDeadlines:
+    @pytest.fixture
+    def locked(self, tmp_path):
+        with closing(EmbeddingCache(1, tmp_path, DISK)):
+            pass
+        with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield tmp_path
+
+    def test_a_cache_that_another_process_has_locked_costs_an_encoding_and_says_so(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setattr(cache_module, "_LOCK_TIMEOUT", 0.01)
+        cache = EmbeddingCache(1, tmp_path, DISK)
+        with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            assert cache.fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
+        assert "another process has locked the cache" in caplog.text
+
+    def test_a_lock_is_waited_for_less_than_a_click_may_take(self, tmp_path):
+        assert EmbeddingCache(1, tmp_path, DISK)._disk.timeout <= 1
+
+    def test_a_locked_cache_does_not_stop_the_start(self, locked, monkeypatch, caplog):
+        monkeypatch.setattr(cache_module, "_START_LOCK_TIMEOUT", 0.01)
+        cache = EmbeddingCache(1, locked, DISK)
+        assert "kept in memory only" in caplog.text
+        assert cache.fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
+
+    def test_a_pickle_in_the_cache_is_not_read(self, tmp_path):
+        with closing(Cache(str(tmp_path))) as strange:
+            strange["a"] = {"not": "bytes"}
+        assert EmbeddingCache(1, tmp_path, DISK).fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
+
+    def test_who_waits_for_an_encoding_whose_request_is_over_encodes_himself(self):
+        cache, started, released, sources = EmbeddingCache(2**20), threading.Event(), threading.Event(), []
+
+        def abandoned():
+            started.set()
+            assert released.wait(30)
+            raise AbandonedError("The client has gone.")
+
+        def leave():
+            with pytest.raises(AbandonedError):
+                cache.fetch("a", ThresholdSegmenter(), abandoned)
+
+        def stay():
+            sources.append(cache.fetch("a", ThresholdSegmenter(), image)[1])
+
+        leaving, staying = threading.Thread(target=leave), threading.Thread(target=stay)
+        leaving.start()
+        assert started.wait(30)
+        staying.start()
+        released.set()
+        leaving.join(30)
+        staying.join(30)
+        assert sources == [EmbeddingSource.ENCODER]
+
+    def test_a_request_that_is_over_does_not_wait_for_the_encoding_of_another(self):
+        cache, started, released, deadline = EmbeddingCache(2**20), threading.Event(), threading.Event(), Deadline(60)
+
+        def slow():
+            started.set()
+            assert released.wait(30)
+            return IMAGE
+
+        encoding = threading.Thread(target=cache.fetch, args=("a", ThresholdSegmenter(), slow))
+        encoding.start()
+        assert started.wait(30)
+        deadline.cancel()
+        with within(deadline), pytest.raises(AbandonedError):
+            cache.fetch("a", ThresholdSegmenter(), image)
+        released.set()
+        encoding.join(30)

@@ -1,0 +1,42 @@
+"""Text for log lines and messages: on one line, without control characters, and without the secrets of addresses."""
+
+from __future__ import annotations
+
+import re
+
+_FIELDS_TO_MASK = (
+    r"x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid|signature|sig|"
+    r"(?:access[-_]?|refresh[-_]?|id[-_]?|auth[-_]?|api[-_]?)?(?:token|key)|(?:client[-_]?)?secret|password|passwd|pwd|"
+    r"credentials?|policy|jwt"
+)
+_QUERY_SECRET = re.compile(rf"((?:[?&;]|%26|%3f)(?:{_FIELDS_TO_MASK})(?:=|%3d))[^&;\s'\"<>)]+", re.IGNORECASE)
+_USER_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/?#\s@'\"]+@", re.IGNORECASE)
+_HEADER_SECRET = re.compile(r"\b((?:Token|Bearer|Basic)\s+)(?=\S*\d)[\w.~+/=-]{16,}")
+_JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
+_MASK = "***"
+
+
+def mask_secrets(text: str) -> str:
+    """Replace the signatures, tokens and passwords of addresses and of authorization headers in a text by `***`."""
+    text = _QUERY_SECRET.sub(rf"\1{_MASK}", text)
+    text = _USER_IN_ADDRESS.sub(rf"\1{_MASK}@", text)
+    return _JWT.sub(_MASK, _HEADER_SECRET.sub(rf"\1{_MASK}", text))
+
+
+def escape_unprintable(text: str, *, keep: str = "") -> str:
+    r"""Escape what cannot be printed, line ends included, as Python does in a string; `keep` stays as it is.
+
+    >>> escape_unprintable("a path\nof two lines")
+    'a path\\nof two lines'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
+
+
+def safe_line(text: str) -> str:
+    """Return a text as one line that shows no secret and forges no other line."""
+    return escape_unprintable(mask_secrets(text))
