@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from segment_anything import sam_model_registry
 from torch import Tensor
 
 from sam_backend.errors import WeightsError
+from sam_backend.files import write_whole
 from sam_backend.finetune.adapters import merge_adapters
 from sam_backend.finetune.onnx_export import export_nano
 from sam_backend.segmenters import WeightFolders
@@ -72,7 +73,8 @@ class TrainableModel:
             assert self.official is not None
             published = torch.load(self.official, map_location="cpu", weights_only=True)
             weights = {name: value for name, value in weights.items() if not torch.equal(value, published[name])}
-        save_file(weights, folder / TUNED)
+        # `save_file` would let only this user read the file; the service may run as another one.
+        write_whole(folder / TUNED, save(weights))
 
 
 def digest_of(weights: dict[str, Tensor]) -> str:

@@ -40,6 +40,8 @@ def test_a_tuned_nano_is_served_from_onnx_and_tuned_on_from_its_weights(tmp_path
     with torch.no_grad():
         trainable.model.mask_decoder.mask_tokens.weight.add_(0.01)
     trainable.write(tmp_path)
+    (tmp_path / "other").touch()
+    assert {path.stat().st_mode for path in tmp_path.iterdir()} == {(tmp_path / "other").stat().st_mode}
     assert NanoSegmenter(tmp_path, threads=1).version != NanoSegmenter(threads=1).version
     again = load_trainable("nano", tmp_path)
     assert again.digest() == trainable.digest() != load_trainable("nano").digest()
