@@ -13,6 +13,14 @@ _TESTS = Path(__file__).parent
 _SLOW = (_TESTS / "e2e", _TESTS / "unit" / "research")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Leave out whole files of slow tests where they are not wanted: importing PyTorch for nothing takes seconds."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    is_slow = any(folder in collection_path.parents for folder in _SLOW)
+    return is_slow or "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(items):
     """Mark tests by their folder, and keep the tests of one file in one process where pytest-xdist runs several."""
     for item in items:

@@ -18,6 +18,8 @@ from sam_backend.segmenters.nano import segmenter  # noqa: E402
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter  # noqa: E402
 from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_shipped_weights_of_nano_answer_as_its_shipped_onnx_files_do() -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
