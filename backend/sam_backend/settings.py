@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     )
     image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
+    max_body_mb: int = Field(
+        64, gt=0, description="Largest request in MB; a click carries all masks of its task. Larger ones are refused."
+    )
+    click_deadline: float = Field(
+        60.0, gt=0, lt=100, description="Seconds within which a click is answered; Label Studio gives up after 100."
+    )
+    max_waiting: int = Field(
+        32, ge=0, description="Requests of a kind that may wait for a free thread; further ones are answered 503."
+    )
+    max_connections: int = Field(
+        1024, gt=0, description="Open connections of `serve`; beyond, those that wait for a request are closed."
+    )
     embedding_memory_mb: int = Field(512, gt=0, description="Memory in MB for embeddings of recent images.")
     embedding_disk_mb: int = Field(4096, ge=0, description="Disk in MB for embeddings; 0 keeps none on disk.")
 

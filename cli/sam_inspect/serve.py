@@ -23,7 +23,10 @@ class LogLevel(StrEnum):
 def serve(
     context: typer.Context,
     model: ModelOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 keeps other machines out.")] = "0.0.0.0",  # noqa: S104 - Label Studio usually runs in another container or on another machine
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; 127.0.0.1 keeps other machines out, 0.0.0.0 lets them in."),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9090,
     checkpoint: Annotated[
         Path | None,
@@ -32,6 +35,10 @@ def serve(
             "nano."
         ),
     ] = None,
+    insecure_no_password: Annotated[
+        bool,
+        typer.Option("--insecure-no-password", help="Ask no password, on any address."),
+    ] = False,
     focus: FocusOption = None,
     log_level: Annotated[
         LogLevel, typer.Option(help="From debug, which also logs health checks, to error.")
@@ -47,13 +54,15 @@ def serve(
 
     Settings stand in environment variables or in a settings file.
     SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS ask for a
-    password. SAM_INSPECT_LABEL_STUDIO_API_KEY is a personal access token, for
-    a Label Studio that does not accept the legacy token that it sends;
+    password; --host with an address that other machines reach needs one.
+    SAM_INSPECT_LABEL_STUDIO_API_KEY is a personal access token, for a Label
+    Studio that does not accept the legacy token that it sends;
     SAM_INSPECT_LABEL_STUDIO_URL goes with it. SAM_INSPECT_WEIGHTS is the
     folder of official checkpoints.
 
     Examples: sam-inspect serve
               sam-inspect serve --model sam:vit_b --port 9091
+              sam-inspect serve --host 0.0.0.0
     """
     from sam_backend.service.server import serve as serve_until_stopped
 
@@ -61,5 +70,11 @@ def serve(
     if focus:
         settings = settings.model_copy(update={"focus": focus})
     serve_until_stopped(
-        model or settings.model, settings, host=host, port=port, log_level=log_level, checkpoint=checkpoint
+        model or settings.model,
+        settings,
+        host=host,
+        port=port,
+        log_level=log_level,
+        checkpoint=checkpoint,
+        no_password=insecure_no_password,
     )

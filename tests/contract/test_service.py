@@ -19,7 +19,7 @@ from requests.auth import HTTPBasicAuth
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, defect_image, interactive, png, task
 from loopback import serving
 from marks import needs_torch
-from sam_backend.service.server import SentenceProtocol
+from sam_backend.service.protocol import SentenceProtocol
 from sam_backend.settings import Settings
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter
@@ -93,7 +93,8 @@ def test_label_studio_shows_the_annotator_the_sentence_itself(service, body, sta
     with serving() as images:
         images.routes |= {"/forbidden.png": 403, "/silent.png": images.hang}
         sent = body if isinstance(body, bytes) else json.dumps(body).replace("IMAGES", images.url).encode()
-        response = requests.post(f"{service}/predict", data=sent, timeout=PATIENCE)
+        headers = {"Content-Type": "application/json"}
+        response = requests.post(f"{service}/predict", data=sent, headers=headers, timeout=PATIENCE)
     assert response.status_code == status
     assert sentence in shown_by_label_studio(response)
     assert sentence in response.json()["error"]

@@ -122,6 +122,8 @@ class Predictor:
                 results.append(self._propose(segmenter, request, task, config))
             except TimeoutError:
                 break
+            except deadlines.AbandonedError:
+                raise
             except BadRequestError as error:
                 logger.warning("Task %s gets an empty prediction: %s", task.id, error)
                 results.append(prediction([], 0.0, segmenter.version))

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from sam_backend.errors import BadRequestError
+
+_MAX_UID_BYTES = 255
+_MAX_CONFIG = 2**20
+_LARGEST = 1e15
+"""Largest coordinate or size; a larger one cannot be counted in pixels."""
+
+
+def _identifier(value: str | int) -> str | int:
+    if isinstance(value, int):
+        return _whole_number(value)
+    size = len(value.encode("utf-8", "replace"))
+    if size > _MAX_UID_BYTES:
+        raise ValueError(f"it may have at most {_MAX_UID_BYTES} bytes and has {size:,}")
+    return value
+
+
+def _whole_number(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("it must be a number of at most 64 bits")
+    return value
+
+
+def _finite(regions: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    inside: list[Any] = [regions]
+    while inside:
+        value = inside.pop()
+        values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        # A mask is a list of a million numbers, so the loops are short.
+        kinds = set(map(type, values))
+        numbers = values if kinds <= {int, float} else [item for item in values if isinstance(item, int | float)]
+        if not all(-_LARGEST <= number <= _LARGEST for number in numbers):
+            raise ValueError(f"a number must be between -{_LARGEST:g} and {_LARGEST:g}")
+        if kinds & {dict, list}:
+            inside += [item for item in values if isinstance(item, dict | list)]
+    return regions
+
+
+WholeNumber = Annotated[int, AfterValidator(_whole_number)]
+Identifier = Annotated[int | str, AfterValidator(_identifier)]
 
 
 class Task(BaseModel):
     """A task; its annotations, drafts and predictions are ignored."""
 
-    id: int | str | None = None
+    id: Identifier | None = None
     data: dict[str, Any] = {}
 
 
 class Annotation(BaseModel):
     """An annotation, as a webhook and the API send it; a deleted one has only its id."""
 
-    id: int
-    task: int | None = None
+    id: WholeNumber
+    task: WholeNumber | None = None
     updated_at: str | None = None
     was_cancelled: bool | None = None
     result: list[dict[str, Any]] | None = None
@@ -30,15 +69,15 @@ class AnnotatedTask(Task):
     """A task with its annotations."""
 
     annotations: list[Annotation] = []
-    project: str | int | None = None
+    project: Identifier | None = None
 
 
 class EventProject(BaseModel):
     """The project of an event."""
 
-    id: int
+    id: WholeNumber
     created_at: AwareDatetime | None = None
-    label_config: str | None = None
+    label_config: str | None = Field(None, max_length=_MAX_CONFIG)
 
     @property
     def uid(self) -> str:
@@ -49,15 +88,15 @@ class EventProject(BaseModel):
 class SetupRequest(BaseModel):
     """`POST /setup`: a project, and how to reach its Label Studio."""
 
-    project: str | int | None = None
-    hostname: str | None = None
-    access_token: str | None = None
+    project: Identifier | None = None
+    hostname: str | None = Field(None, max_length=2048)
+    access_token: str | None = Field(None, max_length=4096)
 
 
 class PredictContext(BaseModel):
     """The regions that an annotator just drew with smart tools."""
 
-    result: list[dict[str, Any]] | None = None
+    result: Annotated[list[dict[str, Any]] | None, AfterValidator(_finite)] = None
 
 
 class PredictParams(BaseModel):
@@ -70,8 +109,8 @@ class PredictRequest(BaseModel):
     """`POST /predict`: interactive if the context holds drawn regions, otherwise a batch."""
 
     tasks: list[Task] = Field(min_length=1)
-    label_config: str
-    project: str | int | None = None
+    label_config: str = Field(max_length=_MAX_CONFIG)
+    project: Identifier | None = None
     params: PredictParams | None = None
 
     @property
@@ -83,11 +122,17 @@ class PredictRequest(BaseModel):
 class ValidateRequest(BaseModel):
     """`POST /validate`: a labeling config."""
 
-    config: str
+    config: str = Field(max_length=_MAX_CONFIG)
 
 
 class Event(BaseModel):
-    """`POST /webhook`: an event of a project; it is about one or several annotations or tasks."""
+    """`POST /webhook`: an event of a project; it is about one or several annotations or tasks.
+
+    Attributes
+    ----------
+    refused : list of str, why items of a list were left out; the others are kept. A list without a good item is an
+        error.
+    """
 
     action: str
     project: EventProject | None = None
@@ -95,6 +140,28 @@ class Event(BaseModel):
     annotations: list[Annotation] | None = None
     task: Task | list[Task] | None = None
     tasks: list[Task] | None = None
+    refused: list[str] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_bad_items(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kept, refused = dict(values), []
+        for name, kind in (("annotation", Annotation), ("annotations", Annotation), ("task", Task), ("tasks", Task)):
+            if isinstance(items := values.get(name), list):
+                good, sentences = _good_items(items, kind, name)
+                # Without a good item, the list stays, and is the error.
+                if good:
+                    kept[name] = good
+                    refused += sentences
+        return {**kept, "refused": refused}
+
+    @model_validator(mode="after")
+    def _require_numbers(self) -> Self:
+        for task in self.all_tasks:
+            _require_number(task)
+        return self
 
     @property
     def all_annotations(self) -> list[Annotation]:
@@ -111,8 +178,8 @@ class TrainRequest(BaseModel):
     """`POST /train` of label-studio-ml 1.x: annotated tasks, in a field called `annotations`."""
 
     annotations: list[AnnotatedTask] = Field(min_length=1)
-    project: str | int | None = None
-    label_config: str | None = None
+    project: Identifier | None = None
+    label_config: str | None = Field(None, max_length=_MAX_CONFIG)
 
     @property
     def event_project(self) -> EventProject:
@@ -151,6 +218,26 @@ def parse_message(values: object, kind: type[Message]) -> Message:
         raise BadRequestError(_sentence(error)) from None
 
 
+def _good_items(items: list[Any], kind: type[Message], name: str) -> tuple[list[Message], list[str]]:
+    """Return the items that are messages of the given class, and a sentence about each other one."""
+    good: list[Message] = []
+    sentences: list[str] = []
+    for number, item in enumerate(items):
+        try:
+            message = parse_message(item, kind)
+            if isinstance(message, Task):
+                _require_number(message)
+            good.append(message)
+        except (BadRequestError, ValueError) as error:
+            sentences.append(f"Item {number} of '{name}' is left out: {error}")
+    return good, sentences
+
+
+def _require_number(task: Task) -> None:
+    if isinstance(task.id, str) and not (task.id.isascii() and task.id.isdecimal()):
+        raise ValueError(f"the id of a task must be a number; got {task.id!r}")
+
+
 def _as_list(value: Message | list[Message] | None) -> list[Message]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
@@ -161,5 +248,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"The body needs '{place}', which is missing."
     subject = f"The body's '{place}'" if place else "The body"
+    if first["type"] == "value_error":
+        return f"{subject} is not as expected: {first['ctx']['error']}."
     problem = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
     return f"{subject} is not as expected: {problem}; got {type(first['input']).__name__}."

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sam_backend.core.backend import Backend
 from sam_backend.errors import SamInspectError
-from sam_backend.service.answers import answer_error
-from sam_backend.service.authentication import UnauthorizedError, make_authenticate
+from sam_backend.service.answers import answer_error, answer_mistake
+from sam_backend.service.authentication import Authentication
+from sam_backend.service.guard import GuardMiddleware
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.routes import make_router
 from sam_backend.service.tracing import TracingMiddleware, notes_of
@@ -34,6 +35,7 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
     SamInspectError
         If only one of user and password is set.
     """
+    authentication = Authentication(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -44,13 +46,16 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
     app = FastAPI(
         title="SAM Inspect",
         lifespan=lifespan,
-        dependencies=[Depends(make_authenticate(settings))],
-        # Label Studio defines the contract; FastAPI's pages about it would not be behind the password.
+        # Label Studio defines the contract; FastAPI's pages about it would be of no use.
         openapi_url=None,
+        # The address of a redirect would be made of the Host header.
+        redirect_slashes=False,
     )
-    app.include_router(make_router(backend, metrics))
+    app.include_router(make_router(backend, metrics, settings))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)
+    # The middleware that is added last is called first.
+    app.add_middleware(GuardMiddleware, authentication=authentication)
     app.add_middleware(TracingMiddleware, metrics=metrics)
     return app
 
@@ -58,12 +63,11 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
 async def _answer_mistake(request: Request, error: Exception) -> Response:
     assert isinstance(error, SamInspectError)
     notes_of(request).error = str(error)
-    headers = {"WWW-Authenticate": 'Basic realm="sam-inspect"'} if isinstance(error, UnauthorizedError) else None
-    return answer_error(error.status, str(error), headers)
+    return answer_mistake(error)
 
 
 async def _answer_unknown_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentence = f"There is no {request.method} {request.url.path} here ({error.detail})."
+    sentence = f"There is no {request.method} {request.scope['path']} here ({error.detail})."
     notes_of(request).error = sentence
     return answer_error(error.status_code, sentence, dict(error.headers or {}))

@@ -1,56 +1,112 @@
-"""The bodies of requests: read up to a limit, and parsed into the messages of Label Studio."""
+"""The bodies of requests: read up to a limit and a deadline, and parsed into the messages of Label Studio."""
 
 from __future__ import annotations
 
-from pydantic_core import from_json
-from starlette.requests import Request
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from sam_backend.errors import BadRequestError
-from sam_backend.labelstudio.messages import Message, parse_message
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
-MAX_BODY_BYTES = 256 * 2**20
-"""An interactive request carries every mask of its task, which can be tens of megabytes."""
+from sam_backend.service.answers import RefusedError
+from sam_backend.settings import Settings
+
+MEBIBYTE = 2**20
+
+SMALL_BODY = MEBIBYTE
+"""Bytes of a body that is about a labeling config or a project, without masks."""
+
+_PAUSE = 10.0
+"""Seconds without a byte after which a body is given up."""
+
+_TOTAL = 60.0
+"""Seconds within which a whole body must come."""
+
+_AT_ONCE = 4
+"""Bodies of the largest size that are in memory at once, or as many bytes of smaller ones."""
 
 
-class BodyTooLargeError(BadRequestError):
-    """A body is larger than `MAX_BODY_BYTES` (HTTP 413)."""
+class BodyReader:
+    """Reads bodies; all of them together take a limited amount of memory.
 
-    status = 413
-
-
-async def read_body(request: Request) -> bytes:
-    """Read a request's body to its end.
-
-    Raises
-    ------
-    BodyTooLargeError
-        If it has more than `MAX_BODY_BYTES`. The rest is read and dropped, because a client that cannot send its whole
-        body does not read the answer.
+    Parameters
+    ----------
+    settings : Settings, with the size of the largest body.
     """
-    body = bytearray()
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= MAX_BODY_BYTES:
+
+    def __init__(self, settings: Settings) -> None:
+        self.largest = settings.max_body_mb * MEBIBYTE
+        self._free = _AT_ONCE * self.largest
+
+    @asynccontextmanager
+    async def read(self, request: Request, limit: int) -> AsyncIterator[bytearray]:
+        """Read the JSON of a request to its end; its memory counts as taken until the block ends.
+
+        Parameters
+        ----------
+        request : Request, whose body was not read yet.
+        limit : int, the largest size in bytes.
+
+        Raises
+        ------
+        RefusedError
+            If it is not announced as JSON (415), has more than `limit` bytes (413), stops or takes too long (408), or
+            the memory for bodies is taken (503).
+        ClientDisconnect
+            If the client has gone.
+        """
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise RefusedError(
+                415,
+                "The body must be JSON and say so; send the header Content-Type: application/json.",
+                Connection="close",
+            )
+        body = bytearray()
+        try:
+            await self._fill(body, request, limit)
+            yield body
+        finally:
+            self._free += len(body)
+
+    async def _fill(self, body: bytearray, request: Request, limit: int) -> None:
+        end, size, more = asyncio.get_running_loop().time() + _TOTAL, 0, True
+        while more:
+            message = await _next_message(request, end)
+            chunk = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(chunk)
+            if size > limit:
+                # The rest is read and dropped: a client that cannot send its whole body does not read the answer.
+                self._free += len(body)
+                body.clear()
+                continue
+            if len(chunk) > self._free:
+                raise RefusedError(
+                    503, "Too many large requests arrive at once; try again in a few seconds.", Connection="close"
+                )
+            self._free -= len(chunk)
             body += chunk
-        else:
-            body.clear()
-    if size > MAX_BODY_BYTES:
-        raise BodyTooLargeError(f"The body has {size >> 20} MiB; at most {MAX_BODY_BYTES >> 20} MiB are taken.")
-    return bytes(body)
+        if size > limit:
+            raise RefusedError(
+                413,
+                f"The body has {size / MEBIBYTE:.1f} MiB; at most {limit / MEBIBYTE:g} MiB are taken here "
+                "(SAM_INSPECT_MAX_BODY_MB for masks).",
+            )
 
 
-def parse_body(body: bytes, kind: type[Message]) -> Message:
-    """Parse JSON into a message of the given class.
-
-    Raises
-    ------
-    BadRequestError
-        If it is not JSON, or a field is missing or has the wrong type.
-    """
+async def _next_message(request: Request, end: float) -> Message:
+    pause = min(_PAUSE, end - asyncio.get_running_loop().time())
     try:
-        # Faster than `model_validate_json`: integers of the masks, which are not read, stay cheap.
-        values = from_json(body)
-    except ValueError as error:
-        raise BadRequestError(f"The body must be JSON; it is not: {error}.") from None
-    return parse_message(values, kind)
+        message = await asyncio.wait_for(request.receive(), pause)
+    except TimeoutError:
+        raise RefusedError(
+            408,
+            f"The body stopped: no byte came for {_PAUSE:g} s, or the whole did not come within {_TOTAL:g} s; send it "
+            "again.",
+            Connection="close",
+        ) from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message

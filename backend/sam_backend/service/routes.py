@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sam_backend.core.backend import Backend
 from sam_backend.labelstudio.config import LabelingConfig
-from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, ValidateRequest
+from sam_backend.labelstudio.messages import Event, Message, PredictRequest, SetupRequest, ValidateRequest
 from sam_backend.service.answers import answer
-from sam_backend.service.bodies import parse_body, read_body
+from sam_backend.service.bodies import SMALL_BODY, BodyReader
+from sam_backend.service.json_messages import parse_body
+from sam_backend.service.lanes import Lane
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.tracing import notes_of
+from sam_backend.settings import Settings
 
-_PREDICTIONS_AT_ONCE = 64
-"""Threads for predictions only, so that `/setup` finds a free thread even if many predictions wait for images."""
+_PARSED_AT_ONCE = 2
+"""Large bodies that are parsed at once; each takes memory for its objects."""
 
-JsonBody = Annotated[bytes, Depends(read_body)]
+_PARSED_IN_THE_LOOP = 2**16
+"""Bytes of a body that is parsed in under a millisecond, so without a thread."""
 
 
-def make_router(backend: Backend, metrics: Metrics) -> APIRouter:
+class Lanes:
+    """The threads of an application; health checks and metrics need none.
+
+    Parameters
+    ----------
+    settings : Settings, with the deadline of clicks and how many requests may wait.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        waiting = settings.max_waiting
+        # Most of a click's time is spent waiting for the image's server, and then for a free core.
+        self.clicks = Lane("clicks", threads=64, waiting=waiting, seconds=settings.click_deadline)
+        self.batches = Lane("batches of predictions", threads=8, waiting=waiting, seconds=95)
+        self.setups = Lane("setups", threads=8, waiting=waiting, seconds=30, drop=False)
+        # Label Studio sends a webhook only once, and many when tasks are imported.
+        self.webhooks = Lane("webhooks", threads=8, waiting=2000, seconds=60, drop=False)
+        self.questions = Lane("questions about the state", threads=4, waiting=waiting, seconds=10)
+        self.bodies = Lane("large requests", threads=_PARSED_AT_ONCE, waiting=waiting, seconds=60, drop=False)
+
+
+def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRouter:
     """Return the routes of a backend."""
     router = APIRouter()
-    model = backend.model
-    predicting = CapacityLimiter(_PREDICTIONS_AT_ONCE)
+    model, reader, lanes = backend.model, BodyReader(settings), Lanes(settings)
+
+    async def receive(request: Request, kind: type[Message], limit: int) -> Message:
+        async with reader.read(request, limit) as body:
+            parse: Callable[[], Message] = lambda: parse_body(body, kind)  # noqa: E731
+            return parse() if len(body) <= _PARSED_IN_THE_LOOP else await lanes.bodies.run(request, parse)
 
     @router.get("/")
     @router.get("/health")
@@ -38,27 +64,25 @@ def make_router(backend: Backend, metrics: Metrics) -> APIRouter:
         return answer({"status": "UP", "model_class": model.name, "model_version": model.version})
 
     @router.post("/setup")
-    async def setup(body: JsonBody) -> Response:
-        await run_in_threadpool(backend.connect, parse_body(body, SetupRequest))
+    async def setup(request: Request) -> Response:
+        message = await receive(request, SetupRequest, SMALL_BODY)
+        await lanes.setups.run(request, lambda: backend.connect(message))
         return answer({"model_version": model.version})
 
     @router.post("/predict")
-    async def predict(request: Request, body: JsonBody) -> Response:
-        notes = notes_of(request)
-
-        def work() -> Response:
-            return answer({"results": backend.predictor.predict(parse_body(body, PredictRequest), notes)})
-
-        return await to_thread.run_sync(work, limiter=predicting)
+    async def predict(request: Request) -> Response:
+        message = await receive(request, PredictRequest, reader.largest)
+        lane, notes = lanes.batches if message.drawn is None else lanes.clicks, notes_of(request)
+        return await lane.run(request, lambda: answer({"results": backend.predictor.predict(message, notes)}))
 
     @router.post("/webhook")
-    async def webhook(body: JsonBody) -> Response:
-        event = await run_in_threadpool(parse_body, body, Event)
-        return answer(await run_in_threadpool(backend.handle, event))
+    async def webhook(request: Request) -> Response:
+        event = await receive(request, Event, reader.largest)
+        return answer(await lanes.webhooks.run(request, lambda: backend.handle(event)))
 
     @router.get("/status")
-    async def status() -> Response:
-        training = await run_in_threadpool(backend.trainings.latest)
+    async def status(request: Request) -> Response:
+        training = await lanes.questions.run(request, backend.trainings.latest)
         return answer({"model_version": model.version, "training": asdict(training) if training else None})
 
     @router.get("/versions")
@@ -67,8 +91,9 @@ def make_router(backend: Backend, metrics: Metrics) -> APIRouter:
         return answer({"versions": [model.version]})
 
     @router.post("/validate")
-    async def validate(body: JsonBody) -> Response:
-        config = await run_in_threadpool(LabelingConfig.parse, parse_body(body, ValidateRequest).config)
+    async def validate(request: Request) -> Response:
+        message = await receive(request, ValidateRequest, SMALL_BODY)
+        config = await lanes.questions.run(request, lambda: LabelingConfig.parse(message.config))
         masks = {target.image.name: [output.control.name for output in target.outputs] for target in config.targets}
         return answer({"status": "ok", "masks": masks})
 

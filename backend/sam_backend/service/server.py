@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
-from urllib.parse import unquote
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sam_backend.core.backend import assemble
-from sam_backend.core.logs import quiet_libraries
+from sam_backend.core.logs import SafeFormatter, quiet_libraries
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.model_registry import model_info
-from sam_backend.service.answers import ERROR_HEADER
 from sam_backend.service.app import create_app
+from sam_backend.service.authentication import has_password
 from sam_backend.service.metrics import Metrics
+from sam_backend.service.protocol import limited_protocol
 from sam_backend.settings import Settings
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows has no such limit.
+    resource = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
 _GRACE = 10
 """Seconds in which running requests must end after a signal."""
+
+_OTHER_FILES = 256
+"""Files of the process that are no connections: images that are fetched, caches, libraries."""
 
 
 class AddressError(SamInspectError):
@@ -34,7 +40,14 @@ class AddressError(SamInspectError):
 
 
 def serve(
-    model: str, settings: Settings, *, host: str, port: int, log_level: str, checkpoint: Path | None = None
+    model: str,
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    log_level: str,
+    checkpoint: Path | None = None,
+    no_password: bool = False,
 ) -> None:
     """Serve until a signal ends it.
 
@@ -45,13 +58,19 @@ def serve(
     host, port : str and int, the address to listen on; port 0 takes a free port.
     log_level : str, `debug`, `info`, `warning` or `error`.
     checkpoint : Path, the model's weights, as in `load_segmenter`; None for the promoted ones or those that ship.
+    no_password : bool, whether to listen to other machines without a password.
 
     Raises
     ------
     SamInspectError
-        If the model is unknown or cannot be loaded, or the port is taken.
+        If the model is unknown or cannot be loaded, the port is taken, or other machines would need no password.
     """
     model_info(model)
+    if not (no_password or has_password(settings) or _is_loopback(host)):
+        raise SamInspectError(
+            f"On {host}, other machines can reach the backend, so it needs a password: set SAM_INSPECT_BASIC_AUTH_USER "
+            "and SAM_INSPECT_BASIC_AUTH_PASS, listen on --host 127.0.0.1, or give --insecure-no-password."
+        )
     _configure_logging(log_level)
     failures: list[BaseException] = []
 
@@ -64,7 +83,12 @@ def serve(
     app = create_app(backend, settings, metrics)
     listening = _listen(host, port)
     config = uvicorn.Config(
-        app, http=SentenceProtocol, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
+        app,
+        http=limited_protocol(_possible_connections(settings.max_connections)),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
     )
     server = _Server(config, backend.predictor.stop)
     shown_host = f"[{host}]" if ":" in host else host
@@ -87,26 +111,23 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class SentenceProtocol(H11Protocol):
-    """HTTP whose status line has an error's own sentence as the reason phrase, which Label Studio shows."""
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.conn = _SentenceConnection(h11.SERVER)
 
-
-class _SentenceConnection(h11.Connection):
-    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]  # overloads that differ in None only
-        if isinstance(event, h11.Response):
-            headers = event.headers.raw_items()
-            sentence = next((value for name, value in headers if name.lower() == ERROR_HEADER), None)
-            if sentence:
-                event = h11.Response(
-                    status_code=event.status_code,
-                    headers=[item for item in headers if item[0].lower() != ERROR_HEADER],
-                    reason=unquote(sentence).encode("latin-1"),
-                )
-        return super().send(event)
+def _possible_connections(wanted: int) -> int:
+    """Return the connections that can be open at once: each takes one of the process's files, which others need too."""
+    if resource is None:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - _OTHER_FILES), 1)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -121,6 +142,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _configure_logging(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     quiet_libraries()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

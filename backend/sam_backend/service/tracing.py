@@ -9,13 +9,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sam_backend.core.observer import RequestNotes
+from sam_backend.safe_text import safe_line
 from sam_backend.service.answers import answer_error
 from sam_backend.service.metrics import Metrics
+from sam_backend.service.tally import Tally
 
 logger = logging.getLogger(__name__)
 
 _QUIET = {"/", "/health", "/setup", "/versions", "/metrics"}
 """Routes that are requested again and again; their good answers are logged at level debug only."""
+
+_COUNTED = {408, 503}
+"""Answers that a flood of requests gets; each sentence has one line a minute."""
+
+_LOGGED_BY_OTHERS = {401, 429}
+"""Answers to wrong passwords, which have one line for a client and a minute."""
+
+_MAX_SHOWN_PATH = 200
 
 
 def notes_of(request: Request) -> RequestNotes:
@@ -30,6 +40,7 @@ class TracingMiddleware:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._tally = Tally(logger)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -52,7 +63,7 @@ class TracingMiddleware:
             status = 499
             notes.error = "The caller hung up."
         except Exception:
-            logger.exception("%s %s failed%s", scope["method"], scope["path"], notes)
+            logger.exception("%s failed%s", _shown(scope), safe_line(str(notes)))
             if not status:
                 notes.error = "The service made a mistake of its own; its log says which."
                 await answer_error(500, notes.error)(scope, receive, watch)
@@ -61,4 +72,13 @@ class TracingMiddleware:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, status).observe(seconds)
             level = logging.WARNING if status >= 400 else logging.DEBUG if route in _QUIET else logging.INFO
-            logger.log(level, "%s %s %d %.0f ms%s", scope["method"], scope["path"], status, 1000 * seconds, notes)
+            if status in _COUNTED:
+                self._tally.add(safe_line(f"{status}: {notes.error}"))
+                level = logging.DEBUG
+            elif status in _LOGGED_BY_OTHERS:
+                level = logging.DEBUG
+            logger.log(level, "%s %d %.0f ms%s", _shown(scope), status, 1000 * seconds, safe_line(str(notes)))
+
+
+def _shown(scope: Scope) -> str:
+    return safe_line(f"{scope['method']} {scope['path'][:_MAX_SHOWN_PATH]}")

@@ -9,12 +9,13 @@ from label_studio_requests import CONFIG, PROJECT, click, data_url, defect_image
 from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.errors import SamInspectError, WeightsError
-from sam_backend.service import bodies
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
 
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": LEGACY, "extra_params": None}
+
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -169,16 +170,16 @@ def test_a_truncated_image_is_a_bad_request(client):
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"tasks=1", b"NaNa"])
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook", "/validate"])
 def test_a_body_that_is_not_json_is_refused(client, path, body):
-    response = client.post(path, content=body)
+    response = client.post(path, content=body, headers=JSON)
     assert response.status_code == 400
     assert "must be JSON" in response.json()["error"]
 
 
-def test_a_body_that_is_too_large_is_refused(client, monkeypatch):
-    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
-    response = client.post("/predict", content=b" " * 1001)
+@pytest.mark.parametrize(("path", "mebibytes"), [("/predict", 2), ("/webhook", 2), ("/setup", 1), ("/validate", 1)])
+def test_a_body_that_is_too_large_is_refused(make_client, path, mebibytes):
+    response = make_client(max_body_mb=2).post(path, content=b" " * (mebibytes * 2**20 + 1), headers=JSON)
     assert response.status_code == 413
-    assert "The body has" in response.json()["error"]
+    assert f"at most {mebibytes} MiB" in response.json()["error"]
 
 
 @pytest.mark.parametrize("action", ["PROJECT_UPDATED", "SOMETHING_NEW"])

@@ -1,0 +1,131 @@
+"""JSON bodies as messages of Label Studio; large ones without building what is not read."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+from pydantic import BaseModel
+
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.messages import Message, parse_message
+
+_SMALL = 2**18
+"""Bytes up to which a body is parsed as a whole; its objects take a few tens of megabytes at most."""
+
+_MAX_OBJECTS = 1_000_000
+"""Objects in a larger body, read or not: a region has about three."""
+
+_MAX_CONTAINERS = 500_000
+"""Lists and objects in the fields that are read of a larger body: a polygon has one for each corner."""
+
+_MAX_VALUES = 3_000_000
+"""Numbers and texts in the fields that are read of a larger body: a brush mask has about a hundred thousand."""
+
+_MAX_DEPTH = 64
+"""Lists and objects inside each other; a region of Label Studio has about five."""
+
+_CONTAINERS = frozenset((dict, list))
+
+_structs: dict[type[BaseModel], Any] = {}
+
+
+def parse_body(body: bytes | bytearray, kind: type[Message]) -> Message:
+    """Parse JSON into a message of the given class.
+
+    Raises
+    ------
+    BadRequestError
+        If it is not JSON, is nested too deeply, has too many values, or a field is missing or has the wrong type.
+    """
+    values = _decode(body) if len(body) <= _SMALL else _fields(body, kind)
+    _check_depth(values)
+    return parse_message(values, kind)
+
+
+def _decode(body: bytes | bytearray, kind: Any = Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"The body is not as expected: {error}.") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadRequestError(f"The body must be JSON; it is not: {error}.") from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _fields(body: bytes | bytearray, kind: type[BaseModel]) -> Any:
+    """Parse only the fields that a class has; the masks of a task's other annotations are never built."""
+    if body.count(b"{") > _MAX_OBJECTS:
+        raise BadRequestError(f"The body has more than {_MAX_OBJECTS:,} objects; send fewer at a time.")
+    return _Values().of(_decode(body, _struct(kind)))
+
+
+class _Values:
+    """Decodes the fields of one body, up to a number of values in all of them together."""
+
+    def __init__(self) -> None:
+        self._containers, self._values = _MAX_CONTAINERS, _MAX_VALUES
+
+    def of(self, decoded: Any) -> Any:
+        if isinstance(decoded, msgspec.Struct):
+            fields = {name: getattr(decoded, name) for name in decoded.__struct_fields__}
+            return {name: self.of(value) for name, value in fields.items() if value is not msgspec.UNSET}
+        if isinstance(decoded, list):
+            return [self.of(item) for item in decoded]
+        return self._leaf(bytes(decoded)) if isinstance(decoded, msgspec.Raw) else decoded
+
+    def _leaf(self, raw: bytes) -> Any:
+        # Those in texts count as well; texts with so many are none of Label Studio's.
+        self._containers -= raw.count(b"[") + raw.count(b"{")
+        self._values -= raw.count(b",")
+        if self._containers < 0 or self._values < 0:
+            raise BadRequestError(
+                f"The body has more than {_MAX_VALUES:,} values, or more than {_MAX_CONTAINERS:,} lists and objects; "
+                "send fewer regions at a time."
+            )
+        return _decode(raw)
+
+
+def _struct(kind: type[BaseModel]) -> Any:
+    """Return a msgspec class with the fields of a pydantic class; what is inside a field is left undecoded."""
+    if kind not in _structs:
+        fields = [(name, _shape(info.annotation), msgspec.UNSET) for name, info in kind.model_fields.items()]
+        _structs[kind] = msgspec.defstruct(kind.__name__, fields)
+    return _structs[kind]
+
+
+def _shape(annotation: Any) -> Any:
+    parts = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    shapes: list[Any] = []
+    for part in parts:
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            shapes.append(_struct(part))
+        elif get_origin(part) is list and isinstance(item := get_args(part)[0], type) and issubclass(item, BaseModel):
+            shapes.append(list[_struct(item)])  # type: ignore[misc]
+        elif part is not type(None):
+            return msgspec.Raw
+    return Union[(*shapes, None, msgspec.UnsetType)]
+
+
+def _check_depth(values: Any) -> None:
+    level = [values] if type(values) in _CONTAINERS else []
+    for _ in range(_MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent) if type(child) in _CONTAINERS]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _children(parent: Any) -> Iterable[Any]:
+    children = list(parent.values()) if isinstance(parent, dict) else parent
+    # A mask is a list of a million numbers.
+    return () if _CONTAINERS.isdisjoint(map(type, children)) else children
+
+
+def _too_deep() -> BadRequestError:
+    return BadRequestError(
+        f"The body has more than {_MAX_DEPTH} lists and objects inside each other; send fewer levels."
+    )

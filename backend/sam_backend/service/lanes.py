@@ -1,0 +1,110 @@
+"""Threads for each kind of work: none takes those of another, and who would wait too long is told so at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from sam_backend.deadlines import Deadline, within
+from sam_backend.service.answers import RefusedError
+
+Result = TypeVar("Result")
+
+
+class Lane:
+    """Runs the work of one kind of request in threads of its own.
+
+    Parameters
+    ----------
+    name : str, what is done, in the plural, for example "clicks".
+    threads : int, requests that are worked on at once.
+    waiting : int, requests that may wait for a thread.
+    seconds : float, the time from the call of `run` to the answer.
+    drop : bool, whether a request is given up if its client has gone. Not for what must be kept: Label Studio stops
+        waiting for the answer to a webhook after a second.
+    """
+
+    def __init__(self, name: str, *, threads: int, waiting: int, seconds: float, drop: bool = True) -> None:
+        self._name = name
+        self._threads = threads
+        self._room = threads + waiting
+        self._seconds = seconds
+        self._drop = drop
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, request: Request, work: Callable[[], Result]) -> Result:
+        """Return what `work` returns, in a thread. Call it from one event loop only.
+
+        Raises
+        ------
+        RefusedError
+            If too many requests wait already, or there is no answer in time (HTTP 503).
+        ClientDisconnect
+            If the client has gone; what waits for a thread is then not worked on.
+        """
+        if not self._room:
+            raise RefusedError(
+                503,
+                f"The backend is busy: too many {self._name} wait already; try again in a few seconds.",
+                Retry_After="5",
+            )
+        self._room -= 1
+        deadline, loop = Deadline(self._seconds), asyncio.get_running_loop()
+
+        def job() -> Result:
+            with within(deadline):
+                deadline.check()
+                return work()
+
+        running = self._executor.submit(job)
+        # The thread stays taken until its work ends, even if nobody waits for it any more.
+        running.add_done_callback(lambda _: _call_in(loop, self._give_back))
+        outcome = asyncio.wrap_future(running)
+        # Without this, asyncio would log the error of work that nobody waits for.
+        outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await self._wait(request, outcome)
+        finally:
+            if not outcome.done():
+                self._abandon(deadline, running)
+        return outcome.result()
+
+    async def _wait(self, request: Request, outcome: asyncio.Future[Result]) -> None:
+        """Wait until the work is done; raise if the client has gone or the time is over before."""
+        gone = asyncio.ensure_future(_until_gone(request)) if self._drop else None
+        try:
+            waits: set[asyncio.Future[Any]] = {outcome, gone} if gone else {outcome}
+            done, _ = await asyncio.wait(waits, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if gone:
+                gone.cancel()
+        if outcome in done:
+            return
+        if gone in done:
+            raise ClientDisconnect
+        raise RefusedError(
+            503, f"There was no answer within {self._seconds:g} s, since the backend is busy; try again in a minute."
+        )
+
+    def _abandon(self, deadline: Deadline, running: Future[Result]) -> None:
+        if self._drop:
+            deadline.cancel()
+            running.cancel()
+
+    def _give_back(self) -> None:
+        self._room += 1
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    # At the end of the process, work may end after the loop.
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)
