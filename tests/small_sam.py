@@ -1,4 +1,4 @@
-"""A SAM of the official classes with seeded random weights and a thin, shallow encoder of 1024 x 1024 pixels."""
+"""A SAM of the official classes with seeded random weights and a thin, shallow encoder."""
 
 from functools import partial
 
@@ -6,10 +6,11 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 
-def small_sam() -> Sam:
+def small_sam(side: int = 1024) -> Sam:
+    """Return the model for square images of `side` pixels."""
     torch.manual_seed(0)
     encoder = ImageEncoderViT(
-        img_size=1024,
+        img_size=side,
         depth=1,
         embed_dim=32,
         num_heads=2,
@@ -18,6 +19,6 @@ def small_sam() -> Sam:
     )
     transformer = TwoWayTransformer(depth=1, embedding_dim=256, mlp_dim=64, num_heads=8)
     prompts = PromptEncoder(
-        embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
+        embed_dim=256, image_embedding_size=(side // 16,) * 2, input_image_size=(side, side), mask_in_chans=16
     )
     return Sam(encoder, prompts, MaskDecoder(transformer_dim=256, transformer=transformer)).eval()

@@ -25,7 +25,7 @@ def small_sam():
     from small_sam import small_sam
 
     info = replace(OWN["sam:vit_b"], name="sam:small")
-    return SamSegmenter(small_sam(), info, version="sam:small-0", device="cpu")
+    return SamSegmenter(small_sam(side=256), info, version="sam:small-0", device="cpu")
 
 
 def focused_nano():
