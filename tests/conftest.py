@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(folder in item.path.parents for folder in _SLOW):
             item.add_marker(pytest.mark.slow)
-        group = "e2e" if _TESTS / "e2e" in item.path.parents else str(item.path.relative_to(_TESTS))
+        group = "e2e" if _TESTS / "e2e" in item.path.parents else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
