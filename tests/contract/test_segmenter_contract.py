@@ -36,7 +36,7 @@ class TestOwnSegmenters(SegmenterContract):
     @pytest.fixture(
         params=[
             lambda: NanoSegmenter(threads=1),
-            focused_nano,
+            pytest.param(focused_nano, marks=pytest.mark.slow),
             GrabCutSegmenter,
             FilledBox,
             Felzenszwalb,

@@ -16,6 +16,8 @@ from sam_backend.finetune.training_loop import (  # noqa: E402
     read_checkpoint,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def optimisation(steps: int = 4, **options: float) -> Optimisation:
     """Return two weights at 1 in training, of which `slow.weight` learns at a tenth of the rate."""
