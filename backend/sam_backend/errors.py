@@ -1,8 +1,11 @@
 """Errors that a user can act on: one sentence that says what was expected, what came, and what to do."""
 
+import reprlib
+
 from sam_backend.safe_text import escape_unprintable
 
 _MAX_REASON_PHRASE = 500
+_MAX_SHOWN = 80
 
 
 class SamInspectError(Exception):
@@ -54,3 +57,27 @@ def reason_phrase(sentence: str) -> str:
     """
     line = escape_unprintable(" ".join(sentence.split()))
     return line[:_MAX_REASON_PHRASE].rstrip().encode("latin-1", "replace").decode("latin-1")
+
+
+def brief(value: object, *, quoted: bool = True) -> str:
+    """Return a value from outside for a sentence, shortened; without quotation marks if not `quoted`.
+
+    It never fails, also for numbers that Python refuses to print.
+    """
+    if isinstance(value, str) and not quoted:
+        return value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
+    return _BRIEF.repr(value)[: 2 * _MAX_SHOWN]
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxlong = self.maxother = _MAX_SHOWN
+
+    def repr_int(self, number: int, level: int) -> str:
+        if number.bit_length() > 10_000:
+            return "a number of thousands of digits"
+        return super().repr_int(number, level)
+
+
+_BRIEF = _Brief()

@@ -3,8 +3,8 @@
 The rule, for everything that reads annotations (memory, fine-tuning, its gate, evaluation, the report of the saving):
 
 - Brushes, bitmasks, polygons and closed vectors are masks. Key points never are.
-- Rectangles and ellipses are masks only where they are the shape of the labeling config's output controls; otherwise
-  they are prompts.
+- Rectangles and ellipses are masks only where they are the shape of the labeling config's output control for their
+  label; otherwise they are prompts.
 - Without a labeling config (an export file), a control whose rectangle or ellipse surrounds a mask is a prompting
   control: all its rectangles and ellipses are prompts. Those of every other control are masks.
 - A region belongs to the image of its `to_name` and `item_index`, and to no other.
@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 
 from sam_backend.arrays import BoolArray
-from sam_backend.errors import BadRequestError, BrokenSampleError
+from sam_backend.errors import BadRequestError, BrokenSampleError, brief
 from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.region_masks import (
     Region,
     entries_by_region,
+    region_id,
+    region_labels,
     region_mask,
     region_shape,
     regions_of,
@@ -34,6 +36,7 @@ from sam_backend.labelstudio.region_masks import (
 Entry = Mapping[str, Any]
 
 _EXACT = frozenset({"brush", "bitmask", "polygon", "vector"})
+_MOST_IMAGES = 10**6
 _SURROUNDED = 0.5
 """Share of a mask's pixels within a rectangle or ellipse from which on it surrounds the mask."""
 
@@ -58,17 +61,17 @@ class MaskRule:
 
     Attributes
     ----------
-    outputs : mapping from the name of an image tag to the shape of its output controls; None without a labeling config.
+    targets : mapping from the name of an image tag to its target; None without a labeling config.
     prompting : names of the controls whose rectangles and ellipses are prompts, without a labeling config.
     """
 
-    outputs: Mapping[str, str] | None = None
+    targets: Mapping[str, Target] | None = None
     prompting: frozenset[str] = field(default=frozenset())
 
     @classmethod
     def of_config(cls, config: LabelingConfig) -> MaskRule:
         """Return the rule of a labeling config."""
-        return cls({target.image.name: target.outputs[0].control.shape for target in config.targets})
+        return cls({target.image.name: target for target in config.targets})
 
     @classmethod
     def of_results(cls, results: Iterable[Sequence[Entry]]) -> MaskRule:
@@ -84,14 +87,18 @@ class MaskRule:
         shape = _shape(entries)
         if shape is None:
             return next((reason for reason in map(_problem_without_area, entries) if reason), None)
-        if self.outputs is None:
+        if self.targets is None:
             is_mask = shape in _EXACT or _control(entries) not in self.prompting
             return "" if is_mask else f"the {shape} is a prompt, since its control surrounds masks"
-        output = self.outputs.get(to_name)
-        if output is None:
-            return f"the labeling config takes no masks on '{to_name}'"
-        is_mask = shape in _EXACT or shape == output
-        return "" if is_mask else f"the {shape} is a prompt, since the labeling config takes masks as {output}"
+        target = self.targets.get(to_name)
+        if target is None:
+            return f"the labeling config takes no masks on '{brief(to_name, quoted=False)}'"
+        labels = next((labels for labels in map(region_labels, entries) if labels), [])
+        # A label can belong to one control alone: its masks have the shape of that control.
+        shapes = [target.shape(label) for label in labels] or [target.shape(None)]
+        if shape in _EXACT or shape in shapes:
+            return ""
+        return f"the {shape} is a prompt, since the labeling config takes masks as {shapes[0]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +170,7 @@ def read_regions(result: Sequence[Entry], rule: MaskRule) -> tuple[ImageRegions,
             if problem == "":
                 masks += [entry for entry in entries if region_shape(entry)]
             elif problem:
-                unused.append(UnusedRegion(str(entries[0].get("id") or ""), problem))
+                unused.append(UnusedRegion(region_id(entries[0]), problem))
         if masks or unused:
             images.append(ImageRegions(to_name, item_index, tuple(masks), tuple(unused)))
     return tuple(images)
@@ -185,6 +192,7 @@ def read_annotation(
     BadRequestError
         If no region is on an image of the task, and the task lacks the image of the config's first image tag.
     """
+    config = config.of_task(data)
     places = _places(data, config)
     images: list[AnnotatedImage] = []
     unused: list[UnusedRegion] = []
@@ -194,8 +202,8 @@ def read_annotation(
         if place := places.get((regions.to_name, regions.item_index)):
             images.append(AnnotatedImage(*place, regions))
         else:
-            where = f"the task has no image number {regions.item_index + 1} of '{regions.to_name}'"
-            ids = dict.fromkeys(str(entry.get("id") or "") for entry in regions.entries)
+            where = _nowhere(regions)
+            ids = dict.fromkeys(region_id(entry) for entry in regions.entries)
             unused += [UnusedRegion(region_id, where) for region_id in ids]
     if not images:
         first = config.target().image
@@ -207,7 +215,7 @@ def read_annotation(
 
 def mask_regions(result: Sequence[Entry], target: Target, item_index: int = 0) -> list[dict[str, Any]]:
     """Return the entries of a `result` that are masks, or label them, on one image of a target."""
-    rule = MaskRule({target.image.name: target.outputs[0].control.shape})
+    rule = MaskRule({target.image.name: target})
     wanted = (target.image.name, item_index)
     return [
         dict(entry)
@@ -220,13 +228,16 @@ def mask_regions(result: Sequence[Entry], target: Target, item_index: int = 0) -
 def _places(data: Mapping[str, Any], config: LabelingConfig) -> dict[tuple[str, int], tuple[int, str]]:
     """Return the index and the address of each image of a task, by its tag's name and its item index."""
     places: dict[tuple[str, int], tuple[int, str]] = {}
-    index = 0
-    for target in config.targets:
-        for item_index in range(target.image.count(data)):
-            with suppress(BadRequestError):
-                places[target.image.name, item_index] = index, target.image.source(data, item_index)
-            index += 1
+    for image in config.images(data):
+        with suppress(BadRequestError):
+            places[image.place] = image.index, image.address(data)
     return places
+
+
+def _nowhere(regions: ImageRegions) -> str:
+    if regions.item_index < 0:
+        return "its item_index is not the number of an image"
+    return f"the task has no image number {regions.item_index + 1} of '{brief(regions.to_name, quoted=False)}'"
 
 
 def _with_names(result: Sequence[Entry], config: LabelingConfig) -> list[Entry]:
@@ -239,9 +250,10 @@ def _by_image(result: Sequence[Entry]) -> Iterator[tuple[tuple[str, int], list[l
     """Yield the regions of each image, a list of entries a region, by the image tag's name and the item index."""
     images: dict[tuple[str, int], list[Entry]] = {}
     for entry in result:
-        item_index = entry.get("item_index") or 0
-        valid = isinstance(item_index, int) and item_index >= 0
-        images.setdefault((str(entry.get("to_name") or ""), item_index if valid else -1), []).append(entry)
+        item_index, to_name = entry.get("item_index") or 0, entry.get("to_name")
+        valid = isinstance(item_index, int) and not isinstance(item_index, bool) and 0 <= item_index <= _MOST_IMAGES
+        name = to_name if isinstance(to_name, str) else ""
+        images.setdefault((name, item_index if valid else -1), []).append(entry)
     for place, entries in images.items():
         yield place, entries_by_region(entries)
 
@@ -282,7 +294,8 @@ def _shape(entries: Sequence[Entry]) -> str | None:
 def _control(entries: Sequence[Entry]) -> str:
     """Return the name of the control that drew a region; a `Labels` tag only names it."""
     drawn = next((entry for entry in entries if entry.get("type") != "labels"), entries[0])
-    return str(drawn.get("from_name") or "")
+    name = drawn.get("from_name")
+    return name if isinstance(name, str) else ""
 
 
 def _problem_without_area(entry: Entry) -> str | None:

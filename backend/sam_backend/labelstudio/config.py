@@ -2,94 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from sam_backend.errors import BadRequestError
+from cachetools import LRUCache, cached
+
+from sam_backend.errors import BadRequestError, brief
+from sam_backend.labelstudio.config_tags import Control, read_tags
+from sam_backend.labelstudio.image_tag import ImageTag, listed, look_up
 
 # Sorted by exactness: masks, then outlines, then shapes that only surround the object.
-SHAPES = ("brush", "bitmask", "polygon", "ellipse", "rectangle")
-_OUTPUT_TAGS = "BrushLabels, BitmaskLabels, PolygonLabels, EllipseLabels or RectangleLabels"
-
-
-@dataclass(frozen=True)
-class ImageTag:
-    """An `<Image>` tag.
-
-    Attributes
-    ----------
-    name : str, the name to which the controls refer in `toName`.
-    value : str, `$field` with the field of the task's data that holds the image's address, or the address itself.
-    """
-
-    name: str
-    value: str
-
-    def source(self, data: Mapping[str, Any], item_index: int = 0) -> str:
-        """Return the address of this tag's image.
-
-        Parameters
-        ----------
-        data : the task's data.
-        item_index : int, which image of a list, from 0; ignored if the data hold a single address.
-
-        Raises
-        ------
-        BadRequestError
-            If the task lacks the field, or the field holds no address.
-        """
-        source = self.value
-        if source.startswith("$"):
-            field = source[1:]
-            if field not in data:
-                raise BadRequestError(
-                    f"The labeling config takes the image from the field '{field}', which this task lacks; "
-                    f"it has {_listed(data)}."
-                )
-            source = data[field]
-        if isinstance(source, list):
-            if not 0 <= item_index < len(source):
-                raise BadRequestError(f"The task has {len(source)} images; it was asked for number {item_index + 1}.")
-            source = source[item_index]
-        if not isinstance(source, str) or not source:
-            raise BadRequestError(f"The task's field '{self.value}' should hold an image's address; got {source!r}.")
-        return source
-
-    def count(self, data: Mapping[str, Any]) -> int:
-        """Return how many images of this tag a task's `data` has: the length of its list, or 1."""
-        source = data.get(self.value.removeprefix("$")) if self.value.startswith("$") else self.value
-        return len(source) if isinstance(source, list) else 1
-
-
-@dataclass(frozen=True)
-class Control:
-    """A control tag on an image.
-
-    Attributes
-    ----------
-    name : str, the `from_name` of its regions.
-    tag : str, the tag in lower case, for example "brushlabels" or "rectangle"; this is also the type of its regions.
-    labels : tuple of str, the values of its `<Label>` tags, or their aliases.
-    any_label : bool, whether the labels come with each task (`value="$field"`), so that every label is valid.
-    smart : bool, whether annotators prompt with it.
-    """
-
-    name: str
-    tag: str
-    labels: tuple[str, ...]
-    any_label: bool
-    smart: bool
-
-    @property
-    def shape(self) -> str:
-        """The tag without "labels", for example "brush"; empty for the tag `Labels`."""
-        return self.tag.removesuffix("labels")
-
-    def knows(self, label: str) -> bool:
-        """Return whether a region of this control can have the label."""
-        return self.any_label or label in self.labels
+SHAPES = ("brush", "bitmask", "polygon", "vector", "ellipse", "rectangle")
+_OUTPUT_TAGS = "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels or RectangleLabels"
+_CACHED_CHARACTERS = 8 * 2**20
+"""Characters of all labeling configs that are kept parsed."""
 
 
 @dataclass(frozen=True)
@@ -113,52 +41,112 @@ class Target:
 
     def knows(self, label: str) -> bool:
         """Return whether a mask can have the label; always true if the controls have no labels."""
-        labelers = [output.labeler for output in self.outputs]
-        return any(labeler is None or labeler.knows(label) for labeler in labelers)
+        return self._output(label) is not None
 
     def output(self, label: str | None) -> Output:
-        """Return the output for a mask with this label; the first output for None.
+        """Return the output for a mask with this label: the preferred one that knows it; the first one for None.
 
         Raises
         ------
         BadRequestError
             If the controls have labels, but not this one.
         """
-        first = self.outputs[0]
-        if label is None or first.labeler is None:
-            return first
-        known: dict[str, None] = {}
+        output = self.outputs[0] if label is None else self._output(label)
+        if output is None:
+            labelers = {output.labeler.name: output.labeler for output in self.outputs if output.labeler}
+            known = dict.fromkeys(label for labeler in labelers.values() for label in labeler.labels)
+            controls = f"control{'s' * (len(labelers) > 1)} {listed(labelers)}"
+            raise BadRequestError(
+                f"The label '{brief(label, quoted=False)}' is unknown to the {controls} on the image "
+                f"'{self.image.name}'; {'they know' if len(labelers) > 1 else 'it knows'} {listed(known)}."
+            )
+        return output
+
+    def shape(self, label: str | None) -> str:
+        """Return the shape that masks with this label have; that of the first output if no output knows it."""
+        return ((self._output(label) if label is not None else None) or self.outputs[0]).control.shape
+
+    def _output(self, label: str) -> Output | None:
         for output in self.outputs:
-            if output.labeler is not None:
-                if output.labeler.knows(label):
-                    return output
-                known.update(dict.fromkeys(output.labeler.labels))
-        raise BadRequestError(
-            f"The label '{label}' is unknown to the control '{first.labeler.name}', which takes the mask; "
-            f"it knows {_listed(known)}."
-        )
+            if output.labeler is None or output.labeler.knows(label):
+                return output
+        return None
+
+
+@dataclass(frozen=True)
+class TaskImage:
+    """One of the images of a task.
+
+    Attributes
+    ----------
+    target : Target, its tag and the controls that take its masks.
+    index : int, its place among all images of the task that take masks, from 0.
+    item_index : int, its place in the list of its tag, from 0; None if the tag has no list in this task.
+    """
+
+    target: Target
+    index: int
+    item_index: int | None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The tag's name and the item index, 0 without a list: to what a region of this image refers."""
+        return self.target.image.name, self.item_index or 0
+
+    def address(self, data: Mapping[str, Any]) -> str:
+        """Return its address in the task's data; errors as of `ImageTag.source`."""
+        return self.target.image.source(data, self.item_index or 0)
 
 
 @dataclass(frozen=True)
 class LabelingConfig:
-    """The targets of a labeling config: one for each image that can take masks, in document order."""
+    """The targets of a labeling config: one for each image tag that can take masks, in document order.
+
+    Attributes
+    ----------
+    targets : tuple of Target, at least one.
+    xml : str, the text.
+    repeated : tuple of str, the lists for whose items Repeater tags repeat tags, for example "$images".
+    """
 
     targets: tuple[Target, ...]
+    xml: str = ""
+    repeated: tuple[str, ...] = ()
 
     @staticmethod
     def parse(xml: str) -> LabelingConfig:
         """Parse a labeling config; equal texts are parsed once.
 
-        Exactly one kind of an image's controls takes the masks. The order of preference is brush, bitmask, polygon,
-        ellipse, rectangle; then a control with its own labels before a bare one with a `Labels` tag; then a control
-        that is no smart tool before one that is.
+        A mask goes to the control that knows its label, and of several to the most exact one. The order of preference
+        is brush, bitmask, polygon, vector, ellipse, rectangle; then a control with its own labels before a bare one
+        with a `Labels` tag; then a control that is no smart tool before one that is.
 
         Raises
         ------
         BadRequestError
             If the text is not XML, or has no image, or no control that can take a mask.
         """
-        return _parse(xml)
+        return _parse(xml, None)
+
+    def of_task(self, data: Mapping[str, Any]) -> LabelingConfig:
+        """Return the config as the page shows it for a task: what a Repeater repeats has the numbers of its items."""
+        if not self.repeated:
+            return self
+        lists = (look_up(data, field.removeprefix("$")) for field in self.repeated)
+        return _parse(self.xml, tuple(len(items) if isinstance(items, list) else 0 for items in lists))
+
+    def images(self, data: Mapping[str, Any]) -> Iterator[TaskImage]:
+        """Yield every image of a task that can take masks: every tag, and every item of a tag's list."""
+        index = 0
+        for target in self.of_task(data).targets:
+            count = target.image.count(data)
+            for item_index in (None,) if count is None else range(count):
+                yield TaskImage(target, index, item_index)
+                index += 1
+
+    def knows(self, label: str) -> bool:
+        """Return whether a mask on one of the images can have the label."""
+        return any(target.knows(label) for target in self.targets)
 
     def target(self, image_name: str | None = None) -> Target:
         """Return the target with this image name; the first target for None.
@@ -172,71 +160,71 @@ class LabelingConfig:
             if image_name in (None, target.image.name):
                 return target
         raise BadRequestError(
-            f"The prompt was drawn on '{image_name}', but the labeling config takes masks on "
-            f"{_listed(target.image.name for target in self.targets)}."
+            f"The prompt was drawn on '{brief(image_name, quoted=False)}', but the labeling config takes masks on "
+            f"{listed(target.image.name for target in self.targets)}."
         )
 
 
-@lru_cache(maxsize=256)
-def _parse(xml: str) -> LabelingConfig:
-    # Imported late, because it is slow and a service must listen before it.
-    from label_studio_sdk.label_interface.interface import LabelInterface
+class _Kept(LRUCache[tuple[str, tuple[int, ...] | None], LabelingConfig]):
+    """Parsed labeling configs, bounded by their characters."""
 
-    try:
-        interface = LabelInterface(xml)
-    # The SDK raises a bare Exception or one of lxml's, depending on what is wrong.
-    except Exception as error:
-        raise BadRequestError(f"The labeling config is not valid XML: {str(error).rstrip('.')}.") from error
-    images = [ImageTag(tag.name, tag.value) for tag in interface.image_tags]
-    if not images:
+    def __init__(self) -> None:
+        super().__init__(_CACHED_CHARACTERS, getsizeof=lambda config: len(config.xml) * len(config.targets))
+
+
+@cached(_Kept(), key=lambda xml, counts: (xml, counts), lock=threading.Lock())
+def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
+    tags = read_tags(xml, counts)
+    if not tags.images:
         raise BadRequestError(
             "The labeling config has no <Image> tag with a name and a value; add one, "
             'for example <Image name="image" value="$image"/>.'
+            if not counts or any(counts)
+            else f"The labeling config repeats its images for {listed(tags.repeated)}, where this task has no list."
         )
     targets = []
-    for image in images:
-        controls = [_control(tag) for tag in interface.controls if image.name in tag.to_name]
+    for image in tags.images:
+        controls = [control for control in tags.controls if image.name in control.to_names]
         if outputs := _outputs(controls):
             targets.append(Target(image, outputs))
     if not targets:
-        found = sorted({tag.tag for tag in interface.controls})
+        spelled = sorted({tags.spelled[control.tag] for control in tags.controls})
         raise BadRequestError(
-            f"The labeling config has no control that takes a mask on the image '{images[0].name}' "
-            f"(it has {_listed(found)}); add {_OUTPUT_TAGS}, or one of them without labels and a Labels tag."
+            f"The labeling config has no control that takes a mask on {listed(image.name for image in tags.images)} "
+            f"(it has {listed(spelled)}); add {_OUTPUT_TAGS}, or one of them without labels and a Labels tag."
         )
-    return LabelingConfig(tuple(targets))
+    return LabelingConfig(tuple(targets), xml, tags.repeated)
 
 
-def _control(tag: Any) -> Control:
-    return Control(
-        name=tag.name,
-        tag=tag.tag.lower(),
-        labels=tuple(tag.labels),
-        any_label=bool(tag.dynamic_value),
-        smart=tag.attr.get("smart", "false").lower() == "true",
-    )
+def _outputs(controls: Sequence[Control]) -> tuple[Output, ...]:
+    """Pair every control that can take a mask with the controls that label its regions, the preferred pair first.
 
-
-def _outputs(controls: list[Control]) -> tuple[Output, ...]:
-    """Pair every control of the preferred kind with the controls that label its regions."""
+    Controls of the preferred kind are kept, and of the other kinds those that know a label which no control before
+    them knows: the others are there for prompts.
+    """
     shaped = [control for control in controls if control.shape in SHAPES]
     if not shaped:
         return ()
 
     def rank(control: Control) -> tuple[int, bool]:
-        return SHAPES.index(control.shape), control.tag == control.shape
+        return SHAPES.index(control.shape), not control.tag.endswith("labels")
 
-    best = min(map(rank, shaped))
-    chosen = sorted((control for control in shaped if rank(control) == best), key=lambda control: control.smart)
     labelers: list[Control | None] = [control for control in controls if control.tag == "labels"]
+    best = min(map(rank, shaped))
     outputs: list[Output] = []
-    for control in chosen:
-        if control.tag != control.shape:
-            outputs.append(Output(control, control))
-        else:
-            outputs.extend(Output(control, labeler) for labeler in labelers or [None])
+    for control in sorted(shaped, key=lambda control: (*rank(control), control.smart)):
+        pairs: list[Control | None] = [control] if control.tag.endswith("labels") else labelers or [None]
+        for labeler in pairs:
+            if rank(control) == best or (labeler is not None and _adds(labeler, outputs)):
+                outputs.append(Output(control, labeler))
     return tuple(outputs)
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "none"
+def _adds(labeler: Control, outputs: Sequence[Output]) -> bool:
+    """Return whether a control knows a label that the outputs before it do not know."""
+    before = [output.labeler for output in outputs]
+    if any(known is None or known.any_label for known in before):
+        return False
+    return labeler.any_label or any(
+        not any(known is not None and known.knows(label) for known in before) for label in labeler.labels
+    )

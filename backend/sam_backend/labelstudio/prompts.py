@@ -11,14 +11,26 @@ from typing import Any
 import numpy as np
 
 from sam_backend.arrays import FloatArray
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.config import SHAPES, LabelingConfig, Target
+from sam_backend.labelstudio.region_masks import MAX_SIDE
 from sam_backend.labelstudio.strokes import points_along
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
 
 _LOG = logging.getLogger(__name__)
 # Label Studio computes per cents in floating point: a click on the edge can lie slightly outside the image.
 _EDGE = 1e-6
+_FARTHEST = 1e6
+"""Largest coordinate or rotation that is read, in per cent or degrees."""
+_MAX_TYPE = 40
+_STROKES = ("brush", "bitmask", "magicwand")
+_PROMPTS = ("keypoint", *_STROKES, *SHAPES)
+
+# The bounds of one prompt; a person at the page stays far below them.
+MAX_REGIONS = 1_000
+MAX_CLICKS = 200
+MAX_STROKES = 16
+MAX_POINTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class DrawnPrompt:
     label : str, the chosen label, which the target knows; None if none was chosen.
     item_index : int, which image of a list; None if the task has no list.
     original_size : (height, width) in pixels of the image in Label Studio; None if the request lacks it.
+    rotation : int, degrees by which the page showed the image turned; coordinates are those of the upright image.
     """
 
     target: Target
@@ -84,6 +97,7 @@ class DrawnPrompt:
     label: str | None = None
     item_index: int | None = None
     original_size: tuple[int, int] | None = None
+    rotation: int = 0
 
     def to_prompt(self, size: tuple[int, int]) -> Prompt:
         """Return the prompt in pixels of the image, whose real `size` is (H, W).
@@ -115,66 +129,107 @@ def read_drawn(
 ) -> DrawnPrompt | None:
     """Read the drawn regions; return None if none of them is a prompt.
 
-    Key points become clicks. Rectangles, ellipses and polygons become boxes. Brush and bitmask strokes become positive
-    clicks along the stroke. Only the last box is used, because Label Studio sends every box that is not accepted yet.
-    Regions of other kinds (a `Labels` result, a choice, a text) are ignored.
+    Key points become clicks. Rectangles, ellipses, polygons and vectors become boxes. Strokes of the brush, the bitmask
+    and the magic wand become positive clicks along the stroke. Only the last box is used, because Label Studio sends
+    every box that is not accepted yet. Only the regions on the image of the last prompt are used, because Label Studio
+    sends those of the other images of the task too. Regions of other kinds (a `Labels` result, a choice, a text) give a
+    label at most.
 
     Parameters
     ----------
     context_result : regions as Label Studio sends them, or None.
-    config : LabelingConfig of the project.
+    config : LabelingConfig of the project, as `of_task` returned it.
     max_pixels : int, the largest image whose strokes are decoded.
 
     Raises
     ------
     BadRequestError
-        If a region lacks a coordinate, has no size, lies outside the image, or has a label that the config lacks.
+        If a region lacks a coordinate, has no size, lies outside the image, has a label that the config lacks, or if
+        there are too many regions, strokes or points.
     """
+    regions = list(context_result or ())
+    if len(regions) > MAX_REGIONS:
+        raise BadRequestError(
+            f"{len(regions)} drawn regions came at once; at most {MAX_REGIONS} are read. Accept or reject what is open."
+        )
+    for region in regions:
+        if not isinstance(region, Mapping) or not isinstance(region.get("value"), Mapping):
+            value = region.get("value") if isinstance(region, Mapping) else None
+            raise BadRequestError(f"A drawn region needs a value with its coordinates; got {brief(value)}.")
+    prompts = [region for region in regions if _shape(region) in _PROMPTS]
+    if not prompts:
+        return None
+    last = prompts[-1]
+    place = _place(last)
     clicks: list[Click] = []
     box: Outline | None = None
     label: str | None = None
-    last: Mapping[str, Any] | None = None
-    for region in context_result or ():
-        value = region.get("value") if isinstance(region, Mapping) else None
-        if not isinstance(value, Mapping):
-            raise BadRequestError(f"A drawn region needs a value with its coordinates; got {value!r}.")
-        kind = str(region.get("type"))
-        shape = kind.removesuffix("labels")
-        label = _label(value, kind) or label
+    strokes = 0
+    for region in regions:
+        if _place(region) != place:
+            continue
+        value, shape = region["value"], _shape(region)
+        label = _label(value, str(region.get("type"))) or label
         if shape == "keypoint":
             clicks.append(_click(value, positive=region.get("is_positive") is not False))
-        elif shape in ("brush", "bitmask"):
-            clicks.extend(Click(x, y) for x, y in points_along(value, shape, _size(region), max_pixels))
+        elif shape in _STROKES:
+            strokes += 1
+            if strokes > MAX_STROKES:
+                raise BadRequestError(
+                    f"More than {MAX_STROKES} strokes came at once; accept or reject the open ones, or draw one stroke."
+                )
+            encoded = "bitmask" if shape == "bitmask" else "brush"
+            clicks.extend(Click(x, y) for x, y in points_along(value, encoded, _size(region), max_pixels))
         elif shape in SHAPES:
             box = _outline(value, shape)
-        else:
-            continue
-        last = region
-    if last is None or not (clicks or box):
+    if len(clicks) > MAX_CLICKS:
+        raise BadRequestError(f"A prompt may have {MAX_CLICKS} clicks; it has {len(clicks)}. Accept what is open.")
+    if not (clicks or box):
         return None
-    target = config.target(last.get("to_name"))
+    target = config.target(place[0])
     target.output(label)
-    item_index = last.get("item_index")
-    if item_index is not None and not isinstance(item_index, int):
-        raise BadRequestError(f"item_index should be the number of an image in the task's list; got {item_index!r}.")
-    return DrawnPrompt(target, tuple(clicks), box, label, item_index, _size(last))
+    item_index = None if last.get("item_index") is None else place[1]
+    return DrawnPrompt(target, tuple(clicks), box, label, item_index, _size(last), _rotation(last))
+
+
+def _shape(region: Mapping[str, Any]) -> str:
+    return str(region.get("type"))[:_MAX_TYPE].removesuffix("labels")
+
+
+def _place(region: Mapping[str, Any]) -> tuple[str | None, int]:
+    """Return the image of a region: the name of its tag, None where the region names none, and its item index."""
+    to_name, item_index = region.get("to_name"), region.get("item_index")
+    if item_index is not None and (isinstance(item_index, bool) or not isinstance(item_index, int)):
+        raise BadRequestError(
+            f"item_index should be the number of an image in the task's list; got {brief(item_index)}."
+        )
+    if to_name is not None and not isinstance(to_name, str):
+        raise BadRequestError(f"to_name should be the name of an Image tag; got {brief(to_name)}.")
+    return to_name, item_index or 0
+
+
+def _rotation(region: Mapping[str, Any]) -> int:
+    rotation = region.get("image_rotation")
+    return rotation if rotation in (90, 180, 270) and isinstance(rotation, int) else 0
 
 
 def _label(value: Mapping[str, Any], kind: str) -> str | None:
     # A bare shape has its label under `labels`.
     labels = value.get(kind if kind.endswith("labels") else "labels")
-    return str(labels[0]) if isinstance(labels, list) and labels else None
+    return str(labels[0]) if isinstance(labels, list) and labels and isinstance(labels[0], str) else None
 
 
 def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
-    size = region.get("original_height"), region.get("original_width")
-    return size if all(isinstance(side, int) and side > 0 for side in size) else None  # type: ignore[return-value]
+    height, width = region.get("original_height"), region.get("original_width")
+    if not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in (height, width)):
+        return None
+    return height, width  # type: ignore[return-value]
 
 
 def _number(value: Mapping[str, Any], name: str, what: str, default: float | None = None) -> float:
     number = value.get(name, default)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise BadRequestError(f"{what} needs a number for '{name}', in per cent of the image; got {number!r}.")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _FARTHEST:
+        raise BadRequestError(f"{what} needs a number for '{name}', in per cent of the image; got {brief(number)}.")
     return float(number)
 
 
@@ -186,23 +241,33 @@ def _click(value: Mapping[str, Any], *, positive: bool) -> Click:
 
 
 def _outline(value: Mapping[str, Any], shape: str) -> Outline:
+    """Return a drawn box; one that was drawn to the left or upwards has a negative size, and is the same box."""
     what = f"An {shape}" if shape == "ellipse" else f"A {shape}"
-    rotation = _number(value, "rotation", what, 0.0)
-    if shape == "polygon":
-        points = value.get("points")
-        if not isinstance(points, list) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in points):
-            raise BadRequestError(f"A polygon needs a list of points, each x and y; got {points!r}.")
-        named = [{"x": x, "y": y} for x, y in points]
-        outline = Outline(tuple((_number(point, "x", what), _number(point, "y", what)) for point in named))
+    rotation = _number(value, "rotation", what, 0.0) if value.get("rotation") is not None else 0.0
+    if shape in ("polygon", "vector"):
+        outline = Outline(_corners(value, shape, what))
     elif shape == "ellipse":
         x, y, a, b = (_number(value, name, what) for name in ("x", "y", "radiusX", "radiusY"))
         angles = np.linspace(0, 2 * math.pi, 360, endpoint=False).tolist()
         around = tuple((x + a * math.cos(angle), y + b * math.sin(angle)) for angle in angles)
-        outline = Outline(around if min(a, b) > 0 else (), rotation, (x, y))
+        outline = Outline(around if a and b else (), rotation, (x, y))
     else:
         x, y, width, height = (_number(value, name, what) for name in ("x", "y", "width", "height"))
         corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
-        outline = Outline(corners if min(width, height) > 0 else (), rotation, (x, y))
-    if not all(len(set(axis)) > 1 for axis in zip(*outline.points, strict=True)) or not outline.points:
-        raise BadRequestError(f"{what} needs a width and a height above zero; draw it again, a little larger.")
+        outline = Outline(corners if width and height else (), rotation, (x, y))
+    if not outline.points or not all(len(set(axis)) > 1 for axis in zip(*outline.points, strict=True)):
+        raise BadRequestError(f"{what} needs a width and a height; it has none. Draw it again, a little larger.")
     return outline
+
+
+def _corners(value: Mapping[str, Any], shape: str, what: str) -> tuple[tuple[float, float], ...]:
+    """Return the points of a polygon, or the vertices of a vector."""
+    points = value.get("points" if shape == "polygon" else "vertices")
+    if isinstance(points, list) and len(points) > MAX_POINTS:
+        raise BadRequestError(f"{what} may have {MAX_POINTS} points as a prompt; it has {len(points)}.")
+    if shape == "polygon" and isinstance(points, list):
+        pairs = [isinstance(point, list | tuple) and len(point) == 2 for point in points]
+        points = [{"x": point[0], "y": point[1]} for point in points] if all(pairs) else None
+    if not isinstance(points, list) or not all(isinstance(point, Mapping) for point in points):
+        raise BadRequestError(f"{what} needs a list of points, each x and y; got {brief(value.get('points'))}.")
+    return tuple((_number(point, "x", what), _number(point, "y", what)) for point in points)

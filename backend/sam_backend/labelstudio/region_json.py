@@ -9,7 +9,7 @@ from uuid import uuid4
 from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.bitmask import encode_bitmask
 from sam_backend.labelstudio.config import Output, Target
-from sam_backend.labelstudio.outlines import bounding_rectangle, fitted_ellipse, rings, without_specks
+from sam_backend.labelstudio.outlines import Ring, bounding_rectangle, fitted_ellipse, rings, without_specks
 from sam_backend.labelstudio.rle import encode_rle
 
 
@@ -20,12 +20,13 @@ def make_regions(
     label: str | None = None,
     score: float | None = None,
     item_index: int | None = None,
+    rotation: int = 0,
 ) -> list[dict[str, Any]]:
     """Return the regions of one mask, ready for the `result` of a prediction; none for an empty mask.
 
     Brush and bitmask keep every pixel of the mask. For the other shapes, specks (below 1 % of the largest component)
-    are removed first. Then each component becomes a polygon, or the whole mask an ellipse or a rectangle. A bare shape
-    with a `Labels` tag gives two results with one id, as in Label Studio.
+    are removed first. Then each component becomes a polygon or a closed vector, or the whole mask an ellipse or a
+    rectangle. A bare shape with a `Labels` tag gives two results with one id, as in Label Studio.
 
     Parameters
     ----------
@@ -34,6 +35,7 @@ def make_regions(
     label : str, the mask's label; None means the only label of the control, or no label if it has several.
     score : float, the model's estimate of the mask's quality, in [0, 1].
     item_index : int, which image of a list; None if the task has no list.
+    rotation : int, degrees by which the page shows the image turned; the region stays that of the upright image.
 
     Raises
     ------
@@ -44,7 +46,8 @@ def make_regions(
         return []
     output = target.output(label)
     height, width = mask.shape
-    frame = {"original_width": width, "original_height": height, "image_rotation": 0, "to_name": target.image.name}
+    frame: dict[str, Any] = {"original_width": width, "original_height": height, "image_rotation": rotation}
+    frame["to_name"] = target.image.name
     frame["origin"] = "prediction"
     if score is not None:
         frame["score"] = score
@@ -75,12 +78,23 @@ def _geometries(mask: BoolArray, shape: str) -> list[dict[str, Any]]:
     clean = without_specks(mask)
     if shape == "polygon":
         return [{"points": ring, "closed": True} for ring in rings(clean)]
+    if shape == "vector":
+        return [{"vertices": _vertices(ring), "closed": True} for ring in rings(clean)]
     if shape == "ellipse":
         fit = fitted_ellipse(clean)
         radii = {"radiusX": fit.radius_x, "radiusY": fit.radius_y}
         return [{"x": fit.x, "y": fit.y, **radii, "rotation": fit.rotation}]
     box = bounding_rectangle(clean)
     return [{"x": box.x, "y": box.y, "width": box.width, "height": box.height, "rotation": 0}]
+
+
+def _vertices(ring: Ring) -> list[dict[str, Any]]:
+    """Return the vertices of a vector; each names the one before."""
+    ids = [uuid4().hex[:10] for _ in ring]
+    return [
+        {"id": own, "x": x, "y": y, "prevPointId": before, "isBezier": False}
+        for own, before, (x, y) in zip(ids, [None, *ids], ring, strict=False)
+    ]
 
 
 def _results(geometry: dict[str, Any], output: Output, label: str | None) -> list[dict[str, Any]]:

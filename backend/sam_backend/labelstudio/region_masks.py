@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, FiniteFloat, PositiveInt
+from pydantic import BaseModel, Field, FiniteFloat
 
 from sam_backend.arrays import BoolArray
-from sam_backend.errors import BadRequestError, BrokenSampleError
+from sam_backend.errors import BadRequestError, BrokenSampleError, brief
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
@@ -29,32 +29,41 @@ _KEYS = {
 }
 
 
+MAX_SIDE = 1_000_000
+MAX_PIXELS = 400_000_000
+"""Largest image whose regions are read; twice the default of the largest image that is encoded."""
+MAX_POINTS = 1_000_000
+"""Most points of one polygon or vector that are read; tools that trace masks write tens of thousands."""
+
+_Coordinate = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+
+
 class _Frame(BaseModel, frozen=True):
     """The size in pixels of the image that a region was drawn on."""
 
-    original_width: PositiveInt
-    original_height: PositiveInt
+    original_width: int = Field(gt=0, le=MAX_SIDE)
+    original_height: int = Field(gt=0, le=MAX_SIDE)
 
 
 class _Rectangle(BaseModel, frozen=True):
-    x: FiniteFloat
-    y: FiniteFloat
-    width: FiniteFloat
-    height: FiniteFloat
-    rotation: FiniteFloat | None = None
+    x: _Coordinate
+    y: _Coordinate
+    width: _Coordinate
+    height: _Coordinate
+    rotation: _Coordinate | None = None
 
 
 class _Ellipse(BaseModel, frozen=True):
-    x: FiniteFloat
-    y: FiniteFloat
-    radius_x: FiniteFloat = Field(alias="radiusX")
-    radius_y: FiniteFloat = Field(alias="radiusY")
-    rotation: FiniteFloat | None = None
+    x: _Coordinate
+    y: _Coordinate
+    radius_x: _Coordinate = Field(alias="radiusX")
+    radius_y: _Coordinate = Field(alias="radiusY")
+    rotation: _Coordinate | None = None
 
 
 class _Vertex(BaseModel, frozen=True):
-    x: FiniteFloat
-    y: FiniteFloat
+    x: _Coordinate
+    y: _Coordinate
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,24 +112,41 @@ def vector_problem(value: Mapping[str, Any]) -> str:
 
 def _along(vertices: Sequence[Any]) -> list[Any]:
     """Return the vertices in the order in which each names the one before; none where they are not one line."""
-    after = {vertex.get("prevPointId"): vertex for vertex in vertices if isinstance(vertex, Mapping)}
+    after = {_text(vertex.get("prevPointId")): vertex for vertex in vertices if isinstance(vertex, Mapping)}
     ordered = []
-    before = None
+    before = ""
     while before in after:
         vertex = after.pop(before)
         ordered.append(vertex)
-        before = vertex.get("id")
+        before = _text(vertex.get("id"))
     return ordered if len(ordered) == len(vertices) else []
 
 
-def region_label(entry: Mapping[str, Any]) -> str | None:
-    """Return the labels of an entry, joined by commas; None if it has none."""
+def region_id(entry: Mapping[str, Any]) -> str:
+    """Return the id of the region that an entry belongs to; "" where it has none that can be used."""
+    return _text(entry.get("id"))
+
+
+def region_labels(entry: Mapping[str, Any]) -> list[str]:
+    """Return the labels of an entry."""
     value = entry.get("value")
     if isinstance(value, Mapping):
         for key, labels in value.items():
             if key.endswith("labels") and isinstance(labels, list) and labels:
-                return ", ".join(map(str, labels))
-    return None
+                return [brief(label, quoted=False) if not isinstance(label, str) else label for label in labels]
+    return []
+
+
+def region_label(entry: Mapping[str, Any]) -> str | None:
+    """Return the labels of an entry, joined by commas; None if it has none."""
+    return ", ".join(region_labels(entry)) or None
+
+
+def _text(value: object) -> str:
+    """Return an id, a text or a number, as a text; "" for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return value if isinstance(value, str) else brief(value)
 
 
 def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
@@ -146,8 +172,13 @@ def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
     shape = region_shape(entry)
     if shape is None:
         return None
-    what = f"Region {entry.get('id', '')}".rstrip()
+    what = f"Region {brief(region_id(entry), quoted=False)}".rstrip()
     frame = checked(_Frame, dict(entry), what)
+    if frame.original_width * frame.original_height > MAX_PIXELS:
+        raise BrokenSampleError(
+            f"{what} says that its image has {frame.original_width} x {frame.original_height} pixels; at most "
+            f"{MAX_PIXELS} are read."
+        )
     value, size = entry["value"], (frame.original_height, frame.original_width)
     try:
         if shape == "brush":
@@ -163,7 +194,7 @@ def entries_by_region(result: Sequence[Mapping[str, Any]]) -> list[list[Mapping[
     """Group the entries of a `result` by their region: its shape, its label, its choices and texts have one id."""
     regions: dict[object, list[Mapping[str, Any]]] = {}
     for index, entry in enumerate(result):
-        regions.setdefault(entry.get("id") or index, []).append(entry)
+        regions.setdefault(region_id(entry) or index, []).append(entry)
     return list(regions.values())
 
 
@@ -173,17 +204,24 @@ def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
         mask = next((mask for mask in map(region_mask, entries) if mask is not None), None)
         if mask is not None:
             label = next((label for label in map(region_label, entries) if label), UNLABELLED)
-            yield Region(str(entries[0].get("id") or ""), mask, label)
+            yield Region(region_id(entries[0]), mask, label)
 
 
 def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    points = checked(list[tuple[FiniteFloat, FiniteFloat]], value["points"], what)
+    _check_count(value["points"], what)
+    points = checked(list[tuple[_Coordinate, _Coordinate]], value["points"], what)
     return _ring_mask(points, size)
 
 
 def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+    _check_count(value["vertices"], what)
     vertices = checked(list[_Vertex], _along(value["vertices"]), what)
     return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size)
+
+
+def _check_count(points: object, what: str) -> None:
+    if isinstance(points, list) and len(points) > MAX_POINTS:
+        raise BrokenSampleError(f"{what} has {len(points)} points; at most {MAX_POINTS} are read.")
 
 
 def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> BoolArray:
@@ -201,7 +239,7 @@ def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Bool
     drawn = checked(_Ellipse, dict(value), what)
     x, radius_x = (share / 100 * size[1] for share in (drawn.x, drawn.radius_x))
     y, radius_y = (share / 100 * size[0] for share in (drawn.y, drawn.radius_y))
-    return ellipse_mask((x, y), (radius_x, radius_y), size, drawn.rotation or 0.0)
+    return ellipse_mask((x, y), (abs(radius_x), abs(radius_y)), size, drawn.rotation or 0.0)
 
 
 _RASTERISERS = {"polygon": _polygon, "vector": _vector, "rectangle": _rectangle, "ellipse": _ellipse}

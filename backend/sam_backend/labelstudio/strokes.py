@@ -1,5 +1,6 @@
 """Brush strokes -> points along them, since segmenters take clicks and boxes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.masks import mask_depths
+from sam_backend.masks import mask_box, mask_depths
 
 _MAX_POINTS = 5
+_MAX_AREA = 2**21
+"""Pixels of a stroke's box above which its middle is sought on blocks of pixels, since distances take memory."""
 
 
 def points_along(
@@ -31,15 +34,43 @@ def points_along(
     BadRequestError
         If the stroke or its image's size is missing, damaged or too large.
     """
-    if size is None or size[0] * size[1] > max_pixels:
-        raise BadRequestError(f"A stroke needs the original_width and original_height of its image; got {size}.")
+    if size is None:
+        raise BadRequestError(
+            "A stroke needs the original_width and original_height of its image, in whole pixels; the region has none "
+            "that can be used."
+        )
+    height, width = size
+    if height * width > max_pixels:
+        raise BadRequestError(
+            f"A stroke is read on images of up to {max_pixels} pixels; this one has {width} x {height}. Click instead."
+        )
     mask = (
         decode_rle(value.get("rle", []), size)
         if shape == "brush"
         else decode_bitmask(value.get("imageDataURL", ""), size)
     )
-    height, width = size
-    return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _spread(mask)]
+    return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _middle(mask)]
+
+
+def _middle(mask: BoolArray) -> list[tuple[int, int]]:
+    """Return up to five pixels xy along the middle of a mask; none for an empty one."""
+    box = mask_box(mask)
+    if box is None:
+        return []
+    left, top, right, bottom = box
+    stroke = mask[top:bottom, left:right]
+    side = math.ceil(math.sqrt(stroke.size / _MAX_AREA))
+    if side == 1:
+        return [(left + x, top + y) for x, y in _spread(stroke)]
+    # A block is part of the stroke if one of its pixels is, so that a thin stroke stays whole.
+    rows = np.logical_or.reduceat(stroke, np.arange(0, stroke.shape[0], side), axis=0)
+    blocks = np.logical_or.reduceat(rows, np.arange(0, stroke.shape[1], side), axis=1)
+    pixels = []
+    for x, y in _spread(blocks):
+        ys, xs = np.nonzero(stroke[y * side : (y + 1) * side, x * side : (x + 1) * side])
+        nearest = int(np.argmin(np.hypot(xs - side / 2, ys - side / 2)))
+        pixels.append((left + x * side + int(xs[nearest]), top + y * side + int(ys[nearest])))
+    return pixels
 
 
 def _spread(mask: BoolArray) -> list[tuple[int, int]]:

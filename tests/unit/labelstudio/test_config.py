@@ -26,6 +26,9 @@ def parse(*tags: str) -> LabelingConfig:
         (["KeyPointLabels", "RectangleLabels"], "RectangleLabels"),
         (["Brush", "BrushLabels"], "BrushLabels"),
         (["Brush", "BitmaskLabels"], "Brush"),
+        (["VectorLabels", "RectangleLabels", "EllipseLabels"], "VectorLabels"),
+        (["PolygonLabels", "Vector"], "PolygonLabels"),
+        (["MagicWand", "KeyPointLabels"], "MagicWand"),
     ],
     ids=" ".join,
 )
@@ -107,8 +110,24 @@ def test_tags_are_known_in_any_case():
         (f"<View>{IMAGE}{control('Choices', labels='')}</View>", "no control that takes a mask.*it has 'Choices'"),
         (f"<View>{IMAGE}{control('KeyPointLabels')}</View>", "no control that takes a mask.*add BrushLabels"),
         (f"<View>{IMAGE}{control('Labels')}</View>", "one of them without labels and a Labels tag"),
+        (f'<!DOCTYPE v [<!ENTITY a "b">]><View>{IMAGE}{control("Brush")}</View>', "declares a document type"),
+        (f"<View>{IMAGE}{control('Brush')}&nbsp;</View>", "not valid XML: undefined entity"),
+        (f"<View>{IMAGE}{' ' * 9 * 2**20}</View>", "characters; at most 8388608 are read"),
+        (f"<View>{IMAGE}{'<a/>' * 600_000}</View>", "more than 500000 tags"),
     ],
-    ids=["empty", "broken", "nothing", "image without value", "choices", "key points", "labels"],
+    ids=[
+        "empty",
+        "broken",
+        "nothing",
+        "image without value",
+        "choices",
+        "key points",
+        "labels",
+        "document type",
+        "entity of HTML",
+        "too large",
+        "too many tags",
+    ],
 )
 def test_a_config_that_cannot_be_served_says_which_tag_is_missing(xml, says):
     with pytest.raises(BadRequestError, match=says):
@@ -131,3 +150,177 @@ def test_of_a_list_of_images_the_item_asked_for_is_taken():
     assert image.source({"pages": ["/0.png", "/1.png"]}, 1) == "/1.png"
     with pytest.raises(BadRequestError, match="has 2 images; it was asked for number 3"):
         image.source({"pages": ["/0.png", "/1.png"]}, 2)
+
+
+BRUSH = control("BrushLabels")
+
+
+@pytest.mark.parametrize(
+    ("tags", "label", "chosen"),
+    [
+        ([control("PolygonLabels", labels='<Label value="dirt"/>'), control("RectangleLabels", smart="true")], "Crack",
+         "RectangleLabels"),
+        ([control("BrushLabels", labels='<Label value="dirt"/>'), control("RectangleLabels", smart="true")], "dirt",
+         "BrushLabels"),
+        ([BRUSH, control("EllipseLabels", labels='<Label value="Pit"/>')], "Pit", "EllipseLabels"),
+        ([BRUSH, control("Labels", labels='<Label value="Pit"/>'), control("Rectangle", labels="")], "Pit",
+         "Rectangle"),
+        ([BRUSH, control("PolygonLabels", labels="", value="$labels")], "anything", "PolygonLabels"),
+        ([BRUSH, control("RectangleLabels", smart="true")], "Crack", "BrushLabels"),
+        ([control("Brush", labels=""), control("RectangleLabels")], "Crack", "Brush"),
+    ],
+    ids=["smart box", "brush first", "ellipse", "bare box and Labels", "labels of the task", "prompts", "bare brush"],
+)  # fmt: skip
+def test_the_mask_goes_to_the_control_that_knows_the_label(tags, label, chosen):
+    target = parse(IMAGE, *tags).target()
+
+    assert target.output(label).control.name == chosen
+    assert target.shape(label) == chosen.removesuffix("Labels").lower()
+
+
+def test_a_label_that_no_control_knows_is_refused_with_all_that_are_known():
+    target = parse(IMAGE, BRUSH, control("EllipseLabels", labels='<Label value="Pit"/>')).target()
+
+    with pytest.raises(BadRequestError, match=r"'BrushLabels', 'EllipseLabels' .*they know 'Crack', 'Hole', 'Pit'"):
+        target.output("Dent")
+    assert target.shape("Dent") == "brush"
+
+
+def test_a_control_with_the_name_of_another_hides_none():
+    assert (
+        parse(IMAGE, control("BrushLabels", "a"), control("Choices", "a")).target().output("Crack").control.name == "a"
+    )
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        f'<?xml version="1.0" encoding="utf-16"?><!-- {{"data": 1}} --><View>{IMAGE}{BRUSH}</View>',
+        f"\ufeff\n<View>{IMAGE}{BRUSH}</View>",
+        '<View><?x name="a" toName="b"?><Style>.a {color: red}<Image name="x" value="$x"/></Style>'
+        f"{IMAGE}{BRUSH}</View>",
+        '<view><image NAME="image" Value="$image"/><View><brushlabels name="BrushLabels" toname="text, image">'
+        '<View><label VALUE="Crack"/></View></brushlabels></View></view>',
+        f"<View>{IMAGE}{BRUSH}{'<View>' * 5000}{'</View>' * 5000}</View>",
+    ],
+    ids=["declaration", "byte-order mark", "style and instruction", "any case", "deep"],
+)
+def test_forms_that_label_studio_takes_are_read(xml):
+    config = LabelingConfig.parse(xml)
+
+    assert [target.image.name for target in config.targets] == ["image"]
+    assert config.target().output("Crack").control.name == "BrushLabels"
+
+
+DATA = {
+    "image": "/a.png",
+    "Image URL": "/b.png",
+    "views": ["/0.png", {"url": "/1.png"}],
+    "meta": {"photo": "/c.png", "a b": {"c": "/d.png"}},
+    "a.b": "/e.png",
+    "folder": "parts",
+    "file": "x y.png",
+    "number": 7,
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("$image", "/a.png"),
+        ("$Image URL", "/b.png"),
+        ("$views[0]", "/0.png"),
+        ("$views.0", "/0.png"),
+        ("$views[1].url", "/1.png"),
+        ("$meta.photo", "/c.png"),
+        ("$meta['a b'].c", "/d.png"),
+        ("$a.b", "/e.png"),
+        ("https://host/$file", "https://host/x y.png"),
+        ("https://host/$folder/$number.png?v=$file", "https://host/parts/7.png?v=x y.png"),
+        ("$folder/$file", "parts/x y.png"),
+        ("s3://bucket/$meta.photo", "s3://bucket//c.png"),
+        ("https://host/fixed.png", "https://host/fixed.png"),
+    ],
+)
+def test_the_value_of_an_image_is_resolved_as_on_the_page(value, address):
+    image = parse(f'<Image name="image" value="{value}"/>', BRUSH).target().image
+
+    assert image.source(DATA) == address
+    assert image.count(DATA) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("$views[2]", r"field 'views\[2\]', which this task lacks"),
+        ("$views[x", r"which this task lacks"),
+        ("$meta", r"should hold an image's address; got \{"),
+        ("$image.photo", r"field 'image.photo', which this task lacks"),
+        ("https://host/$other/$file", r"field 'other', which this task lacks"),
+        ("https://host/$views", r"field 'views' into the address of an image, but it is no text"),
+    ],
+)
+def test_a_value_that_a_task_does_not_fill_is_named(value, says):
+    image = parse(f'<Image name="image" value="{value}"/>', BRUSH).target().image
+
+    with pytest.raises(BadRequestError, match=says):
+        image.source(DATA)
+
+
+def test_a_message_about_a_task_stays_short_and_takes_any_number():
+    image = parse(IMAGE, BRUSH).target().image
+
+    for data in ({f"field {i}" * 100: 0 for i in range(10_000)}, {"image": 10**5000}, {"image": [[10**5000] * 10_000]}):
+        with pytest.raises(BadRequestError) as error:
+            image.source(data)
+        assert len(str(error.value)) < 3000
+
+
+def test_a_task_imported_before_the_config_has_its_image_in_an_undefined_field():
+    assert parse(IMAGE, BRUSH).target().image.source({"$undefined$": "/a.png"}) == "/a.png"
+
+
+def test_the_second_image_of_a_task_with_one_is_refused():
+    with pytest.raises(BadRequestError, match="has 1 image; it was asked for number 2"):
+        parse(IMAGE, BRUSH).target().image.source({"image": "/a.png"}, 1)
+
+
+def test_all_images_of_a_task_are_known_by_tag_and_item():
+    config = parse(
+        '<Image name="pages" valueList="$pages"/><Image name="plain" value="$a"/><Image name="last" value="$b"/>',
+        control("BrushLabels", "m", to="pages, last"),
+    )
+    images = list(config.images({"pages": ["/0.png", "/1.png"], "a": "/a.png", "b": "/b.png"}))
+
+    assert [(image.index, image.place, image.item_index) for image in images] == [
+        (0, ("pages", 0), 0), (1, ("pages", 1), 1), (2, ("last", 0), None)
+    ]  # fmt: skip
+    assert images[1].address({"pages": ["/0.png", "/1.png"]}) == "/1.png"
+
+
+REPEATED = (
+    '<View><Repeater on="$pages" indexFlag="{{i}}"><Image name="page_{{i}}" value="$pages[{{i}}].url"/>'
+    '<BrushLabels name="mask_{{i}}" toName="page_{{i}}"><Label value="Crack"/></BrushLabels></Repeater></View>'
+)
+
+
+def test_a_repeater_makes_an_image_and_its_controls_for_each_item():
+    config = LabelingConfig.parse(REPEATED)
+    data = {"pages": [{"url": "/0.png"}, {"url": "/1.png"}]}
+
+    assert config.knows("Crack")
+    assert [image.address(data) for image in config.images(data)] == ["/0.png", "/1.png"]
+    assert config.of_task(data).target("page_1").output("Crack").control.name == "mask_1"
+    with pytest.raises(BadRequestError, match=r"repeats its images for '\$pages', where this task has no list"):
+        config.of_task({"pages": []})
+    with pytest.raises(BadRequestError, match="repeated 1000000 times"):
+        config.of_task({"pages": [0] * 1_000_000})
+
+
+def test_parsed_configs_are_kept_by_their_size():
+    kept = LabelingConfig.parse(f"<View>{IMAGE}{BRUSH}<!-- kept --></View>")
+    assert LabelingConfig.parse(kept.xml) is kept
+
+    for number in range(5):
+        LabelingConfig.parse(f"<View>{IMAGE}{BRUSH}{' ' * 2 * 2**20}<!-- {number} --></View>")
+    assert LabelingConfig.parse(kept.xml) is not kept

@@ -166,12 +166,11 @@ def test_another_original_size_is_warned_about_and_per_cents_hold_on_the_real_im
         (region("keypoint", {"x": 1}), r"number for 'y'.*got None"),
         (region("keypoint", None), r"needs a value.*got None"),
         (7, r"needs a value"),
-        (box(10, 10, 0, 5), r"A rectangle needs a width and a height above zero"),
-        (box(10, 10, 5, -5), r"A rectangle needs a width and a height above zero"),
+        (box(10, 10, 0, 5), r"A rectangle needs a width and a height; it has none"),
         (box(10, 10, 5, None), r"number for 'height'.*got None"),
         (box(10, 10, 5, 5, float("inf")), r"number for 'rotation'.*got inf"),
         (region("ellipse", {"x": 5, "y": 5, "radiusX": 0, "radiusY": 3}), r"An ellipse needs a width and a height"),
-        (region("polygon", {"points": [[5, 5], [9, 5]]}), r"A polygon needs a width and a height above zero"),
+        (region("polygon", {"points": [[5, 5], [9, 5]]}), r"A polygon needs a width and a height; it has none"),
         (region("polygon", {"points": []}), r"A polygon needs"),
         (region("polygon", {"points": 7}), r"A polygon needs a list of points"),
         (region("brush", {"rle": [1, 2, 3]}), r"brush mask"),
@@ -179,6 +178,24 @@ def test_another_original_size_is_warned_about_and_per_cents_hold_on_the_real_im
         (region("brush", {"rle": []}, original_width=10**9), r"original_width and original_height"),
         (region("bitmask", {}), r"data URL"),
         (click(1, 1, to_name="other"), r"drawn on 'other'"),
+        (click(1, 1, to_name=["image"]), r"to_name should be the name of an Image tag; got \['image'\]"),
+        (click(1, 1, to_name="x" * 10**6), r"drawn on 'x{80}…'"),
+        (click(1, 1, item_index="1"), r"item_index should be the number.*got '1'"),
+        (click(1, 1, item_index=True), r"item_index should be the number.*got True"),
+        (click(10**400, 50), r"number for 'x'.*got 1000000"),
+        (click(-(10**5000), 50), r"number for 'x'.*got a number of thousands of digits"),
+        (box(10**400, 1, 1, 1), r"number for 'x'"),
+        (box(1, 1, 1, 1, 10**400), r"number for 'rotation'"),
+        (box(1e300, 1, 1e300, 1), r"number for 'x'"),
+        (box(1, 1, [1], 1), r"number for 'width'.*got \[1\]"),
+        (region("polygon", {"points": [[10**400, 1], [2, 3], [4, 4]]}), r"number for 'x'"),
+        (region("polygon", {"points": [[0, 0]] * 100_000}), r"may have 10000 points as a prompt; it has 100000"),
+        (region("vector", {"vertices": [[0, 0]]}), r"A vector needs a list of points"),
+        (region("vector", {"vertices": [{"x": 1}]}), r"number for 'y'"),
+        (region("brush", {"rle": []}, original_height=10**400), r"original_width and original_height"),
+        (region("brush", {"rle": []}, original_width=20_000, original_height=20_000), r"up to 100000000 pixels"),
+        (region("brush", {"rle": [10**400] * 10}), r"list of bytes"),
+        (region("keypoint", {"x": 1, "y": 1, "labels": ["x" * 10**6]}), r"label 'x{80}…' is unknown"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -190,3 +207,104 @@ def test_a_bad_prompt_is_refused_in_one_sentence(drawn, says):
 def test_a_box_outside_the_image_is_refused_with_its_pixels():
     with pytest.raises(BadRequestError, match=r"overlap the image of 200 x 100 pixels.*x 240.0 to 260.0"):
         prompt(box(120, 10, 10, 10))
+
+
+def test_too_many_regions_clicks_or_strokes_are_refused():
+    dab = np.zeros(SIZE, bool)
+    dab[5:9, 5:9] = True
+    stroke = region("brush", {"rle": encode_rle(dab)})
+    for drawn, says in (
+        ([click(1, 1)] * 1001, "1001 drawn regions"),
+        ([click(1, 1)] * 201, "200 clicks"),
+        ([stroke] * 17, "16 strokes"),
+    ):
+        with pytest.raises(BadRequestError, match=says):
+            read_drawn(drawn, CONFIG, max_pixels=10**8)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "same"),
+    [
+        (box(10, 60, 30, -40), box(10, 20, 30, 40)),
+        (box(40, 20, -30, 40), box(10, 20, 30, 40)),
+        (box(40, 60, -30, -40), box(10, 20, 30, 40)),
+        (box(50, 50, 20, 10, None), box(50, 50, 20, 10)),
+        (box(50, 60, 20, -10, 90), box(50, 60, 5, 40)),
+        (
+            region("ellipse", {"x": 50, "y": 50, "radiusX": -20, "radiusY": 10}),
+            region("ellipse", {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10}),
+        ),
+    ],
+    ids=["upwards", "to the left", "both", "no rotation", "upwards and turned", "ellipse"],
+)
+def test_a_box_drawn_backwards_is_the_same_box(drawn, same):
+    np.testing.assert_allclose(prompt(drawn).box, prompt(same).box, atol=1e-3)
+
+
+def test_a_closed_vector_is_the_box_around_its_vertices():
+    vertices = [{"id": str(i), "x": x, "y": y} for i, (x, y) in enumerate([(10, 10), (40, 20), (20, 60)])]
+    assert prompt(region("vectorlabels", {"vertices": vertices, "closed": True})).box.tolist() == [20, 10, 80, 60]
+
+
+def test_a_magic_wand_is_a_stroke():
+    mask = np.zeros(SIZE, bool)
+    mask[40:60, 90:110] = True
+    assert len(prompt(region("magicwand", {"rle": encode_rle(mask)})).points) == 1
+
+
+TWO_IMAGES = LabelingConfig.parse(
+    '<View><Image name="front" valueList="$front"/><Image name="back" value="$back"/>'
+    '<BrushLabels name="brush" toName="front, back"><Label value="Crack"/><Label value="Hole"/></BrushLabels></View>'
+)
+
+
+def test_only_what_was_drawn_on_the_image_of_the_last_prompt_counts():
+    def drawn(*regions):
+        got = read_drawn(regions, TWO_IMAGES, max_pixels=10**8)
+        return got.target.image.name, got.item_index, [click.x for click in got.clicks], bool(got.box), got.label
+
+    def named(x, label, **extra):
+        return region("keypointlabels", {"x": x, "y": 50, "keypointlabels": [label]}, **extra)
+
+    first, second, back = (
+        named(1, "Crack", to_name="front", item_index=0),
+        named(2, "Hole", to_name="front", item_index=1),
+        named(3, "Hole", to_name="back"),
+    )
+    far = {**box(10, 10, 5, 5), "to_name": "front", "item_index": 0}
+    hint = region("labels", {"x": 1, "labels": ["Crack"]}, to_name="front", item_index=0)
+    assert drawn(first, second) == ("front", 1, [2.0], False, "Hole")
+    assert drawn(second, first) == ("front", 0, [1.0], False, "Crack")
+    assert drawn(first, far, back, hint) == ("back", None, [3.0], False, "Hole")
+    assert drawn(first, second, far) == ("front", 0, [1.0], True, "Crack")
+    # A region without an item index is on the first image of the list.
+    assert drawn(named(4, "Hole", to_name="front"), second, first) == ("front", 0, [4.0, 1.0], False, "Crack")
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_what_was_drawn_while_the_image_was_turned_is_in_upright_coordinates(rotation):
+    mask = np.zeros(SIZE, bool)
+    mask[48:53, 20:180] = True
+    drawn = (click(75, 5), box(10, 20, 30, 40), region("brush", {"rle": encode_rle(mask)}))
+    turned = [{**one, "image_rotation": rotation} for one in drawn]
+
+    got, upright = prompt(*turned), prompt(*drawn)
+
+    np.testing.assert_array_equal(got.points, upright.points)
+    np.testing.assert_array_equal(got.box, upright.box)
+    assert read_drawn(turned, CONFIG, max_pixels=10**8).rotation == rotation
+    assert read_drawn([click(1, 1, image_rotation=10**400)], CONFIG, max_pixels=10**8).rotation == 0
+
+
+def test_the_middle_of_a_stroke_on_a_large_image_is_found_on_the_stroke():
+    size = (6000, 8000)
+    mask = np.zeros(size, bool)
+    mask[3000:3001, 100:7900] = True
+    mask[100:5900, 7899:7900] = True
+
+    frame = {"original_width": 8000, "original_height": 6000}
+    points = prompt(region("brush", {"rle": encode_rle(mask)}, **frame), size=size).points
+
+    assert len(points) == 5
+    assert all(mask[int(y), int(x)] for x, y in points)
+    assert np.ptp(points[:, 0]) > 7000
