@@ -27,7 +27,8 @@ def segmenter():
 @pytest.fixture
 def make_settings(tmp_path):
     def make(**fields):
-        return Settings(home=tmp_path / "home", cache=tmp_path / "cache", **fields)
+        # The images of tests lie on this machine.
+        return Settings(**{"home": tmp_path / "home", "cache": tmp_path / "cache", "allow_host": "127.0.0.1"} | fields)
 
     return make
 

@@ -19,7 +19,7 @@ PREFIX = "SAM_INSPECT_"
 FILE_NAME = "sam-inspect.toml"
 FILE_VARIABLE = PREFIX + "SETTINGS"
 
-_PATHS = ("weights", "home", "cache")
+_PATHS = ("weights", "home", "cache", "ca_bundle")
 
 
 class Settings(BaseSettings):
@@ -49,6 +49,16 @@ class Settings(BaseSettings):
         None,
         description="Token of that Label Studio, legacy or personal; it is used instead of the token that "
         "Label Studio sends.",
+    )
+    ca_bundle: Path | None = Field(
+        None,
+        description="File of certificates (PEM) that are trusted too, for a Label Studio or an image server with a "
+        "certificate of the company's own.",
+    )
+    allow_host: str | None = Field(
+        None,
+        description="Hosts and networks beside the project's Label Studio and public addresses that images may be "
+        "fetched from, for example `images.example.com 10.0.0.5:8080 192.168.0.0/16`.",
     )
     focus: Focus = Field(
         Focus.AUTO,

@@ -77,7 +77,10 @@ def on_image(x, y):
 @contextmanager
 def service(model):
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"SAM_INSPECT_HOME": f"{folder}/home", "SAM_INSPECT_CACHE": f"{folder}/cache"}
+        allowed = {"SAM_INSPECT_ALLOW_HOST": "127.0.0.1"}
+        environment = (
+            os.environ | allowed | {"SAM_INSPECT_HOME": f"{folder}/home", "SAM_INSPECT_CACHE": f"{folder}/cache"}
+        )
         if model.startswith("sam:"):
             environment.pop("SAM_INSPECT_CACHE")  # where downloaded checkpoints are
         command = [sys.executable, "-m", "sam_inspect", "serve", "--model", model, "--host", "127.0.0.1", "--port", "0"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
@@ -18,6 +17,7 @@ from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError
 from sam_backend.finetune.versions import VERSIONS, Versions
+from sam_backend.labelstudio.connecting import connect_project
 from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
@@ -71,24 +71,13 @@ class Backend:
         Raises
         ------
         BadRequestError
-            If the hostname is not an HTTP address.
+            If the hostname is not an HTTP address, or a known project would get another one without a proof.
         """
         if request.project is None:
             return
         if request.hostname:
-            self._remember_server(str(request.project), request.hostname, request.access_token or "")
+            connect_project(self.servers, str(request.project), request.hostname, request.access_token or "")
         self.learner.check(str(request.project), self.model.version)
-
-    def _remember_server(self, project: str, hostname: str, token: str) -> None:
-        if urlsplit(hostname).scheme not in ("http", "https"):
-            raise BadRequestError(
-                "The hostname of Label Studio must start with http:// or https:// and does not; set "
-                "LABEL_STUDIO_HOST where Label Studio runs."
-            )
-        try:
-            self.servers.remember(project, hostname, token)
-        except OSError as error:
-            logger.warning("The address of Label Studio is not kept across a restart: %s", error)
 
     def handle(self, event: Event, *, learn: bool = True) -> dict[str, str]:
         """Handle an event of a project; return the answer to Label Studio, which says what was done.

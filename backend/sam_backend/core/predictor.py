@@ -14,6 +14,7 @@ from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
@@ -96,7 +97,8 @@ class Predictor:
             return prediction([], 0.0, self._model.version)
         segmenter = self._segmenter()
         url = drawn.target.image.source(task.data, drawn.item_index or 0)
-        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id)
+        configured = literal_origin(drawn.target.image.value)
+        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
         notes.image = fetched.source
         prompt = drawn.to_prompt(fetched.embedding.size)
         candidates = refine(segmenter, fetched.embedding, prompt, self._memo, fetched.key)
@@ -149,7 +151,9 @@ class Predictor:
     ) -> dict[str, Any]:
         target = config.target()
         url = target.image.source(task.data)
-        embedding = self._embeddings.fetch(segmenter, url, request.project, task.id).embedding
+        configured = literal_origin(target.image.value)
+        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
+        embedding = fetched.embedding
         finds = self._propose_from_examples(segmenter, embedding, target, request.project)
         if finds is not None:
             return proposals_prediction(finds, target, segmenter.version)

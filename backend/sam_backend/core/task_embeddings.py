@@ -11,6 +11,7 @@ from sam_backend.core.background_model import MeasuredSegmenter
 from sam_backend.core.observer import Observer
 from sam_backend.core.slots import Slots
 from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.addresses import Origin
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.segmenters import Embedding, Segmenter
@@ -63,7 +64,15 @@ class TaskEmbeddings:
         """Return a segmenter whose work is reported to the observer and waits for a free core."""
         return MeasuredSegmenter(segmenter, self._observer, self._slots)
 
-    def fetch(self, segmenter: Segmenter, url: str, project: str | int | None, task: int | str | None) -> TaskEmbedding:
+    def fetch(
+        self,
+        segmenter: Segmenter,
+        url: str,
+        project: str | int | None,
+        task: int | str | None,
+        *,
+        configured: Origin | None = None,
+    ) -> TaskEmbedding:
         """Return the embedding of an image; the image itself is fetched only if the cache has no embedding.
 
         Parameters
@@ -72,6 +81,7 @@ class TaskEmbeddings:
         url : str, the image's address in the task's data.
         project : str or int, the project's uid, `<project id>.<Unix time of its creation>`; None if unknown.
         task : int or str, the task's id; None if unknown.
+        configured : Origin, a server that the labeling config names, see `literal_origin`.
 
         Raises
         ------
@@ -85,7 +95,7 @@ class TaskEmbeddings:
 
         def load() -> ImageArray:
             try:
-                file = self._images.fetch(url, server, task)
+                file = self._images.fetch(url, server, task, configured=configured)
             except SamInspectError as error:
                 self._observer.image_failed(error.status)
                 raise

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from sam_backend.errors import BadRequestError
+from sam_backend.safe_text import safe_line
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_JWT = re.compile(r"eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]*")
 _SECRET_PART = re.compile(
     r"(?i)\b((?:[\w-]*(?:token|signature|password|passwd|secret|credential|session_?id|api_?key|access_?key))|sig|key)"
     r"(=|:)[^/;&\s]+"
 )
-_ESCAPED = ("Cc", "Cf", "Zl", "Zp", "Cs")
 _MAX_SHOWN = 200
 
 
@@ -45,7 +43,7 @@ class Origin:
             host, port = parts.hostname, parts.port
         except ValueError:
             return None
-        if scheme not in DEFAULT_PORTS or not host:
+        if scheme not in DEFAULT_PORTS or not host or not _is_host(host):
             return None
         return cls(scheme, host.rstrip("."), DEFAULT_PORTS[scheme] if port is None else port)
 
@@ -53,6 +51,12 @@ class Origin:
         """Return whether a credential for this origin may go to another: the same one, or its own step up to https."""
         upgrade = Origin("https", self.host, 443)
         return other == self or (self.scheme == "http" and self.port == 80 and other == upgrade)
+
+
+def literal_origin(template: str) -> Origin | None:
+    """Return the origin that the `value` of an Image tag names itself, before its first variable; None without one."""
+    match = re.match(r"(?i)https?://[^/$?#\\\s]+/", template)
+    return Origin.of(match[0]) if match else None
 
 
 def split(url: str) -> SplitResult:
@@ -85,7 +89,7 @@ def label_studio_address(text: str, what: str, error: Callable[[str], Exception]
             f"{what} is {shown(text)!r}; it must start with http:// or https://, for example http://{example.rstrip('/')}."
         )
     origin = Origin.of(text)
-    if origin is None or re.search(r"[\s\\%<>\"^`{|}]", text) or not _is_host(origin.host):
+    if origin is None or re.search(r"[\s\\%<>\"^`{|}]", text):
         raise error(f"{what} is {shown(text)!r}, which is no address; the form is http://labels.example.com:8080.")
     if "@" in parts.netloc or "?" in text or "#" in text:
         raise error(
@@ -106,7 +110,7 @@ def shown(url: str) -> str:
     The query of a local file of Label Studio stays, because it names the file.
     """
     if url[:5].lower() == "data:":
-        return printable(url.partition(",")[0][:60]) + ",…"
+        return safe_line(url.partition(",")[0][:60]) + ",…"
     parts = split(url)
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme and parts.netloc else ""
     scheme = f"{parts.scheme}:" if parts.scheme and not where else ""
@@ -115,22 +119,7 @@ def shown(url: str) -> str:
         path = path.rpartition("@")[2]
     names = [value for name, value in parse_qsl(parts.query) if name == "d"]
     query = f"?d={names[-1]}" if "/data/local-files" in parts.path and names else ""
-    return shortened(masked(printable(f"{where}{scheme}{path}{query}")))
-
-
-def masked(text: str) -> str:
-    """Return a text without tokens, signatures and passwords that stand in it by name or by form."""
-    return _SECRET_PART.sub(r"\1\2…", _JWT.sub("…", text))
-
-
-def printable(text: str) -> str:
-    """Return a text with control characters, line ends and invisible marks escaped, so that it cannot forge a line."""
-    return "".join(
-        character.encode("unicode_escape", "replace").decode()
-        if unicodedata.category(character) in _ESCAPED
-        else character
-        for character in text
-    )
+    return shortened(_SECRET_PART.sub(r"\1\2***", safe_line(f"{where}{scheme}{path}{query}")))
 
 
 def shortened(text: str) -> str:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
-import httpx
 import jwt
 
 from sam_backend.errors import ImageServerError
+from sam_backend.labelstudio.addresses import Origin
+from sam_backend.labelstudio.connections import FetchDeadline, TransportError
 from sam_backend.labelstudio.servers import Server
+from sam_backend.labelstudio.transport import HttpRequest, Transport
 
 _EARLY = 30
 """Seconds before its end from which a short-lived token is no longer used."""
+
+_MAX_TOKENS = 1000
+_MAX_TOKEN_BYTES = 2**20
+_MAX_BYTES = 2**30
 
 _ATTEMPTS = 3
 _PASSING = (408, 429, 500, 502, 503, 504)
@@ -30,20 +38,26 @@ _HINTS = {
 Answer = TypeVar("Answer")
 
 
+class RefusedTokenError(ImageServerError):
+    """Label Studio does not accept a personal access token (HTTP 502)."""
+
+
 class AccessTokens:
     """Tokens ready to be sent: a personal access token is exchanged for a short-lived one, which is kept until it ends.
 
     Parameters
     ----------
     timeout : float, seconds that a Label Studio has to answer.
+    transport : Transport, sends the requests; None for the default.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, transport: Transport | None = None) -> None:
         self._timeout = timeout
+        self._transport = transport or Transport()
         self._tokens: dict[Server, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
-    def of(self, server: Server) -> str:
+    def of(self, server: Server, deadline: FetchDeadline | None = None) -> str:
         """Return a legacy token unchanged, and a valid short-lived token for a personal access token.
 
         Raises
@@ -57,32 +71,45 @@ class AccessTokens:
             token, end = self._tokens.get(server, ("", 0.0))
         if time.time() < end - _EARLY:
             return token
-        token = self._exchange(server)
+        token = self._exchange(server, deadline or FetchDeadline(self._timeout))
         with self._lock:
-            self._tokens[server] = (token, float(_claims(token).get("exp", 0)))
+            if len(self._tokens) >= _MAX_TOKENS:
+                self._tokens.clear()
+            self._tokens[server] = (token, _number(_claims(token).get("exp")))
         return token
 
-    def _exchange(self, server: Server) -> str:
+    def header(self, server: Server, deadline: FetchDeadline | None = None) -> str:
+        """Return the Authorization header of a request to the server; raises as `of`."""
+        token = self.of(server, deadline)
+        # A short-lived token is a JWT, a legacy token has no points.
+        return f"{'Bearer' if token.count('.') == 2 else 'Token'} {token}"
+
+    def _exchange(self, server: Server, deadline: FetchDeadline) -> str:
+        address = f"{server.hostname}/api/token/refresh/"
+        body = json.dumps({"refresh": server.token}).encode()
+        request = HttpRequest(address, Origin.of(server.hostname), method="POST", body=body)
         try:
-            answer = httpx.post(
-                f"{server.hostname}/api/token/refresh/", json={"refresh": server.token}, timeout=self._timeout
-            )
-        except httpx.HTTPError as error:
+            answer = self._transport.send(request, deadline, _MAX_TOKEN_BYTES)
+        except TransportError as error:
             raise ImageServerError(
-                f"Label Studio at {server.shown} could not be asked to renew a personal access token: "
-                f"{type(error).__name__} within {self._timeout:g} s."
+                f"Label Studio at {server.shown} could not be asked to renew a personal access token: its answer "
+                f"{error}."
             ) from None
-        if answer.status_code != httpx.codes.OK:
-            raise ImageServerError(
-                f"Label Studio at {server.shown} answered {answer.status_code} to the personal access token; make "
+        if answer.status != 200:
+            kind = RefusedTokenError if answer.status in (400, 401, 403) else ImageServerError
+            raise kind(
+                f"Label Studio at {server.shown} answered {answer.status} to the personal access token; make "
                 "a new one there and give it to this service as SAM_INSPECT_LABEL_STUDIO_API_KEY."
             )
         try:
-            return str(answer.json()["access"])
+            token = json.loads(answer.body)["access"]
+            if not isinstance(token, str) or not token.isprintable() or not token.isascii() or " " in token:
+                raise ValueError
         except (ValueError, KeyError, TypeError):
             raise ImageServerError(
                 f"{server.shown} does not answer /api/token/refresh as Label Studio does; check its address."
             ) from None
+        return token
 
 
 class LabelStudioClient:
@@ -92,12 +119,14 @@ class LabelStudioClient:
     ----------
     server : Server, with its token.
     timeout : float, seconds that it has for each answer.
+    transport : Transport, sends the requests; None for the default.
     """
 
-    def __init__(self, server: Server, timeout: float) -> None:
+    def __init__(self, server: Server, timeout: float, transport: Transport | None = None) -> None:
         self._server = server
-        self._tokens = AccessTokens(timeout)
-        self._http = httpx.Client(base_url=server.hostname, follow_redirects=True, timeout=timeout)
+        self._timeout = timeout
+        self._transport = transport or Transport()
+        self._tokens = AccessTokens(timeout, self._transport)
 
     def request(
         self,
@@ -126,22 +155,27 @@ class LabelStudioClient:
         ImageServerError
             If Label Studio refuses, does not answer, or answers something unexpected.
         """
-        token = self._tokens.of(self._server)
-        # A short-lived token is a JWT, a legacy token has no points.
-        headers = {"Authorization": f"{'Bearer' if token.count('.') == 2 else 'Token'} {token}"}
-        patience = self._http.timeout if timeout is None else httpx.Timeout(timeout)
         where = f"Label Studio at {self._server.shown}"
+        address = f"{self._server.hostname}{path}" + (f"?{urlencode(query)}" if query else "")
+        own = Origin.of(self._server.hostname)
+        seconds = self._timeout if timeout is None else timeout
+        header = self._tokens.header(self._server)
+        content = None if body is None else json.dumps(body).encode()
+        request = HttpRequest(address, own, lambda url: header, method, content)
         try:
             for attempt in range(_ATTEMPTS):
-                answer = self._http.request(method, path, params=query, json=body, headers=headers, timeout=patience)
-                if answer.status_code not in _PASSING or attempt == _ATTEMPTS - 1:
+                answer = self._transport.send(request, FetchDeadline(seconds), _MAX_BYTES)
+                if answer.status not in _PASSING or attempt == _ATTEMPTS - 1:
                     break
                 time.sleep(2.0**attempt / 2)
-            if not answer.is_success:
-                hint = _HINTS.get(answer.status_code, "see its log")
-                raise ImageServerError(f"{where} answered {answer.status_code} about {about}: {hint}.")
-            return read(answer.json() if answer.content else None)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        except TransportError as error:
+            raise ImageServerError(f"{where} was asked about {about}, and its answer {error}.") from None
+        if not answer.is_success:
+            hint = _HINTS.get(answer.status, "see its log")
+            raise ImageServerError(f"{where} answered {answer.status} about {about}: {hint}.")
+        try:
+            return read(json.loads(answer.body) if answer.body else None)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ImageServerError(
                 f"{where} does not answer about {about} as it should: {type(error).__name__}; check its address."
             ) from None
@@ -151,6 +185,10 @@ def _claims(token: str) -> dict[str, Any]:
     """Return the claims of a JWT, unverified: it is sent, not trusted; {} for other tokens."""
     try:
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, RecursionError):
         return {}
     return claims
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value < 2**53 else 0.0

@@ -4,201 +4,150 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
-import time
-from typing import Any, Self
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
-
-import requests
-import urllib3
-from label_studio_sdk._extensions.label_studio_tools.core.utils.io import (
-    get_base64_content,
-    http_session,
-    is_cloud_storage_uri,
-)
-from requests.adapters import HTTPAdapter
+from typing import Self
+from urllib.parse import unquote_to_bytes
 
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError, ImageServerError
+from sam_backend.labelstudio.addresses import Origin, shown
 from sam_backend.labelstudio.client import AccessTokens
+from sam_backend.labelstudio.connections import FetchDeadline, RefusedAddressError, TransportError
+from sam_backend.labelstudio.image_addresses import ImageSource, image_source, is_file_of_label_studio
 from sam_backend.labelstudio.servers import Server
+from sam_backend.labelstudio.transport import HttpAnswer, HttpRequest, Transport
 from sam_backend.segmenters.image_files import decode_image
 from sam_backend.settings import Settings
 
-_MAX_BYTES = 2**30
-_CHUNK = 2**16
+MAX_BYTES = 2**29
+
+
+class ImageNotFetchedError(ImageServerError):
+    """An image could not be fetched.
+
+    Attributes
+    ----------
+    reason : str, the cause without the name of the image, the same for all images that fail for it.
+    """
+
+    def __init__(self, image: str, reason: str) -> None:
+        super().__init__(f"The image {image} {reason}.")
+        self.reason = reason
+
+
+class RefusedImageError(ImageNotFetchedError):
+    """The address of an image may not be followed (HTTP 400)."""
+
+    status = 400
 
 
 class TaskImages:
     """Fetches and decodes the images of tasks.
 
-    Files are not cached, only embeddings are. The SDK's own file cache has no size limit and keeps incomplete files.
+    Files are not cached, only embeddings are.
 
     Parameters
     ----------
-    timeout : float, seconds for the whole file; twice as long if the server stops in the middle of the file.
+    timeout : float, seconds for the whole file: renewal of the token, name, connection, redirections and bytes.
     max_pixels : int, the largest image that is decoded.
+    transport : Transport, sends the requests; None for one that reaches public hosts alone.
     """
 
-    def __init__(self, *, timeout: float, max_pixels: int) -> None:
+    def __init__(self, *, timeout: float, max_pixels: int, transport: Transport | None = None) -> None:
         self._timeout = timeout
         self._max_pixels = max_pixels
-        self._tokens = AccessTokens(timeout)
+        self.transport = transport or Transport()
+        self._tokens = AccessTokens(timeout, self.transport)
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
         """Create an instance with the limits of the settings."""
-        return cls(timeout=settings.image_timeout, max_pixels=settings.max_image_pixels)
+        return cls(
+            timeout=settings.image_timeout,
+            max_pixels=settings.max_image_pixels,
+            transport=Transport.of_settings(settings),
+        )
 
-    def fetch(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
+    def fetch(
+        self, url: str, server: Server | None, task_id: int | str | None, *, configured: Origin | None = None
+    ) -> bytes:
         """Fetch the file of an image.
 
         Parameters
         ----------
-        url : str, as in the task: an upload or a local file of Label Studio (`/data/…`), `s3://`, `gs://` or
+        url : str, as in the task: a file of Label Studio (`/data/…`, also as an absolute address), `s3://`, `gs://` or
             `azure-blob://` (through Label Studio), `http(s)://`, or a `data:` URL. Other addresses are refused, so that
             a caller cannot make the service read its own disk. Local files are read from the disk only if the operator
             set LOCAL_FILES_DOCUMENT_ROOT, as for Label Studio itself.
         server : Server, the Label Studio of the task; None if it is unknown.
         task_id : id of the task, needed for cloud storage.
+        configured : Origin, a server that the project's labeling config names.
 
         Raises
         ------
-        BadRequestError
-            If the address is of another kind, or needs a Label Studio that is unknown.
-        ImageServerError
+        BadRequestError, RefusedImageError
+            If the address is of another kind, may not be reached, or needs a Label Studio that is unknown.
+        ImageNotFetchedError
             If the server refuses, breaks off, sends a web page, or is too slow.
         """
-        if url.startswith("data:"):
+        if url[:5].lower() == "data:":
             return _read_data_url(url)
-        is_internal = _is_of_label_studio(url)
-        if is_internal:
-            if server is None or not server.token:
-                raise BadRequestError(
-                    f"The image {shown(url)} lies in a Label Studio whose {'token' if server else 'address'} is not "
-                    "known here; connect this model to the project again, or set SAM_INSPECT_LABEL_STUDIO_URL and "
-                    "SAM_INSPECT_LABEL_STUDIO_API_KEY."
-                )
-            if is_cloud_storage_uri(url) and task_id is None:
-                raise BadRequestError(f"The image {shown(url)} in a cloud storage needs the task's id; it is missing.")
-        elif _split(url).scheme not in ("http", "https"):
-            raise BadRequestError(
-                f"The image address {shown(url)} cannot be followed; it must start with http://, https://, s3://, "
-                "gs://, azure-blob://, data: or, for files in Label Studio, /data/."
-            )
-        # Other servers do not get the token, so it does not have to be valid.
-        if server and (is_internal or _split(url).netloc == _split(server.hostname).netloc):
-            server = Server(server.hostname, self._tokens.of(server))
-        return self._get(url, server, task_id)
+        source = image_source(url, server, task_id, self.transport.allowed, configured)
+        if source.file is not None:
+            return self._read(source, url)
+        deadline = FetchDeadline(self._timeout)
+
+        def credential(target: str) -> str | None:
+            """Return the token in a header for a file of Label Studio; other servers and paths do not get it."""
+            if server is None or not server.token or not self._is_own(target, server):
+                return None
+            return self._tokens.header(server, deadline)
+
+        answers = []
+        for address in source.urls:
+            try:
+                answer = self.transport.send(HttpRequest(address, source.own, credential), deadline, MAX_BYTES)
+            except RefusedAddressError as error:
+                raise RefusedImageError(shown(url), str(error)) from None
+            except TransportError as error:
+                raise ImageNotFetchedError(shown(url), str(error)) from None
+            if answer.is_success:
+                if answer.headers.get("content-type", "").lower().startswith("text/html"):
+                    raise ImageNotFetchedError(
+                        shown(url), "is a web page, not an image; perhaps its server asks to log in"
+                    )
+                return answer.body
+            answers.append(answer)
+        raise ImageNotFetchedError(shown(url), _refusal(answers[0]))
 
     def decode(self, file: bytes, url: str) -> ImageArray:
         """Decode a fetched file; see `decode_image`."""
         return decode_image(file, f"The image {shown(url)}", max_pixels=self._max_pixels)
 
-    def _get(self, url: str, server: Server | None, task_id: int | str | None) -> bytes:
+    @staticmethod
+    def _is_own(target: str, server: Server) -> bool:
+        own, origin = Origin.of(server.hostname), Origin.of(target)
+        return bool(own and origin and own.accepts(origin)) and is_file_of_label_studio(target, server)
+
+    @staticmethod
+    def _read(source: ImageSource, url: str) -> bytes:
+        assert source.file is not None
         try:
-            with _session(self._timeout) as session, http_session(session):
-                content = get_base64_content(
-                    url,
-                    hostname=server.hostname if server else None,
-                    access_token=server.token if server else None,
-                    task_id=task_id,
-                )
-        except requests.HTTPError as error:
-            raise ImageServerError(_refusal(url, error.response)) from None
-        except (requests.Timeout, TimeoutError):
-            raise ImageServerError(f"The image {shown(url)} did not come within {self._timeout:g} s.") from None
-        except requests.RequestException as error:
-            raise ImageServerError(f"The image {shown(url)} could not be fetched: {type(error).__name__}.") from None
-        except (OSError, ValueError) as error:
-            raise BadRequestError(f"The image {shown(url)} cannot be found: {type(error).__name__}.") from None
-        return base64.b64decode(content)
+            if source.file.stat().st_size > MAX_BYTES:
+                raise BadRequestError(f"The image {shown(url)} is larger than {MAX_BYTES >> 20} MiB.")
+            return source.file.read_bytes()
+        except OSError as error:
+            raise BadRequestError(f"The image {shown(url)} cannot be read: {error.strerror}.") from None
 
 
-def _is_of_label_studio(url: str) -> bool:
-    """Return whether Label Studio serves the address: an upload, a local file, or cloud storage."""
-    return is_cloud_storage_uri(url) or url.startswith(
-        ("/data/upload", "/data/local-files", "/upload", "upload", "/storage-data/uploaded", "storage-data/uploaded")
-    )
-
-
-def shown(url: str) -> str:
-    """Return an address for a message: without user, password and query, which can hold secrets, and shortened."""
-    if url.startswith("data:"):
-        return url[: min(url.find(","), 60)] + ",…"
-    parts = _split(url)
-    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else ""
-    query = f"?{parts.query}" if parts.path.startswith("/data/local-files") and not where else ""
-    text = f"{where}{parts.path}{query}"
-    return text if len(text) <= 200 else f"{text[:100]}…{text[-99:]}"
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return SplitResult("", "", url, "", "")
-
-
-class _BoundedAdapter(HTTPAdapter):
-    """Reads every answer completely, with one deadline and a size limit, which the SDK does not set."""
-
-    def __init__(self, timeout: float) -> None:
-        super().__init__()
-        self._deadline = time.monotonic() + timeout
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request and read the whole body, except that of a refusal or a redirection."""
-        response = super().send(request, *args, **{**kwargs, "stream": True, "timeout": self._remaining()})
-        body = self._read(response) if response.ok and not response.is_redirect else b""
-        response.raw.close()
-        response.raw = io.BytesIO(body)
-        return response
-
-    def _remaining(self) -> float:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        return remaining
-
-    def _read(self, response: requests.Response) -> bytes:
-        if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise ImageServerError(
-                f"{shown(response.url)} is a web page, not an image; perhaps its server asks to log in."
-            )
-        body = bytearray()
-        try:
-            # read1 returns the bytes that have arrived; read would wait for a whole chunk of a slow server.
-            while chunk := response.raw.read1(_CHUNK, decode_content=True):
-                body += chunk
-                self._remaining()
-                if len(body) > _MAX_BYTES:
-                    raise ImageServerError(f"{shown(response.url)} is larger than {_MAX_BYTES >> 20} MiB.")
-        except urllib3.exceptions.TimeoutError:
-            raise TimeoutError from None
-        except (urllib3.exceptions.HTTPError, ConnectionError):
-            raise ImageServerError(f"The server broke off while sending {shown(response.url)}.") from None
-        return bytes(body)
-
-
-def _session(timeout: float) -> requests.Session:
-    session = requests.Session()
-    session.max_redirects = 5
-    adapter = _BoundedAdapter(timeout)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-def _refusal(url: str, response: requests.Response | None) -> str:
-    status = response.status_code if response is not None else 0
+def _refusal(answer: HttpAnswer) -> str:
     hint = {
         401: "the token is not accepted (legacy tokens may be disabled there)",
         403: "it may not be read with the token that this service has",
         404: "it is not there",
-    }.get(status, "its server has a problem")
-    where = _split(response.url).netloc.rpartition("@")[2] if response is not None else "its server"
-    return f"The image {shown(url)} could not be fetched: {where} answered {status}, {hint}."
+    }.get(answer.status, "its server has a problem")
+    origin = Origin.of(answer.url)
+    where = f"{origin.host}:{origin.port}" if origin else "its server"
+    return f"could not be fetched: {where} answered {answer.status}, {hint}"
 
 
 def _read_data_url(url: str) -> bytes:
@@ -207,6 +156,6 @@ def _read_data_url(url: str) -> bytes:
         if not comma:
             raise ValueError
         raw = unquote_to_bytes(payload)
-        return base64.b64decode(raw, validate=True) if header.endswith(";base64") else raw
+        return base64.b64decode(raw, validate=True) if header.lower().endswith(";base64") else raw
     except (ValueError, binascii.Error):
         raise BadRequestError("The image is a data: URL whose content is not valid base64.") from None

@@ -159,7 +159,7 @@ def open_project(servers: ServerRegistry, project: str) -> Project:
         If it refuses or does not answer.
     """
     known = find_project(servers, project)
-    client = LabelStudioClient(known.server, _TIMEOUT)
+    client = LabelStudioClient(known.server, _TIMEOUT, servers.transport)
 
     def read(answer: Any) -> Project:
         created = datetime.fromisoformat(answer["created_at"]).astimezone(UTC)

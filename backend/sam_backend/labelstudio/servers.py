@@ -6,22 +6,29 @@ import hashlib
 import json
 import logging
 import threading
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from sam_backend.errors import SamInspectError
 from sam_backend.files import write_whole
-from sam_backend.labelstudio.addresses import shown
+from sam_backend.labelstudio.addresses import label_studio_address, shown
+from sam_backend.labelstudio.transport import Transport
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _FILE = "servers.json"
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_LOCK_TIMEOUT = 2.0
+"""Seconds that a request waits for another process that writes the file."""
+
+_HELD = f"another process has held the lock of {_FILE} for {_LOCK_TIMEOUT:g} s"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}  # noqa: S104 - a name that is compared, not bound
 
 
 @dataclass(frozen=True)
@@ -61,30 +68,46 @@ class ServerRegistry:
     url : str, the Label Studio of projects that never called `/setup`. It also replaces a hostname `localhost`, which a
         Label Studio sends if it does not know its own address.
     api_key : str, replaces the token from `/setup`, for the server `url` only.
+    transport : Transport, sends requests to the servers; None for the default.
 
     Raises
     ------
     SamInspectError
-        If there is a key without a server.
+        If there is a key without a server, or the server's address is none.
     """
 
-    def __init__(self, folder: Path, *, url: str | None = None, api_key: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, url: str | None = None, api_key: str | None = None, transport: Transport | None = None
+    ) -> None:
         if api_key and not url:
             raise SamInspectError(
                 "SAM_INSPECT_LABEL_STUDIO_API_KEY needs SAM_INSPECT_LABEL_STUDIO_URL as well, the server it is for; "
                 "set both."
             )
+        self.transport = transport or Transport()
         self._path = folder / _FILE
-        self._url = _address(url) if url else None
-        self._api_key = api_key
+        self._url = label_studio_address(url, "SAM_INSPECT_LABEL_STUDIO_URL", SamInspectError) if url else None
+        self._api_key = api_key.strip() if api_key else None
         self._lock = threading.Lock()
-        self._servers = self._read()
+        self._writing = threading.Lock()
+        self._servers: dict[str, Server] = {}
+        self._unwritten: dict[str, Server] = {}
+        """Servers that are not in the file yet."""
+        self._seen: tuple[int, ...] | None = None
+        """What the file looked like when it was read."""
+        self._sweep()
+        self._refresh()
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
-        """Create the registry from the settings; raises SamInspectError if there is a key without a server."""
+        """Create the registry from the settings; raises SamInspectError if they contradict each other."""
         key = settings.label_studio_api_key
-        return cls(settings.home, url=settings.label_studio_url, api_key=key.get_secret_value() if key else None)
+        return cls(
+            settings.home,
+            url=settings.label_studio_url,
+            api_key=key.get_secret_value() if key else None,
+            transport=Transport.of_settings(settings),
+        )
 
     def remember(self, project_uid: str, hostname: str, token: str) -> None:
         """Store the server of a project; it is on disk when this returns.
@@ -97,53 +120,82 @@ class ServerRegistry:
 
         Raises
         ------
+        BadRequestError
+            If the hostname is no address of a Label Studio.
         OSError
-            If the file cannot be written; the server is then known until the process ends.
+            If the file cannot be written, also because another process holds its lock for 2 s. The server is then
+            known until the process ends, and written with the next one.
         """
-        server = Server(_address(hostname), token)
+        address, token = label_studio_address(hostname, "The hostname of Label Studio"), token.strip()
+        self._refresh()
         with self._lock:
-            if self._servers.get(project_uid) == server:
+            known = self._servers.get(project_uid)
+            if known and (known.hostname, known.token) == (address, token) and not self._unwritten:
                 return
-            self._servers = self._servers | {project_uid: server}
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._path.with_suffix(".lock")):
-                # Other processes may have written newer entries.
-                self._servers = self._servers | self._read() | {project_uid: server}
-                self._write()
+            server = Server(address, token, identity=known.identity if known else "")
+            self._unwritten[project_uid] = self._servers[project_uid] = server
+        self._write()
 
     def find(self, project_uid: str) -> Server | None:
         """Return the server of a project after applying the settings; None if it is unknown."""
-        with self._lock:
-            if project_uid not in self._servers:
-                # Another process may have stored it in the meantime.
-                self._servers = self._read() | self._servers
-            known = self._servers.get(project_uid)
-        if known is None or (self._url and urlsplit(known.hostname).hostname in _LOOPBACK):
+        known = self.told(project_uid)
+        if known is None:
             if self._url is None:
                 return None
-            known = Server(self._url, known.token if known else "")
+            known = Server(self._url, "")
+        known = replace(known, hostname=self.effective(known.hostname))
         if self._api_key and self._url == known.hostname:
-            return Server(known.hostname, self._api_key)
+            return replace(known, token=self._api_key)
         return known
+
+    def told(self, project_uid: str) -> Server | None:
+        """Return the server of a project as it was given at `/setup`; None if it never was."""
+        # Another process may have stored a server or a token in the meantime.
+        self._refresh()
+        with self._lock:
+            return self._servers.get(project_uid)
+
+    def effective(self, address: str) -> str:
+        """Return the address at which a Label Studio is reached: the settings replace `localhost`."""
+        return self._url if self._url and urlsplit(address).hostname in _LOOPBACK else address
+
+    def is_configured(self, address: str) -> bool:
+        """Return whether the operator's settings name this address."""
+        return address == self._url
 
     def uids(self, project: str) -> list[str]:
         """Return the known uids of a project, given its id or its uid."""
+        self._refresh()
         with self._lock:
             return sorted(uid for uid in self._servers if project in (uid, uid.partition(".")[0]))
 
-    def _read(self) -> dict[str, Server]:
+    def _refresh(self) -> None:
+        """Read the file if it changed."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            state = self._path.stat()
+        except OSError:
+            return
+        seen = (state.st_mtime_ns, state.st_size, state.st_ino)
+        with self._lock:
+            if seen == self._seen:
+                return
+            servers = self._read()
+            if servers is not None:
+                self._servers = servers | self._unwritten
+            self._seen = seen
+
+    def _read(self) -> dict[str, Server] | None:
+        """Return the servers in the file, None if it is unreadable."""
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+            return {uid: _server(fields) for uid, fields in known.items()}
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError) as error:
-            return self._set_aside(error)
-        try:
-            return {uid: Server(str(known["hostname"]), str(known["token"])) for uid, known in json.loads(text).items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            return self._set_aside(error)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            self._set_aside(error)
+            return None
 
-    def _set_aside(self, error: Exception) -> dict[str, Server]:
+    def _set_aside(self, error: Exception) -> None:
         aside = self._path.with_suffix(".corrupt")
         try:
             self._path.replace(aside)
@@ -156,12 +208,47 @@ class ServerRegistry:
             type(error).__name__,
             aside,
         )
-        return {}
 
     def _write(self) -> None:
-        servers = {uid: asdict(server) for uid, server in self._servers.items()}
-        write_whole(self._path, json.dumps(servers, indent=1).encode(), private=True)
+        end = time.monotonic() + _LOCK_TIMEOUT
+        if not self._writing.acquire(timeout=_LOCK_TIMEOUT):
+            raise TimeoutError(_HELD)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._file_lock(max(end - time.monotonic(), 0)):
+                # Other processes may have written newer entries.
+                self._refresh()
+                with self._lock:
+                    servers, written = self._servers, dict(self._unwritten)
+                content = {uid: _fields(server) for uid, server in servers.items()}
+                write_whole(self._path, json.dumps(content, indent=1).encode(), private=True)
+            with self._lock:
+                self._unwritten = {uid: one for uid, one in self._unwritten.items() if written.get(uid) is not one}
+        except Timeout:
+            raise TimeoutError(_HELD) from None
+        finally:
+            self._writing.release()
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed while it wrote left behind, because it contains tokens."""
+        parts = list(self._path.parent.glob(f"{_FILE}.*.part"))
+        if not parts:
+            return
+        try:
+            # Whoever writes holds the lock.
+            with self._file_lock(0):
+                for part in parts:
+                    part.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("Temporary files of Label Studio servers remain in %s: %s", self._path.parent, error)
+
+    def _file_lock(self, timeout: float) -> FileLock:
+        return FileLock(self._path.with_suffix(".lock"), timeout=timeout, mode=0o600)
 
 
-def _address(url: str) -> str:
-    return url.strip().rstrip("/")
+def _fields(server: Server) -> dict[str, str]:
+    return {"hostname": server.hostname, "token": server.token, "identity": server.identity}
+
+
+def _server(fields: Mapping[str, object]) -> Server:
+    return Server(str(fields["hostname"]), str(fields["token"]), identity=str(fields.get("identity") or ""))

@@ -66,9 +66,9 @@ def test_a_credential_goes_to_its_own_origin_and_to_its_step_up_to_https_alone()
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://x/eyJhbGciOi.eyJhIjox.abc/y.png", "http://x/…/y.png"),
-        ("/x/token=abc/y", "/x/token=…/y"),
-        ("https://x/y;jsessionid=12", "https://x/y;jsessionid=…"),
+        ("http://x/eyJhbGciOiJIUzI1.eyJhIjox.abc/y.png", "http://x/***/y.png"),
+        ("/x/token=abc/y", "/x/token=***/y"),
+        ("https://x/y;jsessionid=12", "https://x/y;jsessionid=***"),
         ("https://x/y.png?sig=1&token=2&X-Amz-Signature=3", "https://x/y.png"),
         ("/data/local-files/?d=a.png&token=2", "/data/local-files/?d=a.png"),
         ("user:secret@host:80", "user:host:80"),

@@ -6,10 +6,14 @@ import pytest
 
 from loopback import send, serving
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.labelstudio.images import TaskImages, shown
+from sam_backend.labelstudio.addresses import shown
+from sam_backend.labelstudio.allowed_hosts import AllowedHosts
+from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import Server
+from sam_backend.labelstudio.transport import Transport
 from tokens import LEGACY, make_jwt
 
+LOOPBACK = AllowedHosts.parse("127.0.0.1")
 FILE = b"the bytes of an image"
 UPLOAD = "/data/upload/1/4dd20648-t1.jpg"
 PROXIED = "/storage-data/uploaded/?filepath=upload/1/4dd20648-t1.jpg"
@@ -29,12 +33,12 @@ def elsewhere():
 
 @pytest.fixture
 def images():
-    return TaskImages(timeout=5, max_pixels=1000)
+    return TaskImages(timeout=5, max_pixels=1000, transport=Transport(LOOPBACK))
 
 
 @pytest.fixture
 def impatient():
-    return TaskImages(timeout=0.2, max_pixels=1000)
+    return TaskImages(timeout=0.2, max_pixels=1000, transport=Transport(LOOPBACK))
 
 
 def known(label_studio, token=LEGACY):
@@ -96,8 +100,8 @@ def test_cloud_storage_needs_the_tasks_id(label_studio, images):
 
 def test_the_token_is_sent_with_plain_addresses_of_its_own_server_only(label_studio, elsewhere, images):
     for server in (label_studio, elsewhere):
-        server.routes["/x.png"] = FILE
-        assert images.fetch(f"{server.url}/x.png", known(label_studio), 1) == FILE
+        server.routes[UPLOAD] = FILE
+        assert images.fetch(f"{server.url}{UPLOAD}", known(label_studio), 1) == FILE
     assert label_studio.requests[0][0]["Authorization"] == f"Token {LEGACY}"
     assert "Authorization" not in elsewhere.requests[0][0]
 
@@ -157,7 +161,7 @@ def test_a_server_that_never_answers_is_given_up(elsewhere, impatient):
 
 def test_a_server_that_drips_is_given_up_although_each_byte_is_in_time(elsewhere, impatient):
     def drip(handler):
-        send(handler, b"", length=10**9)
+        send(handler, b"", length=10**8)
         for _ in range(3000):
             try:
                 handler.wfile.write(b"x")
@@ -184,7 +188,7 @@ def test_a_server_that_breaks_off_is_reported(elsewhere, images):
 def test_a_server_that_is_not_there_is_reported(elsewhere, images):
     with serving() as gone:
         url = gone.url
-    with pytest.raises(ImageServerError, match="could not be fetched: ConnectionError"):
+    with pytest.raises(ImageServerError, match="cannot be reached"):
         images.fetch(f"{url}/x.png", None, None)
 
 
@@ -202,7 +206,7 @@ def test_a_redirection_without_end_is_given_up(elsewhere, images):
         handler.end_headers()
 
     elsewhere.routes["/x.png"] = redirect
-    with pytest.raises(ImageServerError, match="TooManyRedirects"):
+    with pytest.raises(ImageServerError, match="redirects more than 5 times"):
         images.fetch(f"{elsewhere.url}/x.png", None, None)
 
 

@@ -9,6 +9,7 @@ from label_studio_requests import CONFIG, PROJECT, click, data_url, defect_image
 from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.errors import SamInspectError, WeightsError
+from sam_backend.labelstudio.transport import AT_ONCE
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter
 from tokens import LEGACY
@@ -67,7 +68,7 @@ def test_setup_is_answered_however_many_predictions_wait(make_client, label_stud
     waiting = [threading.Thread(target=client.post, args=("/predict",), kwargs={"json": body}) for body in bodies]
     for thread in waiting:
         thread.start()
-    while len(label_studio.requests) < len(bodies):
+    while len(label_studio.requests) < AT_ONCE:
         threading.Event().wait(0.01)
     answer = client.post("/setup", json=SETUP | {"hostname": label_studio.url})
     assert all(thread.is_alive() for thread in waiting)
