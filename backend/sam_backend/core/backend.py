@@ -65,6 +65,10 @@ class Backend:
         self.predictor.stop()
         self.cache.close()
 
+    def problems(self) -> list[str]:
+        """Return what is damaged and left out, one sentence each, for `/status`."""
+        return self.promotions.problems() if self.promotions else []
+
     def connect(self, request: SetupRequest) -> None:
         """Remember the Label Studio of a project, and learn the project's records that the model does not know yet.
 

@@ -68,6 +68,10 @@ class Promotions:
         logger.info("%s serves now: %s", current, segmenter.version)
         return segmenter
 
+    def problems(self) -> list[str]:
+        """Return what is wrong with the versions on disk, one sentence each."""
+        return []
+
     def follow(self, replace: Callable[[Segmenter], None], every: float = 1.0) -> None:
         """Check every `every` seconds in a background thread until `stop`; pass each new segmenter to `replace`."""
 
