@@ -128,18 +128,18 @@ class TestCommand:
         return kept | {"SAM_INSPECT_HOME": str(tmp_path / "home"), "SAM_INSPECT_CACHE": str(tmp_path / "cache")}
 
     def serve(self, environment, *options):
-        command = [sys.executable, "-m", "sam_inspect", "serve", "--host", "127.0.0.1", *options]
+        command = [sys.executable, "-m", "sam_inspect", "serve", *options]
         return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
     @contextmanager
-    def running(self, environment):
+    def running(self, environment, *options):
         """Serve grabcut; yield its address, and the lines of its log once it has ended."""
-        process = self.serve(environment, "--model", "grabcut", "--port", "0")
+        process = self.serve(environment, "--model", "grabcut", "--port", "0", *options)
         lines = []
         reading = threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")), daemon=True)
         reading.start()
         try:
-            url = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+", "".join(lines)))[0]
+            url = wait_for(lambda: re.search(r"http://[0-9.]+:\d+", "".join(lines)))[0]
             wait_for(lambda: "is ready" in "".join(lines))
             yield url, process, lines
         finally:
@@ -188,6 +188,25 @@ class TestCommand:
         assert last.startswith("sam-inspect: ")
         assert sentence in last
         assert "Traceback" not in errors
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "label-studio.example", ""])
+    def test_an_address_that_other_machines_reach_needs_a_password(self, environment, host):
+        process = self.serve(environment, "--model", "grabcut", "--port", "0", "--host", host)
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        (line,) = errors.strip().splitlines()
+        assert "SAM_INSPECT_BASIC_AUTH_USER" in line
+        assert "--insecure-no-password" in line
+
+    @pytest.mark.parametrize(
+        ("options", "password"),
+        [(("--insecure-no-password",), {}), ((), {"BASIC_AUTH_USER": "a", "BASIC_AUTH_PASS": "b"})],
+        ids=["without a password", "with a password"],
+    )
+    def test_it_listens_to_other_machines_if_it_is_told_how(self, environment, options, password):
+        variables = {f"SAM_INSPECT_{name}": value for name, value in password.items()}
+        with self.running(environment | variables, "--host", "0.0.0.0", *options) as (_, _, lines):
+            assert "http://0.0.0.0:" in "".join(lines)
 
     def test_a_port_in_use_ends_it_with_one_sentence(self, environment):
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -17,7 +17,7 @@ from sam_backend.service.authentication import Authentication
 from sam_backend.service.guard import GuardMiddleware
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.routes import make_router
-from sam_backend.service.tracing import TracingMiddleware, notes_of
+from sam_backend.service.tracing import MAX_SHOWN_PATH, TracingMiddleware, notes_of
 from sam_backend.settings import Settings
 
 
@@ -68,6 +68,6 @@ async def _answer_mistake(request: Request, error: Exception) -> Response:
 
 async def _answer_unknown_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentence = f"There is no {request.method} {request.scope['path']} here ({error.detail})."
+    sentence = f"There is no {request.method} {request.scope['path'][:MAX_SHOWN_PATH]} here ({error.detail})."
     notes_of(request).error = sentence
     return answer_error(error.status_code, sentence, dict(error.headers or {}))

@@ -36,6 +36,11 @@ _TRIES_AT_ONCE = 10
 
 _SENTENCE = "A user and a password are needed here (HTTP basic); enter them in Label Studio at the model's connection."
 
+_WEBHOOK_HINT = (
+    " Label Studio does not send the model's password with its webhooks; add the header Authorization to the webhook "
+    "in the project's settings, as docs/label-studio.md says, or nothing is learnt."
+)
+
 
 def has_password(settings: Settings) -> bool:
     """Return whether requests must give a password.
@@ -83,7 +88,8 @@ class Authentication:
         given = _credentials(Headers(scope=scope))
         if given is not None and hmac.compare_digest(given, self._expected):
             return
-        self._tally.add(f"Client {client} gave {'no' if given is None else 'a wrong'} password.")
+        hint = _WEBHOOK_HINT if given is None and scope["path"] == "/webhook" else ""
+        self._tally.add(f"Client {client} gave {'no' if given is None else 'a wrong'} password.{hint}")
         if given is not None:
             await self._slow_down(client)
         raise RefusedError(401, _SENTENCE, WWW_Authenticate='Basic realm="sam-inspect"')

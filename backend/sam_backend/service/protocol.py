@@ -15,6 +15,9 @@ from sam_backend.service.tally import Tally
 
 logger = logging.getLogger(__name__)
 
+_uvicorn_logger = logging.getLogger("uvicorn.error.protocol")
+_uvicorn_logger.setLevel(logging.ERROR)  # Its warnings have a line for each bad request; ours are counted.
+
 _HEAD_SECONDS = 10.0
 """Time from a connection's first moment, or a further request's first byte, to the end of the request's headers."""
 
@@ -40,6 +43,7 @@ class SentenceProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _SentenceConnection(h11.SERVER)
+        self.logger = _uvicorn_logger
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -20,6 +21,8 @@ from sam_backend.service.lanes import Lane
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.tracing import notes_of
 from sam_backend.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _PARSED_AT_ONCE = 2
 """Large bodies that are parsed at once; each takes memory for its objects."""
@@ -78,7 +81,11 @@ def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRo
     @router.post("/webhook")
     async def webhook(request: Request) -> Response:
         event = await receive(request, Event, reader.largest)
-        return answer(await lanes.webhooks.run(request, lambda: backend.handle(event)))
+        done = await lanes.webhooks.run(request, lambda: backend.handle(event))
+        # Label Studio does not read the answer; the log is for its operator.
+        for sentence in event.refused:
+            logger.warning("%s: %s", event.action, sentence)
+        return answer({**done, "left_out": event.refused} if event.refused else done)
 
     @router.get("/status")
     async def status(request: Request) -> Response:

@@ -25,7 +25,8 @@ _COUNTED = {408, 503}
 _LOGGED_BY_OTHERS = {401, 429}
 """Answers to wrong passwords, which have one line for a client and a minute."""
 
-_MAX_SHOWN_PATH = 200
+MAX_SHOWN_PATH = 200
+"""Letters of a path in log lines and messages."""
 
 
 def notes_of(request: Request) -> RequestNotes:
@@ -81,4 +82,4 @@ class TracingMiddleware:
 
 
 def _shown(scope: Scope) -> str:
-    return safe_line(f"{scope['method']} {scope['path'][:_MAX_SHOWN_PATH]}")
+    return safe_line(f"{scope['method']} {scope['path'][:MAX_SHOWN_PATH]}")

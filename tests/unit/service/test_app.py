@@ -1,7 +1,9 @@
 import base64
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import anyio.to_thread
 import pytest
 from fastapi.testclient import TestClient
 
@@ -76,6 +78,73 @@ def test_setup_is_answered_however_many_predictions_wait(make_client, label_stud
     for thread in waiting:
         thread.join(30)
     assert answer.json() == {"model_version": "threshold-1"}
+
+
+def test_health_metrics_and_passwords_take_no_thread(make_client, monkeypatch):
+    client = make_client(basic_auth_user="a", basic_auth_pass="b", max_waiting=0)
+
+    def no_thread(*_args, **_more):
+        pytest.fail("a thread was taken")
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", no_thread)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", no_thread)
+    for path in ("/", "/health", "/metrics", "/versions"):
+        assert client.get(path, auth=("a", "b")).status_code == 200
+        assert client.get(path, auth=("a", "c")).status_code == (200 if path == "/" else 401)
+
+
+def test_clicks_and_health_are_answered_however_many_setups_hang(make_client, monkeypatch):
+    client, hung, released = make_client(max_waiting=100), threading.Semaphore(0), threading.Event()
+
+    def hang(*_args):
+        hung.release()
+        assert released.wait(60)
+
+    monkeypatch.setattr(backend_module.Backend, "connect", hang)
+    threads = [threading.Thread(target=client.post, args=("/setup",), kwargs={"json": SETUP}) for _ in range(41)]
+    for thread in threads:
+        thread.start()
+    hung.acquire(timeout=30)
+    assert client.get("/health").status_code == 200
+    assert client.get("/status").status_code == 200
+    assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
+    assert client.post("/webhook", json={"action": "X", "project": {"id": 1}}).status_code == 200
+    assert all(thread.is_alive() for thread in threads)
+    released.set()
+    for thread in threads:
+        thread.join(30)
+
+
+def test_a_click_is_answered_by_its_deadline(make_client, label_studio):
+    label_studio.routes["/x.png"] = label_studio.hang
+    client = make_client(click_deadline=0.2, image_timeout=60)
+    response = client.post("/predict", json=interactive(click(25, 15), image=f"{label_studio.url}/x.png"))
+    assert response.status_code == 503
+    assert "within 0.2 s" in response.json()["error"]
+    assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/x%0A2026-11-28 WARNING forged", "/x%1B[31m", "/x%E2%80%A8y", "/" + "x" * 10_000],
+    ids=["line end", "escape", "line separator", "long"],
+)
+def test_a_path_cannot_forge_a_log_line(client, caplog, path):
+    response = client.get(path)
+    assert response.status_code == 404
+    (line,) = [message for message in caplog.messages if " 404 " in message]
+    assert line.isprintable()
+    assert len(line) < 1000
+    assert response.json()["error"].isprintable()
+
+
+def test_bad_items_of_a_webhook_are_left_out_and_said(client, caplog):
+    body = {"action": "ANNOTATIONS_DELETED", "project": {"id": 1}, "annotations": [{"id": 1}, {"id": "abc"}]}
+    answer = client.post("/webhook", json=body)
+    assert answer.status_code == 200
+    assert "'annotations'" in answer.json()["left_out"][0]
+    assert "Item 1 of 'annotations' is left out" in caplog.text
+    assert client.post("/webhook", json=body | {"annotations": [{"id": "abc"}]}).status_code == 400
 
 
 def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_settings, monkeypatch):
