@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,8 +81,14 @@ class Sample:
     name : str, unique in its data set, mostly the image's path in it.
     image : uint8 RGB (H, W, 3), turned by EXIF.
     objects : tuple of Object; empty for an image without any defect.
+    left_out : mapping, reason -> how many annotations of the image are no objects for that reason, for example "crowd".
+    examples : mapping, reason -> where the first of them is, for example "row 2 of labels/a.txt"; may lack reasons.
+    notes : tuple of str, what was read otherwise than its file says, for example an image that was found by its name.
     """
 
     name: str
     image: ImageArray
     objects: tuple[Object, ...] = field(default=())
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=())

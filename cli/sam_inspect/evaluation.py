@@ -159,6 +159,7 @@ def _read(requirements: Path | None) -> Requirements | None:
 
 def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
     """Write the report of a run, and print its most important results."""
+    from sam_evaluation.left_out import reasons
     from sam_evaluation.report.numbers import count
     from sam_evaluation.report.people import people
     from sam_evaluation.report.write import write_report
@@ -177,6 +178,7 @@ def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
         broken = run.broken.drop_duplicates(["dataset", "sample"])
         print_lines(f"{count(len(broken), 'image')} could not be used:")
         print_lines(*(f"  {row['sample']}: {row['reason']}" for row in broken.to_dict("records")))
+    print_lines(*map(str, reasons(run.left_out)))
     print_lines(f"The report is {page}")
 
 

@@ -65,6 +65,7 @@ def finetune(
     from sam_backend.finetune.versions import VERSIONS, Versions
     from sam_backend.segmenters import WeightFolders
     from sam_evaluation.datasets.registry import DatasetSpec
+    from sam_evaluation.left_out import CountedDataset
     from sam_evaluation.promotion_gate import PromotionGate
     from sam_evaluation.requirements import read_requirements
 
@@ -95,8 +96,12 @@ def finetune(
         work = settings.home / "finetune" / f"{model.replace(':', '_')}-{name}"
         described = f"{spec.format}:{spec.folder}" + (f"@{spec.split}" if spec.split else "")
         gate, folders = PromotionGate(needed), WeightFolders.of_settings(settings)
-        job = TuningJob(spec.open(), described, model, recipe, gate, limit, settings.focus, folders)
-        outcome = run(job, work, versions, show)
+        source = CountedDataset(spec.open(), described)
+        job = TuningJob(source, described, model, recipe, gate, limit, settings.focus, folders)
+        try:
+            outcome = run(job, work, versions, show)
+        finally:
+            print_lines(*source.sentences())
     print_lines(outcome.ended, outcome.verdict.reason)
     if outcome.version is not None:
         state = (

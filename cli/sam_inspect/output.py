@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from rich.table import Column
 
 
-def print_lines(*lines: str) -> None:
-    """Print lines as they are, never broken, so that a path or a sentence can be copied."""
+def print_lines(*lines: str, err: bool = False) -> None:
+    """Print lines as they are, never broken, so that a path or a sentence can be copied; `err`: on standard error."""
     for line in lines:
-        typer.echo(line)
+        typer.echo(line, err=err)
 
 
 def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:

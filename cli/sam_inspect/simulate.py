@@ -98,6 +98,7 @@ def simulate(
     storage = Storage(settings.cache / "embeddings", settings.embedding_disk_mb, settings.embedding_memory_mb, folders)
     with progress_bars() as add_bar:
         run(specs, storage, jobs=jobs or default_jobs([model]), progress=add_bar("Simulating"))
+        unused = images.left_out(budget, seeds, add_bar("Counting what was left out"))
     summary = write_report(
         SimulationResult(
             tables=RunTables.of(specs),
@@ -113,6 +114,7 @@ def simulate(
         ),
         out,
     )
+    print_lines(*unused, err=json)
     if json:
         print_lines(json_format.dumps(summary, indent=1))
         return

@@ -26,12 +26,14 @@ class Run:
     images : DataFrame, one row per image, for `everything`.
     broken : DataFrame, one row per sample that could not be used, with the reason.
     about : dict, the content of `run.json`: everything needed to repeat the run.
+    left_out : DataFrame, what the readers of the data sets did not use: `left_out.COLUMNS`.
     """
 
     objects: pd.DataFrame
     images: pd.DataFrame
     broken: pd.DataFrame
     about: dict[str, Any] = field(default_factory=dict)
+    left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def write_run(run: Run, out: Path) -> None:
@@ -39,8 +41,14 @@ def write_run(run: Run, out: Path) -> None:
     for name, table in (("objects", run.objects), ("images", run.images)):
         with whole_file(out / f"{name}.parquet") as file:
             table.to_parquet(file)
-    write_whole(out / "broken.csv", run.broken.to_csv(index=False).encode())
+    write_unused(run, out)
     write_whole(out / "run.json", json.dumps(run.about, indent=1).encode())
+
+
+def write_unused(run: Run, out: Path) -> None:
+    """Write the tables of what was not used."""
+    for name, table in (("broken", run.broken), ("left_out", run.left_out)):
+        write_whole(out / f"{name}.csv", table.to_csv(index=False).encode())
 
 
 def load_run(folder: Path) -> Run:
@@ -63,13 +71,19 @@ def load_run(folder: Path) -> Run:
         raise EvaluationError(
             f"{folder} was written in format {about.get('format')}, this version reads {FORMAT}; evaluate again."
         )
-    broken = folder / "broken.csv"
     return Run(
         pd.read_parquet(folder / "objects.parquet"),
         pd.read_parquet(folder / "images.parquet"),
-        pd.read_csv(broken) if broken.stat().st_size > 1 else pd.DataFrame(),
+        _read_table(folder / "broken.csv"),
         about,
+        # A run of an older version has no such file.
+        _read_table(folder / "left_out.csv") if (folder / "left_out.csv").exists() else pd.DataFrame(),
     )
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    """Read a table; texts such as "NA" or "" stay texts."""
+    return pd.read_csv(file, keep_default_na=False) if file.stat().st_size > 1 else pd.DataFrame()
 
 
 def load_model_of_run(text: str) -> Run:
@@ -93,4 +107,4 @@ def load_model_of_run(text: str) -> Run:
     objects, images, broken = (
         table[table["model"] == model] if len(table) else table for table in (run.objects, run.images, run.broken)
     )
-    return Run(objects, images, broken, {**run.about, "models": {model: run.about["models"][model]}})
+    return Run(objects, images, broken, {**run.about, "models": {model: run.about["models"][model]}}, run.left_out)

@@ -16,6 +16,7 @@ from sam_backend.second_look import Focus
 from sam_backend.segmenters import WeightFolders
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
+from sam_evaluation.left_out import rows_of_dataset
 from sam_evaluation.measured_models import load_model, threads_of
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.run_files import FORMAT
@@ -86,8 +87,11 @@ def plan_run(
     checkpoint: Path | None,
     folders: WeightFolders | None,
     jobs: int,
-) -> tuple[dict[str, Any], list[Job]]:
-    """Return the content of `run.json`, and the jobs of a run; parameters and errors are those of `evaluate`."""
+) -> tuple[dict[str, Any], list[Job], list[dict[str, Any]]]:
+    """Return the content of `run.json`, the jobs of a run, and the rows of what belongs to no sample.
+
+    Parameters and errors are those of `evaluate`.
+    """
     about: dict[str, Any] = {
         "format": FORMAT,
         "settings": {**asdict(settings), "rule": asdict(settings.rule)},
@@ -98,7 +102,8 @@ def plan_run(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
     stamps = {spec: fingerprint(spec.folder, times=True) for spec in specs}
-    names = {spec: _describe_dataset(about, spec, specs, predictions, settings) for spec in specs}
+    left_out: list[dict[str, Any]] = []
+    names = {spec: _describe_dataset(about, left_out, spec, specs, predictions, settings) for spec in specs}
     for model in models:
         loaded = load_model(model, checkpoint, focus=settings.focus, folders=folders)
         about["models"][model] = {"version": loaded.version, "checkpoint": str(checkpoint) if checkpoint else None}
@@ -123,7 +128,7 @@ def plan_run(
                 part = out / "parts" / key / f"{start:06d}.parquet"
                 chunk = tuple(names[spec][start : start + _CHUNK])
                 plan.append(Job(model, checkpoint, folders, own, spec, chunk, settings, threads, part))
-    return about, plan
+    return about, plan, left_out
 
 
 def dataset_label(spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> str:
@@ -137,18 +142,20 @@ def dataset_label(spec: DatasetSpec, specs: Sequence[DatasetSpec]) -> str:
 
 def _describe_dataset(
     about: dict[str, Any],
+    left_out: list[dict[str, Any]],
     spec: DatasetSpec,
     specs: Sequence[DatasetSpec],
     predictions: Sequence[Predictions],
     settings: RunSettings,
 ) -> list[str]:
-    """Add the facts of a data set to `about`, and return the names of the samples to evaluate."""
+    """Add a data set to `about` and what it left out to `left_out`, and return the names of the samples to evaluate."""
     dataset = spec.open(settings.rule)
     names = list(dataset.names())
     for folder in predictions:
         _within(folder, spec, specs).matched(names)
     step = 1 if settings.limit is None else max(1, -(-len(names) // settings.limit))
     chosen = names[::step]
+    left_out += ({"dataset": dataset_label(spec, specs), **row} for row in rows_of_dataset(dataset))
     card = dataset.card
     about["datasets"][dataset_label(spec, specs)] = {
         "format": spec.format,

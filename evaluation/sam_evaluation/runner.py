@@ -20,18 +20,20 @@ from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.errors import EvaluationError
+from sam_evaluation.left_out import reasons, rows_of_sample, table_of
 from sam_evaluation.measured_models import check_model, load_model
 from sam_evaluation.measurement import RECALLS, ResultRow
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
-from sam_evaluation.run_files import Run, write_run
+from sam_evaluation.report.numbers import count
+from sam_evaluation.run_files import Run, write_run, write_unused
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
 from sam_evaluation.sample_rows import measured_objects, proposal_rows, sample_rows
 from sam_evaluation.workers import worker_pool
 
 _COUNTS = (
     *("object", "annotator", "height", "width", "area", "click"),
-    *("objects", "proposals", "pixels_both", "pixels_either"),
+    *("objects", "proposals", "pixels_both", "pixels_either", "count"),
 )
 
 
@@ -47,7 +49,9 @@ def evaluate(
     jobs: int = 1,
     progress: ProgressCallback = no_progress,
 ) -> Run:
-    """Evaluate models on data sets, and write `objects.parquet`, `images.parquet`, `broken.csv` and `run.json`.
+    """Evaluate models on data sets.
+
+    The folder gets `objects.parquet`, `images.parquet`, `broken.csv`, `left_out.csv` and `run.json`.
 
     A second call with the same arguments goes on where the first was interrupted.
 
@@ -67,7 +71,8 @@ def evaluate(
     Raises
     ------
     SamInspectError
-        If a model or a data set cannot be used at all. Single samples that cannot be used are in `Run.broken`.
+        If a model or a data set cannot be used at all, or a data set has no object. Single samples that cannot be used
+        are in `Run.broken`; annotations and files that were not used are counted in `Run.left_out`.
     """
     if checkpoint and len(models) != 1:
         raise EvaluationError(f"A checkpoint belongs to one model; got {len(models)} models. Evaluate them one by one.")
@@ -84,7 +89,7 @@ def evaluate(
     if predictions and None not in parse_protocols(settings.protocols):
         raise EvaluationError(f"Predictions are measured only by {EVERYTHING}; add it to --protocol.")
     specs = [DatasetSpec.parse(text) for text in datasets]
-    about, plan = plan_run(models, predictions, specs, out, settings, checkpoint, folders, jobs)
+    about, plan, left_out = plan_run(models, predictions, specs, out, settings, checkpoint, folders, jobs)
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(job.names) for job in plan)
     done = sum(len(job.names) for job in plan if job.part.exists())
@@ -93,9 +98,31 @@ def evaluate(
     for job in _work(waiting, jobs):
         done += len(job.names)
         progress(done, total, f"{job.model} on {job.dataset.format}")
-    run = _gather(plan, about)
+    run, objects = _gather(plan, about, left_out)
+    empty = [name for name, number in objects.items() if not number]
+    if empty:
+        write_unused(run, out)
+        raise EvaluationError(_why_empty(run, empty[0]))
     write_run(run, out)
     return run
+
+
+def _why_empty(run: Run, dataset: str) -> str:
+    """Return a sentence that says what was read of a data set, and why none of it is an object."""
+    facts = run.about["datasets"][dataset]
+    broken = run.broken[run.broken["dataset"] == dataset].drop_duplicates("sample") if len(run.broken) else run.broken
+    parts = [f"{dataset} has no object in the {count(facts['samples'], 'image')} that were read."]
+    if facts["samples"] < facts["of"]:
+        parts.append(f"It holds {facts['of']:,}; read more of them.")
+    parts += [str(reason) for reason in reasons(run.left_out, with_rule=True) if reason.dataset == dataset]
+    if len(broken):
+        first = broken.iloc[0]
+        parts.append(
+            f"{count(len(broken), 'image')} could not be used; the first is {first['sample']}: {first['reason']}"
+        )
+    if len(parts) == 1:
+        parts.append("All annotations are empty; check that the annotations belong to these images.")
+    return " ".join(parts)
 
 
 def _work(waiting: Sequence[Job], jobs: int) -> Iterator[Job]:
@@ -138,7 +165,7 @@ def _do(job: Job) -> Job:
 
 
 def _rows(job: Job, name: str) -> Iterator[ResultRow]:
-    """Yield the rows of one sample: of its objects and of the image, or one row with the reason why it is unusable."""
+    """Yield the rows of one sample: what was read, its objects, the image; or one row that says why it is unusable."""
     settings, rule, predictions = job.settings, job.settings.rule, job.predictions
     proposed = None
     try:
@@ -150,6 +177,8 @@ def _rows(job: Job, name: str) -> Iterator[ResultRow]:
     except SamInspectError as error:
         yield {"kind": "broken", "sample": name, "reason": str(error)}
         return
+    yield {"kind": "read", "sample": name, "count": len(sample.objects)}
+    yield from ({"kind": "left_out", **row} for row in rows_of_sample(sample))
     if proposed:
         yield from proposal_rows(proposed, sample, measured_objects(sample))
         return
@@ -157,20 +186,28 @@ def _rows(job: Job, name: str) -> Iterator[ResultRow]:
     yield from sample_rows(model, sample, parse_protocols(settings.protocols), settings.seed)
 
 
-def _gather(plan: Sequence[Job], about: dict[str, Any]) -> Run:
-    """Return the run made of the parts of all jobs."""
-    kinds: dict[str, list[pd.DataFrame]] = {"object": [], "image": [], "broken": []}
+def _gather(
+    plan: Sequence[Job], about: dict[str, Any], left_out: Sequence[dict[str, Any]]
+) -> tuple[Run, dict[str, int]]:
+    """Return the run made of the parts of all jobs, and how many objects were read of each data set."""
+    kinds: dict[str, list[pd.DataFrame]] = {"object": [], "image": [], "broken": [], "read": [], "left_out": []}
     specs = list(dict.fromkeys(job.dataset for job in plan))
+    read: dict[str, int] = {}
     for job in plan:
+        label = dataset_label(job.dataset, specs)
         part = pd.read_parquet(job.part)
-        part.insert(0, "dataset", dataset_label(job.dataset, specs))
+        part.insert(0, "dataset", label)
         part.insert(0, "version", about["models"][job.model]["version"])
         part.insert(0, "model", job.model)
+        read.setdefault(label, 0)
         for kind, rows in part.groupby("kind") if len(part) else ():
             kinds[str(kind)].append(rows.drop(columns="kind").dropna(axis=1, how="all"))
+            if kind in ("read", "object"):
+                read[label] += int(rows["count"].sum()) if kind == "read" else len(rows)
     tables = {kind: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for kind, parts in kinds.items()}
-    # A part holds rows of three kinds, so it has gaps; pandas turned whole numbers beside gaps into floats.
+    # A part holds rows of several kinds, so it has gaps; pandas turned whole numbers beside gaps into floats.
     whole = dict.fromkeys((*_COUNTS, *(f"matched_{threshold:g}" for threshold in RECALLS)), "int64")
     for kind, table in tables.items():
         tables[kind] = table.astype({name: whole[name] for name in whole if name in table})
-    return Run(tables["object"], tables["image"], tables["broken"], about)
+    rows_left_out = [*left_out, *tables["left_out"].to_dict("records")]
+    return Run(tables["object"], tables["image"], tables["broken"], about, table_of(rows_left_out)), read

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from sam_backend.samples import Object, Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
 
 
 @dataclass(frozen=True)
-class Bsds500:
+class Bsds500(Dataset):
     """Every region of every annotator is an object, including the background.
 
     Parameters

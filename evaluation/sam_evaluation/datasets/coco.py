@@ -16,7 +16,7 @@ from pydantic import BaseModel, FiniteFloat, NonNegativeInt
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
 from sam_backend.validation import checked
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
@@ -72,7 +72,7 @@ class _Index:
 
 
 @dataclass(frozen=True)
-class Coco:
+class Coco(Dataset):
     """Polygons and run lengths, rasterised by pycocotools. Every annotation is one object; crowds are left out.
 
     `folder` may be the annotation file itself. An image without annotations has no objects.

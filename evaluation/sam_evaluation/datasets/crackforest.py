@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
@@ -16,7 +16,7 @@ _CRACK = 2
 
 
 @dataclass(frozen=True)
-class CrackForest:
+class CrackForest(Dataset):
     """Photographs of pavement, each with a MATLAB file whose `Segmentation` is 2 at a crack."""
 
     folder: Path

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError
 
 
 @dataclass(frozen=True)
-class Dagm:
+class Dagm(Dataset):
     """Ten textures; the label `ClassN` is the texture, and each texture has one type of defect.
 
     The masks are coarse ellipses around the defects. They show the place of a defect, not its outline.

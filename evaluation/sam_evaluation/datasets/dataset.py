@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,9 @@ class DatasetCard:
 class Dataset(Protocol):
     """Images with objects on disk; `names` and `load` read the files when they are called.
 
+    Nothing is left out silently: `Sample.left_out` counts what is no object of its image, and `left_out` counts what
+    belongs to no sample.
+
     Attributes
     ----------
     card : DatasetCard, the description of the format.
@@ -57,3 +60,11 @@ class Dataset(Protocol):
         BrokenSampleError
             If its image or its annotation is missing or cannot be read, or if they do not fit together.
         """
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return how many files or annotations of the set belong to no sample, by reason; it may call `names`."""
+        return {}
+
+    def notes(self) -> Sequence[str]:
+        """Return what of the set was read otherwise than its files say; it may call `names`."""
+        return ()

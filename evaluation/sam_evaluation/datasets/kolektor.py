@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 
 
 @dataclass(frozen=True)
-class KolektorSdd:
+class KolektorSdd(Dataset):
     """Eight images of each of 50 commutators; a black mask means that there is no defect."""
 
     folder: Path
@@ -42,7 +42,7 @@ class KolektorSdd:
 
 
 @dataclass(frozen=True)
-class KolektorSdd2:
+class KolektorSdd2(Dataset):
     """Images of one split, `test` or `train`; a black mask means that there is no defect."""
 
     folder: Path

@@ -14,7 +14,7 @@ from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.accepted_masks import ImageRegions
 from sam_backend.labelstudio.exports import Export
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.exported_images import ImageFields
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, read_json
@@ -49,7 +49,7 @@ def read_export(file: Path) -> Export:
 
 
 @dataclass(frozen=True)
-class LabelStudio:
+class LabelStudio(Dataset):
     """The masks of each task's newest annotation, by the rule of `labelstudio.accepted_masks`; each is one object.
 
     Every image that has regions is a sample. A task whose annotation is empty is one image without objects; tasks

@@ -15,7 +15,7 @@ from sam_backend.arrays import BoolArray
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
 from sam_backend.samples import Sample
 from sam_backend.validation import checked
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.embedded import embedded_image, embedded_png
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import read_json
@@ -45,7 +45,7 @@ class _File(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True)
-class Labelme:
+class Labelme(Dataset):
     """Polygons, rectangles, circles and masks; shapes with the same label and group are one object.
 
     Lines and points are left out: they have no area, and the format has no line width. Outlines are rasterised by

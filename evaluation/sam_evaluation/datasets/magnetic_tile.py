@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 
 
 @dataclass(frozen=True)
-class MagneticTile:
+class MagneticTile(Dataset):
     """One folder per type of defect, `MT_<defect>/Imgs/`, with JPEG images and PNG masks; above 127 is a defect."""
 
     folder: Path

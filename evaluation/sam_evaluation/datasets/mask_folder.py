@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
@@ -21,7 +21,7 @@ _BINARY = {255: "object"}
 
 
 @dataclass(frozen=True)
-class MaskFolder:
+class MaskFolder(Dataset):
     """`images/` and `masks/` with files of the same stem.
 
     If all masks have only the values 0 and 255, the class of 255 is "object". Otherwise, each value above 0 is a

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.categories import names_by_category, root_of_categories
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import BrokenSampleError
 
 
 @dataclass(frozen=True)
-class MvtecLoco:
+class MvtecLoco(Dataset):
     """The test images of all categories, or of one category.
 
     Each defect of an image has its own mask file, so defects that touch stay separate. The label is the name of the

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
 
@@ -15,7 +15,7 @@ _CLASSES = {1: "inclusion", 2: "patches", 3: "scratches"}
 
 
 @dataclass(frozen=True)
-class NeuSeg:
+class NeuSeg(Dataset):
     """Images of 200 x 200 pixels with label maps; `split` is `test` or `training`."""
 
     folder: Path

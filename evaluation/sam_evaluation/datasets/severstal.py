@@ -12,14 +12,14 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Object, Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
 @dataclass(frozen=True)
-class Severstal:
+class Severstal(Dataset):
     """The training images of the competition; an image without a row in `train.csv` has no defect."""
 
     folder: Path

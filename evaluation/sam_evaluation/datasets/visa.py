@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.categories import names_by_category, root_of_categories
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import read_image, read_labels, require_size, require_some
 from sam_evaluation.errors import EvaluationError
@@ -18,7 +18,7 @@ _IMAGES = "Data/Images"
 
 
 @dataclass(frozen=True)
-class Visa:
+class Visa(Dataset):
     """All categories, or one category, in the layout of the archive.
 
     Parameters

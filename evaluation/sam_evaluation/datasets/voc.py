@@ -13,7 +13,7 @@ from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
@@ -35,7 +35,7 @@ def _palette() -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Voc:
+class Voc(Dataset):
     """Label maps with the indices or the colours of VOC's palette; index 255, the void along outlines, is no object.
 
     If there is a file SegmentationObject/<name>.png, the instances in it are the objects; otherwise `rule` divides the

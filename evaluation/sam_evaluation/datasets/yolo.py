@@ -16,7 +16,7 @@ from sam_backend.arrays import BoolArray
 from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Sample
 from sam_backend.validation import checked
-from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
@@ -31,7 +31,7 @@ class _Names(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True)
-class Yolo:
+class Yolo(Dataset):
     """Rows of `class x1 y1 x2 y2 ...` with coordinates from 0 to 1 of the width and height; every row is one object.
 
     An image without a text file, or with an empty one, has no objects.

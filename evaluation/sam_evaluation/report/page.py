@@ -10,6 +10,7 @@ from io import BytesIO
 import jinja2
 from PIL import Image
 
+from sam_evaluation.left_out import reasons
 from sam_evaluation.report.charts import Chart
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.gallery import Gallery, Pixels
@@ -85,6 +86,7 @@ def render(content: Content, name: str) -> str:
         figures=content.figures,
         galleries=content.galleries,
         broken=files,
+        left_out=reasons(findings.run.left_out, with_rule=True),
         findings=findings,
         about=findings.about,
         note=note(findings),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
-from sam_evaluation.errors import EvaluationError
+from sam_evaluation.errors import BrokenSampleError, EvaluationError
+from sam_evaluation.left_out import CountedDataset
 from sam_evaluation.report.numbers import count
 
 _TRAINING = ("training", "train", "Train")
@@ -41,6 +44,24 @@ class SimulationData:
         """Return `budget` random images in random order; both depend on the seed alone."""
         order = np.random.default_rng(seed).permutation(len(self.names))[:budget]
         return tuple(self.names[index] for index in order)
+
+    def left_out(self, budget: int, seeds: int, progress: ProgressCallback = no_progress) -> list[str]:
+        """Return one sentence for each reason why something of the images of all runs was not used."""
+        streams = sorted({name for seed in range(seeds) for name in self.stream(budget, seed)})
+        sides = [(self.labelled, streams), (self.measured, list(self.measured_names))]
+        total = sum(len(names) for _, names in sides)
+        done, sentences = 0, []
+        for spec, names in sides:
+            counted = CountedDataset(
+                spec.open(), f"{spec.format}:{spec.folder}" + (f"@{spec.split}" * bool(spec.split))
+            )
+            for name in names:
+                with suppress(BrokenSampleError):
+                    counted.load(name)
+                done += 1
+                progress(done, total)
+            sentences += counted.sentences()
+        return list(dict.fromkeys(sentences))
 
 
 def open_simulation_data(text: str, budget: int, measured: int) -> SimulationData:

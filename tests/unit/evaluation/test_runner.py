@@ -125,3 +125,17 @@ def test_what_cannot_be_run_is_reported_before_anything_is_written(
     with pytest.raises(SamInspectError, match=sentence):
         evaluate([model], [where or data], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_set_without_any_object_is_an_error_that_counts_what_there_is(data: str, tmp_path: Path) -> None:
+    folder = Path(data.partition(":")[2])
+    for mask in (folder / "masks").iterdir():
+        Image.fromarray(np.zeros((40, 60), np.uint8)).save(mask)
+    (folder / "images" / "3.png").write_bytes(b"no image")
+    with pytest.raises(
+        EvaluationError, match=r"masks has no object in the 6 images .* 1 image could not be used.*3\.png"
+    ):
+        evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box"))
+    with pytest.raises(EvaluationError, match="no finished run"):
+        load_run(tmp_path / "run")
+    assert (tmp_path / "run" / "broken.csv").stat().st_size > 1

@@ -1,0 +1,69 @@
+"""Counts what a reader does not use, so that nothing is left out silently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sam_backend.arrays import ImageArray
+from sam_backend.samples import Object, Sample
+from sam_evaluation.errors import BrokenSampleError
+
+
+class OddShapeError(Exception):
+    """One annotation cannot be used. It costs that annotation, not its image.
+
+    Attributes
+    ----------
+    reason : str, the kind of the fault, the same text for all annotations that have it.
+    detail : str, a sentence about this annotation; it is shown where the image has no other annotation.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass
+class Tally:
+    """What was left out of one sample.
+
+    Attributes
+    ----------
+    counts : dict, reason -> how many annotations were left out.
+    examples : dict, reason -> where the first of them is.
+    details : list of str, a sentence for each annotation that is at fault.
+    notes : list of str, what was read otherwise than written.
+    used : int, how many annotations were used, small objects included.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+    details: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    used: int = 0
+
+    def leave_out(self, reason: str, where: str = "", detail: str = "", number: int = 1) -> None:
+        """Count an annotation; `where` names it, and `detail` is a sentence about its fault."""
+        self.counts[reason] = self.counts.get(reason, 0) + number
+        if where:
+            self.examples.setdefault(reason, where)
+        self.details.append(detail or f"{where or 'An annotation'} is left out: {reason}.")
+
+    def note(self, text: str) -> None:
+        """Remember what was read otherwise than written."""
+        if text and text not in self.notes:
+            self.notes.append(text)
+
+    def sample(self, name: str, image: ImageArray, objects: tuple[Object, ...]) -> Sample:
+        """Return the sample.
+
+        Raises
+        ------
+        BrokenSampleError
+            If the image has annotations and none can be used: it is no image without objects.
+        """
+        if self.details and not self.used:
+            more = len(self.details) - 1
+            others = f" None of the other {more} can be used either." if more else ""
+            raise BrokenSampleError(f"{self.details[0]}{others}")
+        return Sample(name, image, objects, dict(self.counts), dict(self.examples), tuple(self.notes))
