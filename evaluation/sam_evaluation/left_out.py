@@ -73,18 +73,19 @@ def reasons(table: pd.DataFrame, *, with_rule: bool = False) -> list[Reason]:
     with_rule : bool, also `UNDER_MIN_AREA`.
     """
     found = []
-    for (dataset, what, reason), rows in table.groupby(["dataset", "what", "reason"], sort=False) if len(table) else ():
-        if reason == UNDER_MIN_AREA and not with_rule:
+    for _, rows in table.groupby(["dataset", "what", "reason"], sort=False) if len(table) else ():
+        head = rows.iloc[0]
+        if head["reason"] == UNDER_MIN_AREA and not with_rule:
             continue
-        samples = rows[rows["sample"] != ""]
-        first = ", ".join(part for part in (rows["sample"].iloc[0], rows["example"].iloc[0]) if part)
-        found.append(Reason(dataset, what, reason, int(rows["count"].sum()), samples["sample"].nunique(), first))
+        images = rows["sample"][rows["sample"] != ""].nunique()
+        first = ", ".join(part for part in (head["sample"], head["example"]) if part)
+        found.append(Reason(head["dataset"], head["what"], head["reason"], int(rows["count"].sum()), images, first))
     return found
 
 
-def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def table_of(rows: Iterable[Mapping[Any, Any]]) -> pd.DataFrame:
     """Return rows as the table `Run.left_out`."""
-    return pd.DataFrame(rows, columns=list(COLUMNS)).drop_duplicates(ignore_index=True)
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).drop_duplicates(ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)

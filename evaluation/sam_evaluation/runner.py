@@ -209,5 +209,5 @@ def _gather(
     whole = dict.fromkeys((*_COUNTS, *(f"matched_{threshold:g}" for threshold in RECALLS)), "int64")
     for kind, table in tables.items():
         tables[kind] = table.astype({name: whole[name] for name in whole if name in table})
-    rows_left_out = [*left_out, *tables["left_out"].to_dict("records")]
-    return Run(tables["object"], tables["image"], tables["broken"], about, table_of(rows_left_out)), read
+    unused = table_of((*left_out, *tables["left_out"].to_dict("records")))
+    return Run(tables["object"], tables["image"], tables["broken"], about, unused), read

@@ -38,7 +38,7 @@ def objects_of_instances(
             continue
         tally.used += 1
         if area < rule.min_area:
-            tally.counts[UNDER_MIN_AREA] = tally.counts.get(UNDER_MIN_AREA, 0) + 1
+            tally.leave_out(UNDER_MIN_AREA)
         else:
             objects.append(Object(mask, label))
     return tuple(objects)

@@ -31,7 +31,7 @@ class Tally:
     ----------
     counts : dict, reason -> how many annotations were left out.
     examples : dict, reason -> where the first of them is.
-    details : list of str, a sentence for each annotation that is at fault.
+    details : list of str, a sentence for each annotation that hides an object of the image.
     notes : list of str, what was read otherwise than written.
     used : int, how many annotations were used, small objects included.
     """
@@ -42,12 +42,24 @@ class Tally:
     notes: list[str] = field(default_factory=list)
     used: int = 0
 
-    def leave_out(self, reason: str, where: str = "", detail: str = "", number: int = 1) -> None:
-        """Count an annotation; `where` names it, and `detail` is a sentence about its fault."""
-        self.counts[reason] = self.counts.get(reason, 0) + number
+    def leave_out(self, reason: str, where: str = "", detail: str = "") -> None:
+        """Count an annotation.
+
+        Parameters
+        ----------
+        reason : str, the same text for all annotations that are left out for it.
+        where : str, names the annotation inside its sample.
+        detail : str, a sentence about it, if there is an object that cannot be read; "" for what is no object.
+        """
+        self.counts[reason] = self.counts.get(reason, 0) + 1
         if where:
             self.examples.setdefault(reason, where)
-        self.details.append(detail or f"{where or 'An annotation'} is left out: {reason}.")
+        if detail:
+            self.details.append(detail)
+
+    def odd(self, error: OddShapeError, where: str) -> None:
+        """Count an annotation that cannot be used."""
+        self.leave_out(error.reason, where, error.detail)
 
     def note(self, text: str) -> None:
         """Remember what was read otherwise than written."""
