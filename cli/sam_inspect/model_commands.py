@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sam_backend.finetune.os_errors import os_errors_as_sentences
 from sam_inspect.options import ModelOption, settings_of
 from sam_inspect.output import print_lines, print_table
 
@@ -29,14 +30,19 @@ def _list(context: typer.Context) -> None:
     rows = ((info.name, info.description, info.licence, _weights(info, folders)) for info in known_models())
     print_table(("Model", "What it is", "Licence", "Weights"), rows)
     versions = _versions(context)
-    for version in versions.all():
-        serves = ", serves" if versions.current(version.model) == version.name else ""
+    made = versions.all()
+    serving = {model: versions.serving(model) for model in dict.fromkeys(version.model for version in made)}
+    for version in made:
+        serves = ", serves" if serving[version.model].name == version.name else ""
         print_lines(
             "",
             f"{version.name} of {version.created}, tuned from {version.parent}{serves}",
             f"  on {version.data}",
             f"  {'passed' if version.passed else 'not passed'}: {version.reason}",
         )
+    problems = [*(found.problem for found in serving.values()), *map(versions.damage, made), *versions.problems()]
+    for problem in dict.fromkeys(filter(None, problems)):
+        print_lines("", f"Problem: {problem}")
 
 
 def _weights(info: ModelInfo, folders: WeightFolders) -> str:
@@ -61,9 +67,22 @@ def promote(
 ) -> None:
     """Let a version serve from now on, whatever the gate said; a running server takes it within seconds.
 
+    The version is checked, loaded and asked one click before.
+
     Example: sam-inspect models promote nano-0002
     """
-    before = _versions(context).promote(version)
+    from sam_backend.finetune.served_version import promote as promote_checked
+    from sam_backend.finetune.version_record import read_record
+    from sam_backend.segmenters.model_info import WeightFolders
+    from sam_backend.segmenters.model_registry import load_segmenter
+
+    settings, versions = settings_of(context), _versions(context)
+    folders = WeightFolders.of_settings(settings)
+    with os_errors_as_sentences():
+        model = read_record(versions.folder_of(version)).model
+        before = promote_checked(
+            versions, version, lambda folder: load_segmenter(model, folder, focus=settings.focus, folders=folders)
+        )
     print_lines(f"{version} serves now, instead of {before}.")
 
 
@@ -74,7 +93,8 @@ def rollback(context: typer.Context, model: ModelOption = None) -> None:
     Example: sam-inspect models rollback
     """
     model = model or settings_of(context).model
-    left, now = _versions(context).roll_back(model)
+    with os_errors_as_sentences():
+        left, now = _versions(context).roll_back(model)
     print_lines(f"{now} serves {model} again, instead of {left}.")
 
 

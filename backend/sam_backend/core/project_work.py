@@ -17,6 +17,7 @@ from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import MAX_PROPOSALS, proposals_prediction
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.finetune.served_version import LoadWeights, load_served
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Task
@@ -71,8 +72,10 @@ class ProjectWork:
         if not servers.uids(opened.uid) and (server := servers.find(opened.uid)):
             # As `/setup` does, so that the images of its tasks can be fetched.
             servers.remember(opened.uid, server.hostname, server.token)
-        promoted = checkpoint or Versions(settings.home / VERSIONS).checkpoint(model)
-        segmenter = load_segmenter(model, promoted, focus=settings.focus, folders=WeightFolders.of_settings(settings))
+        folders = WeightFolders.of_settings(settings)
+        load: LoadWeights = lambda weights: load_segmenter(model, weights, focus=settings.focus, folders=folders)  # noqa: E731
+        versions = Versions(settings.home / VERSIONS)
+        segmenter = load(checkpoint) if checkpoint else load_served(versions, model, load).segmenter
         cache = EmbeddingCache.of_settings(settings)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
         try:

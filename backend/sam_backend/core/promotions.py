@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from sam_backend.errors import SamInspectError
+from sam_backend.finetune.served_version import LoadWeights, load_served, load_version
 from sam_backend.finetune.versions import SHIPPED, Versions
 from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)
 
-LoadWeights = Callable[[Path | None], Segmenter]
-
 
 class Promotions:
     """Follows the promotions and rollbacks of one model.
 
-    If promoted weights cannot be loaded, the service keeps its current ones; at its start, it uses those that ship.
+    A version is verified, loaded and asked one click before it serves. If that fails, the service keeps its current
+    weights; at its start, it uses those that ship. `problems` says so.
 
     Parameters
     ----------
@@ -32,45 +31,56 @@ class Promotions:
         self._versions = versions
         self._model = model
         self._load = load
-        self._current = SHIPPED
+        self._current: str | None = None
+        """The promoted version that was last loaded or tried; None if it is not known."""
+        self._is_readable = True
+        self._problem = ""
         self._started = threading.Event()
         self._stopping = threading.Event()
 
     def first(self) -> Segmenter:
         """Return the segmenter to start with; raise the errors of `load`. Only after this call does `follow` check."""
         try:
-            return self._first()
+            try:
+                self._current = self._versions.current(self._model)
+            except SamInspectError:
+                self._current, self._is_readable = None, False
+            served = load_served(self._versions, self._model, self._load)
+            self._problem = served.problem
+            return served.segmenter
         finally:
             self._started.set()
 
-    def _first(self) -> Segmenter:
-        try:
-            self._current = self._versions.current(self._model)
-            checkpoint = self._versions.checkpoint(self._model)
-            if checkpoint is not None:
-                return self._load(checkpoint)
-        except SamInspectError as error:
-            logger.error("The promoted version of %s cannot be loaded, so what ships serves: %s", self._model, error)
-        return self._load(None)
-
     def next(self) -> Segmenter | None:
-        """Return the newly promoted segmenter; None if nothing changed or it cannot be loaded."""
+        """Return the newly promoted segmenter; None if nothing changed or it cannot be used."""
         try:
             current = self._versions.current(self._model)
-            if current == self._current:
-                return None
+            self._is_readable = True
+        except SamInspectError as error:
+            if self._is_readable:
+                logger.error("The model that serves goes on: %s", error)
+            self._is_readable = False
+            return None
+        if current == self._current:
+            return None
+        try:
             # Before the loading: weights that cannot be loaded now cannot be loaded in a second either.
             self._current = current
-            segmenter = self._load(self._versions.checkpoint(self._model))
+            if current == SHIPPED:
+                segmenter, self._problem = self._load(None), ""
+            else:
+                served = load_version(self._versions, current, self._load)
+                segmenter, self._problem = served.segmenter, served.problem
         except SamInspectError as error:
-            logger.error("The promoted version of %s cannot be loaded; the one before goes on: %s", self._model, error)
+            self._problem = f"The promoted version of {self._model} cannot serve; the one before goes on. {error}"
+            logger.error("%s", self._problem)
             return None
         logger.info("%s serves now: %s", current, segmenter.version)
         return segmenter
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the versions on disk, one sentence each."""
-        return []
+        """Return what is wrong with the versions of all models, and with what serves, one sentence each."""
+        return list(dict.fromkeys([*([self._problem] if self._problem else []), *self._versions.problems()]))
 
     def follow(self, replace: Callable[[Segmenter], None], every: float = 1.0) -> None:
         """Check every `every` seconds in a background thread until `stop`; pass each new segmenter to `replace`."""

@@ -41,6 +41,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         state.seen.append({name: job.source.load(name) for name in job.source.names()})
         verdict = Verdict(state.passes, "box: iou 0.5 -> 0.6.", {})
         with versions.staging(job.model) as folder:
+            (folder / "encoder.onnx").write_bytes(b"weights")
             made = versions.add(
                 Version("", job.model, data=f"{job.data}, 3 masks", passed=verdict.passed, reason=verdict.reason),
                 folder,
