@@ -24,6 +24,9 @@ _MAX_CONTAINERS = 500_000
 _MAX_VALUES = 3_000_000
 """Numbers and texts in the fields that are read of a larger body: a brush mask has about a hundred thousand."""
 
+_MAX_TEXTS = 1_000_000
+"""Names and texts in the fields that are read of a larger body: a region has about thirty."""
+
 _MAX_DEPTH = 64
 """Lists and objects inside each other; a region of Label Studio has about five."""
 
@@ -67,7 +70,7 @@ class _Values:
     """Decodes the fields of one body, up to a number of values in all of them together."""
 
     def __init__(self) -> None:
-        self._containers, self._values = _MAX_CONTAINERS, _MAX_VALUES
+        self._containers, self._values, self._quotes = _MAX_CONTAINERS, _MAX_VALUES, 2 * _MAX_TEXTS
 
     def of(self, decoded: Any) -> Any:
         if isinstance(decoded, msgspec.Struct):
@@ -81,10 +84,11 @@ class _Values:
         # Those in texts count as well; texts with so many are none of Label Studio's.
         self._containers -= raw.count(b"[") + raw.count(b"{")
         self._values -= raw.count(b",")
-        if self._containers < 0 or self._values < 0:
+        self._quotes -= raw.count(b'"')
+        if min(self._containers, self._values, self._quotes) < 0:
             raise BadRequestError(
-                f"The body has more than {_MAX_VALUES:,} values, or more than {_MAX_CONTAINERS:,} lists and objects; "
-                "send fewer regions at a time."
+                f"The body has more than {_MAX_VALUES:,} values, {_MAX_TEXTS:,} texts, or {_MAX_CONTAINERS:,} lists and "
+                "objects; send fewer regions at a time."
             )
         return _decode(raw)
 

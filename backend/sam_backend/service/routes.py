@@ -24,8 +24,8 @@ from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_PARSED_AT_ONCE = 2
-"""Large bodies that are parsed at once; each takes memory for its objects."""
+_PARSED_AT_ONCE = 1
+"""Large bodies that are parsed at once: each takes memory for its objects, and Python's one lock for a while."""
 
 _PARSED_IN_THE_LOOP = 2**16
 """Bytes of a body that is parsed in under a millisecond, so without a thread."""
@@ -89,8 +89,11 @@ def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRo
 
     @router.get("/status")
     async def status(request: Request) -> Response:
-        training = await lanes.questions.run(request, backend.trainings.latest)
-        return answer({"model_version": model.version, "training": asdict(training) if training else None})
+        training, problems = await lanes.questions.run(
+            request, lambda: (backend.trainings.latest(), backend.problems())
+        )
+        training_values = asdict(training) if training else None
+        return answer({"model_version": model.version, "training": training_values, "problems": problems})
 
     @router.get("/versions")
     @router.post("/versions")

@@ -43,10 +43,10 @@ def test_what_is_not_read_of_a_large_body_is_not_limited(monkeypatch):
     assert parse_body(json.dumps(body).encode(), PredictRequest).tasks[0].id == 1
 
 
-@pytest.mark.parametrize("limit", ["_MAX_VALUES", "_MAX_CONTAINERS", "_MAX_OBJECTS"])
+@pytest.mark.parametrize("limit", ["_MAX_VALUES", "_MAX_CONTAINERS", "_MAX_OBJECTS", "_MAX_TEXTS"])
 def test_what_is_read_of_a_large_body_has_a_limited_number_of_values(monkeypatch, limit):
     monkeypatch.setattr(json_messages, limit, 1000)
-    task = {"id": 1, "data": {"a": [{"b": 1}] * 600}}
+    task = {"id": 1, "data": {"a": [{"b": "c"}] * 600}}
     body = {"tasks": [task, task], "label_config": "", "more": PADDING}
     with pytest.raises(BadRequestError, match="1,000"):
         parse_body(json.dumps(body).encode(), PredictRequest)
