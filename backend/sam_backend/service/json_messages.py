@@ -87,8 +87,8 @@ class _Values:
         self._quotes -= raw.count(b'"')
         if min(self._containers, self._values, self._quotes) < 0:
             raise BadRequestError(
-                f"The body has more than {_MAX_VALUES:,} values, {_MAX_TEXTS:,} texts, or {_MAX_CONTAINERS:,} lists and "
-                "objects; send fewer regions at a time."
+                f"The body has more than {_MAX_VALUES:,} values, {_MAX_TEXTS:,} texts, or {_MAX_CONTAINERS:,} lists "
+                "and objects; send fewer regions at a time."
             )
         return _decode(raw)
 
