@@ -5,25 +5,33 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from sam_backend.errors import ImageServerError, SamInspectError
+from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError
 from sam_backend.files import write_whole
 from sam_backend.labelstudio.accepted_masks import AnnotatedImage, read_annotation
-from sam_backend.labelstudio.client import LabelStudioClient
+from sam_backend.labelstudio.addresses import shown
+from sam_backend.labelstudio.client import LabelStudioClient, RefusedTokenError
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.exports import Export, ExportedTask
-from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.images import ImageNotFetchedError, TaskImages
 from sam_backend.labelstudio.servers import Server
 from sam_backend.progress import ProgressCallback, no_progress
 
 logger = logging.getLogger(__name__)
 
 EXPORT = "export.json"
+
+_GIVE_UP = 20
+"""Images that fail for one cause of their server, before any is fetched, until the rest is not tried."""
+
+_MOST_CAUSES = 10
+"""Causes that are reported."""
 
 _EXPORT_TIMEOUT = 300.0
 """Seconds that a Label Studio has for an export, which it makes while the client waits."""
@@ -43,7 +51,7 @@ def fetch_accepted(
     Every annotated image is a task of the export, with the masks of the newest annotation alone, and its file is named
     by the task: `images/12.png` for the first image of task 12, `images/12_1.png` for the second. A file that was
     fetched before stays. An image that cannot be fetched keeps its place in the export; whoever reads it finds the file
-    missing. An image with prompts alone is left out, with a warning.
+    missing, and one warning for each cause counts them. An image with prompts alone is left out, with a warning.
 
     Parameters
     ----------
@@ -57,11 +65,11 @@ def fetch_accepted(
     Raises
     ------
     ImageServerError
-        If Label Studio does not answer, or refuses.
+        If Label Studio does not answer, or refuses, or if no image can be fetched.
     BadRequestError
         If the project's labeling config has no control that takes masks.
     """
-    client, about = LabelStudioClient(server, timeout), f"project {project}"
+    client, about = LabelStudioClient(server, timeout, images.transport), f"project {project}"
     xml = client.request("GET", f"/api/projects/{project}/", lambda answer: str(answer["label_config"]), about=about)
     config = LabelingConfig.parse(xml)
     what = f"The export of project {project} of {server.shown}"
@@ -74,19 +82,61 @@ def fetch_accepted(
         timeout=_EXPORT_TIMEOUT,
     )
     kept = []
+    failures = _Failures(project)
     for done, task in enumerate(export.tasks):
         progress(done, len(export.tasks))
         for image, entry in _annotated(task, config):
             name = f"{task.id}_{image.index}" if image.index else str(task.id)
             try:
                 file = _fetch_image(image.address, server, task.id, folder / "images", name, images)
+                failures.fetched += 1
+            except RefusedTokenError:
+                # It is refused for every image.
+                raise
             except SamInspectError as error:
-                logger.warning("The image %s of task %d is not fetched: %s", name, task.id, error)
+                failures.add(error)
                 file = f"{name}.png"
             kept.append({**entry, "data": {"image": file}})
     progress(len(export.tasks), len(export.tasks))
+    failures.report()
     write_whole(folder / EXPORT, json.dumps(kept).encode())
     return folder / EXPORT
+
+
+class _Failures:
+    """The images that were not fetched: counted by their cause, and said once for each cause."""
+
+    def __init__(self, project: int) -> None:
+        self._project = project
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, SamInspectError] = {}
+        self.fetched = 0
+
+    def add(self, error: SamInspectError) -> None:
+        """Count an image; raises ImageServerError if there is no use in trying further ones."""
+        cause = error.reason if isinstance(error, ImageNotFetchedError) else str(error)
+        self._counts[cause] += 1
+        self._first.setdefault(cause, error)
+        is_of_server = isinstance(error, ImageNotFetchedError) and error.answered in (0, 401, 403)
+        if is_of_server and not self.fetched and self._counts == {cause: _GIVE_UP}:
+            raise ImageServerError(
+                f"None of the first {_GIVE_UP} annotated images of project {self._project} was fetched, all for one "
+                f"cause. {error}"
+            )
+
+    def report(self) -> None:
+        """Log the causes; raises ImageServerError if no image was fetched."""
+        total = self._counts.total()
+        lines = [f"{count} times: {self._first[cause]}" for cause, count in self._counts.most_common(_MOST_CAUSES)]
+        if total and not self.fetched:
+            raise ImageServerError(
+                f"None of the {total} annotated images of project {self._project} was fetched; {' '.join(lines)}"
+            )
+        if total:
+            every = total + self.fetched
+            logger.warning("%d of %d annotated images are not fetched and not used.", total, every)
+        for line in lines:
+            logger.warning("Not fetched %s", line)
 
 
 def _annotated(task: ExportedTask, config: LabelingConfig) -> Iterator[tuple[AnnotatedImage, dict[str, Any]]]:
@@ -120,7 +170,10 @@ def _fetch_image(url: str, server: Server, task: int, folder: Path, name: str, i
         if known.suffix != ".part":
             return known.name
     content = images.fetch(url, server, task)
-    with Image.open(io.BytesIO(content)) as image:
-        suffix = {"jpeg": "jpg"}.get(form := (image.format or "png").lower(), form)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            suffix = {"jpeg": "jpg"}.get(form := (image.format or "png").lower(), form)
+    except (OSError, ValueError, SyntaxError):
+        raise BadRequestError(f"The image {shown(url)} is not an image that can be read.") from None
     write_whole(folder / f"{name}.{suffix}", content)
     return f"{name}.{suffix}"

@@ -27,11 +27,13 @@ class ImageNotFetchedError(ImageServerError):
     Attributes
     ----------
     reason : str, the cause without the name of the image, the same for all images that fail for it.
+    answered : int, the status that the server answered; 0 if it did not.
     """
 
-    def __init__(self, image: str, reason: str) -> None:
+    def __init__(self, image: str, reason: str, answered: int = 0) -> None:
         super().__init__(f"The image {image} {reason}.")
         self.reason = reason
+        self.answered = answered
 
 
 class RefusedImageError(ImageNotFetchedError):
@@ -117,7 +119,7 @@ class TaskImages:
                     )
                 return answer.body
             answers.append(answer)
-        raise ImageNotFetchedError(shown(url), _refusal(answers[0]))
+        raise ImageNotFetchedError(shown(url), _refusal(answers[0]), answers[0].status)
 
     def decode(self, file: bytes, url: str) -> ImageArray:
         """Decode a fetched file; see `decode_image`."""
