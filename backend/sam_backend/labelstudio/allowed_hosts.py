@@ -133,6 +133,8 @@ def unmapped(address: str) -> IPAddress:
 
 def is_public(ip: IPAddress) -> bool:
     """Return whether anybody on the internet can have this address."""
+    if isinstance(ip, IPv6Address) and ip.is_site_local:
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_link_local or ip.is_unspecified)
 
 

@@ -135,12 +135,12 @@ class Transport:
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
                 return answer
-            if request.method != "GET" and not (answer.status in (307, 308) and own):
-                where = Origin.of(urljoin(url, location))
-                raise TransportError(
-                    f"redirects to {where.host if where else 'elsewhere'}; use the address it leads to"
-                )
-            url = encoded(urljoin(url, location))
+            url = encoded(_joined(url, location))
+            target = Origin.of(url)
+            # What is written stays with its server, as the credential does.
+            stays = answer.status in (307, 308) and own and target and own.accepts(target)
+            if request.method != "GET" and not stays:
+                raise TransportError(f"redirects to {target.host if target else 'elsewhere'}; use that address")
         raise TransportError(f"redirects more than {MAX_REDIRECTS} times")
 
     def _send_once(
@@ -291,6 +291,13 @@ def read_body(chunks: Iterable[bytes], headers: Mapping[str, str], deadline: Fet
     if decoder is not None and not decoder.eof:
         raise TransportError("broke off while it was sent")
     return body.getvalue()
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise RefusedAddressError("leads to an address that cannot be read") from None
 
 
 def encoded(url: str) -> str:

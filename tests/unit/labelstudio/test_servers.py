@@ -1,10 +1,13 @@
 import json
 import logging
+import os
 import stat
 
 import pytest
+from filelock import FileLock
 
 from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio import servers
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 from tokens import LEGACY
 
@@ -94,3 +97,60 @@ def test_the_identity_of_a_server_is_that_of_its_address_whatever_its_token_is()
     assert Server(HERE, "a").identity == Server(HERE, "b").identity
     assert Server(HERE, "a").identity != Server(THERE, "a").identity
     assert Server(HERE, "a", identity="kept").identity == "kept"
+
+
+def test_the_identity_of_a_project_stays_when_its_address_changes(tmp_path):
+    registry = ServerRegistry(tmp_path)
+    registry.remember("1.1", "http://localhost:8080", "a")
+    identity = registry.find("1.1").identity
+    assert ServerRegistry(tmp_path, url=HERE).find("1.1").identity == identity
+    registry.remember("1.1", HERE, "a")
+    assert ServerRegistry(tmp_path).find("1.1").identity == identity
+
+
+def test_a_process_sees_the_token_that_another_one_renewed(tmp_path):
+    one, other = ServerRegistry(tmp_path), ServerRegistry(tmp_path)
+    one.remember("1.1", HERE, "old")
+    assert other.find("1.1").token == "old"
+    one.remember("1.1", HERE, "new")
+    assert other.find("1.1").token == "new"
+
+
+def test_a_held_lock_ends_in_an_error_and_the_server_is_known_and_written_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "_LOCK_TIMEOUT", 0.05)
+    registry = ServerRegistry(tmp_path)
+    with FileLock(tmp_path / "servers.lock"):
+        with pytest.raises(TimeoutError, match="another process has held the lock"):
+            registry.remember("1.1", HERE, "a")
+        assert registry.find("1.1") == Server(HERE, "a")
+    registry.remember("1.1", HERE, "a")
+    assert ServerRegistry(tmp_path).find("1.1") == Server(HERE, "a")
+
+
+def test_temporary_files_with_tokens_are_removed_at_the_start(tmp_path):
+    left = tmp_path / "servers.json.123.456.part"
+    left.write_text("token")
+    with FileLock(tmp_path / "servers.lock"):
+        ServerRegistry(tmp_path)
+        assert left.exists(), "another process may be writing"
+    ServerRegistry(tmp_path)
+    assert not left.exists()
+
+
+def test_folder_and_lock_are_their_owners_alone(tmp_path):
+    before = os.umask(0)
+    try:
+        ServerRegistry(tmp_path / "home").remember("1.1", HERE, LEGACY)
+    finally:
+        os.umask(before)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / "home", *(tmp_path / "home").iterdir()]
+    }
+    assert modes == {"home": 0o700, "servers.json": 0o600, "servers.lock": 0o600}
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9", "labels.example.com", "http://user:secret@x", "http://x?a"])
+def test_a_wrong_address_in_the_settings_is_refused_at_the_start(tmp_path, url):
+    with pytest.raises(SamInspectError, match=r"SAM_INSPECT_LABEL_STUDIO_URL is .*http://") as caught:
+        ServerRegistry(tmp_path, url=url)
+    assert "secret" not in str(caught.value)
