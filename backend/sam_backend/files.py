@@ -1,22 +1,40 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, private by default, and below the folder that they belong to."""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
+
+try:
+    import fcntl
+except ImportError:
+    # Windows has no such locks.
+    fcntl = None  # type: ignore[assignment]
+
+_PART = re.compile(r"\.\d+\.\d+\.part$")
+_MAX_NAME = 120
+_STALE_SECONDS = 3600
 
 
-def write_whole(path: Path, content: bytes | memoryview, *, private: bool = False) -> None:
+class OutsideError(OSError):
+    """A link leads a file out of the folder that it belongs to."""
+
+
+def write_whole(path: Path, content: bytes | memoryview, *, private: bool = True) -> None:
     """Write a file under a temporary name, then rename it; a write that fails leaves nothing behind.
 
     Parameters
     ----------
     path : Path, the file; its folder is made where it is missing.
     content : bytes, all of the file.
-    private : bool, whether only the owner may read the file (mode 0600).
+    private : bool, whether only the owner may read the file (mode 0600) and folders that are made (0700).
 
     Raises
     ------
@@ -28,30 +46,124 @@ def write_whole(path: Path, content: bytes | memoryview, *, private: bool = Fals
 
 
 @contextmanager
-def whole_file(path: Path, *, private: bool = False) -> Iterator[Path]:
+def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` for the block to write to; it becomes `path` when the block succeeds.
 
     Parameters
     ----------
     path : Path, the file; its folder is made where it is missing.
-    private : bool, whether only the owner may read the file (mode 0600).
+    private : bool, whether only the owner may read the file (mode 0600) and folders that are made (0700).
 
     Raises
     ------
     OSError
         If the file cannot be written, for example on a full disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, private=private)
     part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    descriptor = -1
     try:
         if private:
-            # The file has this mode before it has content.
             part.unlink(missing_ok=True)
-            part.touch(mode=0o600, exist_ok=False)
+            # The file has this mode before it has content.
+            descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            # Shows `is_stale` that somebody writes it.
+            _try_lock(descriptor)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
+        if private:
+            part.chmod(0o600)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def make_folder(folder: Path, *, private: bool = True) -> None:
+    """Make a folder and those above it where they are missing; if `private`, only the owner may enter them."""
+    if private:
+        for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def name_on_disk(text: str) -> str:
+    """Return a file name for any text: percent-encoded, or shortened with a digest where that is no good name.
+
+    The name never is empty, `.` or `..`, has no separator, and leaves room for a suffix. Two texts have two names.
+    """
+    # Half of a surrogate pair has no bytes of its own.
+    quoted = quote(text, safe="", errors="surrogatepass")
+    if quoted and len(quoted) <= _MAX_NAME and not quoted.startswith(".") and "~" not in quoted:
+        return quoted
+    return f"{quoted.strip('.')[:40]}~{sha256(text.encode(errors='surrogatepass')).hexdigest()[:32]}"
+
+
+def require_inside(folder: Path, *paths: Path) -> None:
+    """Check that no link leads out of a folder.
+
+    Raises
+    ------
+    OutsideError
+        If one of the paths, with all links followed, is not below `folder`.
+    """
+    root = os.path.realpath(folder)
+    for path in paths:
+        real = os.path.realpath(path)
+        if real != root and not real.startswith(root.rstrip(os.sep) + os.sep):
+            raise OutsideError(
+                f"{path} is a link to {real}, which is outside {folder}; nothing is written there. Put a folder in its "
+                "place, or name another home folder with SAM_INSPECT_HOME."
+            )
+
+
+def is_stale(path: Path) -> bool:
+    """Return whether a file is a temporary one of `whole_file` that nobody writes any more."""
+    if not _PART.search(path.name) or path.is_symlink():
+        return False
+    try:
+        if fcntl is None:
+            return time.time() - path.stat().st_mtime > _STALE_SECONDS
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> int:
+    """Remove the stale temporary files of a folder and of the folders below it; return how many."""
+    count = 0
+    for path in folder.rglob("*.part"):
+        if is_stale(path):
+            with suppress(OSError):
+                path.unlink()
+                count += 1
+    return count
+
+
+def tighten(folder: Path) -> None:
+    """Take the rights of all but the owner from a folder and everything below it; links are left as they are."""
+    for place, _, names in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in names)):
+            # A file may be gone, or belong to somebody else.
+            with suppress(OSError):
+                mode = os.lstat(path).st_mode
+                if mode & 0o077 and not os.path.islink(path):
+                    os.chmod(path, mode & 0o700)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed; return False if somebody else has locked it."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sam_backend.errors import SamInspectError
-from sam_backend.files import write_whole
+from sam_backend.files import name_on_disk, write_whole
 from sam_backend.memory.class_model import fit_classes, labels_of
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines
+from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import FeatureVectors
 from sam_backend.memory.records import EmbedRecord, ReadMasks, RecordKey
@@ -55,7 +55,7 @@ def calibrate(
     read_masks : ReadMasks.
     """
     version = segmenter.version
-    records = {record.key: record for record in store.heads() if record.key in examples}
+    records = {record.key: record for record in store.heads(examples)}
     # By image, because another annotation of the same image would give the answer away.
     images = sorted({record.image for record in records.values()}, key=_digest)[:_MAX_IMAGES]
     folds = {key: images.index(record.image) % _FOLDS for key, record in records.items() if record.image in images}
@@ -72,13 +72,17 @@ def calibrate(
         if classes is None:
             continue
         for key in left_out:
+            record = store.whole(key)
+            if record is None:
+                continue
             try:
-                candidates = find_outlines(segmenter, embed(records[key]), classes)
+                embedding = embed(records[key])
+                accepted = masks_on_image(record, embedding.size, read_masks)
+                candidates = find_outlines(segmenter, embedding, classes)
             # Its image may be gone by now; the other images are enough.
             except SamInspectError as error:
                 logger.warning("Annotation %d is left out of the calibration: %s", key[0], error)
                 continue
-            accepted = read_masks(store.whole(key) or records[key])
             outlines += candidates
             correct += are_correct(candidates, [mask for mask in accepted if mask.mask.any()])
     calibration = fit_calibration(outlines, correct, DEFAULT_CALIBRATION)
@@ -96,7 +100,7 @@ def _read(folder: Path, version: str) -> dict[str, Any] | None:
 
 
 def _path(folder: Path, version: str) -> Path:
-    return folder / f"calibration-{quote(version, safe='')}.json"
+    return folder / f"calibration-{name_on_disk(version)}.json"
 
 
 def _digest(text: str) -> str:

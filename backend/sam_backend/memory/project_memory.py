@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.memory.class_model import ClassModel, fit_classes, labels_of
+from sam_backend.memory.class_model import ClassModel, fit_classes
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
+from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
 from sam_backend.memory.left_out_examples import calibrate, read_calibration
-from sam_backend.memory.records import EmbedRecord, Example, ExampleHead, ReadMasks, Record, RecordKey, instant
+from sam_backend.memory.records import EmbedRecord, Example, NewestExample, ReadMasks, Record, RecordKey
 from sam_backend.memory.score_calibration import ScoreCalibration
+from sam_backend.memory.vector_cache import VectorCache
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import Embedding, Segmenter
 
@@ -52,12 +54,15 @@ class ProjectMemory:
     Parameters
     ----------
     folder : Path of the project's folder.
+    root : Path, a folder above it out of which no link may lead; None for the folder above.
+    vectors : VectorCache, shared by projects; None for an own one.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.store = ExampleStore(folder)
+    def __init__(self, folder: Path, root: Path | None = None, vectors: VectorCache | None = None) -> None:
+        self.store = ExampleStore(folder, root)
+        self._vectors = vectors or VectorCache()
         self._failed: set[tuple[str, str]] = set()
-        self._read: tuple[object, dict[RecordKey, FeatureVectors]] = (None, {})
+        self._labels: tuple[object, list[str]] = (None, [])
         self._fitted: tuple[object, ClassModel | None] = (None, None)
         self._lock = threading.Lock()
 
@@ -96,9 +101,15 @@ class ProjectMemory:
             progress(done, len(waiting))
             try:
                 embedding = embed(record)
-            except SamInspectError as error:
+            # One image must not keep the others from being learnt.
+            except Exception as error:
                 self._failed.add((version, str(record)))
-                logger.warning("Annotation %d of task %d is not learnt: %s", record.annotation, record.task, error)
+                logger.warning(
+                    "Annotation %d of task %d is not learnt: %s",
+                    record.annotation,
+                    record.task,
+                    error if isinstance(error, SamInspectError) else repr(error),
+                )
                 continue
             # Raises an error for a model without features, before anything is written.
             segmenter.features(embedding)
@@ -109,16 +120,12 @@ class ProjectMemory:
 
     def _learn(self, head: Record, segmenter: Segmenter, embedding: Embedding, read_masks: ReadMasks) -> str:
         """Make an example of a record and store it; return the problem, or ""."""
+        record = self.store.whole(head.key)
+        if record is None:
+            return "its file is gone or damaged; run sam-inspect memory rebuild."
         vectors, problem = None, ""
-        record = self.store.whole(head.key) or head
         try:
-            masks = list(read_masks(record))
-            for accepted in masks:
-                if accepted.mask.shape != embedding.size:
-                    wanted, drawn = (f"{width} x {height}" for height, width in (embedding.size, accepted.mask.shape))
-                    raise BadRequestError(
-                        f"It has a mask of {drawn} pixels, but the image has {wanted}; draw it again."
-                    )
+            masks = masks_on_image(record, embedding.size, read_masks)
             filled = [accepted for accepted in masks if accepted.mask.any()]
             if empty := len(masks) - len(filled):
                 # An empty mask does not say where its object is, so the image is no example of background either.
@@ -139,9 +146,13 @@ class ProjectMemory:
         version : str, the model's version.
         is_known : function that returns whether a label is still in use; examples of other labels are left out.
         """
-        state, examples = self._vectors(version)
-        vectors = list(examples.values())
-        labels = labels_of(vectors)
+        state = (version, self.store.state())
+        with self._lock:
+            known_state, labels = self._labels
+        if known_state != state:
+            labels = sorted({label for _, shown, _ in self._newest(version) for label in shown} - {BACKGROUND})
+            with self._lock:
+                self._labels = (state, labels)
         known = tuple(label for label in labels if is_known(label))
         with self._lock:
             if self._fitted[0] == (state, known):
@@ -149,7 +160,7 @@ class ProjectMemory:
         if removed := [label for label in labels if label not in known]:
             names = ", ".join(removed)
             logger.warning("The labeling config has no %s (any more); its examples are left aside.", names)
-        fitted = fit_classes(vectors, known)
+        fitted = fit_classes(list(self.examples(version).values()), known)
         with self._lock:
             self._fitted = ((state, known), fitted)
         return fitted
@@ -191,28 +202,26 @@ class ProjectMemory:
 
     def examples(self, version: str) -> dict[RecordKey, FeatureVectors]:
         """Return the vectors of the examples that a model uses: of each label, those changed last."""
-        return self._vectors(version)[1]
+        examples = {}
+        for key, _, changed in self._newest(version):
+            place = (self.store.folder, version, key, changed)
+            vectors = self._vectors.get(place)
+            if vectors is None:
+                vectors = self.store.vectors(version, [key]).get(key)
+                if vectors is None:
+                    continue
+                self._vectors.put(place, vectors)
+            examples[key] = vectors
+        return examples
 
-    def _vectors(self, version: str) -> tuple[object, dict[RecordKey, FeatureVectors]]:
-        """Return the vectors of the examples, and a state that changes with them."""
-        state = (version, self.store.state(version))
-        with self._lock:
-            if self._read[0] == state:
-                return self._read
-        vectors = self.store.vectors(version, _newest(self.store.example_heads(version).values()))
-        with self._lock:
-            self._read = (state, vectors)
-        return state, vectors
-
-
-def _newest(heads: Iterable[ExampleHead]) -> list[RecordKey]:
-    """Return the keys of the examples changed last, up to `_EXAMPLES_PER_LABEL` of each label."""
-    counts: Counter[str] = Counter()
-    chosen = []
-    for head in sorted(heads, key=lambda head: (instant(head.record.updated), head.record.key), reverse=True):
-        # An example that shows only background counts as one of background.
-        labels = set(head.labels) - {BACKGROUND} or set(head.labels)
-        if any(counts[label] < _EXAMPLES_PER_LABEL for label in labels):
-            chosen.append(head.record.key)
-            counts.update(labels)
-    return sorted(chosen)
+    def _newest(self, version: str) -> list[NewestExample]:
+        """Return the examples changed last, up to `_EXAMPLES_PER_LABEL` of each label, sorted by their keys."""
+        counts: Counter[str] = Counter()
+        chosen = []
+        for example in self.store.newest(version):
+            # An example that shows only background counts as one of background.
+            labels = set(example[1]) - {BACKGROUND} or set(example[1])
+            if any(counts[label] < _EXAMPLES_PER_LABEL for label in labels):
+                chosen.append(example)
+                counts.update(labels)
+        return sorted(chosen)

@@ -75,6 +75,11 @@ class Example:
     vectors: FeatureVectors | None
     problem: str = ""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of its vectors, with the background's."""
+        return () if self.vectors is None else tuple(sorted({str(label) for label in self.vectors.labels}))
+
 
 @dataclass(frozen=True)
 class ExampleHead:
@@ -92,6 +97,9 @@ class ExampleHead:
     problem: str
 
 
+NewestExample = tuple[RecordKey, tuple[str, ...], int]
+"""The key of an example, the labels of its vectors, and the time of its file's last change in ns."""
+
 EmbedRecord = Callable[[Record], Embedding]
 """A function that computes the embedding of a record's image; SamInspectError if the image cannot be fetched."""
 
@@ -103,6 +111,6 @@ def instant(text: str) -> datetime:
     """Parse an ISO 8601 text; return a time long ago if it is invalid."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return _LONG_AGO
     return time if time.tzinfo else time.replace(tzinfo=UTC)

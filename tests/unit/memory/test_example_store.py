@@ -103,10 +103,18 @@ def test_a_damaged_file_is_made_again(store, caplog):
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     (path,) = store.folder.glob("examples/*/1.npz")
     path.write_bytes(path.read_bytes()[:100])
+    # The index shows what is in the file once the file is read, or compared.
+    assert store.vectors("nano-1", [(1, 0)]) == {}
     assert store.missing("nano-1") == [head(CREATED)]
     assert "made anew" in caplog.text
+    store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
+    path.write_bytes(b"PK")
+    store.verify()
+    assert store.missing("nano-1") == [head(CREATED)]
     (store.folder / "annotations" / "1.json").write_text("{")
+    assert store.whole((1, 0)) is None
     assert records(store) == []
+    assert "damaged" in store.problems("nano-1")[0][2]
     assert store.put(CREATED)
     assert records(store) == [CREATED]
 
@@ -155,13 +163,13 @@ def test_a_forgotten_project_is_empty_and_can_be_learnt_again(store):
 
 
 def test_the_state_changes_with_records_and_examples(store):
-    states = [store.state("nano-1")]
+    states = [store.state()]
     store.put(CREATED)
-    states.append(store.state("nano-1"))
+    states.append(store.state())
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
-    states.append(store.state("nano-1"))
+    states.append(store.state())
     assert len(set(states)) == 3
-    assert store.state("nano-1") == states[-1]
+    assert store.state() == states[-1]
 
 
 PAGES = [replace(CREATED, image=f"/{index}.png", index=index) for index in (0, 2)]
