@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+import logging
+
+from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.accepted_masks import read_annotation
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.region_masks import regions_of
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.records import Record
+
+
+logger = logging.getLogger(__name__)
+
+_MAX_REASON = 500
+
+
+def records_or_reason(annotation: Annotation, task: Task | None, label_config: str | None) -> list[Record]:
+    """Return the records of an annotation. If it cannot be read, return one that says why, and log it in one line.
+
+    Parameters
+    ----------
+    annotation : Annotation.
+    task : Task of the annotation; None where an event does not say it.
+    label_config : str, of the project; None where an event does not say it.
+    """
+    try:
+        if task is None or label_config is None:
+            raise SamInspectError("the event says neither its task nor the labeling config; run memory rebuild.")
+        return make_records(annotation, task, label_config)
+    except SamInspectError as error:
+        reason = str(error).rstrip(".")
+    # What one annotation holds must not cost the others.
+    except Exception as error:
+        reason = f"it cannot be read ({error!r})"
+    reason = reason[:_MAX_REASON]
+    number = annotation.task or (task.id if task else None) or 0
+    logger.warning("Annotation %d of task %s is left out: %s.", annotation.id, number, reason)
+    return [Record(annotation.id, annotation.updated_at or "", int(number), left_out=reason)]
 
 
 def make_records(annotation: Annotation, task: Task, label_config: str) -> list[Record]:

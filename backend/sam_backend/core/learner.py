@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 
-from sam_backend.core.accepted_records import accepted_masks, make_records
+from cachetools import LRUCache
+
+from sam_backend.core.accepted_records import accepted_masks, records_or_reason
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.gathering import gather
+from sam_backend.core.incomplete import IncompleteProjects
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
-from sam_backend.labelstudio.messages import Annotation, Event, Task
+from sam_backend.labelstudio.messages import Event
+from sam_backend.labelstudio.projects import open_project
+from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.records import EmbedRecord, Record
 from sam_backend.segmenters import Segmenter
@@ -19,44 +26,81 @@ logger = logging.getLogger(__name__)
 _MODEL_TIMEOUT = 600.0
 """Seconds to wait for the model before a project is not learnt."""
 
+_CHECKED_PROJECTS = 1024
+
+
+class NotKeptError(SamInspectError):
+    """An event could not be written to the home folder (HTTP 503)."""
+
+    status = 503
+
+
+@dataclass(frozen=True)
+class KeptEvent:
+    """What the memory did with an event.
+
+    Attributes
+    ----------
+    changed : int, annotations or tasks whose records changed.
+    set_aside : list of str, why items of the event could not be read.
+    """
+
+    changed: int
+    set_aside: list[str]
+
 
 class Learner:
     """Keeps the memories of projects up to date with Label Studio's webhooks.
 
     An event is on disk before the request is answered. The image is encoded later. A failure is logged in one line; the
-    record is tried again when the service restarts or the memory is rebuilt.
+    record is tried again when the service restarts or the memory is rebuilt. Where events could not be kept, Label
+    Studio is asked for all annotations of the project as soon as the home folder can be written again.
     """
 
-    def __init__(self, memories: Memories, embeddings: TaskEmbeddings, model: BackgroundModel) -> None:
+    def __init__(
+        self, memories: Memories, embeddings: TaskEmbeddings, model: BackgroundModel, servers: ServerRegistry
+    ) -> None:
         self._memories = memories
         self._embeddings = embeddings
         self._model = model
+        self._servers = servers
+        self._incomplete = IncompleteProjects(memories)
         self._waiting: dict[str, None] = {}
         """Projects to learn, in the order of their events."""
-        self._checked: dict[str, tuple[str, int]] = {}
+        self._checked: LRUCache[str, tuple[str, str]] = LRUCache(_CHECKED_PROJECTS)
         """Project -> the model's version and the state of its records, when `check` last saw them."""
         self._changed = threading.Condition()
         self._stopping = self._busy = False
         self._thread: threading.Thread | None = None
 
-    def handle(self, event: Event, *, learn: bool = True) -> bool:
-        """Store what an event says; return whether the memory depends on the event. Never fails: an error is logged.
+    def handle(self, event: Event, *, learn: bool = True) -> KeptEvent | None:
+        """Store what an event says; return what changed, or None if the memory does not depend on the event.
 
         Parameters
         ----------
         event : Event, any event of a project.
         learn : bool, whether to learn the changed records in this process. A process that ends soon cannot.
+
+        Raises
+        ------
+        NotKeptError
+            If the home folder cannot be written. Label Studio is asked for what is missing when it can.
         """
         if event.project is None:
-            return False
+            return None
+        project = event.project.uid
         try:
-            depends, changed = self._store(event, event.project.uid)
-        except (SamInspectError, OSError) as error:
-            logger.warning("Project %s: %s is not remembered: %s", event.project.id, event.action, error)
-            return False
-        if changed and learn:
-            self._wake(event.project.uid)
-        return depends
+            kept = self._store(event, project)
+        except OSError as error:
+            self._incomplete.mark(project)
+            logger.error("Project %s: %s cannot be kept: %s", event.project.id, event.action, error)
+            raise NotKeptError(
+                f"{event.action} of project {event.project.id} cannot be kept: {error}. Make the home folder of SAM "
+                "Inspect writable again; then the next event of the project brings what is missing from Label Studio."
+            ) from error
+        if kept is not None and learn and (kept.changed or self._incomplete.is_due(project)):
+            self._wake(project)
+        return kept
 
     def check(self, project: str, version: str) -> None:
         """Learn the records of a project that changed since the last check, whichever process stored them.
@@ -66,9 +110,16 @@ class Learner:
         project : str, the project's uid.
         version : str, the version of the model that answers, for example "nano-cca3e915".
         """
-        changed = self._memories.of(project).store.changed()
-        if changed and self._checked.get(project) != (version, changed):
-            self._checked[project] = (version, changed)
+        try:
+            changed = self._memories.of(project).store.changed()
+        except OSError as error:
+            logger.warning("Project %s: its memory cannot be read: %s", project, error)
+            return
+        with self._changed:
+            is_new = bool(changed) and self._checked.get(project) != (version, changed)
+            if is_new:
+                self._checked[project] = (version, changed)
+        if is_new or self._incomplete.is_due(project):
             self._wake(project)
 
     def stop(self) -> None:
@@ -82,18 +133,25 @@ class Learner:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
-    def _store(self, event: Event, project: str) -> tuple[bool, bool]:
-        """Store what an event says; return whether it is about examples, and whether it changed any."""
-        store, annotations = self._memories.of(project).store, event.all_annotations
+    def _store(self, event: Event, project: str) -> KeptEvent | None:
+        """Store what an event says; None if it is not about examples."""
+        memory, annotations = self._memories.of(project), event.all_annotations
+        store, config = memory.store, event.project.label_config if event.project else None
         if event.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
-            tasks = {task.id: task for task in event.all_tasks}
-            changes = [_records_of(event, annotation, tasks.get(annotation.task)) for annotation in annotations]
-            return True, bool(sum(store.put(*records) for records in changes))
-        if event.action == "ANNOTATIONS_DELETED":
-            return True, bool(sum(store.put(Record(annotation.id, deleted=True)) for annotation in annotations))
-        if event.action == "TASKS_DELETED":
-            return True, bool(sum(store.delete_task(int(task.id)) for task in event.all_tasks if task.id is not None))
-        return False, False
+            tasks = {str(task.id): task for task in event.all_tasks}
+            several = [records_or_reason(one, tasks.get(str(one.task)), config) for one in annotations]
+            changed = sum(store.put(*records) for records in several)
+        elif event.action == "ANNOTATIONS_DELETED":
+            changed = sum(store.put(Record(annotation.id, deleted=True)) for annotation in annotations)
+        elif event.action == "TASKS_DELETED":
+            changed = sum(store.delete_task(int(task.id)) for task in event.all_tasks if task.id is not None)
+        else:
+            return None
+        self._memories.keep_name(project)
+        refused = [f"{event.action}: {reason}" for reason in event.refused]
+        if refused:
+            store.gaps.set_aside(refused)
+        return KeptEvent(changed, refused)
 
     def _wake(self, project: str) -> None:
         with self._changed:
@@ -114,14 +172,33 @@ class Learner:
                 del self._waiting[project]
                 self._busy = True
             try:
+                self._gather_what_is_missing(project)
                 self._learn(project)
             except SamInspectError as error:
                 logger.warning("Project %s: nothing is learnt: %s", project, error)
+            except OSError as error:
+                logger.error("Project %s: what is learnt cannot be kept: %s", project, error)
+                # The next request about the project tries again.
+                with self._changed:
+                    self._checked.pop(project, None)
             except Exception:
                 logger.exception("Project %s: nothing is learnt", project)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
+
+    def _gather_what_is_missing(self, project: str) -> None:
+        """Read all annotations from Label Studio if events of the project could not be kept; log a failure."""
+        attempt = self._incomplete.start(project)
+        if attempt is None:
+            return
+        try:
+            gather(open_project(self._servers, project), self._memories.of(project))
+        except (SamInspectError, OSError) as error:
+            logger.warning("Project %s: what could not be kept is still missing: %s", project, error)
+        else:
+            self._incomplete.finish(project, attempt)
+            logger.info("Project %s: its annotations were read from Label Studio, since events were missing", project)
 
     def _learn(self, project: str) -> None:
         segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
@@ -130,15 +207,6 @@ class Learner:
         memory.catch_up(segmenter, embed, accepted_masks, should_stop=lambda: self._stopping)
         if not self._stopping:
             memory.recalibrate(segmenter, embed, accepted_masks)
-
-
-def _records_of(event: Event, annotation: Annotation, task: Task | None) -> list[Record]:
-    if task is None or event.project is None or event.project.label_config is None:
-        raise SamInspectError(
-            f"the event says of annotation {annotation.id} neither task nor labeling config; run sam-inspect "
-            "memory rebuild."
-        )
-    return make_records(annotation, task, event.project.label_config)
 
 
 def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> EmbedRecord:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_backend.core.accepted_records import accepted_masks, make_records
+from sam_backend.core.accepted_records import accepted_masks
+from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import MAX_PROPOSALS, proposals_prediction
@@ -85,20 +86,8 @@ class ProjectWork:
 
     def gather(self, progress: ProgressCallback) -> None:
         """Replace the memory's records with the annotations that Label Studio holds."""
-        before = {record.annotation for record in self.memory.store.heads()}
-        records: list[Record] = []
-        done = 0
-        for done, task in enumerate(self.project.tasks(), 1):
-            progress(done - 1, done)
-            for annotation in task.annotations:
-                try:
-                    message = Annotation.model_validate(annotation)
-                    task_message = Task(id=task.id, data=dict(task.data))
-                    records.extend(make_records(message, task_message, self.project.label_config))
-                except (SamInspectError, ValueError) as error:
-                    logger.warning("Annotation %s of task %d is left out: %s", annotation.get("id"), task.id, error)
-        self.memory.store.replace(records, before)
-        progress(done, done)
+        gather(self.project, self.memory, progress)
+        self.memory.store.gaps.mark_complete()
 
     def learn(self, progress: ProgressCallback) -> None:
         """Compute the examples of the records that the model has not seen."""
@@ -170,16 +159,11 @@ class ProjectWork:
 
     def problems(self) -> list[str]:
         """Return one line per annotation that is not an example, with the reason."""
-        heads = self.memory.store.example_heads(self.segmenter.version)
-        reasons = [
-            (record, record.left_out or (heads[record.key].problem if record.key in heads else ""))
-            for record in self.memory.store.heads()
+        lines = [
+            f"Annotation {annotation} of task {task} is left out: {reason}"
+            for annotation, task, reason in self.memory.store.problems(self.segmenter.version)
         ]
-        return [
-            f"Annotation {record.annotation} of task {record.task} is left out: {reason}"
-            for record, reason in reasons
-            if reason
-        ]
+        return lines + self.memory.store.gaps.reasons()
 
     def summary(self) -> str:
         """Return one line that says how many annotations are examples."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,38 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sam_backend.memory.index_schema import CLEAR, SCHEMA, VERSION
 from sam_backend.memory.record_files import ExampleAbout, FileStamp
 from sam_backend.memory.records import ExampleHead, NewestExample, Record, RecordKey, instant
 
-_VERSION = 1
 _WAIT_SECONDS = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS records(annotation INTEGER, image_index INTEGER, updated TEXT, task INTEGER, image TEXT, left_out TEXT,
-    deleted INTEGER, damaged TEXT, moment INTEGER, changed INTEGER, size INTEGER,
-    PRIMARY KEY(annotation, image_index)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS records_of_task ON records(task);
-CREATE TABLE IF NOT EXISTS examples(version TEXT, annotation INTEGER, image_index INTEGER, updated TEXT, labels TEXT, problem TEXT,
-    moment INTEGER, changed INTEGER, size INTEGER, PRIMARY KEY(version, annotation, image_index)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS examples_by_time ON examples(version, moment, annotation, image_index, labels);
-CREATE INDEX IF NOT EXISTS examples_of_record ON examples(annotation, image_index);
-CREATE TABLE IF NOT EXISTS versions(version TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS waiting(version TEXT, annotation INTEGER, image_index INTEGER,
-    PRIMARY KEY(version, annotation, image_index)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS waiting_of_record ON waiting(annotation);
-CREATE TABLE IF NOT EXISTS folders(name TEXT PRIMARY KEY, changed INTEGER) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS writing(annotation INTEGER PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS deleted_tasks(task INTEGER PRIMARY KEY);
-INSERT OR IGNORE INTO meta VALUES ('records', 0), ('examples', 0), ('identity', hex(randomblob(8)));
-PRAGMA user_version = {_VERSION};
-COMMIT;
-"""
-_HEAD = "r.annotation, r.updated, r.task, r.image, r.left_out, r.deleted, r.image_index"
-_SAME = "e.annotation = r.annotation AND e.image_index = r.image_index AND e.updated = r.updated"
-_USABLE = "r.deleted = 0 AND r.left_out = '' AND r.damaged = ''"
+_COLUMNS_OF_HEAD = 7
 
 
 class RecordIndex:
@@ -72,17 +47,17 @@ class RecordIndex:
             self._sql.execute("PRAGMA synchronous = OFF")
             self._sql.execute("PRAGMA secure_delete = ON")
             version = self._sql.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
+            if version not in (0, VERSION):
                 raise sqlite3.DatabaseError("it is of another version")
             if version == 0:
-                self._sql.executescript(_SCHEMA)
+                self._sql.executescript(SCHEMA)
         except sqlite3.Error:
             self._sql.close()
             raise
 
-    def close(self) -> None:
-        """Close the file."""
-        self._sql.close()
+    def __del__(self) -> None:
+        if hasattr(self, "_sql"):
+            self._sql.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -99,20 +74,19 @@ class RecordIndex:
     def heads(self, keys: Iterable[RecordKey] | None = None) -> list[Record]:
         """Return the records without their regions, of `keys` or all, sorted by their keys."""
         if keys is None:
-            rows = self._rows(f"SELECT {_HEAD} FROM records r WHERE damaged = '' ORDER BY 1, 7")
+            rows = self._rows("SELECT * FROM heads ORDER BY annotation, image_index")
         else:
-            one = f"SELECT {_HEAD} FROM records r WHERE annotation = ? AND image_index = ? AND damaged = ''"
+            one = "SELECT * FROM heads WHERE annotation = ? AND image_index = ?"
             rows = [row for key in sorted(keys) for row in self._rows(one, *key)]
         return [_record(row) for row in rows]
 
     def of_annotation(self, annotation: int) -> list[Record]:
         """Return the records of an annotation without their regions."""
-        rows = self._rows(f"SELECT {_HEAD} FROM records r WHERE annotation = ? AND damaged = ''", annotation)
-        return [_record(row) for row in rows]
+        return [_record(row) for row in self._rows("SELECT * FROM heads WHERE annotation = ?", annotation)]
 
     def of_task(self, task: int) -> list[Record]:
         """Return the records of a task without their regions."""
-        return [_record(row) for row in self._rows(f"SELECT {_HEAD} FROM records r WHERE task = ?", task)]
+        return [_record(row) for row in self._rows("SELECT * FROM heads WHERE task = ?", task)]
 
     def keys_of(self, annotation: int) -> set[RecordKey]:
         """Return the keys of an annotation's records, damaged ones too."""
@@ -156,19 +130,14 @@ class RecordIndex:
 
     def example_heads(self, version: str) -> list[ExampleHead]:
         """Return the examples of a version that are up to date, sorted by their keys."""
-        rows = self._rows(
-            f"SELECT {_HEAD}, e.labels, e.problem FROM records r JOIN examples e ON {_SAME} "
-            f"WHERE e.version = ? AND {_USABLE} ORDER BY 1, 7",
-            version,
-        )
-        return [ExampleHead(_record(row[:7]), tuple(json.loads(row[7])), row[8]) for row in rows]
+        rows = self._rows("SELECT * FROM current WHERE version = ? ORDER BY annotation, image_index", version)
+        return [ExampleHead(_record(row), tuple(json.loads(row[8])), row[9]) for row in rows]
 
     def examples_by_time(self, version: str) -> list[NewestExample]:
         """Return the examples of a version that are up to date and have labels, those changed last first."""
         rows = self._rows(
-            f"SELECT r.annotation, r.image_index, e.labels, e.changed FROM examples e JOIN records r ON {_SAME} "
-            f"WHERE e.version = ? AND e.labels <> '[]' AND {_USABLE} "
-            "ORDER BY e.moment DESC, e.annotation DESC, e.image_index DESC",
+            "SELECT annotation, image_index, labels, changed FROM current WHERE version = ? AND labels <> '[]' "
+            "ORDER BY moment DESC, annotation DESC, image_index DESC",
             version,
         )
         return [((row[0], row[1]), tuple(json.loads(row[2])), row[3]) for row in rows]
@@ -176,22 +145,17 @@ class RecordIndex:
     def waiting(self, version: str) -> list[Record]:
         """Return the heads of the usable records of which a version has no example, sorted by their keys."""
         if not self._rows("SELECT 1 FROM versions WHERE version = ?", version):
-            none = f"NOT EXISTS (SELECT 1 FROM examples e WHERE e.version = ? AND {_SAME})"
             try:
                 with self.transaction():
                     self._rows("INSERT OR IGNORE INTO versions VALUES (?)", version)
-                    self._rows(
-                        "INSERT OR IGNORE INTO waiting SELECT ?, r.annotation, r.image_index FROM records r WHERE "
-                        f"{_USABLE} AND {none}",
-                        *(version, version),
-                    )
+                    self._rows("INSERT OR IGNORE INTO waiting SELECT * FROM lacking WHERE version = ?", version)
+            # On a full disk the version is not kept.
             except sqlite3.OperationalError:
-                # On a full disk it is worked out each time.
-                rows = self._rows(f"SELECT {_HEAD} FROM records r WHERE {_USABLE} AND {none} ORDER BY 1, 7", version)
-                return [_record(row) for row in rows]
+                made = {head.record.key for head in self.example_heads(version)}
+                return [head for head in self.heads() if head.is_usable and head.key not in made]
         rows = self._rows(
-            f"SELECT {_HEAD} FROM waiting w JOIN records r ON w.annotation = r.annotation AND "
-            "w.image_index = r.image_index WHERE w.version = ? ORDER BY 1, 7",
+            "SELECT r.* FROM waiting w JOIN heads r ON w.annotation = r.annotation AND w.image_index = r.image_index "
+            "WHERE w.version = ? ORDER BY r.annotation, r.image_index",
             version,
         )
         return [_record(row) for row in rows]
@@ -199,19 +163,13 @@ class RecordIndex:
     def refresh_waiting(self, annotation: int) -> None:
         """Work out anew which versions have still to make examples of an annotation."""
         self._rows("DELETE FROM waiting WHERE annotation = ?", annotation)
-        self._rows(
-            "INSERT INTO waiting SELECT v.version, r.annotation, r.image_index FROM versions v, records r WHERE "
-            f"r.annotation = ? AND {_USABLE} AND NOT EXISTS "
-            f"(SELECT 1 FROM examples e WHERE e.version = v.version AND {_SAME})",
-            annotation,
-        )
+        self._rows("INSERT INTO waiting SELECT * FROM lacking WHERE annotation = ?", annotation)
 
     def problems(self, version: str) -> list[tuple[int, int, str]]:
         """Return (annotation, task, reason) of every record that is no example of a version though it exists."""
         rows = self._rows(
-            "SELECT r.annotation, r.task, CASE WHEN r.damaged <> '' THEN r.damaged WHEN r.left_out <> '' THEN "
-            f"r.left_out ELSE e.problem END AS reason FROM records r LEFT JOIN examples e ON {_SAME} AND e.version = ? "
-            "WHERE r.deleted = 0 AND reason <> '' ORDER BY r.annotation, r.image_index",
+            "SELECT annotation, task, damaged || left_out AS reason FROM records WHERE deleted = 0 AND reason <> '' "
+            "UNION SELECT annotation, task, problem FROM current WHERE version = ? AND problem <> '' ORDER BY 1, 2",
             version,
         )
         return [(row[0], row[1], row[2]) for row in rows]
@@ -275,14 +233,12 @@ class RecordIndex:
 
     def clear(self) -> None:
         """Forget everything; the state becomes another one."""
-        for table in ("records", "examples", "waiting", "folders", "writing", "deleted_tasks"):
-            self._rows(f"DELETE FROM {table}")
-        self._rows("UPDATE meta SET value = ? WHERE name = 'identity'", secrets.token_hex(8))
-        self._rows("UPDATE meta SET value = 0 WHERE name = 'records'")
+        with self._lock:
+            self._sql.executescript(CLEAR)
 
     def read_from(self, file: sqlite3.Connection) -> None:
         """Take over everything of a file if it is an index of this version."""
-        if file.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+        if file.execute("PRAGMA user_version").fetchone()[0] == VERSION:
             file.backup(self._sql)
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
@@ -301,5 +257,5 @@ def _text(text: str) -> str:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    annotation, updated, task, image, left_out, deleted, index = row
+    annotation, updated, task, image, left_out, deleted, index = row[:_COLUMNS_OF_HEAD]
     return Record(annotation, updated, task, image, [], left_out, bool(deleted), index)
