@@ -39,16 +39,16 @@ class Run:
 def write_run(run: Run, out: Path) -> None:
     """Write the tables of a run; `run.json` is written last, so it marks a finished run."""
     for name, table in (("objects", run.objects), ("images", run.images)):
-        with whole_file(out / f"{name}.parquet") as file:
+        with whole_file(out / f"{name}.parquet", private=False) as file:
             table.to_parquet(file)
     write_unused(run, out)
-    write_whole(out / "run.json", json.dumps(run.about, indent=1).encode())
+    write_whole(out / "run.json", json.dumps(run.about, indent=1).encode(), private=False)
 
 
 def write_unused(run: Run, out: Path) -> None:
     """Write the tables of what was not used."""
     for name, table in (("broken", run.broken), ("left_out", run.left_out)):
-        write_whole(out / f"{name}.csv", table.to_csv(index=False).encode())
+        write_whole(out / f"{name}.csv", table.to_csv(index=False).encode(), private=False)
 
 
 def load_run(folder: Path) -> Run:

@@ -159,7 +159,7 @@ def _matched(predictions: Predictions, spec: DatasetSpec, rule: ObjectRule) -> d
 def _do(job: Job) -> Job:
     """Evaluate the samples of a job and write its part."""
     rows = [row for name in job.names for row in _rows(job, name)]
-    with whole_file(job.part) as file:
+    with whole_file(job.part, private=False) as file:
         pd.DataFrame(rows).to_parquet(file)
     return job
 

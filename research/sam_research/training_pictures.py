@@ -101,4 +101,4 @@ def _draw_prompt(axes: Any, prompt: str, answers: Answers, index: int) -> None:
 def _write(figure: Figure, path: Path) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=80)
-    write_whole(path, picture.getvalue())
+    write_whole(path, picture.getvalue(), private=False)

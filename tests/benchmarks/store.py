@@ -3,15 +3,16 @@
 Records and examples are synthetic, with a brush mask of `--mask` numbers each. Measured is the time of the process on
 all cores, median of `--rounds`:
 
-event   one new annotation is kept, as a webhook does;
+event   one new annotation is kept, and what has to be learnt is looked up, as a webhook does;
 check   whether the classes must be fitted anew, as before each image that is pre-annotated;
-newest  which examples count, after an event.
+fit     the choice of the examples and the fit of the classes, after an event.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,36 @@ def record(number: int, mask: int) -> Record:
     return Record(number, time_of_change, number, f"/data/upload/1/{number}.png", [region])
 
 
-def measure(rounds: int, work) -> float:
+def measure(rounds: int, work: Callable[[int], None]) -> float:
     times = []
     for number in range(rounds):
         started = time.process_time()
         work(number)
         times.append(1000 * (time.process_time() - started))
     return statistics.median(times)
+
+
+def fill(memory: ProjectMemory, count: int, mask: int) -> None:
+    for number in range(count):
+        made = record(number, mask)
+        memory.store.put(made)
+        memory.store.add_example(Example(made.key, made.updated, VECTORS), VERSION)
+
+
+def report(memory: ProjectMemory, count: int, mask: int, rounds: int) -> str:
+    fill(memory, count, mask)
+
+    def event(number: int) -> None:
+        memory.store.put(record(count + number, mask))
+        memory.store.missing(VERSION)
+
+    def check(_number: int) -> None:
+        memory.store.changed()
+        memory.classes(VERSION, lambda _: True)
+
+    memory.classes(VERSION, lambda _: True)
+    events, fit, checks = measure(rounds, event), measure(1, check), measure(rounds, check)
+    return f"{count:6d} records: event {events:.2f} ms, check {checks:.2f} ms, the fit after an event {fit:.0f} ms"
 
 
 def main() -> None:
@@ -47,18 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     for count in options.records:
         with tempfile.TemporaryDirectory() as folder:
-            memory = ProjectMemory(Path(folder) / "project")
-            for number in range(count):
-                made = record(number, options.mask)
-                memory.store.put(made)
-                memory.store.add_example(Example(made.key, made.updated, VECTORS), VERSION)
-            memory.classes(VERSION, lambda _: True)
-            event = measure(options.rounds, lambda number: memory.store.put(record(count + number, options.mask)))
-            newest = measure(1, lambda _: memory.classes(VERSION, lambda _: True))
-            check = measure(
-                options.rounds, lambda _: (memory.store.changed(), memory.classes(VERSION, lambda _: True))
-            )
-        print(f"{count:6d} records: event {event:.2f} ms, check {check:.2f} ms, after an event {newest:.0f} ms")
+            print(report(ProjectMemory(Path(folder) / "project"), count, options.mask, options.rounds))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from sam_backend.labelstudio.region_masks import regions_of
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.records import Record
 
-
 logger = logging.getLogger(__name__)
 
 _MAX_REASON = 500

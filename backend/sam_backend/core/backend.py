@@ -96,9 +96,13 @@ class Backend:
         ------
         BadRequestError
             If a training is to be started without a project.
+        NotKeptError
+            If the home folder cannot be written.
         """
-        if self.learner.handle(event, learn=learn):
-            return {"status": "remembered", "action": event.action}
+        kept = self.learner.handle(event, learn=learn)
+        if kept is not None:
+            answer = {"status": "remembered", "action": event.action}
+            return answer | ({"message": " ".join(kept.set_aside)} if kept.set_aside else {})
         if event.action != "START_TRAINING":
             message = "Nothing here depends on this event."
             return {"status": "ignored", "action": event.action, "message": message}
@@ -138,7 +142,7 @@ def assemble(
     servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
     embeddings = TaskEmbeddings.of_settings(settings, servers, cache, observer or Observer())
     memories = Memories(settings.home)
-    learner = Learner(memories, embeddings, model)
+    learner = Learner(memories, embeddings, model, servers)
     predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)
     return Backend(model, promotions, servers, cache, memories, learner, predictor, Trainings(settings, model.name))
 

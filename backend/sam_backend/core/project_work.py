@@ -21,7 +21,6 @@ from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.served_version import LoadWeights, load_served
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.config import LabelingConfig
-from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.class_outlines import find_outlines
@@ -29,7 +28,7 @@ from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
 from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
-from sam_backend.memory.records import EmbedRecord, Record
+from sam_backend.memory.records import EmbedRecord
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Embedding, Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache

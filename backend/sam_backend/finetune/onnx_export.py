@@ -96,7 +96,7 @@ def _write(
     outputs: list[str],
     axes: dict[str, Any],
 ) -> None:
-    with whole_file(path) as part, warnings.catch_warnings(), torch.no_grad():
+    with whole_file(path, private=False) as part, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),

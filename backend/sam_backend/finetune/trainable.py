@@ -74,7 +74,7 @@ class TrainableModel:
             published = torch.load(self.official, map_location="cpu", weights_only=True)
             weights = {name: value for name, value in weights.items() if not torch.equal(value, published[name])}
         # `save_file` would let only this user read the file; the service may run as another one.
-        write_whole(folder / TUNED, save(weights))
+        write_whole(folder / TUNED, save(weights), private=False)
 
 
 def digest_of(weights: dict[str, Tensor]) -> str:

@@ -24,8 +24,8 @@ def _identifier(value: str | int) -> str | int:
 
 
 def _whole_number(value: int) -> int:
-    if not -(2**63) <= value < 2**63:
-        raise ValueError("it must be a number of at most 64 bits")
+    if not 0 <= value < 2**63:
+        raise ValueError("it must be a number of at most 64 bits, and not negative")
     return value
 
 

@@ -206,7 +206,7 @@ def _key(stem: str) -> RecordKey | None:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63
 
 
 def _scan(folder: Path, suffix: str) -> Iterator[tuple[RecordKey, FileStamp]]:

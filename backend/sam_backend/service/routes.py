@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sam_backend.core.backend import Backend
+from sam_backend.core.memory_status import memory_status
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Event, Message, PredictRequest, SetupRequest, ValidateRequest
 from sam_backend.service.answers import answer
@@ -89,11 +90,14 @@ def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRo
 
     @router.get("/status")
     async def status(request: Request) -> Response:
-        training, problems = await lanes.questions.run(
-            request, lambda: (backend.trainings.latest(), backend.problems())
+        training, problems, memory = await lanes.questions.run(
+            request,
+            lambda: (backend.trainings.latest(), backend.problems(), memory_status(backend.memories, model.version)),
         )
         training_values = asdict(training) if training else None
-        return answer({"model_version": model.version, "training": training_values, "problems": problems})
+        return answer(
+            {"model_version": model.version, "training": training_values, "problems": problems, "memory": memory}
+        )
 
     @router.get("/versions")
     @router.post("/versions")

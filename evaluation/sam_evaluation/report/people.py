@@ -54,6 +54,6 @@ def people(run: Run, out: Path, progress: ProgressCallback = no_progress) -> pd.
     if not pairs:
         return wanted.iloc[:0]
     agreement = pd.concat(pairs, ignore_index=True)
-    with whole_file(kept) as file:
+    with whole_file(kept, private=False) as file:
         agreement.to_parquet(file)
     return agreement

@@ -107,4 +107,4 @@ def _write_figures(content: Content, folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_whole(path, text.encode())
+    write_whole(path, text.encode(), private=False)

@@ -42,7 +42,7 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         for chart in charts(run.tables, run.arms, run.strategies, levels, run.title)
     ]
     for figure in figures:
-        write_whole(out / "figures" / figure.file, figure.png)
+        write_whole(out / "figures" / figure.file, figure.png, private=False)
     context = {
         "run": run,
         "habits": run.conditions.habits,

@@ -51,7 +51,9 @@ def build_materials(folder: Path, packages: Iterable[Package] = PACKAGES) -> lis
             progress.advance(task)
         progress.update(task, description="materials")
     materials = sorted(found.values(), key=lambda material: (material.kind, material.file))
-    write_whole(folder / INDEX, json.dumps([vars(material) for material in materials], indent=0).encode())
+    write_whole(
+        folder / INDEX, json.dumps([vars(material) for material in materials], indent=0).encode(), private=False
+    )
     return materials
 
 
@@ -72,7 +74,7 @@ def _record(package: Package, folder: Path) -> list[Material]:
     if not materials:
         raise MaterialsError(f"No picture in {package.filename} is usable; its paths must have changed.")
     materials.sort(key=lambda material: material.member)
-    write_whole(record, json.dumps([vars(material) for material in materials], indent=0).encode())
+    write_whole(record, json.dumps([vars(material) for material in materials], indent=0).encode(), private=False)
     downloaded.unlink()
     return materials
 
@@ -84,7 +86,7 @@ def _store(picture: NDArray[np.uint8], package: Package, selection: Selection, m
     content = cv2.imencode(suffix, picture, options)[1].tobytes()
     sha256 = hashlib.sha256(content).hexdigest()
     file = f"images/{selection.kind}/{sha256[:20]}{suffix}"
-    write_whole(folder / file, content)
+    write_whole(folder / file, content, private=False)
     return Material(
         file=file,
         sha256=sha256,

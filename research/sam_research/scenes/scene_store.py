@@ -46,7 +46,7 @@ def save_scene(folder: Path, seed: int, materials: Path | None = None) -> None:
     else:
         scene = make_scene(seed)
     encoded = cv2.imencode(".png", scene.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-    with whole_file(path) as part, part.open("wb") as file:
+    with whole_file(path, private=False) as part, part.open("wb") as file:
         np.savez_compressed(file, image=encoded, masks=np.packbits(scene.masks), count=len(scene.masks))
 
 
@@ -85,6 +85,6 @@ def build_scenes(folder: Path, seeds: Iterable[int], jobs: int | None = None, ma
 def _same_materials(folder: Path, digest: str) -> None:
     path = folder / MADE_FROM
     if not path.exists():
-        write_whole(path, digest.encode())
+        write_whole(path, digest.encode(), private=False)
     elif path.read_text() != digest:
         raise MaterialsError(f"The scenes in {folder} are composed from other materials; give them another folder.")

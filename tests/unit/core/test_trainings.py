@@ -75,7 +75,8 @@ def test_a_second_training_waits_for_the_first(client, commands):
 
 
 def test_status_shows_a_training_as_soon_as_it_is_started(client, commands):
-    assert client.get("/status").json() == {"model_version": "threshold-1", "training": None, "problems": []}
+    answer = client.get("/status").json()
+    assert answer == {"model_version": "threshold-1", "training": None, "problems": [], "memory": {}}
     start(client)
     training = client.get("/status").json()["training"]
     assert (training["state"], training["process"]) == ("running", commands[1][0].pid)

@@ -145,7 +145,7 @@ def test_another_projects_examples_are_not_used(client):
             "Annotation 2 of task 2 is not learnt: The image /data/upload/1/gone.png",
         ),
         ({"image": surface(1, size=(60, 60))[0]}, "Annotation 2 of task 2 is left out: It has a mask of 160 x 120"),
-        ({"config": "<View/>"}, "ANNOTATION_CREATED is not remembered: The labeling config has no <Image>"),
+        ({"config": "<View/>"}, "Annotation 2 of task 2 is left out: The labeling config has no <Image>"),
     ],
     ids=["a task that is gone", "masks of another size", "a config without masks"],
 )
