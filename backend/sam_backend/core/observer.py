@@ -31,12 +31,14 @@ class RequestNotes:
     ----------
     task : str, the task's id, or the ids or the number of several tasks.
     prompt : str, the kind of prompt, for example `1+0-`, `box` or `everything`.
+    page : str, the image of the task if it has several, for example `front[1]`.
     image : str, the source of the embedding, a value of `EmbeddingSource`.
     error : str, the message of the error that was answered.
     """
 
     task: str = ""
     prompt: str = ""
+    page: str = ""
     image: str = ""
     error: str = ""
 

@@ -13,16 +13,18 @@ from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
 from sam_backend.core.task_embeddings import TaskEmbeddings
+from sam_backend.core.task_proposals import TaskProposals, rounded_score
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin
-from sam_backend.labelstudio.config import LabelingConfig, Target
+from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_json import make_regions, prediction
+from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.memories import Memories
-from sam_backend.memory.project_memory import MemoryProposal
+from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
-from sam_backend.segmenters.automatic import Proposal, propose_masks
+from sam_backend.segmenters.automatic import propose_masks
 from sam_backend.segmenters.refinement import LogitsMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
@@ -72,7 +74,8 @@ class Predictor:
         Parameters
         ----------
         request : PredictRequest, interactive or a batch.
-        notes : RequestNotes, receives the task, the kind of prompt and the source of the embedding.
+        notes : RequestNotes, receives the task, the kind of prompt, which image of the task, and the source of the
+            embedding.
 
         Raises
         ------
@@ -89,12 +92,13 @@ class Predictor:
         self._stopping.set()
 
     def _answer_prompt(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> dict[str, Any]:
-        drawn = read_drawn(request.drawn, config, max_pixels=self._max_pixels)
         task = request.tasks[0]
+        drawn = read_drawn(request.drawn, config.of_task(task.data), max_pixels=self._max_pixels)
         notes.task, notes.prompt = str(task.id), _prompt_kind(drawn)
         # Negative clicks alone have no mask to subtract from.
         if drawn is None or not (drawn.box or any(click.positive for click in drawn.clicks)):
             return prediction([], 0.0, self._model.version)
+        notes.page = config.page(drawn.target, drawn.item_index)
         segmenter = self._segmenter()
         url = drawn.target.image.source(task.data, drawn.item_index or 0)
         configured = literal_origin(drawn.target.image.value)
@@ -105,9 +109,14 @@ class Predictor:
         if request.project is not None:
             # Another process may have stored annotations, and while people draw, no batch request comes.
             self._learner.check(str(request.project), segmenter.version)
-        score = _score(candidates.predicted_iou[0])
+        score = rounded_score(candidates.predicted_iou[0])
         regions = make_regions(
-            candidates.masks[0], drawn.target, label=drawn.label, score=score, item_index=drawn.item_index
+            candidates.masks[0],
+            drawn.target,
+            label=drawn.label,
+            score=score,
+            item_index=drawn.item_index,
+            rotation=drawn.rotation,
         )
         return prediction(regions, score, segmenter.version)
 
@@ -119,8 +128,6 @@ class Predictor:
         results: Results = []
         for task in request.tasks:
             try:
-                # Images that cannot be fetched take time as well.
-                segmenter.check()
                 results.append(self._propose(segmenter, request, task, config))
             except TimeoutError:
                 break
@@ -147,18 +154,63 @@ class Predictor:
         return results
 
     def _propose(
-        self, segmenter: Segmenter, request: PredictRequest, task: Task, config: LabelingConfig
+        self, segmenter: _DeadlineSegmenter, request: PredictRequest, task: Task, config: LabelingConfig
     ) -> dict[str, Any]:
-        target = config.target()
-        url = target.image.source(task.data)
-        configured = literal_origin(target.image.value)
-        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
-        embedding = fetched.embedding
-        finds = self._propose_from_examples(segmenter, embedding, target, request.project)
-        if finds is not None:
-            return proposals_prediction(finds, target, segmenter.version)
+        """Return the prediction for all images of a task.
+
+        Raises
+        ------
+        SamInspectError
+            If no image can be used. One of several that cannot be used is logged.
+        TimeoutError
+            If the time is over; not if this is the first task of the request and one of its images is done, because the
+            others would be late again.
+        """
+        memory = self._memory(request.project, segmenter.version, config)
+        proposals, failed, done = TaskProposals(), list[SamInspectError](), 0
+        for image in config.images(task.data):
+            try:
+                # Images that cannot be fetched take time as well.
+                segmenter.check()
+                url, configured = image.address(task.data), literal_origin(image.target.image.value)
+                fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
+                self._propose_on(segmenter, fetched.embedding, image, memory, proposals)
+            except TimeoutError:
+                if not done or task is not request.tasks[0] or self._stopping.is_set():
+                    raise
+                logger.warning(
+                    "Task %s: only its first %d images were reached in time (%g s); the others have no regions.",
+                    task.id,
+                    image.index,
+                    BUDGET,
+                )
+                break
+            except SamInspectError as error:
+                failed.append(error)
+                page = config.page(image.target, image.item_index)
+                if page:
+                    logger.warning("Task %s: its image %s gets no regions: %s", task.id, page, error)
+            else:
+                done += 1
+        if not done:
+            raise failed[0] if failed else BadRequestError("The task has no image: its list of images is empty.")
+        return proposals.prediction(segmenter.version)
+
+    def _propose_on(
+        self,
+        segmenter: Segmenter,
+        embedding: Embedding,
+        image: TaskImage,
+        memory: tuple[ProjectMemory, ClassModel] | None,
+        proposals: TaskProposals,
+    ) -> None:
+        """Add the proposals on one image: from the project's examples, or from the model alone without examples."""
+        if memory is not None:
+            examples, classes = memory
+            proposals.add_from_memory(image, examples.propose(segmenter, embedding, classes, limit=MAX_PROPOSALS))
+            return
         # A mask that is probably right is worth checking; of two masks that overlap much, an annotator wants one.
-        proposals = propose_masks(
+        masks = propose_masks(
             segmenter,
             embedding,
             points_per_side=12,
@@ -167,19 +219,19 @@ class Predictor:
             nms_iou=0.3,
             limit=MAX_PROPOSALS,
         )
-        regions = [region for p in proposals for region in make_regions(p.mask, target, score=_score(p.predicted_iou))]
-        return prediction(regions, _mean_score(proposals), segmenter.version)
+        for proposal in masks:
+            proposals.add(image, proposal.mask, None, proposal.predicted_iou)
 
-    def _propose_from_examples(
-        self, segmenter: Segmenter, embedding: Embedding, target: Target, project: str | int | None
-    ) -> list[MemoryProposal] | None:
-        """Return the proposals from the project's examples, best first; None if it has no examples."""
+    def _memory(
+        self, project: str | int | None, version: str, config: LabelingConfig
+    ) -> tuple[ProjectMemory, ClassModel] | None:
+        """Return the project's memory and the classes of its examples; None if it has no examples."""
         if project is None:
             return None
         memory = self._memories.of(str(project))
-        self._learner.check(str(project), segmenter.version)
-        classes = memory.classes(segmenter.version, target.knows)
-        return None if classes is None else memory.propose(segmenter, embedding, classes, limit=MAX_PROPOSALS)
+        self._learner.check(str(project), version)
+        classes = memory.classes(version, config.knows)
+        return None if classes is None else (memory, classes)
 
     def _segmenter(self) -> Segmenter:
         return self._embeddings.measured(self._model.get(deadlines.remaining(BUDGET)))
@@ -210,24 +262,6 @@ class _DeadlineSegmenter(SegmenterWrapper):
     def check(self) -> None:
         if time.monotonic() > self._deadline or self._stopping.is_set():
             raise TimeoutError
-
-
-def proposals_prediction(proposals: Sequence[MemoryProposal], target: Target, model_version: str) -> dict[str, Any]:
-    """Return the prediction of a memory's proposals; its score is the mean of theirs."""
-    regions = []
-    for proposal in proposals:
-        label = None if target.outputs[0].labeler is None else proposal.label
-        regions += make_regions(proposal.mask, target, label=label, score=_score(proposal.score))
-    mean = sum(proposal.score for proposal in proposals) / max(len(proposals), 1)
-    return prediction(regions, _score(mean), model_version)
-
-
-def _score(predicted_iou: float) -> float:
-    return round(min(max(float(predicted_iou), 0.0), 1.0), 4)
-
-
-def _mean_score(proposals: Sequence[Proposal]) -> float:
-    return _score(sum(p.predicted_iou for p in proposals) / max(len(proposals), 1))
 
 
 def _prompt_kind(drawn: DrawnPrompt | None) -> str:

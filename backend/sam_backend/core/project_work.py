@@ -15,17 +15,19 @@ from sam_backend.core.accepted_records import accepted_masks
 from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
-from sam_backend.core.predictor import MAX_PROPOSALS, proposals_prediction
+from sam_backend.core.predictor import MAX_PROPOSALS
 from sam_backend.core.task_embeddings import TaskEmbeddings
+from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.served_version import LoadWeights, load_served
 from sam_backend.finetune.versions import VERSIONS, Versions
-from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.addresses import literal_origin
+from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.class_outlines import find_outlines
 from sam_backend.memory.memories import Memories
-from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
+from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
 from sam_backend.memory.records import EmbedRecord
@@ -46,7 +48,7 @@ class PredictionCounts:
     ----------
     written : int, predictions.
     regions : int, the regions of all predictions.
-    failed : int, tasks whose image could not be fetched.
+    failed : int, tasks of which no image could be fetched.
     """
 
     written: int = 0
@@ -102,49 +104,60 @@ class ProjectWork:
         BadRequestError
             If the project has no examples.
         """
-        target = LabelingConfig.parse(self.project.label_config).target()
-        classes = self.memory.classes(self.segmenter.version, target.knows)
+        classes = self.memory.classes(self.segmenter.version, self._config.knows)
         if classes is None:
             raise BadRequestError(
                 f"Project {self.project.id} has no examples yet: annotate an image, then run "
                 f"sam-inspect memory rebuild --project {self.project.id}."
             )
         counts = PredictionCounts()
-        for task, embedding in self._unlabelled(progress, counts):
-            proposals = self.memory.propose(self.segmenter, embedding, classes, limit=MAX_PROPOSALS)
-            prediction = proposals_prediction(proposals, target, self.segmenter.version)
-            self.project.predict(task, prediction)
+        for task in self._unlabelled(progress):
+            proposals, done = TaskProposals(), 0
+            for image, embedding in self._images(task):
+                done += 1
+                found = self.memory.propose(self.segmenter, embedding, classes, limit=MAX_PROPOSALS)
+                proposals.add_from_memory(image, found)
+            if not done:
+                counts.failed += 1
+                continue
+            self.project.predict(task, proposals.prediction(self.segmenter.version))
             counts.written += 1
-            counts.regions += len(proposals)
+            counts.regions += len(proposals.scores)
         return counts
 
     def rank(
         self, strategy: Strategy, seed: int, reading: ProgressCallback, writing: ProgressCallback
     ) -> list[tuple[int, Signals]]:
-        """Order the unlabelled tasks, and write the place of each into the score of its prediction; the first is 0."""
-        target = LabelingConfig.parse(self.project.label_config).target()
+        """Order the unlabelled tasks, and write the place of each into the score of its prediction; the first is 0.
+
+        Of a task with several images, the image that comes first counts.
+        """
         version = self.segmenter.version
-        classes = self.memory.classes(version, target.knows)
+        classes = self.memory.classes(version, self._config.knows)
         calibration = self.memory.calibration(version)
         tasks: list[ProjectTask] = []
         signals: list[Signals] = []
-        proposals: list[list[MemoryProposal]] = []
-        for task, embedding in self._unlabelled(reading, PredictionCounts()):
-            tasks.append(task)
-            outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
-            signals.append(compute_signals(self.segmenter, embedding, outlines, calibration))
-            proposals.append(self.memory.select(outlines, version, embedding.size, limit=MAX_PROPOSALS))
+        proposals: dict[int, TaskProposals] = {}
+        for task in self._unlabelled(reading):
+            for image, embedding in self._images(task):
+                tasks.append(task)
+                outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
+                signals.append(compute_signals(self.segmenter, embedding, outlines, calibration))
+                selected = self.memory.select(outlines, version, embedding.size, limit=MAX_PROPOSALS)
+                proposals.setdefault(task.id, TaskProposals()).add_from_memory(image, selected)
         if not tasks:
             return []
         descriptors = [example_descriptor(vectors) for vectors in self.memory.examples(version).values()]
         labelled = np.stack(descriptors) if descriptors else np.zeros((0, len(signals[0].descriptor)), np.float32)
-        order = strategy(signals, labelled, np.random.default_rng(seed))
-        for place, index in enumerate(order):
-            writing(place, len(order))
-            prediction = proposals_prediction(proposals[index], target, version)
-            self.project.predict(tasks[index], {**prediction, "score": round(place / len(order), 4)})
-        writing(len(order), len(order))
-        return [(tasks[index].id, signals[index]) for index in order]
+        first: dict[int, int] = {}
+        for index in strategy(signals, labelled, np.random.default_rng(seed)):
+            first.setdefault(tasks[index].id, index)
+        for place, index in enumerate(first.values()):
+            writing(place, len(first))
+            prediction = proposals[tasks[index].id].prediction(version)
+            self.project.predict(tasks[index], {**prediction, "score": round(place / len(first), 4)})
+        writing(len(first), len(first))
+        return [(task, signals[index]) for task, index in first.items()]
 
     def queue_by_score(self) -> None:
         """Order the project's labelling queue by the scores."""
@@ -176,23 +189,29 @@ class ProjectWork:
     def _embed_records(self) -> EmbedRecord:
         return embed_records(self.embeddings, self.segmenter, self.project.uid)
 
-    def _unlabelled(
-        self, progress: ProgressCallback, counts: PredictionCounts
-    ) -> Iterator[tuple[ProjectTask, Embedding]]:
-        """Yield the unlabelled tasks with their embeddings; log and count a task whose image cannot be fetched."""
-        image = LabelingConfig.parse(self.project.label_config).target().image
+    @property
+    def _config(self) -> LabelingConfig:
+        return LabelingConfig.parse(self.project.label_config)
+
+    def _unlabelled(self, progress: ProgressCallback) -> Iterator[ProjectTask]:
+        """Yield the unlabelled tasks, without their annotations."""
         tasks = [replace(task, annotations=()) for task in self.project.tasks() if not task.is_labelled]
         for done, task in enumerate(tasks):
             progress(done, len(tasks))
-            try:
-                url = image.source(task.data)
-                embedding = self.embeddings.fetch(self.segmenter, url, self.project.uid, task.id).embedding
-            except SamInspectError as error:
-                logger.warning("Task %d gets no prediction: %s", task.id, error)
-                counts.failed += 1
-                continue
-            yield task, embedding
+            yield task
         progress(len(tasks), len(tasks))
+
+    def _images(self, task: ProjectTask) -> Iterator[tuple[TaskImage, Embedding]]:
+        """Yield the images of a task with their embeddings; log one that cannot be fetched."""
+        for image in self._config.images(task.data):
+            try:
+                url, configured = image.address(task.data), literal_origin(image.target.image.value)
+                fetched = self.embeddings.fetch(self.segmenter, url, self.project.uid, task.id, configured=configured)
+            except SamInspectError as error:
+                page = self._config.page(image.target, image.item_index)
+                logger.warning("Task %d gets no prediction%s: %s", task.id, page and f" on {page}", error)
+                continue
+            yield image, fetched.embedding
 
 
 def forget(settings: Settings, project: str) -> list[str]:

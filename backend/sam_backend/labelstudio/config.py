@@ -144,6 +144,12 @@ class LabelingConfig:
                 yield TaskImage(target, index, item_index)
                 index += 1
 
+    def page(self, target: Target, item_index: int | None) -> str:
+        """Return the name of an image among several of a task, for example `front[1]`; "" for the only one."""
+        item = "" if item_index is None else f"[{item_index}]"
+        several = item or self.repeated or len(self.targets) > 1
+        return brief(target.image.name, quoted=False) + item if several else ""
+
     def knows(self, label: str) -> bool:
         """Return whether a mask on one of the images can have the label."""
         return any(target.knows(label) for target in self.targets)

@@ -92,3 +92,53 @@ def test_a_batch_ends_early_when_the_service_stops(make_settings):
     with TestClient(make_app(ThresholdSegmenter(), make_settings())) as client:
         assert predict(client, batch(task()))[0]["result"]
     assert predict(client, batch(task(number=1), task(number=2))) == [[], []]
+
+
+TWO_TAGS = """<View><Image name="front" value="$front"/><Image name="back" value="$back"/>
+<BrushLabels name="a" toName="front"><Label value="Crack"/></BrushLabels>
+<PolygonLabels name="b" toName="back"><Label value="Crack"/></PolygonLabels></View>"""
+PAGES = """<View><Image name="image" valueList="$pages"/>
+<BrushLabels name="mask" toName="image"><Label value="Crack"/></BrushLabels></View>"""
+GOOD, FLAT = data_url(png(defect_image())), data_url(png(np.full((40, 60, 3), 90, np.uint8)))
+BROKEN = "data:image/png;base64,aGVsbG8="
+
+
+def places(client, data, config):
+    (result,) = predict(client, batch({"id": 1, "data": data}, config=config))
+    return {(region["to_name"], region["from_name"], region.get("item_index")) for region in result["result"]}, result
+
+
+def test_every_image_of_a_task_gets_its_regions(client):
+    found, result = places(client, {"front": GOOD, "back": GOOD}, TWO_TAGS)
+    assert found == {("front", "a", None), ("back", "b", None)}
+    assert len(result["result"]) >= 4
+    assert 0.7 <= result["score"] <= 1
+
+    assert places(client, {"pages": [GOOD, GOOD]}, PAGES)[0] == {("image", "mask", 0), ("image", "mask", 1)}
+
+
+def test_an_image_of_a_list_that_cannot_be_used_is_named_and_costs_only_itself(client, caplog):
+    assert places(client, {"pages": [BROKEN, GOOD, 7]}, PAGES)[0] == {("image", "mask", 1)}
+    assert "Task 1: its image image[0] gets no regions: " in caplog.text
+    assert "Task 1: its image image[2] gets no regions: " in caplog.text
+
+    assert places(client, {"back": GOOD}, TWO_TAGS)[0] == {("back", "b", None)}
+    assert "Task 1: its image front gets no regions: The labeling config takes the image from the field" in caplog.text
+
+
+def test_a_task_none_of_whose_images_can_be_used_gets_an_empty_prediction_with_the_reason(client, caplog):
+    assert places(client, {"pages": [BROKEN, BROKEN]}, PAGES)[1]["result"] == []
+    assert places(client, {"pages": []}, PAGES)[1]["result"] == []
+    assert "Task 1 gets an empty prediction: The task has no image: its list of images is empty." in caplog.text
+
+
+@pytest.mark.usefixtures("hurried")
+def test_of_a_first_task_with_too_many_images_those_reached_in_time_get_regions(client, caplog):
+    images = [data_url(png(defect_image()[:, : 60 - number])) for number in range(5)]
+    body = batch({"id": 1, "data": {"pages": images}}, task(number=2), config=PAGES)
+    first, second = predict(client, body)
+    reached = {region["item_index"] for region in first["result"]}
+    assert 0 in reached
+    assert 4 not in reached
+    assert second == []
+    assert f"Task 1: only its first {max(reached) + 1} images were reached in time" in caplog.text

@@ -2,7 +2,19 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from label_studio_requests import CONFIG, HEIGHT, WIDTH, batch, click, interactive, rectangle, task
+from label_studio_requests import (
+    CONFIG,
+    HEIGHT,
+    WIDTH,
+    batch,
+    click,
+    data_url,
+    defect_image,
+    interactive,
+    png,
+    rectangle,
+    task,
+)
 from sam_backend.labelstudio.rle import decode_rle
 from services import make_app
 from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
@@ -103,7 +115,7 @@ def test_only_the_first_task_is_read_and_none_of_its_annotations(client):
     [
         (interactive(click(25, 15, "Dent")), "'Dent' is unknown"),
         (interactive(click(-5, 15)), "inside the image"),
-        (interactive(rectangle(20, 10, 20, 20)), "width and a height above zero"),
+        (interactive(rectangle(20, 10, 20, 20)), "needs a width and a height"),
         (interactive(rectangle(70, 10, 80, 20)), "must overlap the image"),
         (interactive(click(25, 15), image="data:image/png;base64,aGVsbG8="), "is not an image"),
         (interactive(click(25, 15), config="<View><Image"), "not valid XML"),
@@ -126,3 +138,55 @@ def test_a_bad_request_is_answered_with_one_sentence_and_the_service_goes_on(cli
     assert response.json()["error"].count("\n") == 0
     assert "Traceback" not in response.text
     np.testing.assert_array_equal(mask_of(predict(client, interactive(click(25, 15)))), BRIGHT)
+
+
+PAGES = CONFIG.replace('value="$image"', 'valueList="$pages"')
+
+
+def on_page(number, *drawn):
+    """Regions on an image of a list."""
+    return [{**region, "item_index": number} for region in drawn]
+
+
+def ask_pages(client, *drawn, pages):
+    body = interactive(*drawn, config=PAGES)
+    body["tasks"][0]["data"] = {"pages": pages}
+    return client.post("/predict", json=body)
+
+
+def flipped():
+    return data_url(png(defect_image()[:, ::-1].copy()))
+
+
+def test_clicks_on_another_page_do_not_count(client, segmenter, caplog):
+    caplog.set_level("INFO")
+    pages = [data_url(png(defect_image())), flipped()]
+    drawn = [*on_page(0, click(25, 15)), *on_page(1, click(35, 15))]
+
+    result = ask_pages(client, *drawn, pages=pages).json()["results"][0]
+
+    # The bright square lies at columns 30 to 40 of the flipped image.
+    np.testing.assert_array_equal(mask_of(result), square(10, 30, 20, 40))
+    assert [region["item_index"] for region in result["result"]] == [1]
+    assert len(segmenter.asked[-1].points) == 1
+    assert "prompt=1+0- page=image[1]" in caplog.text
+
+
+def test_a_page_that_the_task_lacks_is_refused(client):
+    response = ask_pages(client, *on_page(2, click(25, 15)), pages=[flipped(), flipped()])
+    assert response.status_code == 400
+    assert "has 2 images; it was asked for number 3 of 'image'" in response.json()["error"]
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_an_answer_on_a_turned_image_is_upright_and_says_how_the_page_shows_it(client, rotation):
+    result = predict(client, interactive({**click(25, 15), "image_rotation": rotation}))
+    np.testing.assert_array_equal(mask_of(result), BRIGHT)
+    assert result["result"][0]["image_rotation"] == rotation
+
+
+def test_a_label_that_only_another_kind_of_control_knows_is_answered_by_that_control(client):
+    config = CONFIG.replace('<BrushLabels name="brush" toName="image"><Label value="Blowhole"/><Label value="Crack"/>',
+                            '<BrushLabels name="brush" toName="image"><Label value="Blowhole"/>')  # fmt: skip
+    (region,) = predict(client, interactive(click(25, 15, "Crack"), config=config))["result"]
+    assert (region["from_name"], region["value"]["rectanglelabels"]) == ("rect", ["Crack"])
