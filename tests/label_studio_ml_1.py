@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ import pytest
 import requests
 
 from label_studio_ml_pages import write_documented_files
-from sam_backend.demo.processes import free_port
 from waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,9 @@ def running(folder, model="colour"):
         pytest.skip("label-studio-ml 1.0.9 is not installed; run make setup")
     write_documented_files(folder, version=1)
     (folder / "serve.py").write_text(SERVER)
-    port = free_port(19290)
+    # A port that the system gives, which no other run of the tests on this machine is given.
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     paths = [PACKAGE, ROOT / "backend", ROOT / "evaluation", ROOT / "tests"]
     environment = os.environ | {
