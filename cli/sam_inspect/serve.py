@@ -35,6 +35,13 @@ def serve(
             "nano."
         ),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host or network on a private address that images may be fetched from, for example 10.0.0.5:8080; "
+            "may be given several times."
+        ),
+    ] = None,
     insecure_no_password: Annotated[
         bool,
         typer.Option("--insecure-no-password", help="Ask no password, on any address."),
@@ -69,6 +76,9 @@ def serve(
     settings = settings_of(context)
     if focus:
         settings = settings.model_copy(update={"focus": focus})
+    if allow_host:
+        allowed = " ".join([settings.allow_host or "", *allow_host])
+        settings = settings.model_copy(update={"allow_host": allowed})
     serve_until_stopped(
         model or settings.model,
         settings,

@@ -10,11 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sam_backend.certificates import trusted_certificates
-from sam_backend.errors import ImageServerError, SamInspectError
+from sam_backend.errors import ImageServerError, SamInspectError, WeightsError
 from sam_backend.labelstudio.client import LabelStudioClient
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import Server
 from sam_backend.labelstudio.transport import Transport
+from sam_backend.segmenters import download
 from tokens import LEGACY, make_jwt
 
 UPLOAD = "/data/upload/1/x.png"
@@ -96,3 +97,12 @@ def test_a_bundle_that_cannot_be_read_is_refused_with_its_setting(tmp_path, monk
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
     with pytest.raises(SamInspectError, match="REQUESTS_CA_BUNDLE is"):
         trusted_certificates()
+
+
+def test_downloads_of_weights_trust_the_same_certificates(address, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "PAUSES", ())
+    url, part = f"{address}{UPLOAD}", tmp_path / "x.part"
+    with pytest.raises(WeightsError, match="certificate"):
+        download.fetch(url, part, 5, trusted_certificates())
+    download.fetch(url, part, 5, trusted_certificates(bundle))
+    assert part.read_bytes() == b"image"

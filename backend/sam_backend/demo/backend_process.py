@@ -17,7 +17,13 @@ _START_TIMEOUT = 300.0  # seconds; a large checkpoint on a slow disk takes long
 
 @contextmanager
 def backend(
-    model: str, settings: Settings, *, home: Path, port: int, keep_embeddings: bool = True
+    model: str,
+    settings: Settings,
+    *,
+    home: Path,
+    port: int,
+    label_studio: str | None = None,
+    keep_embeddings: bool = True,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `sam-inspect serve` on `port` of this machine until the block ends; yield when the model is loaded.
 
@@ -26,6 +32,7 @@ def backend(
     model : str, the model's name.
     home : Path, the folder for the backend's data and its log.
     port : int, the port to listen on.
+    label_studio : str, the address of Label Studio, which has another port than in the last run if that one was taken.
     keep_embeddings : bool, whether embeddings are kept on disk. If not, every run encodes every image.
     """
     # The user's settings for another server must not reach this one.
@@ -34,6 +41,8 @@ def backend(
     if settings.weights:
         kept["SAM_INSPECT_WEIGHTS"] = str(settings.weights)
     own = {"SAM_INSPECT_HOME": str(home / "backend"), "NO_PROXY": "*"}
+    if label_studio:
+        own["SAM_INSPECT_LABEL_STUDIO_URL"] = label_studio
     if not keep_embeddings:
         own["SAM_INSPECT_EMBEDDING_DISK_MB"] = "0"
     with running(

@@ -82,7 +82,14 @@ def run(demo: Demo, *, settings: Settings, once: bool, console: Console) -> None
             console.print(f"[green]✓[/] Label Studio runs on http://localhost:{port}")
             status.update(f"Starting the backend with model {demo.model}")
             model = servers.enter_context(
-                backend(demo.model, settings, home=home, port=backend_port, keep_embeddings=not once)
+                backend(
+                    demo.model,
+                    settings,
+                    home=home,
+                    port=backend_port,
+                    label_studio=f"http://127.0.0.1:{port}",
+                    keep_embeddings=not once,
+                )
             )
             console.print(f"[green]✓[/] The backend runs on http://localhost:{backend_port} with model {demo.model}")
             api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token))

@@ -10,6 +10,7 @@ from sam_backend.labelstudio.client import AccessTokens, RefusedTokenError
 from sam_backend.labelstudio.connections import FetchDeadline, TransportError
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 from sam_backend.labelstudio.transport import HttpRequest
+from sam_backend.safe_text import escape_unprintable
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +53,16 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
         is_new_host = target != known.hostname and address != told.hostname
         if is_new_host and not servers.is_configured(target) and not _accepts(servers, known, project, token):
             raise UnprovenHostError(
-                f"Project {project} is known with its Label Studio at {known.shown}, which does not accept the token "
-                "of this request for it; its address is not changed. If it moved, set SAM_INSPECT_LABEL_STUDIO_URL to "
-                "the new address where this backend runs, restart it, and connect again."
+                f"Project {escape_unprintable(project)[:80]} is known with its Label Studio at {known.shown}, which "
+                "does not accept the token of this request for it; its address is not changed. If it moved, set "
+                "SAM_INSPECT_LABEL_STUDIO_URL to the new address where this backend runs, restart it, and connect "
+                "again."
             )
         if not is_new_host and told.token and token.strip() != told.token and _refuses(servers, known, project, token):
             logger.warning(
-                "Project %s keeps its token: %s does not accept the one that it was given now.", project, known.shown
+                "Project %s keeps its token: %s does not accept the one that it was given now.",
+                escape_unprintable(project)[:80],
+                known.shown,
             )
             return
     try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from sam_backend.certificates import trusted_certificates
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.byte_progress import byte_progress
 
@@ -31,7 +34,7 @@ class _RefusalError(Exception):
     """The transfer stopped for a reason that will not pass."""
 
 
-def fetch(url: str, part: Path, size: int) -> None:
+def fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext | None = None) -> None:
     """Fetch `url` into `part`; continue where an earlier attempt of this or another process stopped.
 
     Parameters
@@ -39,6 +42,7 @@ def fetch(url: str, part: Path, size: int) -> None:
     url : str, the address of the file.
     part : Path, the file to write; its ETag is kept beside it, as `<part>.etag`, until it is complete.
     size : int, the size of the whole file in bytes.
+    certificates : ssl.SSLContext, which servers are trusted; None for the default.
 
     Raises
     ------
@@ -49,16 +53,17 @@ def fetch(url: str, part: Path, size: int) -> None:
     """
     instead = f"to go on without the network, put {url.rpartition('/')[2]} ({size / 1e6:.0f} MB) into {part.parent}"
     try:
-        _fetch(url, part, size)
+        _fetch(url, part, size, certificates or trusted_certificates())
         _etag_file(part).unlink(missing_ok=True)
     except _RefusalError as error:
         raise WeightsError(f"Cannot download {url}: {error}; {instead}.") from error
 
 
-def _fetch(url: str, part: Path, size: int) -> None:
+def _fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext) -> None:
     pauses = iter(PAUSES)
     start = furthest = _length(part)
-    with byte_progress() as progress, httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
+    options: dict[str, Any] = {"follow_redirects": True, "timeout": _TIMEOUT, "verify": certificates}
+    with byte_progress() as progress, httpx.Client(**options) as client:
         task = progress.add_task(f"Downloading {url.rpartition('/')[2]}", total=size, completed=start)
         while _length(part) < size:
             try:

@@ -50,16 +50,18 @@ class WeightFolders:
     ----------
     given : Path or None, the folder of the setting `weights`, which is searched first and never written.
     cache : Path, the folder of the setting `cache`; downloads go into `weights` in it.
+    ca_bundle : Path or None, the certificates of the setting `ca_bundle`, which downloads trust too.
     """
 
     given: Path | None
     cache: Path
+    ca_bundle: Path | None = None
 
     @classmethod
     def of_settings(cls, settings: Settings | None) -> Self:
         """Return the folders of the settings; None reads the settings of this process."""
         chosen = settings or read_settings()
-        return cls(chosen.weights, chosen.cache)
+        return cls(chosen.weights, chosen.cache, chosen.ca_bundle)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from sam_backend.certificates import trusted_certificates
 from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
 from sam_backend.segmenters.byte_progress import byte_progress
@@ -81,7 +82,7 @@ def _download(checkpoint: WeightsFile, folders: WeightFolders) -> Path:
         with FileLock(target.with_name(target.name + ".lock")):
             if target.exists():
                 return target
-            fetch(checkpoint.url, part, checkpoint.size)
+            fetch(checkpoint.url, part, checkpoint.size, trusted_certificates(folders.ca_bundle))
             if (sha256 := _sha256(part, folders)) != checkpoint.sha256:
                 part.unlink()
                 raise WeightsError(

@@ -69,6 +69,14 @@ def test_the_option_focus_wins_over_its_variable(
     assert served[0][1] == expected
 
 
+def test_the_option_allow_host_adds_to_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[str | None] = []
+    monkeypatch.setattr(server, "serve", lambda _model, settings, **_: allowed.append(settings.allow_host))
+    monkeypatch.setenv("SAM_INSPECT_ALLOW_HOST", "a")
+    typed("serve", "--allow-host", "b:1", "--allow-host", "10.0.0.0/8")
+    assert allowed == ["a b:1 10.0.0.0/8"]
+
+
 @pytest.mark.parametrize(
     "words",
     [

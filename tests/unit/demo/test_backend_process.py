@@ -29,3 +29,17 @@ def test_the_backend_gets_the_users_folders_of_weights_and_downloads_and_no_othe
         "SAM_INSPECT_HOME": str(tmp_path / "backend"),
         "SAM_INSPECT_SETTINGS": "/dev/null",
     }
+
+
+def test_the_backend_is_told_where_label_studio_is_this_time(tmp_path, monkeypatch):
+    environments = []
+
+    @contextmanager
+    def running(*_args, environment, **_options):
+        environments.append(environment)
+        yield
+
+    monkeypatch.setattr(backend_process, "running", running)
+    settings = Settings(cache=tmp_path / "cache")
+    with backend_process.backend("nano", settings, home=tmp_path, port=1, label_studio="http://127.0.0.1:8081"):
+        assert environments[0]["SAM_INSPECT_LABEL_STUDIO_URL"] == "http://127.0.0.1:8081"
