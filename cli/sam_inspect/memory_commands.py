@@ -99,7 +99,8 @@ def rank(
 ) -> None:
     """Order the unlabelled tasks by what a model would learn from them.
 
-    Each gets a prediction made with the project's examples. The score of the
+    Each gets a prediction made with the project's examples; without examples,
+    it keeps the one that it has, or gets masks of everything. The score of the
     prediction is the task's place: the lower, the sooner. In Label Studio's
     Data Manager, order by prediction score, ascending.
 

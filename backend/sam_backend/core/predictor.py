@@ -13,7 +13,7 @@ from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
 from sam_backend.core.task_embeddings import TaskEmbeddings
-from sam_backend.core.task_proposals import TaskProposals, rounded_score
+from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals, rounded_score
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, TaskImage
@@ -24,7 +24,6 @@ from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
-from sam_backend.segmenters.automatic import propose_masks
 from sam_backend.segmenters.refinement import LogitsMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
@@ -32,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 BUDGET = 80.0
 """Seconds within which a request is answered; Label Studio stops waiting after 100."""
-
-MAX_PROPOSALS = 20
-"""Most regions in a pre-annotation, since an annotator must check every one."""
 
 _PROMPTS_PER_CALL = 16
 """Prompts of a batch that are decoded in one call; between two calls, an annotator's click can be answered."""
@@ -209,18 +205,7 @@ class Predictor:
             examples, classes = memory
             proposals.add_from_memory(image, examples.propose(segmenter, embedding, classes, limit=MAX_PROPOSALS))
             return
-        # A mask that is probably right is worth checking; of two masks that overlap much, an annotator wants one.
-        masks = propose_masks(
-            segmenter,
-            embedding,
-            points_per_side=12,
-            pred_iou_threshold=0.5,
-            stability_threshold=0.4,
-            nms_iou=0.3,
-            limit=MAX_PROPOSALS,
-        )
-        for proposal in masks:
-            proposals.add(image, proposal.mask, None, proposal.predicted_iou)
+        proposals.add_everything(image, segmenter, embedding)
 
     def _memory(
         self, project: str | int | None, version: str, config: LabelingConfig

@@ -15,9 +15,8 @@ from sam_backend.core.accepted_records import accepted_masks
 from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
-from sam_backend.core.predictor import MAX_PROPOSALS
 from sam_backend.core.task_embeddings import TaskEmbeddings
-from sam_backend.core.task_proposals import TaskProposals
+from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.served_version import LoadWeights, load_served
 from sam_backend.finetune.versions import VERSIONS, Versions
@@ -130,7 +129,8 @@ class ProjectWork:
     ) -> list[tuple[int, Signals]]:
         """Order the unlabelled tasks, and write the place of each into the score of its prediction; the first is 0.
 
-        Of a task with several images, the image that comes first counts.
+        Of a task with several images, the image that comes first counts. A prediction is replaced only by one with
+        regions. Without examples, a task that has no prediction gets masks of everything, as if it were retrieved.
         """
         version = self.segmenter.version
         classes = self.memory.classes(version, self._config.knows)
@@ -144,7 +144,10 @@ class ProjectWork:
                 outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
                 signals.append(compute_signals(self.segmenter, embedding, outlines, calibration))
                 selected = self.memory.select(outlines, version, embedding.size, limit=MAX_PROPOSALS)
-                proposals.setdefault(task.id, TaskProposals()).add_from_memory(image, selected)
+                on_task = proposals.setdefault(task.id, TaskProposals())
+                on_task.add_from_memory(image, selected)
+                if classes is None and not task.has_prediction(version):
+                    on_task.add_everything(image, self.segmenter, embedding)
         if not tasks:
             return []
         descriptors = [example_descriptor(vectors) for vectors in self.memory.examples(version).values()]
@@ -154,10 +157,13 @@ class ProjectWork:
             first.setdefault(tasks[index].id, index)
         for place, index in enumerate(first.values()):
             writing(place, len(first))
-            prediction = proposals[tasks[index].id].prediction(version)
-            self.project.predict(tasks[index], {**prediction, "score": round(place / len(first), 4)})
+            task, score = tasks[index], round(place / len(first), 4)
+            if task.has_prediction(version) and not proposals[task.id].regions:
+                self.project.score(task, version, score)
+            else:
+                self.project.predict(task, {**proposals[task.id].prediction(version), "score": score})
         writing(len(first), len(first))
-        return [(task, signals[index]) for task, index in first.items()]
+        return [(number, signals[index]) for number, index in first.items()]
 
     def queue_by_score(self) -> None:
         """Order the project's labelling queue by the scores."""

@@ -10,6 +10,12 @@ from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.config import TaskImage
 from sam_backend.labelstudio.region_json import make_regions, prediction
 from sam_backend.memory.project_memory import MemoryProposal
+from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters.automatic import propose_masks
+
+
+MAX_PROPOSALS = 20
+"""Most proposals on an image, since an annotator must check every one."""
 
 
 @dataclass
@@ -38,6 +44,21 @@ class TaskProposals:
         for proposal in proposals:
             if image.target.knows(proposal.label):
                 self.add(image, proposal.mask, proposal.label if has_labels else None, proposal.score)
+
+    def add_everything(self, image: TaskImage, segmenter: Segmenter, embedding: Embedding) -> None:
+        """Add masks of whatever the segmenter sees in an image, without labels."""
+        # A mask that is probably right is worth checking; of two masks that overlap much, an annotator wants one.
+        masks = propose_masks(
+            segmenter,
+            embedding,
+            points_per_side=12,
+            pred_iou_threshold=0.5,
+            stability_threshold=0.4,
+            nms_iou=0.3,
+            limit=MAX_PROPOSALS,
+        )
+        for proposal in masks:
+            self.add(image, proposal.mask, None, proposal.predicted_iou)
 
     def prediction(self, model_version: str) -> dict[str, Any]:
         """Return the prediction of the task; its score is the mean of the scores."""

@@ -77,6 +77,10 @@ class ProjectTask:
         """Whether somebody annotated it, or skipped it."""
         return bool(self.annotations)
 
+    def has_prediction(self, model_version: str) -> bool:
+        """Whether it has a prediction of a model version."""
+        return any(version == model_version for _, version in self.predictions)
+
 
 @dataclass(frozen=True)
 class Project:
@@ -116,6 +120,12 @@ class Project:
         for number, earlier in task.predictions:
             if earlier == version:
                 self._request("DELETE", f"/api/predictions/{number}/", _ignore)
+
+    def score(self, task: ProjectTask, model_version: str, score: float) -> None:
+        """Give the predictions of a task by a model version another score; their regions stay."""
+        for number, version in task.predictions:
+            if version == model_version:
+                self._request("PATCH", f"/api/predictions/{number}/", _ignore, body={"score": score})
 
     def queue_by_score(self, model_version: str) -> None:
         """Let the queue of the project follow the scores of a model version's predictions, the lowest first."""
