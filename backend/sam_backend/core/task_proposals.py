@@ -13,7 +13,6 @@ from sam_backend.memory.project_memory import MemoryProposal
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.automatic import propose_masks
 
-
 MAX_PROPOSALS = 20
 """Most proposals on an image, since an annotator must check every one."""
 
