@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -73,6 +74,8 @@ def serve(
     """
     from sam_backend.service.server import serve as serve_until_stopped
 
+    # What libraries write for us is this user's alone, too.
+    os.umask(0o077)
     settings = settings_of(context)
     if focus:
         settings = settings.model_copy(update={"focus": focus})

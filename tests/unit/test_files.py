@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_backend.files import whole_file, write_whole
+from sam_backend.files import name_on_disk, whole_file, write_whole
 
 
 def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
@@ -37,3 +37,27 @@ def test_a_private_file_is_its_owners_alone_from_the_start(tmp_path: Path) -> No
         assert stat.S_IMODE(part.stat().st_mode) == 0o600
         part.write_bytes(b"token")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_not_private_follows_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    write_whole(tmp_path / "report", b"", private=False)
+    assert (tmp_path / "report").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "../../x", "a/b\\c", "1.2\0", "x" * 300, "ü" * 100, "CON", "~", "a~" + "0" * 32, "\ud800"]
+)
+def test_a_name_on_disk_is_one_folder_below_whatever_the_text(tmp_path: Path, text: str) -> None:
+    name = name_on_disk(text)
+    (tmp_path / name).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(name) <= 120
+    assert name == name_on_disk(text)
+
+
+def test_two_texts_have_two_names_and_an_ordinary_one_its_own() -> None:
+    texts = ["1.1795411201", "x" * 300, "x" * 301, ".", "..", "", "%2E", "~", name_on_disk("x" * 300)]
+    assert len({name_on_disk(text) for text in texts}) == len(texts)
+    assert name_on_disk("1.1795411201") == "1.1795411201"
+    assert name_on_disk("sam:vit_b-2") == "sam%3Avit_b-2"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.housekeeping import protect_folders, tidy
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import Predictor
@@ -50,9 +52,13 @@ class Backend:
     learner: Learner
     predictor: Predictor
     trainings: Trainings
+    settings: Settings
 
     def start(self) -> None:
-        """Begin to load the model and to follow promotions; call it once."""
+        """Put the folders in order, and begin to load the model and to follow promotions; call it once."""
+        home, cache = self.settings.home, self.settings.cache
+        protect_folders(home, cache)
+        threading.Thread(target=tidy, args=(home, cache), name="tidy", daemon=True).start()
         self.model.start()
         if self.promotions:
             self.promotions.follow(self.model.replace)
@@ -144,7 +150,8 @@ def assemble(
     memories = Memories(settings.home)
     learner = Learner(memories, embeddings, model, servers)
     predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)
-    return Backend(model, promotions, servers, cache, memories, learner, predictor, Trainings(settings, model.name))
+    trainings = Trainings(settings, model.name)
+    return Backend(model, promotions, servers, cache, memories, learner, predictor, trainings, settings)
 
 
 def _promotions(model: str, settings: Settings) -> Promotions:

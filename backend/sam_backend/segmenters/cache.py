@@ -20,6 +20,7 @@ from diskcache.core import DBNAME, MODE_BINARY, MODE_RAW
 
 from sam_backend import deadlines
 from sam_backend.arrays import ImageArray
+from sam_backend.files import make_folder
 from sam_backend.segmenters.protocol import Embedding, Segmenter
 from sam_backend.settings import Settings
 
@@ -184,6 +185,7 @@ class _BytesDisk(Disk):  # type: ignore[misc]  # diskcache has no types
 
 def _open_disk(folder: Path, limit: int) -> Cache | None:
     try:
+        make_folder(folder)
         _require_unlocked(folder / DBNAME)
         # Two dropped for each new one keep to the limit; diskcache's default of ten would empty a small cache.
         return Cache(
