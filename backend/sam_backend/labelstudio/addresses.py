@@ -17,6 +17,8 @@ _SECRET_PART = re.compile(
     r"(=|:)[^/;&\s]+"
 )
 _MAX_SHOWN = 200
+_MAX_ADDRESS = 1000
+_MAX_SEGMENTS = 16
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ def label_studio_address(text: str, what: str, error: Callable[[str], Exception]
             "have; the form is http://labels.example.com:8080."
         )
     segments = [segment for segment in parts.path.split("/") if segment]
+    if len(text) > _MAX_ADDRESS or not parts.path.isascii():
+        raise error(f"{what} is {shown(text)!r}, which is longer or stranger than an address of Label Studio.")
     if any(segment in (".", "..") or ";" in segment for segment in segments):
         raise error(f"{what} is {shown(text)!r}; its path must be the plain prefix that Label Studio is served under.")
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
@@ -117,9 +121,19 @@ def shown(url: str) -> str:
     path = parts.path
     if not where and "@" in path and "/" not in path:
         path = path.rpartition("@")[2]
+    path = _shorter(path)
     names = [value for name, value in parse_qsl(parts.query) if name == "d"]
-    query = f"?d={names[-1]}" if "/data/local-files" in parts.path and names else ""
+    query = f"?d={_shorter(names[-1])}" if "/data/local-files" in parts.path and names else ""
     return shortened(_SECRET_PART.sub(r"\1\2***", safe_line(f"{where}{scheme}{path}{query}")))
+
+
+def _shorter(path: str) -> str:
+    """Shorten a path before it is searched for secrets, without cutting one into two."""
+    segments = [part if len(part) <= _MAX_SHOWN else f"{part[:100]}…" for part in path.split("/")]
+    if len(segments) > _MAX_SEGMENTS:
+        half = _MAX_SEGMENTS // 2
+        segments = [*segments[:half], "…", *segments[-half:]]
+    return "/".join(segments)
 
 
 def shortened(text: str) -> str:

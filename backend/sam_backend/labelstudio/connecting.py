@@ -8,7 +8,7 @@ from sam_backend.errors import BadRequestError, ImageServerError
 from sam_backend.labelstudio.addresses import Origin, label_studio_address
 from sam_backend.labelstudio.client import AccessTokens, RefusedTokenError
 from sam_backend.labelstudio.connections import FetchDeadline, TransportError
-from sam_backend.labelstudio.servers import Server, ServerRegistry
+from sam_backend.labelstudio.servers import Server, ServerRegistry, checked_token
 from sam_backend.labelstudio.transport import HttpRequest
 from sam_backend.safe_text import escape_unprintable
 
@@ -46,6 +46,7 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
     UnprovenHostError
         If the project is known with another address, and the caller cannot prove to belong there.
     """
+    token = checked_token(token, "The access token", BadRequestError)
     address = label_studio_address(hostname, "The hostname of Label Studio (LABEL_STUDIO_HOST where it runs)")
     told, known = servers.told(project), servers.find(project)
     if told is not None and known is not None:
@@ -58,7 +59,7 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
                 "SAM_INSPECT_LABEL_STUDIO_URL to the new address where this backend runs, restart it, and connect "
                 "again."
             )
-        if not is_new_host and told.token and token.strip() != told.token and _refuses(servers, known, project, token):
+        if not is_new_host and told.token and token != told.token and _refuses(servers, known, project, token):
             logger.warning(
                 "Project %s keeps its token: %s does not accept the one that it was given now.",
                 escape_unprintable(project)[:80],
@@ -84,7 +85,7 @@ def _status(servers: ServerRegistry, known: Server, project: str, token: str) ->
     number = project.partition(".")[0]
     if not number.isascii() or not number.isdigit():
         return 0
-    server, deadline = Server(known.hostname, token.strip()), FetchDeadline(_TIMEOUT)
+    server, deadline = Server(known.hostname, token), FetchDeadline(_TIMEOUT)
     try:
         header = AccessTokens(_TIMEOUT, servers.transport).header(server, deadline)
         address = f"{known.hostname}/api/projects/{number}/"

@@ -25,6 +25,7 @@ _FILES = re.compile(
 
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::|host\.docker\.internal")
 
+_MAX_ADDRESS = 2**16
 _ROOTS = tuple(f"{prefix}LOCAL_FILES_DOCUMENT_ROOT" for prefix in ("LABEL_STUDIO_", "HEARTEX_", ""))
 """Variables of Label Studio that name the folder of its local files."""
 
@@ -73,6 +74,8 @@ def image_source(
         If the address is of a kind that is not followed, steps out of the files of Label Studio, or needs a
         Label Studio that is unknown.
     """
+    if len(url) > _MAX_ADDRESS or not _is_unicode(url):
+        raise BadRequestError(f"The image address {shown(url)} is no address; it is too long, or not Unicode.")
     parts = split(url)
     scheme = parts.scheme.lower()
     if scheme in _CLOUD:
@@ -143,6 +146,14 @@ def _at(server: Server, path: str, query: str) -> ImageSource:
     return ImageSource(tuple(urls), Origin.of(base))
 
 
+def _is_unicode(url: str) -> bool:
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _needed(url: str, server: Server | None) -> Server:
     if server is None or not server.token:
         raise BadRequestError(
@@ -184,7 +195,11 @@ def _local_file(url: str, path: str, query: str) -> Path | None:
     # The whole disk is no folder of images.
     if root == Path(root.anchor) or not name or "\0" in name:
         return None
-    file = (root / posixpath.normpath(name).lstrip("/")).resolve()
+    try:
+        file = (root / posixpath.normpath(name).lstrip("/")).resolve()
+        is_file = file.is_file()
+    except (OSError, RuntimeError):
+        raise BadRequestError(f"The image {shown(url)} cannot be found below LOCAL_FILES_DOCUMENT_ROOT.") from None
     if not file.is_relative_to(root):
         raise BadRequestError(f"The image {shown(url)} lies outside LOCAL_FILES_DOCUMENT_ROOT; put it there.")
-    return file if file.is_file() else None
+    return file if is_file else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.files import write_whole
 from sam_backend.labelstudio.addresses import label_studio_address, shown
 from sam_backend.labelstudio.transport import Transport
@@ -24,6 +25,8 @@ from sam_backend.settings import Settings
 logger = logging.getLogger(__name__)
 
 _FILE = "servers.json"
+MAX_PROJECTS = 10_000
+MAX_UID = 100
 _LOCK_TIMEOUT = 2.0
 """Seconds that a request waits for another process that writes the file."""
 
@@ -87,7 +90,7 @@ class ServerRegistry:
         self.transport = transport or Transport()
         self._path = folder / _FILE
         self._url = label_studio_address(url, "SAM_INSPECT_LABEL_STUDIO_URL", SamInspectError) if url else None
-        self._api_key = api_key.strip() if api_key else None
+        self._api_key = checked_token(api_key, "SAM_INSPECT_LABEL_STUDIO_API_KEY", SamInspectError) if api_key else None
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._servers: dict[str, Server] = {}
@@ -121,17 +124,23 @@ class ServerRegistry:
         Raises
         ------
         BadRequestError
-            If the hostname is no address of a Label Studio.
+            If the hostname is no address of a Label Studio, the token is none, or too many projects are known.
         OSError
             If the file cannot be written, also because another process holds its lock for 2 s. The server is then
             known until the process ends, and written with the next one.
         """
-        address, token = label_studio_address(hostname, "The hostname of Label Studio"), token.strip()
+        address = label_studio_address(hostname, "The hostname of Label Studio")
+        token = checked_token(token, "The access token", BadRequestError)
         self._refresh()
         with self._lock:
             known = self._servers.get(project_uid)
             if known and (known.hostname, known.token) == (address, token) and not self._unwritten:
                 return
+            if known is None and (len(self._servers) >= MAX_PROJECTS or len(project_uid) > MAX_UID):
+                raise BadRequestError(
+                    f"The project is not remembered: at most {MAX_PROJECTS:,} are, with names of at most {MAX_UID} "
+                    f"characters; remove what is not used any more from {self._path}."
+                )
             server = Server(address, token, identity=known.identity if known else "")
             self._unwritten[project_uid] = self._servers[project_uid] = server
         self._write()
@@ -244,6 +253,14 @@ class ServerRegistry:
 
     def _file_lock(self, timeout: float) -> FileLock:
         return FileLock(self._path.with_suffix(".lock"), timeout=timeout, mode=0o600)
+
+
+def checked_token(token: str, what: str, error: Callable[[str], Exception]) -> str:
+    """Return a token without space around it; raises what `error` makes if it has letters that no token has."""
+    token = token.strip()
+    if not re.fullmatch(r"[!-~]{0,4000}", token):
+        raise error(f"{what} is no token of Label Studio: it has spaces, line ends or other letters, or is too long.")
+    return token
 
 
 def _fields(server: Server) -> dict[str, str]:

@@ -130,12 +130,15 @@ class Transport:
                 raise RefusedAddressError("leads to an address that is not http:// or https://")
             # A redirection away from Label Studio ends its rights, also if it leads back.
             own = origin if own and own.accepts(origin) else None
+            parts = urlsplit(url)
+            # A credential may need a request of its own, so it is made before this one takes its turn.
+            authorization = request.credential(url) if own else _basic(parts.username, parts.password)
             with self._hosts.turn(origin.host, deadline):
-                answer = self._send_once(request, url, origin, own, deadline, max_bytes)
+                answer = self._send_once(request, url, origin, own, authorization, deadline, max_bytes)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
                 return answer
-            url = encoded(_joined(url, location))
+            url = _joined(url, location)
             target = Origin.of(url)
             # What is written stays with its server, as the credential does.
             stays = answer.status in (307, 308) and own and target and own.accepts(target)
@@ -149,6 +152,7 @@ class Transport:
         url: str,
         origin: Origin,
         own: Origin | None,
+        authorization: str | None,
         deadline: FetchDeadline,
         max_bytes: int,
     ) -> HttpAnswer:
@@ -161,7 +165,6 @@ class Transport:
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
         ]
-        authorization = request.credential(url) if own else _basic(parts.username, parts.password)
         if authorization:
             headers.append(("Authorization", authorization))
         if request.body is not None:
@@ -295,7 +298,7 @@ def read_body(chunks: Iterable[bytes], headers: Mapping[str, str], deadline: Fet
 
 def _joined(url: str, location: str) -> str:
     try:
-        return urljoin(url, location)
+        return encoded(urljoin(url, location))
     except ValueError:
         raise RefusedAddressError("leads to an address that cannot be read") from None
 

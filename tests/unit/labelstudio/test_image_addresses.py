@@ -129,3 +129,17 @@ def test_local_files_are_read_below_their_folder_only(tmp_path, monkeypatch):
     assert source("/data/local-files/?d=missing.png").file is None
     monkeypatch.setenv("LOCAL_FILES_DOCUMENT_ROOT", "/")
     assert source("/data/local-files/?d=etc/passwd").file is None
+
+
+@pytest.mark.parametrize("url", ["http://x/\ud800", "s3://bucket/\ud800", "/data/upload/" + "x" * 2**16])
+def test_an_address_that_is_no_text_or_endless_is_refused(url):
+    with pytest.raises(BadRequestError, match="is no address"):
+        source(url)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "loop/x"])
+def test_a_local_file_that_cannot_be_looked_up_is_refused(tmp_path, monkeypatch, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("LOCAL_FILES_DOCUMENT_ROOT", str(tmp_path))
+    with pytest.raises(BadRequestError, match="cannot be found below"):
+        source(f"/data/local-files/?d={name}")

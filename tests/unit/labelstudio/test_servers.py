@@ -6,7 +6,7 @@ import stat
 import pytest
 from filelock import FileLock
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio import servers
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 from tokens import LEGACY
@@ -154,3 +154,25 @@ def test_a_wrong_address_in_the_settings_is_refused_at_the_start(tmp_path, url):
     with pytest.raises(SamInspectError, match=r"SAM_INSPECT_LABEL_STUDIO_URL is .*http://") as caught:
         ServerRegistry(tmp_path, url=url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a b", "\ud800", "x" * 5000])
+def test_what_is_no_token_is_refused(tmp_path, token):
+    with pytest.raises(BadRequestError, match="The access token is no token"):
+        ServerRegistry(tmp_path).remember("1.1", HERE, token)
+    with pytest.raises(SamInspectError, match="SAM_INSPECT_LABEL_STUDIO_API_KEY is no token"):
+        ServerRegistry(tmp_path, url=HERE, api_key=token)
+
+
+def test_a_key_from_a_file_may_end_with_a_line_end(tmp_path):
+    assert ServerRegistry(tmp_path, url=HERE, api_key="key\n").find("1.1").token == "key"
+
+
+def test_the_number_of_projects_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "MAX_PROJECTS", 2)
+    registry = ServerRegistry(tmp_path)
+    for uid in ("1.1", "2.2", "1.1"):
+        registry.remember(uid, HERE, "a")
+    for uid in ("3.3", "9" * 101):
+        with pytest.raises(BadRequestError, match="is not remembered"):
+            registry.remember(uid, HERE, "a")

@@ -258,3 +258,22 @@ def test_a_server_that_is_not_there_is_named():
     with pytest.raises(TransportError, match="cannot be reached"):
         get(f"{url}/x")
     assert transport.MAX_REDIRECTS < 10
+
+
+def test_a_credential_that_needs_a_request_of_its_own_does_not_wait_for_itself(server, monkeypatch):
+    monkeypatch.setattr(transport, "AT_ONCE", 1)
+    shared = Transport()
+    own = Origin.of(server.url)
+    server.routes |= {"/x": b"image", "/token": b"secret"}
+
+    def credential(_url):
+        return "Token " + get(f"{server.url}/token", own=own, via=shared).body.decode()
+
+    assert get(f"{server.url}/x", own=own, credential=credential, via=shared).body == b"image"
+    assert server.requests[1][0]["Authorization"] == "Token secret"
+
+
+def test_a_redirection_that_cannot_be_read_is_refused(server):
+    server.routes["/x"] = redirect("http://[")
+    with pytest.raises(RefusedAddressError):
+        get(f"{server.url}/x")
