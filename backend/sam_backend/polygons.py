@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike
 
 from sam_backend.arrays import BoolArray
 
+_CROSSINGS_AT_ONCE = 2**20
+"""Pixels or crossings that are computed at once, so that large shapes take little memory."""
+
 
 def polygon_mask(points: ArrayLike, size: tuple[int, int]) -> BoolArray:
     """Return the inside of a closed ring, by the even-odd rule where it crosses itself.
@@ -35,15 +38,22 @@ def polygon_mask(points: ArrayLike, size: tuple[int, int]) -> BoolArray:
     edges = np.take_along_axis(edges, np.argsort(edges[:, :, 1], axis=1, kind="stable")[:, :, None], axis=1)
     # The rows whose centres an edge passes.
     first, stop = np.ceil(edges[:, :, 1] - 0.5).clip(0, height).astype(np.int64).T
-    count = stop - first
-    edge = np.repeat(np.arange(len(edges)), count)
-    row = np.arange(len(edge)) + np.repeat(first - np.cumsum(count) + count, count)
-    (x0, y0), (x1, y1) = edges[edge, 0].T, edges[edge, 1].T
-    crossing = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-    column = np.ceil(crossing - 0.5).clip(0, width).astype(np.int64)
+    ends = np.cumsum(stop - first)
     turns = np.zeros((height, width + 1), np.bool_)
-    np.logical_xor.at(turns, (row, column), True)
-    inside: BoolArray = np.logical_xor.accumulate(turns, axis=1)[:, :width]
+    begin = 0
+    while begin < len(edges):
+        # A few edges at a time: many long edges pass more rows than the mask has pixels.
+        before = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + _CROSSINGS_AT_ONCE, "right")))
+        count = stop[begin:end] - first[begin:end]
+        edge = np.repeat(np.arange(begin, end), count)
+        row = np.arange(len(edge)) + np.repeat(first[begin:end] - np.cumsum(count) + count, count)
+        (x0, y0), (x1, y1) = edges[edge, 0].T, edges[edge, 1].T
+        crossing = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+        column = np.ceil(crossing - 0.5).clip(0, width).astype(np.int64)
+        np.logical_xor.at(turns, (row, column), True)
+        begin = end
+    inside: BoolArray = np.logical_xor.accumulate(turns, axis=1, out=turns)[:, :width]
     return inside
 
 
@@ -81,14 +91,16 @@ def ellipse_mask(
         return mask
     reach = max(radii)
     # Only the square around it is computed: images are large and defects small.
-    rows, columns = (
-        np.arange(max(math.floor(middle - reach), 0), min(math.ceil(middle + reach), side))
+    (top, bottom), (left, right) = (
+        (max(math.floor(middle - reach), 0), max(min(math.ceil(middle + reach), side), 0))
         for middle, side in zip(centre[::-1], size, strict=True)
     )
-    if not (len(rows) and len(columns)):
-        return mask
-    dx, dy = columns[None, :] + 0.5 - centre[0], rows[:, None] + 0.5 - centre[1]
     cosine, sine = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
-    along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
-    mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 < 1
+    dx = np.arange(left, right)[None, :] + 0.5 - centre[0]
+    rows_at_once = max(_CROSSINGS_AT_ONCE // max(right - left, 1), 1)
+    for start in range(top, bottom, rows_at_once):
+        stop = min(start + rows_at_once, bottom)
+        dy = np.arange(start, stop)[:, None] + 0.5 - centre[1]
+        along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+        mask[start:stop, left:right] = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 < 1
     return mask

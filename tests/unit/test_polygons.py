@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -103,3 +104,14 @@ def test_an_ellipse_beyond_the_image_covers_nothing(centre):
 
 def test_an_ellipse_without_a_radius_covers_nothing():
     assert not ellipse_mask((5, 5), (4, 0), SIZE).any()
+
+
+def test_large_shapes_take_little_memory():
+    size = (2000, 3000)
+    zigzag = [(x, y) for x in range(0, 3000, 2) for y in (0, 2000)]
+    for make in (lambda: polygon_mask(zigzag, size), lambda: ellipse_mask((1500, 1000), (1500, 1000), size, 3)):
+        tracemalloc.start()
+        mask = make()
+        assert mask.any()
+        assert tracemalloc.get_traced_memory()[1] < 20 * mask.size
+        tracemalloc.stop()

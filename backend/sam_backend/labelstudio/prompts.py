@@ -22,7 +22,6 @@ _LOG = logging.getLogger(__name__)
 _EDGE = 1e-6
 _FARTHEST = 1e6
 """Largest coordinate or rotation that is read, in per cent or degrees."""
-_MAX_TYPE = 40
 _STROKES = ("brush", "bitmask", "magicwand")
 _PROMPTS = ("keypoint", *_STROKES, *SHAPES)
 
@@ -110,7 +109,7 @@ class DrawnPrompt:
         height, width = size
         if self.original_size not in (None, size):
             _LOG.warning(
-                "Label Studio takes the image to be %s pixels high and wide, but it is %s; "
+                "Label Studio says that the image is %s pixels high and wide, but it is %s; "
                 "per cents are read on the real one.",
                 self.original_size,
                 size,
@@ -169,7 +168,7 @@ def read_drawn(
         if _place(region) != place:
             continue
         value, shape = region["value"], _shape(region)
-        label = _label(value, str(region.get("type"))) or label
+        label = _label(value, _kind(region)) or label
         if shape == "keypoint":
             clicks.append(_click(value, positive=region.get("is_positive") is not False))
         elif shape in _STROKES:
@@ -193,7 +192,12 @@ def read_drawn(
 
 
 def _shape(region: Mapping[str, Any]) -> str:
-    return str(region.get("type"))[:_MAX_TYPE].removesuffix("labels")
+    return _kind(region).removesuffix("labels")
+
+
+def _kind(region: Mapping[str, Any]) -> str:
+    kind = region.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def _place(region: Mapping[str, Any]) -> tuple[str | None, int]:
@@ -221,7 +225,9 @@ def _label(value: Mapping[str, Any], kind: str) -> str | None:
 
 def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
     height, width = region.get("original_height"), region.get("original_width")
-    if not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in (height, width)):
+    if not all(
+        isinstance(side, int) and not isinstance(side, bool) and 0 < side <= MAX_SIDE for side in (height, width)
+    ):
         return None
     return height, width  # type: ignore[return-value]
 

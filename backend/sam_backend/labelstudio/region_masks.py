@@ -35,6 +35,9 @@ MAX_PIXELS = 400_000_000
 MAX_POINTS = 1_000_000
 """Most points of one polygon or vector that are read; tools that trace masks write tens of thousands."""
 
+MAX_CROSSINGS = 50_000_000
+"""Most rows of pixels that the edges of one outline may cross, all together; more would take minutes."""
+
 _Coordinate = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
 
 
@@ -184,7 +187,8 @@ def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
         if shape == "brush":
             return decode_rle(value["rle"], size)
         if shape == "bitmask":
-            return decode_bitmask(value["imageDataURL"], size)
+            url = value["imageDataURL"]
+            return decode_bitmask(url if isinstance(url, str) else "", size)
     except BadRequestError as error:
         raise BrokenSampleError(f"{what} cannot be read. {error}") from None
     return _RASTERISERS[shape](value, size, what)
@@ -210,13 +214,13 @@ def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
 def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     _check_count(value["points"], what)
     points = checked(list[tuple[_Coordinate, _Coordinate]], value["points"], what)
-    return _ring_mask(points, size)
+    return _ring_mask(points, size, what)
 
 
 def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     _check_count(value["vertices"], what)
     vertices = checked(list[_Vertex], _along(value["vertices"]), what)
-    return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size)
+    return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size, what)
 
 
 def _check_count(points: object, what: str) -> None:
@@ -224,8 +228,14 @@ def _check_count(points: object, what: str) -> None:
         raise BrokenSampleError(f"{what} has {len(points)} points; at most {MAX_POINTS} are read.")
 
 
-def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> BoolArray:
-    return polygon_mask(np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100), size)
+def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int], what: str) -> BoolArray:
+    ring = np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100)
+    rows = np.abs(np.diff(ring[:, 1], append=ring[:1, 1])).clip(0, size[0]).sum()
+    if rows > MAX_CROSSINGS:
+        raise BrokenSampleError(
+            f"{what} has {len(points)} points that run across the image again and again; it is damaged. Draw it again."
+        )
+    return polygon_mask(ring, size)
 
 
 def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:

@@ -44,11 +44,11 @@ def points_along(
         raise BadRequestError(
             f"A stroke is read on images of up to {max_pixels} pixels; this one has {width} x {height}. Click instead."
         )
-    mask = (
-        decode_rle(value.get("rle", []), size)
-        if shape == "brush"
-        else decode_bitmask(value.get("imageDataURL", ""), size)
-    )
+    if shape == "brush":
+        mask = decode_rle(value.get("rle", []), size)
+    else:
+        url = value.get("imageDataURL")
+        mask = decode_bitmask(url if isinstance(url, str) else "", size)
     return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _middle(mask)]
 
 

@@ -144,6 +144,61 @@ def test_the_entries_that_are_masks_can_be_read_alone():
     assert mask_regions([brush(), rectangle(), brush("z", item_index=1)], target) == [brush()]
 
 
+TWO_KINDS = f"""<View><Image name="image" value="$image"/>
+<BrushLabels name="brush" toName="image">{LABEL}</BrushLabels>
+<RectangleLabels name="rect" toName="image" smart="true">{LABEL}<Label value="Pit"/></RectangleLabels></View>"""
+
+
+def test_a_box_is_a_mask_where_its_label_belongs_to_the_box_control_alone():
+    pit = rectangle("pit")
+    pit["value"]["rectanglelabels"] = ["Pit"]
+    both = rectangle("both")
+    both["value"]["rectanglelabels"] = ["Crack", "Pit"]
+    bare = rectangle("bare")
+    del bare["value"]["rectanglelabels"]
+    accepted = read([brush(), pit, rectangle("crack"), both, bare], TWO_KINDS)
+    assert ids(accepted.images[0].regions) == ["a", "pit", "both"]
+    assert list(reasons(accepted)) == ["crack", "bare"]
+
+
+def test_a_magic_wand_and_a_vector_are_masks():
+    wand = brush("wand", type="magicwand", from_name="wand")
+    points = [{"id": str(i), "x": x, "y": y, "prevPointId": str(i - 1) if i else None}
+              for i, (x, y) in enumerate([(100 / 3, 25), (200 / 3, 25), (200 / 3, 75), (100 / 3, 75)])]  # fmt: skip
+    vector = {**FRAME, "id": "v", "type": "vector", "value": {"vertices": points, "closed": True}}
+    masks = masks_of([wand, vector])
+    assert [label for label, _ in masks] == ["Crack", "unlabelled"]
+    assert all((mask == MASK).all() for _, mask in masks)
+
+
+def test_the_pages_of_a_repeater_have_their_regions():
+    xml = PAGES.replace("<View>", '<View><Repeater on="$pages">').replace("</View>", "</Repeater></View>")
+    xml = xml.replace('"image" valueList="$pages"', '"image_{{idx}}" value="$pages[{{idx}}]"')
+    xml = xml.replace('"brush" toName="image"', '"brush_{{idx}}" toName="image_{{idx}}"')
+    result = [brush("a", to_name="image_1"), brush("b", to_name="image_2")]
+    accepted = read(result, xml, {"pages": ["/0.png", "/1.png"]})
+    assert [(image.index, image.address, ids(image.regions)) for image in accepted.images] == [(1, "/1.png", ["a"])]
+    assert reasons(accepted) == {"b": "the labeling config takes no masks on 'image_2'"}
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"item_index": 10**400}, "its item_index is not the number of an image"),
+        ({"item_index": [0]}, "its item_index is not the number of an image"),
+        ({"item_index": -1}, "its item_index is not the number of an image"),
+        ({"item_index": 1}, "the task has no image number 2 of 'image'"),
+        ({"to_name": ["image"]}, "the labeling config takes no masks on ''"),
+        ({"to_name": "x" * 10**6}, f"the labeling config takes no masks on '{'x' * 80}…'"),
+    ],
+    ids=["huge", "list", "negative", "second", "list of names", "long name"],
+)
+def test_a_region_of_no_image_costs_itself_and_says_why(odd, says):
+    accepted = read([brush("good"), brush("odd", **odd)])
+    assert [ids(image.regions) for image in accepted.images] == [["good"]]
+    assert reasons(accepted) == {"odd": says}
+
+
 # Without a labeling config
 
 

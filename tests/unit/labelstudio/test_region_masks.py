@@ -7,7 +7,7 @@ from label_studio_sdk.converter.brush import encode_rle
 from exported_regions import NOISE, OTHER_CORNERS, bitmask, box, brush, percent, polygon, region
 from mask_files import FIRST, HEIGHT, SECOND, WIDTH, block
 from sam_backend.errors import BrokenSampleError
-from sam_backend.labelstudio.region_masks import region_label, region_mask
+from sam_backend.labelstudio.region_masks import region_label, region_mask, regions_of
 
 
 @pytest.mark.parametrize("mask", [block(FIRST), NOISE], ids=["block", "noise"])
@@ -65,6 +65,30 @@ def test_what_has_no_area_has_no_mask(entry):
     assert region_mask(entry) is None
 
 
+@pytest.mark.parametrize(
+    ("backwards", "same"),
+    [
+        (box(8, 8, -5, -6), box(3, 2, 5, 6)),
+        (
+            region("ellipselabels", x=50, y=50, radiusX=-20, radiusY=9),
+            region("ellipselabels", x=50, y=50, radiusX=20, radiusY=9),
+        ),
+    ],
+    ids=["rectangle", "ellipse"],
+)
+def test_a_shape_of_a_negative_size_is_the_same_shape(backwards, same):
+    assert region_mask(same).any()
+    np.testing.assert_array_equal(region_mask(backwards), region_mask(same))
+
+
+@pytest.mark.parametrize(
+    "number", [[1], {"a": 1}, 10**5000, None, True, 7, ""], ids=lambda number: type(number).__name__
+)
+def test_ids_of_any_kind_keep_regions_apart_or_together(number):
+    entries = [box(3, 2, 5, 6) | {"id": number}, box(3, 2, 5, 6) | {"id": "other"}]
+    assert len(list(regions_of(entries))) == 2
+
+
 def test_a_region_of_no_pixel_has_an_empty_mask():
     assert not region_mask(box(3, 2, 0, 0)).any()
 
@@ -90,6 +114,25 @@ def test_a_region_of_no_pixel_has_an_empty_mask():
         ),
         (bitmask(NOISE) | {"original_width": 99}, "bitmask has 32 x 24 pixels, but the image 99 x 24"),
         (bitmask(NOISE) | {"original_width": 9}, "bitmask has 32 x 24 pixels, but the image 9 x 24"),
+        (box(3, 2, 5, 6) | {"original_width": 10**30}, "x1 is not as its format says at 'original_width'"),
+        (box(3, 2, 5, 6) | {"original_width": 10**400}, "x1 is not as its format says at 'original_width'"),
+        (
+            polygon() | {"original_width": 10**6, "original_height": 10**6},
+            "1000000 x 1000000 pixels; at most 400000000",
+        ),
+        (box(3, 2, 5, 6) | {"original_width": -5}, "at 'original_width'"),
+        (box(3, 2, 5, 6) | {"original_width": float("nan")}, "at 'original_width'"),
+        (region("rectanglelabels", x=10**400, y=1, width=2, height=3), "Region x1 is not as its format says at 'x'"),
+        (region("rectanglelabels", x=1e300, y=1, width=2, height=3), "Region x1 is not as its format says at 'x'"),
+        (region("ellipselabels", x=1, y=2, radiusX=3, radiusY=float("inf")), "at 'radiusY'"),
+        (region("polygonlabels", points=[[1, 2]] * 1_000_001), "has 1000001 points; at most 1000000 are read"),
+        (
+            region("polygonlabels", points=[[0, 0], [50, 10**6]] * 10_000) | {"original_height": 10_000},
+            "x1 has 20000 points that run across the image again and again",
+        ),
+        (region("polygonlabels", points={"x": 1}), "Region x1 is not as its format says"),
+        (region("bitmasklabels", imageDataURL=10**5000), "starts with 'data:image/png"),
+        (region("rectanglelabels", x=1, width=2, height=3) | {"id": "x" * 10**6}, "^Region x{80}… is not"),
     ],
 )
 def test_a_broken_region_is_named(entry, message):
@@ -126,3 +169,17 @@ def test_other_vectors_have_no_mask(entry):
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_an_image_that_was_turned_in_the_page_changes_no_mask(rotation):
     np.testing.assert_array_equal(region_mask(polygon() | {"image_rotation": rotation}), block(FIRST))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        brush, bitmask, lambda mask: box(3, 2, 5, 6), lambda mask: polygon(), lambda mask: vector(),
+        lambda mask: region("ellipselabels", x=50, y=40, radiusX=20, radiusY=9, rotation=30),
+    ],
+    ids=["brush", "bitmask", "rectangle", "polygon", "vector", "ellipse"],
+)  # fmt: skip
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_every_kind_of_region_of_a_turned_image_is_upright(rotation, make):
+    upright = make(block(FIRST))
+    np.testing.assert_array_equal(region_mask({**upright, "image_rotation": rotation}), region_mask(upright))

@@ -1,0 +1,97 @@
+"""Work on a project from the command line, for tasks with several images."""
+
+import base64
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotation_events import ASKED, TAUGHT, region
+from colour_segmenter import ColourSegmenter
+from label_studio_requests import data_url, png
+from sam_backend.core.project_work import ProjectWork
+from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.projects import ProjectTask
+from sam_backend.memory.project_memory import ProjectMemory
+
+LABELS = '<Label value="red"/><Label value="green"/>'
+CONFIG = f"""<View><Image name="pages" valueList="$pages"/><Image name="last" value="$last"/>
+<BrushLabels name="mask" toName="pages">{LABELS}</BrushLabels>
+<PolygonLabels name="ring" toName="last"><Label value="red"/></PolygonLabels></View>"""
+TEACH, ASK = data_url(png(TAUGHT[0])), data_url(png(ASKED[0]))
+
+
+class Embeddings:
+    """Encodes the images of data URLs; every other address fails."""
+
+    def fetch(self, segmenter, url, project, task, *, configured=None):
+        if not url.startswith("data:"):
+            raise BadRequestError(f"{url} cannot be followed.")
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+        return SimpleNamespace(embedding=segmenter.encode(pixels))
+
+
+class StoredProject:
+    """A project whose predictions are kept in a list."""
+
+    id, uid, label_config = 7, "7.1", CONFIG
+
+    def __init__(self, *tasks):
+        self._tasks, self.predictions = tasks, []
+
+    def tasks(self):
+        return iter(self._tasks)
+
+    def predict(self, task, prediction):
+        self.predictions.append((task.id, prediction))
+
+
+@pytest.fixture
+def work(tmp_path):
+    result = [{**region(label, mask), "to_name": "pages", "item_index": 1} for label, mask in TAUGHT[1]]
+    annotation = {"id": 1, "task": 1, "updated_at": "2026-11-23T05:32:00Z", "was_cancelled": False, "result": result}
+    project = StoredProject(
+        ProjectTask(1, {"pages": ["/none.png", TEACH], "last": TEACH}, [annotation]),
+        ProjectTask(2, {"pages": [ASK, "/gone.png", ASK], "last": ASK}),
+        ProjectTask(3, {"pages": ["/gone.png"]}),
+    )
+    return ProjectWork(project, ProjectMemory(tmp_path / "memory"), ColourSegmenter(), Embeddings())
+
+
+def ignore(done, total):
+    pass
+
+
+def places(prediction):
+    return {
+        (region["to_name"], region.get("item_index"), next(iter(region["value"].get(region["type"], []))))
+        for region in prediction["result"]
+    }
+
+
+ALL = {
+    *(("pages", page, label) for page in (0, 2) for label in ("red", "green")),
+    # The controls of the last image do not know the label green.
+    ("last", None, "red"),
+}
+
+
+def test_every_image_of_a_task_is_pre_annotated_by_what_a_later_image_taught(work, caplog):
+    work.gather(ignore)
+    work.learn(ignore)
+    counts = work.pre_annotate(ignore)
+    ((task, prediction),) = work.project.predictions
+    assert (task, places(prediction)) == (2, ALL)
+    assert (counts.written, counts.failed) == (1, 1)
+    assert "Task 2 gets no prediction on pages[1]: /gone.png cannot be followed." in caplog.text
+
+
+def test_a_task_with_several_images_is_ranked_once_with_the_regions_of_all(work):
+    work.gather(ignore)
+    work.learn(ignore)
+    order = work.rank(lambda images, labelled, random: list(range(len(images)))[::-1], 0, ignore, ignore)
+    assert [task for task, _ in order] == [2]
+    ((task, prediction),) = work.project.predictions
+    assert (task, places(prediction), prediction["score"]) == (2, ALL, 0)
