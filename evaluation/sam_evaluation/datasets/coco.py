@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-from pydantic import BaseModel, FiniteFloat, NonNegativeInt
+from pydantic import BaseModel
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
 from sam_backend.validation import checked
+from sam_evaluation.datasets.coco_masks import coco_mask_of
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
+from sam_evaluation.datasets.image_finder import ImageFinder, path_parts
 from sam_evaluation.datasets.instances import objects_of_instances
-from sam_evaluation.datasets.json_files import annotation_file, read_json
+from sam_evaluation.datasets.json_files import annotation_file, id_key, kind_of, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import read_image, require_some
+from sam_evaluation.datasets.tally import OddShapeError, Tally
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 
@@ -28,29 +29,10 @@ class ImageEntry(BaseModel, frozen=True):
     """One entry of `images`; `width` and `height` are in pixels, or None if the file does not state them."""
 
     id: int | str
-    file_name: str = ""
-    coco_url: str = ""
+    file_name: str | None = None
+    coco_url: str | None = None
     width: int | None = None
     height: int | None = None
-
-
-class _Category(BaseModel, frozen=True):
-    id: int
-    name: str
-
-
-class _Rle(BaseModel, frozen=True):
-    """Run lengths in column order, as compressed text or as alternate counts of zeros and ones; `size` is (H, W)."""
-
-    size: tuple[int, int]
-    counts: str | list[NonNegativeInt]
-
-
-class _Annotation(BaseModel, frozen=True):
-    id: int | str = "?"
-    category_id: int
-    segmentation: list[list[FiniteFloat]] | _Rle
-    iscrowd: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,21 +43,24 @@ class _Index:
     ----------
     file : Path, the annotation file.
     images : dict, the entry of each image by its name.
-    annotations : dict, the raw annotations of each image by its id.
-    labels : dict, the name of each category by its id.
+    annotations : dict, the raw annotations of each image by the `id_key` of its id.
+    labels : dict, the name of each category by the `id_key` of its id.
+    left_out : counts of what belongs to no image.
     """
 
     file: Path
     images: dict[str, ImageEntry]
-    annotations: dict[int | str, list[Any]]
-    labels: dict[int, str]
+    annotations: dict[int | str | None, list[dict[str, Any]]]
+    labels: dict[int | str | None, str]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Coco(Dataset):
-    """Polygons and run lengths, rasterised by pycocotools. Every annotation is one object; crowds are left out.
+    """Polygons and run-lengths, rasterised by pycocotools. Every annotation is one object; crowds are left out.
 
-    `folder` may be the annotation file itself. An image without annotations has no objects.
+    `folder` may be the annotation file itself. An image without annotations has no objects; an image with annotations
+    of which none can be used is broken.
     """
 
     folder: Path
@@ -91,15 +76,21 @@ class Coco(Dataset):
     )
 
     def names(self) -> Sequence[str]:
-        """Return the names of all images, as they stand in the annotation file."""
+        """Return the names of all images, as they stand in the annotation file, with slashes."""
         return require_some(self._index.images, self._index.file, self.card.layout)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of annotations and entries that belong to no image."""
+        return self._index.left_out
 
     def load(self, name: str) -> Sample:
         """Read an image and its instances."""
         entry = self._index.images.get(name)
         if entry is None:
             raise BrokenSampleError(f"{self._index.file} has no image {name}; use a name from this file.")
-        path = self._image_path(name)
+        tally = Tally()
+        path, note = self._finder.find(self.image_name(entry))
+        tally.note(note)
         image = read_image(path)
         size = image.shape[0], image.shape[1]
         if (entry.height or size[0], entry.width or size[1]) != size:
@@ -107,133 +98,162 @@ class Coco(Dataset):
                 f"{path} is {size[1]} x {size[0]} pixels, but was annotated at {entry.width} x {entry.height}; "
                 "replace it by the annotated image in the same orientation."
             )
-        return Sample(name, image, objects_of_instances(self._instances(entry, size), self.rule))
+        objects = objects_of_instances(self._instances(entry, size, tally), self.rule, tally)
+        return tally.sample(name, image, objects)
 
     @staticmethod
     def image_name(entry: ImageEntry) -> str:
         """Return the path of an image as it stands in the annotation file, or "" if there is none."""
-        return entry.file_name
+        return entry.file_name or (path_parts(entry.coco_url or "") or ("",))[-1]
 
     @cached_property
     def _index(self) -> _Index:
         file = annotation_file(self.folder, ("annotations/*.json", "*.json"), self.card.layout)
-        content = read_json(file, EvaluationError)
-        if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
-            raise EvaluationError(f"{file} is not of this format: it needs images, annotations and categories.")
-        entries = checked(list[ImageEntry], content["images"], f"images of {file}", EvaluationError)
-        names = Counter(self.image_name(entry) for entry in entries)
-        for name, count in names.items():
-            if count > 1 or not name:
+        content = _content(read_json(file, EvaluationError), file)
+        left_out: Counter[str] = Counter()
+        entries = _image_entries(content["images"], file, left_out)
+        images = self._by_name(entries, file, left_out)
+        return _Index(
+            file,
+            images,
+            _by_image(content["annotations"], {id_key(entry.id) for entry in images.values()}, file, left_out),
+            _labels(content.get("categories") or [], file, left_out),
+            left_out,
+        )
+
+    def _by_name(self, entries: Sequence[ImageEntry], file: Path, left_out: Counter[str]) -> dict[str, ImageEntry]:
+        images: dict[str, ImageEntry] = {}
+        ids: dict[int | str | None, str] = {}
+        for entry in entries:
+            name = "/".join(path_parts(self.image_name(entry)))
+            if not name:
+                left_out["image without a file name, with its annotations"] += 1
+                continue
+            if images.get(name) == entry:
+                left_out["image that is listed twice"] += 1
+                continue
+            if name in images:
+                count = sum("/".join(path_parts(self.image_name(other))) == name for other in entries)
                 raise EvaluationError(
                     f"{file} has {count} images of the file name '{name}'; every image needs its own."
                 )
-        annotations: dict[int | str, list[Any]] = {}
-        for annotation in checked(
-            list[dict[str, Any]], content["annotations"], f"annotations of {file}", EvaluationError
-        ):
-            if "image_id" not in annotation:
+            key = id_key(entry.id)
+            if key in ids:
                 raise EvaluationError(
-                    f"An annotation of {file} has no image_id, so its image is unknown; export the file again."
+                    f"{file} gives the id {entry.id} to {ids[key]} and to {name}, so their annotations cannot be told "
+                    "apart; export it again."
                 )
-            annotations.setdefault(annotation["image_id"], []).append(annotation)
-        categories = checked(list[_Category], content["categories"], f"categories of {file}", EvaluationError)
-        return _Index(
-            file,
-            {self.image_name(entry): entry for entry in entries},
-            annotations,
-            {category.id: category.name for category in categories},
-        )
+            images[name], ids[key] = entry, name
+        if entries and not images:
+            raise EvaluationError(f"{file} has {len(entries)} images without a file name; every image needs its own.")
+        return images
 
-    def _image_path(self, name: str) -> Path:
+    @cached_property
+    def _finder(self) -> ImageFinder:
         parent = self._index.file.parent
-        root = parent.parent if parent.name == "annotations" else parent
-        bases = [base for base in (root, root / "images") if base.is_dir()]
-        for base in bases:
-            if (base / name).is_file():
-                return base / name
-        deeper = (folder for base in bases for folder in base.iterdir() if folder.is_dir())
-        matches = sorted(folder / name for folder in deeper if (folder / name).is_file())
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            where = ", ".join(str(path.parent) for path in matches)
-            raise BrokenSampleError(f"The image {name} is in several folders ({where}); keep only the annotated one.")
-        raise BrokenSampleError(f"The image {name} is neither in {root} nor in a folder of it; put it there.")
+        root = self.folder if self.folder.is_dir() else parent.parent if parent.name == "annotations" else parent
+        names = [self.image_name(entry) for entry in self._index.images.values()]
+        return ImageFinder(root, tuple(base for base in (root, root / "images") if base.is_dir()), names)
 
-    def _instances(self, entry: ImageEntry, size: tuple[int, int]) -> Iterator[tuple[BoolArray, str]]:
-        for data in self._index.annotations.get(entry.id, ()):
+    def _instances(self, entry: ImageEntry, size: tuple[int, int], tally: Tally) -> Iterator[tuple[BoolArray, str]]:
+        labels = self._index.labels
+        seen: dict[object, list[dict[str, Any]]] = {}
+        for data in self._index.annotations.get(id_key(entry.id), ()):
+            where = f"annotation {data.get('id', '?')}"
             what = f"Annotation {data.get('id', '?')} of {self._index.file}"
-            if data.get("iscrowd"):
+            alike = seen.setdefault(str(data.get("id")), [])
+            if "id" in data and data in alike:
+                tally.leave_out("annotation that is listed twice", where)
                 continue
-            annotation = checked(_Annotation, data, what)
-            if annotation.category_id not in self._index.labels:
-                raise BrokenSampleError(
-                    f"{what} has the category {annotation.category_id}, which is not in categories."
+            alike.append(data)
+            if data.get("iscrowd") in (1, "1", "true"):
+                tally.leave_out(
+                    "crowd (iscrowd is 1)",
+                    where,
+                    f"{what} is a crowd (iscrowd is 1), which is not one object; set iscrowd to 0 if it is one.",
                 )
-            yield _mask(annotation.segmentation, size, what), self._index.labels[annotation.category_id]
+                continue
+            try:
+                mask = coco_mask_of(data.get("segmentation"), size, where, what, tally)
+            except OddShapeError as error:
+                tally.odd(error, where)
+                continue
+            category = id_key(data.get("category_id"))
+            if category not in labels:
+                tally.note(f"category {category} has no name in categories; its objects are measured under its number")
+            yield mask, labels.get(category, f"category {category}")
 
 
-def _mask(segmentation: list[list[float]] | _Rle, size: tuple[int, int], what: str) -> BoolArray:
-    """Return the mask of the run lengths, or the union of the polygons.
+def _content(content: Any, file: Path) -> dict[str, Any]:
+    """Check that the file is of this kind; the message names the kind that it is."""
+    problem = f"{file} is not of this format: it needs images, annotations and categories"
+    if isinstance(content, list) and content and isinstance(content[0], dict) and "image_id" in content[0]:
+        raise EvaluationError(f"{problem}; it is a list of results, the predictions of a model.")
+    if not isinstance(content, dict):
+        raise EvaluationError(f"{problem}; it is {kind_of(content)}.")
+    missing = [name for name in ("images", "annotations") if not isinstance(content.get(name), list)]
+    if missing:
+        raise EvaluationError(f"{problem}; {' and '.join(missing)} should be lists. It has {', '.join(content)[:100]}.")
+    if any(isinstance(annotation, dict) and "segments_info" in annotation for annotation in content["annotations"][:1]):
+        raise EvaluationError(
+            f"{problem}; it is COCO's panoptic format, whose masks are in PNG files. Convert it to instances, for "
+            "example with panopticapi's panoptic2detection_coco_format."
+        )
+    return content
 
-    Parameters
-    ----------
-    segmentation : list of rings x, y, x, y, ... in pixels, or run lengths.
-    size : (H, W) of the image.
-    what : str, names the annotation in an error.
-    """
-    if isinstance(segmentation, _Rle):
-        rle = _checked_rle(segmentation, size, what)
-    else:
-        if not segmentation:
-            raise BrokenSampleError(f"{what} has only a box; a polygon or run lengths are needed.")
-        # pycocotools samples an outline every fifth of a pixel: its time and memory grow with the coordinates.
-        reach = max(size)
-        if any(len(ring) % 2 or not all(-reach <= value <= 2 * reach for value in ring) for ring in segmentation):
-            raise BrokenSampleError(
-                f"{what} has a polygon that is not x, y, x, y, ... in pixels within the image of {size[1]} x {size[0]}."
+
+def _image_entries(entries: list[Any], file: Path, left_out: Counter[str]) -> list[ImageEntry]:
+    try:
+        return checked(list[ImageEntry], entries, f"images of {file}", EvaluationError)
+    except EvaluationError:
+        good = []
+        for entry in entries:
+            try:
+                good.append(checked(ImageEntry, entry, "", EvaluationError))
+            except EvaluationError:
+                left_out["entry of images that is not as the format says, with its annotations"] += 1
+        if not good:
+            raise
+        return good
+
+
+def _by_image(
+    annotations: list[Any], known: set[int | str | None], file: Path, left_out: Counter[str]
+) -> dict[int | str | None, list[dict[str, Any]]]:
+    by_image: dict[int | str | None, list[dict[str, Any]]] = {}
+    unknown: Counter[str] = Counter()
+    without = 0
+    for annotation in annotations:
+        key = id_key(annotation.get("image_id")) if isinstance(annotation, dict) else None
+        if key is None:
+            without += 1
+        elif key not in known:
+            unknown[str(key)] += 1
+        else:
+            by_image.setdefault(key, []).append(annotation)
+    if without and without == len(annotations):
+        raise EvaluationError(
+            f"An annotation of {file} has no image_id, so its image is unknown; export the file again."
+        )
+    if without:
+        left_out["annotation without an image_id"] += without
+    if unknown:
+        some = ", ".join(list(unknown)[:3]) + (", …" if len(unknown) > 3 else "")
+        left_out[f"annotation of an image that is not listed (image_id {some})"] += unknown.total()
+    return by_image
+
+
+def _labels(categories: Any, file: Path, left_out: Counter[str]) -> dict[int | str | None, str]:
+    labels: dict[int | str | None, str] = {}
+    for category in categories if isinstance(categories, list) else ():
+        key = id_key(category.get("id")) if isinstance(category, dict) else None
+        if key is None:
+            left_out["entry of categories without an id"] += 1
+            continue
+        name = category.get("name")
+        label = f"category {key}" if name is None or name == "" else str(name)
+        if labels.setdefault(key, label) != label:
+            raise EvaluationError(
+                f"{file} gives the category id {key} to '{labels[key]}' and to '{label}'; export it again."
             )
-        # Fewer than three points enclose nothing, and pycocotools reads two points as a box.
-        rings = [ring for ring in segmentation if len(ring) >= 6]
-        if not rings:
-            return np.zeros(size, np.bool_)
-        rle = coco_mask.merge(coco_mask.frPyObjects(rings, *size))
-    mask: BoolArray = coco_mask.decode(rle).astype(np.bool_)
-    return mask
-
-
-def _checked_rle(segmentation: _Rle, size: tuple[int, int], what: str) -> Any:
-    """Return run lengths for pycocotools, which does not check them."""
-    if segmentation.size != size:
-        height, width = segmentation.size
-        raise BrokenSampleError(
-            f"{what} is of {width} x {height} pixels, its image {size[1]} x {size[0]}; both must have the same size."
-        )
-    counts = segmentation.counts
-    runs = _runs(counts) if isinstance(counts, str) else counts
-    # Where run lengths are missing, pycocotools returns uninitialised memory.
-    if min(runs, default=-1) < 0 or sum(runs) != size[0] * size[1]:
-        raise BrokenSampleError(
-            f"{what} has run lengths that do not add up to its image's {size[0] * size[1]} pixels; export it again."
-        )
-    return coco_mask.frPyObjects({"size": list(size), "counts": runs}, *size)
-
-
-def _runs(text: str) -> list[int]:
-    """Return the run lengths in COCO's compressed text; a negative one means that the text is damaged.
-
-    A character code minus 48 holds five bits of a number, lowest bits first. Bit 32 is set if the number continues in
-    the next character; bit 16 of the last character is the sign. From the fourth run on, a number is the difference
-    from the run two places before. The format is that of `rleFrString` in pycocotools.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        value |= (code & 31) << shift
-        shift += 5
-        if not code & 32:
-            value -= (code >> 4 & 1) << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return runs if not shift else [*runs, -1]
+    return labels

@@ -32,4 +32,4 @@ class Lvis(Coco):
         """Return `<folder>/<file>`, the end of `coco_url`; without an address, return `file_name`."""
         if entry.coco_url:
             return "/".join(urlsplit(entry.coco_url).path.split("/")[-2:]).lstrip("/")
-        return entry.file_name
+        return entry.file_name or ""

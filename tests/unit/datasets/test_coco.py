@@ -88,9 +88,16 @@ def test_crowds_small_objects_and_rings_without_area_are_left_out(tmp_path):
     dataset = _write(tmp_path, [_rle(block(FIRST)), [OTHER_RING], [[1, 1, 3, 1, 3, 3, 1, 3]], [[1, 1, 9, 9]]])
     _change(tmp_path, iscrowd=1)
 
-    (obj,) = dataset.load("a.png").objects
+    sample = dataset.load("a.png")
 
+    (obj,) = sample.objects
     np.testing.assert_array_equal(obj.mask, block(SECOND))
+    assert sample.left_out == {
+        "crowd (iscrowd is 1)": 1,
+        "object smaller than the smallest area": 1,
+        "ring of fewer than three points": 1,
+    }
+    assert sample.examples["ring of fewer than three points"] == "annotation 3"
 
 
 def test_the_least_area_is_of_the_whole_annotation(tmp_path):
@@ -138,7 +145,7 @@ def test_names_are_sorted_and_read_no_image(tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([], "has only a box; a polygon or run lengths are needed"),
+        ([], "has only a box; a polygon or run-lengths are needed"),
         ([[*RING, 4]], "not x, y, x, y"),
         ([[3, 2, 8, 2, 8, 1e9]], "within the image of 32 x 24"),
         (_rle(block(FIRST)[:-1]), "of 32 x 23 pixels, its image 32 x 24"),
@@ -158,13 +165,15 @@ def test_a_broken_segmentation_names_its_annotation(tmp_path, segmentation, mess
         dataset.load("a.png")
 
 
-def test_a_category_that_is_not_named_is_reported(tmp_path):
+def test_a_category_that_is_not_named_keeps_its_number_and_is_told(tmp_path):
     save(tmp_path / "a.png", surface())
-    dataset = _write(tmp_path, [[RING]])
+    dataset = _write(tmp_path, [[RING], [OTHER_RING]])
     _change(tmp_path, category_id=6)
 
-    with pytest.raises(BrokenSampleError, match="has the category 6, which is not in categories"):
-        dataset.load("a.png")
+    sample = dataset.load("a.png")
+
+    assert [obj.label for obj in sample.objects] == ["category 6", "dent"]
+    assert "category 6 has no name in categories" in sample.notes[0]
 
 
 def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):
@@ -182,7 +191,7 @@ def test_a_missing_an_unreadable_and_an_ambiguous_image_are_reported(tmp_path):
     save(tmp_path / "train/a.png", surface())
     save(tmp_path / "val/a.png", surface())
     with pytest.raises(BrokenSampleError, match=r"a\.png is in several folders .*train, .*val"):
-        dataset.load("a.png")
+        Coco(tmp_path).load("a.png")
 
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(BrokenSampleError, match="not an image"):
@@ -222,6 +231,230 @@ def test_of_several_annotation_files_one_must_be_named(tmp_path):
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, text, message):
     (tmp_path / "a.json").write_text(text)
+
+    with pytest.raises(EvaluationError, match=message):
+        Coco(tmp_path).names()
+
+
+# Files of other tools and systems
+
+
+def _named(folder: Path, *file_names: str) -> Coco:
+    """A file that lists these images, each with one object."""
+    content = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(file_names)],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": 1, "segmentation": [RING]}
+            for number in range(len(file_names))
+        ],
+        "categories": [{"id": 1, "name": "dent"}],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.json").write_text(json.dumps(content))
+    return Coco(folder)
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "by_name"),
+    [
+        ("images\\a.png", "images/a.png", False),
+        ("line 2\\shift 1\\a.png", "line 2/shift 1/a.png", False),
+        ("./images/a.png", "images/a.png", False),
+        ("shift 1/a.png", "deep/er/shift 1/a.png", False),
+        ("C:\\Users\\me\\a b.png", "images/a b.png", True),
+        ("\\\\server\\share\\a.png", "a.png", True),
+        ("/home/me/set/a.png", "images/a.png", True),
+        ("../label/a.png", "a.png", True),
+        ("/data/local-files/?d=line1%2Fa.png", "images/a.png", True),
+        ("http://host:8080/data/upload/3/0a1b2c3d-a%20b.png", "images/a b.png", True),
+        ("https://host/x/a.png?token=1#y", "x/a.png", False),
+        ("s3://bucket/x/a.png", "images/a.png", True),
+        ("50%25 a.png", "50% a.png", False),
+        ("50%25 a.png", "50%25 a.png", False),
+        ("100%.png", "100%.png", False),
+        ("caf\u00e9/\u00fc.png", "cafe\u0301/u\u0308.png", False),
+        ("cafe\u0301.png", "caf\u00e9.png", False),
+        ("A.PNG", "a.png", True),
+    ],
+)
+def test_an_image_is_found_however_its_path_is_written(tmp_path, written, place, by_name):
+    save(tmp_path / "set" / place, surface())
+    dataset = _named(tmp_path / "set", written)
+    (name,) = dataset.names()
+
+    sample = dataset.load(name)
+
+    assert len(sample.objects) == 1
+    assert sample.notes == (("image found by its file name, not at the path that is written",) if by_name else ())
+    assert not any(part in name for part in ("\\", "..", "?", "://"))
+
+
+@pytest.mark.parametrize("written", ["../secret.png", "sub/../../secret.png", "{root}/secret.png", "..\\secret.png"])
+def test_no_image_outside_of_the_folder_is_read(tmp_path, written):
+    save(tmp_path / "secret.png", surface())
+    dataset = _named(tmp_path / "set", written.format(root=tmp_path))
+
+    with pytest.raises(BrokenSampleError, match=r"secret\.png is neither in|outside of the data set's folder"):
+        dataset.load(dataset.names()[0])
+
+
+def test_no_link_out_of_the_folder_is_followed(tmp_path):
+    save(tmp_path / "elsewhere/a.png", surface())
+    dataset = _named(tmp_path / "set", "a.png", "images/b.png")
+    (tmp_path / "set/a.png").symlink_to(tmp_path / "elsewhere/a.png")
+    save(tmp_path / "elsewhere/b.png", surface())
+    (tmp_path / "set/images").symlink_to(tmp_path / "elsewhere")
+
+    for name in dataset.names():
+        with pytest.raises(BrokenSampleError, match=r"outside of the data set's folder .* copy it into that folder"):
+            dataset.load(name)
+
+
+def test_one_file_is_never_two_images(tmp_path):
+    save(tmp_path / "images/a.png", surface())
+    dataset = _named(tmp_path, "images/1/a.png", "images/2/a.png")
+
+    for name in dataset.names():
+        with pytest.raises(BrokenSampleError, match="put both images at their paths"):
+            dataset.load(name)
+
+
+@pytest.mark.parametrize("of_annotation", ["7", 7, 7.0])
+@pytest.mark.parametrize("of_image", ["7", 7])
+def test_ids_are_the_same_as_text_and_as_number(tmp_path, of_image, of_annotation):
+    save(tmp_path / "a.png", surface())
+    dataset = _write(tmp_path, [[RING]], id=of_image)
+    _change(tmp_path, image_id=of_annotation, category_id="5")
+
+    assert [obj.label for obj in dataset.load("a.png").objects] == ["dent"]
+
+
+def test_what_belongs_to_no_image_is_counted(tmp_path):
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "a.png"}, {"id": 3}, {"id": None}],
+        "annotations": [{"image_id": 99}, {"image_id": 98}, {"image_id": 99}, {}, 7, {"image_id": 1}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+
+    assert Coco(tmp_path).left_out() == {
+        "image that is listed twice": 1,
+        "image without a file name, with its annotations": 1,
+        "entry of images that is not as the format says, with its annotations": 1,
+        "annotation of an image that is not listed (image_id 99, 98)": 3,
+        "annotation without an image_id": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [RING, [[3, 2], [8, 2], [8, 8], [3, 8]], [[[3, 2], [8, 2], [8, 8], [3, 8]]], [[str(value) for value in RING]]],
+    ids=["flat", "pairs", "ring of pairs", "texts"],
+)
+def test_a_polygon_is_read_however_it_is_nested(tmp_path, segmentation):
+    save(tmp_path / "a.png", surface())
+
+    (obj,) = _write(tmp_path, [segmentation]).load("a.png").objects
+
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ([], "box or point without a mask"),
+        (None, "box or point without a mask"),
+        ("[[3, 2]]", "segmentation of an unknown kind"),
+        ([[3, 2, 8, 2, 8, float("nan")]], "polygon that is not x, y, x, y, …"),
+        ([[3, 2, 8, 2, 8, None]], "polygon that is not x, y, x, y, …"),
+        ([[3, 2, 8, 2, 8, 10**400]], "polygon that is not x, y, x, y, …"),
+        ([[3, 2, 8, 2, 8, 1e9]], "polygon far outside its image"),
+        ([[3, 2, 8, 2]], "ring of fewer than three points"),
+        ([[60, 2, 64, 2, 62, 8]], "mask or outline without any pixel of the image"),
+        (_rle(block(FIRST)[:-1]), "run-lengths of an image of another size"),
+        (
+            {"size": [HEIGHT, WIDTH], "counts": [100, 20000]},
+            "run-lengths that do not add up to the pixels of the image",
+        ),
+        (
+            {"size": [HEIGHT, WIDTH], "counts": "o" * 2_000_000},
+            "run-lengths that do not add up to the pixels of the image",
+        ),
+        ({"size": [HEIGHT, WIDTH], "counts": "b'PPPP'"}, "run-lengths written as Python's text of bytes"),
+        ({"size": [HEIGHT, WIDTH]}, "run-lengths that are not as the format says"),
+    ],
+)
+def test_one_odd_annotation_costs_that_annotation_and_not_its_image(tmp_path, odd, reason):
+    save(tmp_path / "a.png", surface())
+
+    sample = _write(tmp_path, [[RING], odd]).load("a.png")
+
+    (obj,) = sample.objects
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
+    assert sample.left_out == {reason: 1}
+
+
+def test_an_odd_ring_costs_that_ring(tmp_path):
+    save(tmp_path / "a.png", surface())
+
+    sample = _write(tmp_path, [[[1, 1, 9, 9], RING, [5, 5, 6]]]).load("a.png")
+
+    np.testing.assert_array_equal(sample.objects[0].mask, block(FIRST))
+    assert sample.left_out == {"ring of fewer than three points": 1, "polygon that is not x, y, x, y, …": 1}
+
+
+def test_an_annotation_that_is_listed_twice_is_one_object(tmp_path):
+    save(tmp_path / "a.png", surface())
+    dataset = _write(tmp_path, [[RING], [RING]])
+    file = tmp_path / "annotations/instances.json"
+    file.write_text(file.read_text().replace('"id": 1', '"id": 0'))
+
+    sample = dataset.load("a.png")
+
+    assert len(sample.objects) == 1
+    assert sample.left_out == {"annotation that is listed twice": 1}
+
+
+def test_an_image_of_crowds_alone_is_no_image_without_objects(tmp_path):
+    save(tmp_path / "a.png", surface())
+    dataset = _write(tmp_path, [_rle(block(FIRST))])
+    _change(tmp_path, iscrowd=1)
+
+    with pytest.raises(BrokenSampleError, match=r"Annotation 0 of .* is a crowd"):
+        dataset.load("a.png")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
+    _write(tmp_path, [[RING]])
+    file = tmp_path / "annotations/instances.json"
+    file.write_text(file.read_text(), encoding=encoding)
+
+    assert Coco(tmp_path).names() == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b'{"a": 1}\n{"a": 2}\n', "is JSON Lines"),
+        (b'[{"image_id": 1, "category_id": 1, "score": 0.5}]', "a list of results, the predictions of a model"),
+        (b'{"images": {}, "annotations": []}', "images should be lists. It has images, annotations"),
+        (b'{"images": [], "annotations": [{"segments_info": []}]}', "COCO's panoptic format"),
+        (b'{"images": [], "images": [], "annotations": []}', "names 'images' twice in one object"),
+        ('{"images": "caf\u00e9"}'.encode("cp1252"), "cannot be read as UTF-8: byte 0xe9 in line 1.*Windows-1252"),
+        ('{"images": []}'.encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        (
+            b'{"images": [{"id": 1, "file_name": "a"}, {"id": "1", "file_name": "b"}], "annotations": []}',
+            "gives the id 1 to a and to b",
+        ),
+        (
+            b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+            "category id 1 to 'a' and to 'b'",
+        ),
+    ],
+)
+def test_the_message_says_what_the_file_is(tmp_path, content, message):
+    (tmp_path / "a.json").write_bytes(content)
 
     with pytest.raises(EvaluationError, match=message):
         Coco(tmp_path).names()
