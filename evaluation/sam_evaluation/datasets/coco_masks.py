@@ -53,7 +53,7 @@ def coco_mask_of(segmentation: Any, size: tuple[int, int], where: str, what: str
     if not isinstance(segmentation, list):
         raise OddShapeError(
             "segmentation of an unknown kind",
-            f"{what} is not as its format says: segmentation is {kind_of(segmentation)}; a list of lists of x, y, x, y, "
+            f"{what} is not as its format says: segmentation is {kind_of(segmentation)}; a list of lists x, y, x, y, "
             "... or run-lengths are needed.",
         )
     rings, problem = [], None
