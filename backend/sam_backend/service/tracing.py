@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _QUIET = {"/", "/health", "/setup", "/versions", "/metrics"}
 """Routes that are requested again and again; their good answers are logged at level debug only."""
 
-_COUNTED = {408, 503}
+_COUNTED = {408, 499, 503}
 """Answers that a flood of requests gets; each sentence has one line a minute."""
 
 _LOGGED_BY_OTHERS = {401, 429}
