@@ -21,6 +21,7 @@ from sam_backend.demo.label_studio_process import Credentials, label_studio
 from sam_backend.demo.processes import free_port
 from sam_backend.demo.project import BACKEND_TITLE, import_images, open_project
 from sam_backend.demo.run_demo import built_in_images
+from sam_backend.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MODEL = "nano"
@@ -132,7 +133,7 @@ def stack(home, demo_interrupted) -> Stack:
     url, backend_url = f"http://localhost:{port}", f"http://127.0.0.1:{backend_port}"
     with ExitStack() as servers:
         _, credentials = servers.enter_context(label_studio(executable(home), home=home, port=port))
-        servers.enter_context(backend(MODEL, home=home, port=backend_port))
+        servers.enter_context(backend(MODEL, Settings(), home=home, port=backend_port))
         api = servers.enter_context(LabelStudioApi(url, credentials.token))
         source = built_in_images(home)
         project = open_project(api, source)
