@@ -14,9 +14,11 @@ from sam_inspect.options import ModelOption, RequirementsOption, settings_of
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sam_backend.labelstudio.projects import KnownProject
     from sam_backend.progress import ProgressCallback
     from sam_backend.settings import Settings
-    from sam_evaluation.datasets.registry import DatasetSpec
 
 
 def finetune(
@@ -61,8 +63,13 @@ def finetune(
     from dataclasses import replace
 
     from sam_backend.finetune.training_status import TrainingStatus
+    from sam_backend.finetune.tunable_models import require_tunable
     from sam_backend.finetune.tuning_recipe import recipe_for
+    from sam_backend.finetune.version_record import folder_name
     from sam_backend.finetune.versions import VERSIONS, Versions
+    from sam_backend.labelstudio.accepted import EXPORT
+    from sam_backend.labelstudio.projects import find_project
+    from sam_backend.labelstudio.servers import ServerRegistry
     from sam_backend.segmenters import WeightFolders
     from sam_evaluation.datasets.registry import DatasetSpec
     from sam_evaluation.left_out import CountedDataset
@@ -73,11 +80,12 @@ def finetune(
         raise BadRequestError("Name what to learn from: either --project or --data.")
     settings = settings_of(context)
     model = model or settings.model
+    require_tunable(model)
     needed = read_requirements(requirements) if requirements else None
     recipe = recipe_for(model)
     recipe = replace(recipe, parts=parts or recipe.parts, steps=steps or recipe.steps, seed=seed)
-    from sam_backend.finetune.tuning_job import TuningJob
-    from sam_backend.finetune.tuning_job import finetune as run
+    from sam_backend.finetune.training_run import open_run
+    from sam_backend.finetune.tuning_job import TuningJob, tune
 
     versions = Versions(settings.home / VERSIONS)
     with progress_bars() as add_bar:
@@ -87,21 +95,27 @@ def finetune(
             ious = "" if status.box is None else f"  box {status.box:.3f}  click {status.click:.3f}"
             progress(status.step, status.steps, status.doing + ious)
 
-        if project is not None:
-            spec, name = _fetch(settings, project, progress)
-        else:
-            assert data is not None
+        known = None
+        if data is not None:
             spec = DatasetSpec.parse(data)
             name = hashlib.sha256(f"{spec.format}:{spec.folder.resolve()}@{spec.split}".encode()).hexdigest()[:8]
-        work = settings.home / "finetune" / f"{model.replace(':', '_')}-{name}"
+        else:
+            known = find_project(ServerRegistry.of_settings(settings), str(project))
+            name = f"project-{known.uid}"
+            spec = DatasetSpec("label_studio", settings.home / "finetune" / name / EXPORT)
+        work = settings.home / "finetune" / f"{folder_name(model)}-{name}"
         described = f"{spec.format}:{spec.folder}" + (f"@{spec.split}" if spec.split else "")
         gate, folders = PromotionGate(needed), WeightFolders.of_settings(settings)
-        source = CountedDataset(spec.open(), described)
-        job = TuningJob(source, described, model, recipe, gate, limit, settings.focus, folders)
-        try:
-            outcome = run(job, work, versions, show)
-        finally:
-            print_lines(*source.sentences())
+        with open_run(work, described, model, show) as run:
+            if known:
+                run.show(doing="Fetching the project")
+                _fetch(settings, known, spec.folder.parent, progress)
+            source = CountedDataset(spec.open(), described)
+            job = TuningJob(source, described, model, recipe, gate, limit, settings.focus, folders)
+            try:
+                outcome = tune(job, run, versions)
+            finally:
+                print_lines(*source.sentences())
     print_lines(outcome.ended, outcome.verdict.reason)
     if outcome.version is not None:
         state = (
@@ -113,22 +127,16 @@ def finetune(
         )
 
 
-def _fetch(settings: Settings, project: str, progress: ProgressCallback) -> tuple[DatasetSpec, str]:
-    """Return the accepted masks of a Label Studio project as a data set, and the name of its folder."""
+def _fetch(settings: Settings, known: KnownProject, folder: Path, progress: ProgressCallback) -> None:
+    """Fetch the accepted masks of a Label Studio project into a folder."""
     from sam_backend.labelstudio.accepted import fetch_accepted
     from sam_backend.labelstudio.images import TaskImages
-    from sam_backend.labelstudio.projects import find_project
-    from sam_backend.labelstudio.servers import ServerRegistry
-    from sam_evaluation.datasets.registry import DatasetSpec
 
-    known = find_project(ServerRegistry.of_settings(settings), project)
-    name = f"project-{known.uid}"
-    export = fetch_accepted(
+    fetch_accepted(
         known.server,
         known.id,
-        settings.home / "finetune" / name,
+        folder,
         TaskImages.of_settings(settings),
         timeout=settings.image_timeout,
         progress=progress,
     )
-    return DatasetSpec("label_studio", export), name

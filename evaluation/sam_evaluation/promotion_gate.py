@@ -22,6 +22,13 @@ PROTOCOLS = "box,click,clicks:3"
 METRICS = ("iou", "boundary_f")
 """The metrics that must not get worse; the first must get better."""
 
+SMALLEST_GAIN = 0.005
+"""The smallest gain of the mean IoU that is worth other weights, which people have to get used to.
+
+On a thousand objects a gain of 0.002 is larger than its uncertainty, but no annotator sees it: 0.005 is three or four
+pixels of an object that is 30 pixels across. See docs/decisions/015-promotion-gate.md.
+"""
+
 
 @dataclass(frozen=True)
 class PromotionGate:
@@ -88,9 +95,10 @@ def measure(
 def judge(serving: pd.DataFrame, candidate: pd.DataFrame, requirements: Requirements | None = None) -> Verdict:
     """Judge a candidate by rows of the serving model and of itself on the same held-out images.
 
-    It passes if its mean IoU is significantly better with at least one protocol (interval and test of `compare`), its
-    IoU and boundary F are significantly worse with none, and no requirement is met by fewer objects than before. A
-    difference within its uncertainty is no reason for a change that people have to get used to.
+    It passes if its mean IoU is better with at least one protocol, significantly (interval and test of `compare`) and
+    by `SMALLEST_GAIN` at least, its IoU and boundary F are significantly worse with none, and no requirement is met by
+    fewer objects than before. A smaller difference, or one within its uncertainty, is no reason for a change that
+    people have to get used to.
 
     Parameters
     ----------
@@ -108,7 +116,8 @@ def judge(serving: pd.DataFrame, candidate: pd.DataFrame, requirements: Requirem
     if images < FEWEST_IMAGES:
         return Verdict(False, f"Only {images} images are held out; {FEWEST_IMAGES} are needed for a verdict.", metrics)
     iou = comparisons[METRICS[0]]
-    better = [_sentence(iou, pairing) for pairing in iou.pairings if pairing.sign > 0]
+    sure = [pairing for pairing in iou.pairings if pairing.sign > 0]
+    better = [_sentence(iou, pairing) for pairing in sure if pairing.difference >= SMALLEST_GAIN]
     worse = [
         _sentence(comparison, pairing)
         for comparison in comparisons.values()
@@ -119,8 +128,13 @@ def judge(serving: pd.DataFrame, candidate: pd.DataFrame, requirements: Requirem
     if worse:
         return Verdict(False, " ".join(["Not better in all:", *worse]), metrics)
     if not better:
-        unsure = [_sentence(iou, pairing) for pairing in iou.pairings]
-        return Verdict(False, " ".join(["The gain is not larger than its uncertainty:", *unsure]), metrics)
+        why = (
+            f"the gain is sure, but smaller than {SMALLEST_GAIN} mean IoU:"
+            if sure
+            else "the gain is not larger than its uncertainty:"
+        )
+        sentences = [_sentence(iou, pairing) for pairing in sure or iou.pairings]
+        return Verdict(False, " ".join([f"No better than what serves: {why}", *sentences]), metrics)
     return Verdict(True, " ".join(better), metrics)
 
 

@@ -150,7 +150,7 @@ def assemble(
     memories = Memories(settings.home)
     learner = Learner(memories, embeddings, model, servers)
     predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)
-    trainings = Trainings(settings, model.name)
+    trainings = Trainings(settings, model.name, checkpoint)
     return Backend(model, promotions, servers, cache, memories, learner, predictor, trainings, settings)
 
 

@@ -11,15 +11,19 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from sam_backend.errors import MissingExtraError
+from sam_backend.errors import SamInspectError
 from sam_backend.extras import require_training
-from sam_backend.finetune.training_status import FAILED, RUNNING, TrainingStatus, latest_status
-from sam_backend.segmenters.model_registry import known_models
+from sam_backend.finetune.os_errors import os_error_sentence
+from sam_backend.finetune.training_status import FAILED, RUNNING, TrainingStatus, last_written, latest_status
+from sam_backend.finetune.tunable_models import require_tunable
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _LOG = "log.txt"
+
+_LOG_TAIL = 10_000
+"""Bytes at the end of the log in which its last line is searched."""
 
 _NICE = 10
 """Niceness of a training, so that the service has priority."""
@@ -32,13 +36,18 @@ class Trainings:
     ----------
     settings : Settings, those of the service; a training uses the same folders.
     model : str, the name of the served model, which is the one to tune.
+    checkpoint : Path or None, the weights that are served instead of the promoted ones; then no training is started,
+        because its result would never be served.
     """
 
-    def __init__(self, settings: Settings, model: str) -> None:
+    def __init__(self, settings: Settings, model: str, checkpoint: Path | None = None) -> None:
         self._settings = settings
         self._model = model
+        self._checkpoint = checkpoint
         self._folder = settings.home / "finetune"
         self._process: subprocess.Popen[bytes] | None = None
+        self._written_before = 0
+        """When any training had last written its status before this object started its process."""
         self._lock = threading.Lock()
 
     def start(self, project: str) -> tuple[bool, str]:
@@ -48,39 +57,54 @@ class Trainings:
         ----------
         project : str, the project's uid, `<project id>.<Unix time of its creation>`, or its id.
         """
-        if self._model not in {info.name for info in known_models() if info.is_trainable}:
-            return False, f"{self._model} cannot be trained."
-        # nano is served without PyTorch, but not trained without it.
+        if self._checkpoint is not None:
+            return False, (
+                f"This server serves {self._checkpoint}, given with --checkpoint, and follows no promotions: a "
+                "training would start from other weights, and its result would not be served here. Restart "
+                "sam-inspect serve without --checkpoint, then train."
+            )
         try:
+            require_tunable(self._model)
+            # nano is served without PyTorch, but not trained without it.
             require_training("Training")
-        except MissingExtraError as error:
+        except SamInspectError as error:
             return False, str(error)
         with self._lock:
             latest = self.latest()
-            if self._is_running() or (latest and latest.state == RUNNING):
+            if latest and latest.state == RUNNING:
                 return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
-            self._process = self._start_process(project)
+            try:
+                self._process = self._start_process(project)
+            except OSError as error:
+                return False, f"The training cannot be started: {os_error_sentence(error, self._folder)}"
         logger.info("Training %s on project %s in process %d", self._model, project, self._process.pid)
         return True, f"A training was started in a process of its own. Its log is {self._folder / _LOG}."
 
     def latest(self) -> TrainingStatus | None:
-        """Return the progress of the latest training; None if there was none."""
-        latest, process = latest_status(self._folder), self._process
-        if process is None or (latest and latest.process == process.pid):
+        """Return the status of the training that runs, whichever process started it, or of the latest; None if none."""
+        process, ended = self._process, self._process is None or self._process.poll() is not None
+        latest = latest_status(self._folder)
+        if process is None or (latest and latest.state == RUNNING):
             return latest
-        # The process has not written its own progress yet.
         started = TrainingStatus(RUNNING, "Reading the project", model=self._model, process=process.pid)
-        if process.poll() is None:
+        if not ended:
             return started
-        log = (self._folder / _LOG).read_text(encoding="utf-8", errors="replace").strip()
-        return replace(started, state=FAILED, doing="", result=log.rpartition("\n")[2])
+        if last_written(self._folder) != self._written_before:
+            return latest
+        return replace(started, state=FAILED, doing="", result=self._last_line_of_log())
 
-    def _is_running(self) -> bool:
-        """Return whether the process that this object started still runs."""
-        return self._process is not None and self._process.poll() is None
+    def _last_line_of_log(self) -> str:
+        try:
+            with (self._folder / _LOG).open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - _LOG_TAIL, 0))
+                line = file.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+        except OSError:
+            line = ""
+        return line or f"The training ended before it began. Its log is {self._folder / _LOG}."
 
     def _start_process(self, project: str) -> subprocess.Popen[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._written_before = last_written(self._folder)
         with (self._folder / _LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sam_inspect", "finetune", "--project", project, "--model", self._model],

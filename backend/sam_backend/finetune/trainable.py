@@ -17,9 +17,10 @@ from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
 from sam_backend.finetune.adapters import merge_adapters
 from sam_backend.finetune.onnx_export import export_nano
+from sam_backend.finetune.tunable_models import require_tunable
 from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.entries import NANO, TUNED, tuned_weights
-from sam_backend.segmenters.model_registry import known_models
+from sam_backend.segmenters.model_registry import model_info
 from sam_backend.segmenters.nano import architecture, segmenter
 from sam_backend.segmenters.sam import read_tuned
 from sam_backend.segmenters.weights import obtain_checkpoint
@@ -99,13 +100,11 @@ def load_trainable(name: str, checkpoint: Path | None = None, folders: WeightFol
     WeightsError
         If weights are missing or do not fit, or the model cannot be tuned.
     """
-    trainable = {info.name: info for info in known_models() if info.is_trainable}
-    if name not in trainable:
-        raise WeightsError(f"{name} cannot be tuned; choose one of {', '.join(trainable)}.")
+    require_tunable(name)
     if name == NANO.name:
         folder = checkpoint or Path(segmenter.__file__).parent
         return TrainableModel(name, load_nano(folder), architecture.IMAGE_SIZE, clicked_pieces=True)
-    official = obtain_checkpoint(trainable[name].files[0], folders or WeightFolders.of_settings(None))
+    official = obtain_checkpoint(model_info(name).files[0], folders or WeightFolders.of_settings(None))
     model = sam_model_registry[name.removeprefix("sam:")]()
     model.load_state_dict(torch.load(official, map_location="cpu", weights_only=True))
     if checkpoint:

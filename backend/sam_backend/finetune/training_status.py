@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from sam_backend.files import write_whole
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has none.
+    fcntl = None  # type: ignore[assignment]
+
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+
+LOCK = ".lock"
+"""Name of the file in the work folder that a training locks as long as it lives."""
 
 _FILE = "progress.json"
 
@@ -24,7 +34,7 @@ class TrainingStatus:
     doing : str, what it does now, for people.
     data : str, what it learns from.
     model : str, the model that is tuned.
-    process : int, the id of its process.
+    process : int, the id of its process, for people.
     step, steps : int, steps done, and steps at most.
     box, click : float or None, mean IoU on the validation images at the last check; None before it.
     seconds_left : float or None, estimated; None where no estimate is possible.
@@ -50,34 +60,52 @@ def write_status(folder: Path, status: TrainingStatus) -> None:
 
 
 def read_status(folder: Path) -> TrainingStatus | None:
-    """Return the status of the training in a folder, or None where there is none."""
+    """Return the status of the training in a folder, or None where there is none.
+
+    The lock of the folder shows whether the training lives: its process id may be that of another program by now.
+    """
     try:
         status = TrainingStatus(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return replace(status, state=INTERRUPTED) if status.state == RUNNING and not _is_alive(status.process) else status
+    return replace(status, state=INTERRUPTED) if status.state == RUNNING and not _is_held(folder / LOCK) else status
 
 
 def latest_status(folder: Path) -> TrainingStatus | None:
-    """Return the status that was written last among the trainings below a folder."""
-    files = sorted(folder.glob(f"*/{_FILE}"), key=lambda path: path.stat().st_mtime)
-    return read_status(files[-1].parent) if files else None
+    """Return the status of the trainings below a folder: of one that runs, else the one that was written last."""
+    statuses = [(written, status) for path, written in _files(folder) if (status := read_status(path.parent))]
+    running = [pair for pair in statuses if pair[1].state == RUNNING]
+    return max(running or statuses, key=lambda pair: pair[0])[1] if statuses else None
 
 
-def _is_alive(process: int) -> bool:
+def last_written(folder: Path) -> int:
+    """Return when a training below a folder last wrote its status, in ns of the file system's clock; 0 for never."""
+    return max((written for _, written in _files(folder)), default=0)
+
+
+def _files(folder: Path) -> list[tuple[Path, int]]:
+    files = []
+    for path in folder.glob(f"*/{_FILE}"):
+        # Another process may delete a folder meanwhile.
+        with suppress(OSError):
+            files.append((path, path.stat().st_mtime_ns))
+    return files
+
+
+def _is_held(lock: Path) -> bool:
+    """Return whether a process holds a lock; so that nothing is written, and other readers are not in the way."""
+    if fcntl is None:
+        try:
+            with FileLock(lock, timeout=0):
+                return False
+        except Timeout:
+            return True
     try:
-        # A child process that has ended stays in the table, as a zombie, until its parent waits for it.
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return False
-    except OSError:
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:
+        # It is held, or it cannot be known.
         return True
-    return True
+    return False

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from sam_backend.errors import SamInspectError
 from sam_backend.finetune.examples import SampleSource, Split, read_examples
+from sam_backend.finetune.served_version import LoadWeights, load_served, require_answer
 from sam_backend.finetune.trainable import load_trainable
 from sam_backend.finetune.training_loop import NonFiniteLossError
-from sam_backend.finetune.training_status import FAILED, FINISHED, RUNNING, TrainingStatus, write_status
+from sam_backend.finetune.training_run import TrainingRun, open_run
+from sam_backend.finetune.training_status import FINISHED, TrainingStatus
 from sam_backend.finetune.tuner import CHECKPOINT, EMBEDDINGS, Tuner
 from sam_backend.finetune.tuning_curves import write_curves
 from sam_backend.finetune.tuning_recipe import TuningRecipe
@@ -90,39 +88,34 @@ def finetune(
     Raises
     ------
     SamInspectError
-        If data or weights cannot be used, masks are too few, the disk is full, or the job runs already.
+        If data or weights cannot be used, masks are too few or too small, the disk is full, or the job runs already.
+        After an unforeseen error, which it names, the next start begins anew.
     """
-    status = TrainingStatus(RUNNING, "Starting", job.data, job.model, os.getpid())
+    with open_run(work, job.data, job.model, report) as run:
+        return tune(job, run, versions)
 
-    def show(**changes: object) -> None:
-        nonlocal status
-        status = replace(status, **changes)  # type: ignore[arg-type]
-        write_status(work, status)
-        report(status)
 
+def tune(job: TuningJob, run: TrainingRun, versions: Versions) -> TuningOutcome:
+    """Do a fine-tuning inside a run that is open already; see `finetune`."""
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        with FileLock(work / ".lock", timeout=0):
-            outcome = _finetune(job, work, versions, show)
-            show(state=FINISHED, doing="Done", seconds_left=None, result=_sentence(outcome))
-    except Timeout:
-        raise SamInspectError("This training is running already; sam-inspect serve shows it at /status.") from None
-    except (SamInspectError, OSError) as error:
-        sentence = str(error)
-        if isinstance(error, OSError):
-            sentence = f"{error.filename or work}: {error.strerror}. Make room and start it again; it continues."
-        with contextlib.suppress(OSError):
-            show(state=FAILED, result=sentence)
-        raise error if isinstance(error, SamInspectError) else SamInspectError(sentence) from error
+        outcome = _tune(job, run.work, versions, run.show)
+    except (SamInspectError, OSError, MemoryError):
+        raise
+    except Exception:
+        # What is kept may be the cause, so the next start begins without it.
+        _clear(run.work)
+        raise
+    run.show(state=FINISHED, doing="Done", seconds_left=None, result=_sentence(outcome))
     return outcome
 
 
-def _finetune(job: TuningJob, work: Path, versions: Versions, show: Callable[..., None]) -> TuningOutcome:
+def _tune(job: TuningJob, work: Path, versions: Versions, show: Callable[..., None]) -> TuningOutcome:
     show(doing="Reading images and masks")
     examples = read_examples(job.source, job.limit)
     examples.require_enough(job.gate.fewest_images)
-    parent, checkpoint = versions.current(job.model), versions.checkpoint(job.model)
-    trainable = load_trainable(job.model, checkpoint, job.folders)
+    load: LoadWeights = lambda folder: load_segmenter(job.model, folder, focus=job.focus, folders=job.folders)  # noqa: E731
+    served = load_served(versions, job.model, load)
+    trainable = load_trainable(job.model, served.folder, job.folders)
     tuner = Tuner(trainable, examples, job.recipe, work)
     ended = _train(tuner, work, show)
     write_curves(tuner.checks, tuner.best_check, work / CURVES)
@@ -135,9 +128,10 @@ def _finetune(job: TuningJob, work: Path, versions: Versions, show: Callable[...
     with versions.staging(job.model) as folder:
         trainable.write(folder)
         shutil.copy(work / CURVES, folder / CURVES)
-        candidate = load_segmenter(job.model, folder, focus=job.focus, folders=job.folders)
+        candidate = load(folder)
+        require_answer(candidate, "The tuned model")
         verdict = job.gate(
-            load_segmenter(job.model, checkpoint, focus=job.focus, folders=job.folders),
+            served.segmenter,
             candidate,
             examples.names[Split.HELD_OUT],
             examples.load,
@@ -148,7 +142,7 @@ def _finetune(job: TuningJob, work: Path, versions: Versions, show: Callable[...
                 "",
                 job.model,
                 candidate.version,
-                parent,
+                served.name,
                 data=f"{job.data}, {examples.masks[Split.TRAINING]} masks",
                 reason=verdict.reason,
                 passed=verdict.passed,

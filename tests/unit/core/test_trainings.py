@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from label_studio_requests import PROJECT
 from sam_backend import extras
 from sam_backend.core import trainings
+from sam_backend.core.backend import assemble
 from sam_backend.core.trainings import Trainings
-from sam_backend.finetune.training_status import RUNNING, TrainingStatus, write_status
+from sam_backend.finetune.training_status import FINISHED, LOCK, RUNNING, TrainingStatus, write_status
+from sam_backend.segmenters import ModelInfo, model_registry
 from threshold_segmenter import ThresholdSegmenter
 
 
@@ -92,13 +95,72 @@ def test_status_shows_why_a_training_failed_at_its_start(client, commands):
 
 def test_status_shows_the_progress_of_a_training_that_another_process_started(client, tmp_path):
     status = TrainingStatus(RUNNING, "Training", process=os.getpid(), step=5, steps=10, click=0.6)
-    write_status(tmp_path / "home" / "finetune" / "nano-project-3", status)
+    work = tmp_path / "home" / "finetune" / "nano-project-3"
+    write_status(work, status)
+    with FileLock(work / LOCK):
+        training = client.get("/status").json()["training"]
+    assert (training["state"], training["step"], training["steps"], training["click"]) == ("running", 5, 10, 0.6)
+
+
+def test_a_training_of_another_process_is_not_failed_because_an_earlier_one_of_this_process_ended(
+    client, commands, tmp_path
+):
+    start(client)
+    commands[1][0].communicate(b"end\n")
+    work = tmp_path / "home" / "finetune" / "nano-project-3"
+    write_status(work, TrainingStatus(RUNNING, "Training", process=1, step=5))
+    with FileLock(work / LOCK):
+        training = client.get("/status").json()["training"]
+        assert (training["state"], training["process"]) == ("running", 1)
+        assert start(client)["status"] == "ignored"
+    write_status(work, TrainingStatus(FINISHED, process=1, result="nano-0001 was promoted."))
     training = client.get("/status").json()["training"]
-    assert (training["step"], training["steps"], training["click"]) == (5, 10, 0.6)
+    assert (training["state"], training["result"]) == ("finished", "nano-0001 was promoted.")
+
+
+def test_a_status_of_an_earlier_container_with_the_same_process_id_is_not_that_of_this_training(
+    client, commands, tmp_path
+):
+    start(client)
+    process = commands[1][0]
+    work = tmp_path / "home" / "finetune" / "nano-project-3"
+    write_status(work, TrainingStatus(RUNNING, "Training", process=process.pid, step=5))
+    training = client.get("/status").json()["training"]
+    assert (training["state"], training["step"]) == ("running", 0)
 
 
 def test_a_model_that_is_not_trainable_is_refused(make_settings):
-    assert Trainings(make_settings(), "grabcut").start("3") == (False, "grabcut cannot be trained.")
+    started, message = Trainings(make_settings(), "grabcut").start("3")
+    assert not started
+    assert message.startswith("grabcut cannot be tuned; choose one of nano")
+
+
+def test_a_trainable_model_of_another_package_is_not_tuned_as_an_official_sam(make_settings, monkeypatch):
+    info = ModelInfo("mysam", "A model", "MIT", lambda *_: ThresholdSegmenter(), is_trainable=True)
+    monkeypatch.setattr(model_registry, "_of_packages", lambda: (info,))
+    started, message = Trainings(make_settings(), "mysam").start("3")
+    assert not started
+    assert "mysam comes from another package" in message
+
+
+def test_a_server_with_a_checkpoint_of_its_own_starts_no_training(make_settings, tmp_path):
+    started, message = Trainings(make_settings(), "nano", tmp_path / "mine").start("3")
+    assert not started
+    assert f"serves {tmp_path / 'mine'}, given with --checkpoint" in message
+    assert "without --checkpoint" in message
+
+
+def test_the_checkpoint_of_a_server_reaches_its_trainings(make_settings, tmp_path):
+    backend = assemble("nano", make_settings(), checkpoint=tmp_path / "mine")
+    assert "--checkpoint" in backend.trainings.start("3")[1]
+
+
+def test_a_training_that_cannot_be_started_says_why(client, commands, tmp_path):
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "finetune").write_text("a file")
+    answer = start(client)
+    assert answer["status"] == "ignored"
+    assert "remove or rename it" in answer["message"]
 
 
 def test_missing_packages_for_training_are_named(make_settings, monkeypatch):

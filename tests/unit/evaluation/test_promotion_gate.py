@@ -44,6 +44,17 @@ def test_a_gain_smaller_than_its_uncertainty_does_not_pass() -> None:
     assert "not larger than its uncertainty" in verdict.reason
 
 
+@pytest.mark.parametrize(("gain", "passes"), [(0.002, False), (0.0045, False), (0.006, True)])
+def test_a_sure_gain_passes_only_if_it_is_large_enough_to_be_worth_it(gain: float, passes: bool) -> None:
+    verdict = judge(SERVING, rows({"box": gain, "click": 0.0}, noise=0.0001))
+    assert verdict.passed == passes
+    if not passes:
+        assert verdict.reason.startswith(
+            "No better than what serves: the gain is sure, but smaller than 0.005 mean IoU: "
+        )
+        assert "click" not in verdict.reason
+
+
 def test_the_model_itself_does_not_pass() -> None:
     assert not judge(SERVING, SERVING).passed
 

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -27,6 +26,7 @@ from sam_backend.segmenters import Segmenter  # noqa: E402
 from sam_backend.segmenters.model_registry import load_segmenter  # noqa: E402
 from sam_backend.segmenters.nano import segmenter  # noqa: E402
 from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
+from threshold_segmenter import ThresholdSegmenter  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -84,8 +84,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("encoder.onnx", "decoder.onnx"):
             shutil.copy(Path(segmenter.__file__).with_name(name), folder)
 
-    def load(name: str, folder: Path | None, **_: object) -> SimpleNamespace:
-        return SimpleNamespace(name=name, version=f"nano-{folder}")
+    def load(name: str, folder: Path | None, **_: object) -> ThresholdSegmenter:
+        segmenter = ThresholdSegmenter(f"nano-{folder}")
+        segmenter.name = name
+        return segmenter
 
     monkeypatch.setattr(Tuner, "check", check)
     monkeypatch.setattr(trainable, "export_nano", export)
@@ -191,7 +193,7 @@ def test_a_full_disk_is_reported_and_leaves_no_half_file(
 
     with monkeypatch.context() as patch:
         patch.setattr(Tuner, "save", full)
-        with pytest.raises(SamInspectError, match=r"checkpoint\.pt: No space left on device\. Make room"):
+        with pytest.raises(SamInspectError, match=r"checkpoint\.pt: No space left on device; make room"):
             finetune(job, tmp_path / "work", versions)
     reached = read_status(tmp_path / "work")
     assert reached is not None
@@ -199,6 +201,35 @@ def test_a_full_disk_is_reported_and_leaves_no_half_file(
     assert "No space" in reached.result
     assert versions.current("nano") == SHIPPED
     assert finetune(job, tmp_path / "work", versions).version is not None
+
+
+def test_an_unforeseen_error_fails_the_training_and_the_next_start_begins_anew(
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Tuner, after_step: object) -> None:
+        self.save()
+        raise ValueError("need at least one array to concatenate")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tuner, "run", broken)
+        with pytest.raises(SamInspectError, match=r"failed unexpectedly \(ValueError\)"):
+            finetune(job, tmp_path / "work", versions)
+    reached = read_status(tmp_path / "work")
+    assert reached is not None
+    assert reached.state == FAILED
+    assert "need at least one array" in (tmp_path / "work" / "error.txt").read_text()
+    assert not (tmp_path / "work" / "checkpoint.pt").exists()
+    assert finetune(job, tmp_path / "work", versions).version is not None
+
+
+def test_a_damaged_promoted_version_is_not_tuned_from(
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finetune(job, tmp_path / "work", versions)
+    (versions.folder_of("nano-0001") / "weights.safetensors").write_bytes(b"other weights")
+    outcome = finetune(job, tmp_path / "work", versions)
+    assert outcome.version is not None
+    assert outcome.version.parent == SHIPPED
 
 
 def test_too_few_masks_are_reported_before_anything_is_loaded(

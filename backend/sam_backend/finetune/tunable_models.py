@@ -1,0 +1,29 @@
+"""Which models can be tuned here. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.entries import OWN
+from sam_backend.segmenters.model_registry import model_info
+
+
+def require_tunable(name: str) -> None:
+    """Check that a model can be tuned: `nano` and the official SAMs can, whose architecture is known here.
+
+    Raises
+    ------
+    UnknownModelError
+        If no model has this name.
+    WeightsError
+        If it cannot be tuned.
+    """
+    info = model_info(name)
+    if info.is_trainable and OWN.get(name) is info:
+        return
+    tunable = ", ".join(own.name for own in OWN.values() if own.is_trainable)
+    if info.is_trainable:
+        raise WeightsError(
+            f"{name} comes from another package, and only that package can tune it: its architecture and the format of "
+            f"its weights are not known here. Choose one of {tunable}."
+        )
+    raise WeightsError(f"{name} cannot be tuned; choose one of {tunable}.")
