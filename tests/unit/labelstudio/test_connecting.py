@@ -46,7 +46,7 @@ def servers(tmp_path, label_studio):
     return registry
 
 
-@pytest.mark.parametrize("token", ["", OTHER, make_jwt("refresh")])
+@pytest.mark.parametrize("token", ["", OTHER, make_jwt("refresh")], ids=["none", "legacy", "personal"])
 def test_a_known_project_keeps_its_label_studio_without_a_proof(servers, label_studio, stranger, token, tmp_path):
     with pytest.raises(UnprovenHostError, match="is not changed") as caught:
         connect_project(servers, PROJECT, stranger.url, token)

@@ -231,6 +231,7 @@ def test_an_encoded_body_is_bounded_after_decoding():
         (b"no gzip", "gzip", "broken encoding"),
         (gzip.compress(bytes(1000))[:-9], "gzip", "broke off"),
     ],
+    ids=["br", "two codings", "not gzip", "cut short"],
 )
 def test_a_body_that_cannot_be_decoded_is_refused(body, coding, reason):
     with pytest.raises(TransportError, match=reason):
