@@ -147,7 +147,7 @@ def assemble(
     model = _background_model(segmenter, checkpoint, settings, promotions, on_failure)
     servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
     embeddings = TaskEmbeddings.of_settings(settings, servers, cache, observer or Observer())
-    memories = Memories(settings.home)
+    memories = Memories(settings.home, servers)
     learner = Learner(memories, embeddings, model, servers)
     predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)
     trainings = Trainings(settings, model.name, checkpoint)

@@ -147,7 +147,7 @@ class Learner:
             changed = sum(store.delete_task(int(task.id)) for task in event.all_tasks if task.id is not None)
         else:
             return None
-        self._memories.keep_name(project)
+        self._memories.keep_owner(project)
         refused = [f"{event.action}: {reason}" for reason in event.refused]
         if refused:
             store.gaps.set_aside(refused)

@@ -80,7 +80,9 @@ class ProjectWork:
         cache = EmbeddingCache.of_settings(settings)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
         try:
-            yield cls(opened, Memories(settings.home).of(opened.uid), embeddings.measured(segmenter), embeddings)
+            yield cls(
+                opened, Memories(settings.home, servers).of(opened.uid), embeddings.measured(segmenter), embeddings
+            )
         finally:
             cache.close()
 
@@ -234,5 +236,6 @@ def forget(settings: Settings, project: str) -> list[str]:
         raise BadRequestError(f"Nothing is remembered of a project {project}.")
     if len(known) > 1:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
-    memories.of(known[0]).store.forget()
+    for memory in memories.all_of(known[0]):
+        memory.store.forget()
     return known
