@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,10 +79,11 @@ class ProjectWork:
         segmenter = load(checkpoint) if checkpoint else load_served(versions, model, load).segmenter
         cache = EmbeddingCache.of_settings(settings)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
+        memories = Memories(settings.home, servers)
+        with suppress(OSError):
+            memories.keep_owner(opened.uid)
         try:
-            yield cls(
-                opened, Memories(settings.home, servers).of(opened.uid), embeddings.measured(segmenter), embeddings
-            )
+            yield cls(opened, memories.of(opened.uid), embeddings.measured(segmenter), embeddings)
         finally:
             cache.close()
 

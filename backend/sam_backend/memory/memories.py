@@ -99,8 +99,8 @@ class Memories:
         if not own.exists() and own not in self._told:
             self._told.add(own)
             logger.warning(
-                "Project %s is now of another Label Studio than before; it begins without examples, and those of before "
-                "stay in %s. If it is the same one at another address, run sam-inspect memory rebuild.",
+                "Project %s is now of another Label Studio than before; it begins without examples, and those of the "
+                "other stay in %s. If it is the same one at another address, run sam-inspect memory rebuild.",
                 project,
                 folder,
             )

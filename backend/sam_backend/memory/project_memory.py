@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cachetools import LRUCache
+
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.memory.class_model import ClassModel, fit_classes
@@ -30,6 +32,9 @@ MIN_SCORE = 0.1
 
 _EXAMPLES_PER_LABEL = 60
 """Examples of a label that are used, those changed last; more would make every change slower."""
+
+_FAILED = 10_000
+"""Records without an image that are not tried again by this process; of more, the oldest are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class ProjectMemory:
     def __init__(self, folder: Path, root: Path | None = None, vectors: VectorCache | None = None) -> None:
         self.store = ExampleStore(folder, root)
         self._vectors = vectors or VectorCache()
-        self._failed: set[tuple[str, str]] = set()
+        self._failed: LRUCache[tuple[str, RecordKey, str], bool] = LRUCache(_FAILED)
         self._labels: tuple[object, list[str]] = (None, [])
         self._fitted: tuple[object, ClassModel | None] = (None, None)
         self._lock = threading.Lock()
@@ -94,7 +99,11 @@ class ProjectMemory:
             If the model has no features.
         """
         version = segmenter.version
-        waiting = [record for record in self.store.missing(version) if (version, str(record)) not in self._failed]
+        waiting = [
+            record
+            for record in self.store.missing(version)
+            if (version, record.key, record.updated) not in self._failed
+        ]
         for done, record in enumerate(waiting):
             if should_stop():
                 return
@@ -103,7 +112,7 @@ class ProjectMemory:
                 embedding = embed(record)
             # One image must not keep the others from being learnt.
             except Exception as error:
-                self._failed.add((version, str(record)))
+                self._failed[version, record.key, record.updated] = True
                 logger.warning(
                     "Annotation %d of task %d is not learnt: %s",
                     record.annotation,

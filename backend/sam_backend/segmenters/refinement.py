@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -103,7 +104,9 @@ def _first_answer(prompt: Prompt) -> int:
 
 def _key(image: str, prompt: Prompt, count: int) -> Hashable:
     box = b"" if prompt.box is None else prompt.box.tobytes()
-    return image, box, prompt.points[:count].tobytes(), prompt.labels[:count].tobytes()
+    parts = (image.encode(), box, prompt.points[:count].tobytes(), prompt.labels[:count].tobytes())
+    # A digest, because the points of a long prompt would not count for the limit of the memo.
+    return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
 
 
 def _only(candidates: Candidates) -> Candidates:
