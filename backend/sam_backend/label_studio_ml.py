@@ -21,6 +21,7 @@ from sam_backend.core.logs import quiet_libraries
 from sam_backend.core.observer import RequestNotes
 from sam_backend.errors import SamInspectError, reason_phrase
 from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, TrainRequest, parse_message
+from sam_backend.safe_text import safe_line
 from sam_backend.settings import read_settings
 
 try:
@@ -96,7 +97,7 @@ class SamInspectModel(LabelStudioMLBase):
                 return _backend().predictor.predict(parse_message(values, PredictRequest), notes)
         finally:
             level = logging.WARNING if notes.error else logging.INFO
-            logger.log(level, "predict %.0f ms%s", 1000 * (time.perf_counter() - started), notes)
+            logger.log(level, "predict %.0f ms%s", 1000 * (time.perf_counter() - started), safe_line(str(notes)))
 
     def fit(
         self, *given: Any, event: str | None = None, data: dict[str, Any] | None = None, **_more: Any
@@ -126,8 +127,9 @@ class SamInspectModel(LabelStudioMLBase):
             finally:
                 backend.stop()
         except SamInspectError as error:
-            logger.warning("fit: %s", error)
-            return {"status": "failed", "message": str(error)}
+            message = safe_line(str(error))
+            logger.warning("fit: %s", message)
+            return {"status": "failed", "message": message}
 
     def _train(self, tasks: Iterable[Any], backend: Backend) -> dict[str, str]:
         """Remember the annotations of tasks, then start a training."""
@@ -191,4 +193,5 @@ def _answering_errors(notes: RequestNotes | None = None) -> Iterator[None]:
         if not has_request_context():
             raise
         # Without a traceback in the answer, the server adds its own.
-        raise AnswerException(f"{error.status} {reason_phrase(str(error))}", str(error), {"traceback": ""}) from None
+        sentence = safe_line(str(error))
+        raise AnswerException(f"{error.status} {reason_phrase(sentence)}", sentence, {"traceback": ""}) from None

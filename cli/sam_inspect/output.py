@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sam_backend.safe_text import escape_unprintable, mask_secrets
+
 if TYPE_CHECKING:
     from rich.table import Column
 
@@ -30,5 +32,7 @@ def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) ->
 
 
 def print_error(error: Exception) -> None:
-    """Print a user's mistake, one sentence."""
-    typer.secho(f"sam-inspect: {error}", err=True, fg=typer.colors.RED)
+    """Print a user's mistake, one sentence, without the secrets of addresses."""
+    typer.secho(
+        f"sam-inspect: {escape_unprintable(mask_secrets(str(error)), keep=chr(10))}", err=True, fg=typer.colors.RED
+    )

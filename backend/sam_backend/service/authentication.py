@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from sam_backend.errors import SamInspectError
+from sam_backend.safe_text import safe_line
 from sam_backend.service.answers import RefusedError
 from sam_backend.service.tally import Tally
 from sam_backend.settings import Settings
@@ -136,5 +137,6 @@ def _client(scope: Scope) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return str(host)
+        # A proxy's header, which is any text.
+        return safe_line(str(host))[:64]
     return host if address.version == 4 else str(ipaddress.ip_network((int(address), 64), strict=False))
