@@ -6,6 +6,7 @@ import logging
 
 from sam_backend.errors import BadRequestError, ImageServerError
 from sam_backend.labelstudio.addresses import Origin, label_studio_address
+from sam_backend.labelstudio.allowed_hosts import may_be_label_studio
 from sam_backend.labelstudio.client import AccessTokens, RefusedTokenError
 from sam_backend.labelstudio.connections import FetchDeadline, TransportError
 from sam_backend.labelstudio.servers import Server, ServerRegistry, checked_token
@@ -48,6 +49,7 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
     """
     token = checked_token(token, "The access token", BadRequestError)
     address = label_studio_address(hostname, "The hostname of Label Studio (LABEL_STUDIO_HOST where it runs)")
+    _refuse_impossible(servers, address)
     told, known = servers.told(project), servers.find(project)
     if told is not None and known is not None:
         target = servers.effective(address)
@@ -70,6 +72,21 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
         servers.remember(project, address, token)
     except OSError as error:
         logger.warning("The address of Label Studio is not kept across a restart: %s", error)
+
+
+def _refuse_impossible(servers: ServerRegistry, address: str) -> None:
+    """Refuse an IP address that no Label Studio has; a name is checked whenever it is connected to."""
+    origin = Origin.of(address)
+    assert origin is not None
+    try:
+        is_possible = may_be_label_studio(origin.host)
+    except ValueError:
+        return
+    if not is_possible and not servers.transport.allowed.named(origin.host, origin.port):
+        raise BadRequestError(
+            f"The hostname of Label Studio is {address}, an address that no Label Studio has (link-local, multicast or "
+            "reserved); set LABEL_STUDIO_HOST where it runs to the one that its users open."
+        )
 
 
 def _accepts(servers: ServerRegistry, known: Server, project: str, token: str) -> bool:

@@ -119,3 +119,9 @@ def test_the_operators_key_goes_to_the_operators_server_alone(tmp_path):
     servers = ServerRegistry(tmp_path, url="http://ls.factory", api_key=LEGACY)
     connect_project(servers, "8.1", "http://stranger.example", "")
     assert servers.find("8.1") == Server("http://stranger.example", "")
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "224.0.0.1", "[::ffff:169.254.169.254]"])
+def test_an_address_that_no_label_studio_has_is_refused(servers, host):
+    with pytest.raises(BadRequestError, match="an address that no Label Studio has"):
+        connect_project(servers, "8.1", f"http://{host}:8080", LEGACY)

@@ -143,3 +143,9 @@ def test_a_local_file_that_cannot_be_looked_up_is_refused(tmp_path, monkeypatch,
     monkeypatch.setenv("LOCAL_FILES_DOCUMENT_ROOT", str(tmp_path))
     with pytest.raises(BadRequestError, match="cannot be found below"):
         source(f"/data/local-files/?d={name}")
+
+
+def test_an_absolute_address_of_a_label_studio_without_a_known_token_is_tried_without_one():
+    url = f"{LS}/data/upload/1/x.png"
+    result = source(url, Server(LS, ""))
+    assert (result.urls, result.own) == ((url,), Origin.of(LS))
