@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from attack.bombs import MIB, bombs
-from attack.clients import dripping, half_sent, hang_up, strangers
+from attack.clients import DEADLINE, dripping, half_sent, hang_up, strangers
 from attack.kills import PROJECT, kill_while_learning, remembered
 from attack.mutations import mutated
 from attack.target import Watch, running
@@ -70,23 +70,29 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same requests (default: 0)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sam-inspect-attack-"))
-    rng = np.random.default_rng(options.seed)
     waves = []
-    with serving() as stub:
-        with running(folder / "open", allow_host="127.0.0.1") as target:
-            waves.append(_mutations(target, rng, options.requests))
-            waves += _bombs(target, stub)
-            waves.append(_slow(target, options.connections))
-        password = {"basic_auth_user": "user", "basic_auth_pass": "secret"}
-        with running(folder / "closed", **password) as target:
-            waves.append(_strangers(target, stub))
-        with running(folder / "killed") as target:
-            waves.append(_kills(target, rng, options.kills))
+    for wave in _attack(folder, options):
+        waves.append(wave)
+        Console(stderr=True).print("  ".join(wave.cells()), highlight=False, markup=False, soft_wrap=True)
     _show(waves)
     if any(wave.wrong for wave in waves):
         Console().print(f"The logs are in {folder}", highlight=False)
         sys.exit(1)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attack(folder, options):
+    """Yield each wave when it is over."""
+    rng = np.random.default_rng(options.seed)
+    with serving() as stub:
+        with running(folder / "open", allow_host="127.0.0.1") as target:
+            yield _mutations(target, rng, options.requests)
+            yield from _bombs(target, stub)
+            yield _slow(target, options.connections)
+        with running(folder / "closed", basic_auth_user="user", basic_auth_pass="secret") as target:
+            yield _strangers(target, stub)
+        with running(folder / "killed") as target:
+            yield _kills(target, rng, options.kills)
 
 
 def _mutations(target, rng, count):
@@ -120,7 +126,7 @@ def _slow(target, connections):
         closed = half_sent(target, connections)
         wave.statuses[0] += connections
         if closed < connections:
-            wave.wrong.append(f"{connections - closed} half-sent requests were still open after 30 s")
+            wave.wrong.append(f"{connections - closed} half-sent requests were still open after {DEADLINE} s")
         if not dripping(target, 60):
             wave.wrong.append("a body of one byte a second was waited for")
         hang_up(target, 200)

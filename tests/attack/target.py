@@ -41,10 +41,10 @@ class Target:
         ends = time.monotonic() + STARTING
         while self.process.poll() is None and time.monotonic() < ends:
             try:
-                if self.ask("GET", "/health", timeout=5)[0] == 200:
+                if self.ask("GET", "/", timeout=5)[0] == 200:
                     return
             except OSError:
-                threading.Event().wait(0.05)
+                time.sleep(0.05)
         raise SystemExit(f"The server did not start; its log is {self.log}:\n{self.log.read_text()[-2000:]}")
 
     def kill(self):
