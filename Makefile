@@ -30,7 +30,7 @@ apt = { \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 }
 
-.PHONY: help demo test test-fast test-lowest setup lint format bench clean system-python system-chromium
+.PHONY: help demo test test-fast test-lowest setup lint format attack bench clean system-python system-chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ lint: $(VENV)/dev ## Check style, types and imports
 format: $(VENV)/dev ## Rewrite the code in the house's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+attack: $(VENV)/dev ## Send hostile requests to a real server and print how it held; minutes
+	cd tests && ../$(BIN)/python -m attack
 
 bench: $(VENV)/dev ## Measure the first and the next clicks over HTTP
 	$(BIN)/python tests/benchmarks/click.py
