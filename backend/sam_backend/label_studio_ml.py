@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from sam_backend.core.backend import Backend, assemble
+from sam_backend.core.learner import NotKeptError
 from sam_backend.core.logs import quiet_libraries
 from sam_backend.core.observer import RequestNotes
 from sam_backend.errors import SamInspectError, reason_phrase
@@ -28,6 +29,7 @@ try:
     from flask import has_request_context, request
     from label_studio_ml.exceptions import AnswerException
     from label_studio_ml.model import LabelStudioMLBase
+    from werkzeug.exceptions import ServiceUnavailable
 except ModuleNotFoundError as error:
     raise ImportError(
         f"SamInspectModel needs label-studio-ml, of which {error.name} is not installed; run pip install --no-deps "
@@ -126,6 +128,12 @@ class SamInspectModel(LabelStudioMLBase):
                 return backend.handle(_event(event, data), learn=False)
             finally:
                 backend.stop()
+        except NotKeptError as error:
+            logger.error("fit: %s", error)
+            if _IS_2 and has_request_context():
+                # Label Studio must see that the event is not kept.
+                raise ServiceUnavailable(str(error)) from None
+            return {"status": "failed", "message": str(error)}
         except SamInspectError as error:
             message = safe_line(str(error))
             logger.warning("fit: %s", message)

@@ -243,6 +243,16 @@ def test_an_invalid_webhook_is_reported_in_its_answer(server):
     assert "'project.created_at'" in result["message"]
 
 
+def test_an_event_that_cannot_be_kept_is_answered_503(server, monkeypatch):
+    def refuse(*_arguments, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sam_backend.memory.record_files.write_whole", refuse)
+    response = server.post("/webhook", event("ANNOTATION_CREATED"))
+    assert response.status_code == 503
+    assert "No space left on device" in response.text
+
+
 def test_outside_a_request_it_answers_and_raises_our_own_errors(server):
     model = import_module("model").SamInspectModel(project_id="1", label_config=CONFIG)
     body = interactive(click(25, 15))
