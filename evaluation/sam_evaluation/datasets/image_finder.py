@@ -89,17 +89,14 @@ class ImageFinder:
         BrokenSampleError
             If there is no such file, or several, or if it lies outside `root`.
         """
-        outside: Path | None = None
-        for path in self._places(text):
-            if not _is_file(path):
-                continue
-            if self._is_inside(path):
-                return path, ""
-            outside = path
+        path = self.place(text)
+        if path is not None:
+            return path, ""
         for parts in _readings(text):
             found = self._by_name(parts)
             if found is not None:
                 return found
+        outside = next(filter(_is_file, self._places(text)), None)
         if outside is not None:
             raise BrokenSampleError(
                 f"The image {text} is at {outside.resolve()}, outside of the data set's folder {self.root}, and is not "
@@ -111,10 +108,13 @@ class ImageFinder:
             f"The image {text} is neither in {self.root}{also} nor in a folder of it; put it there."
         )
 
+    def place(self, text: str) -> Path | None:
+        """Return the file at a path, in one of the forms of `find`; None if there is none, or only outside `root`."""
+        return next((path for path in self._places(text) if _is_file(path) and self._is_inside(path)), None)
+
     def _places(self, text: str) -> Iterator[Path]:
-        literal = text.replace("\0", "")
         for base in self.bases:
-            yield base / literal
+            yield base / text
         for parts in _readings(text):
             for base in self.bases:
                 yield base.joinpath(*parts)

@@ -118,15 +118,15 @@ def test_names_are_the_files_of_all_folders(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (_shape(RING, "rectangle"), "Shape 1 of .* is a rectangle, which needs 2 points; it has 4"),
+        (_shape(RING[:3], "rectangle"), "Shape 1 of .* is a rectangle, which needs 2 or 4 points; it has 3"),
         (_shape([[3, 3]], "circle"), "is a circle, which needs 2 points; it has 1"),
         (_shape(RING, "spline"), "is a 'spline'; the known types are polygon"),
         (_shape([[3, 2], [7, 7]], "mask"), "The mask inside shape 1 .* is not a readable PNG"),
         (_shape([[3, 2], [7, 7]], "mask", mask="#"), "is not valid base64"),
         (_shape([[30, 2], [34, 7]], "mask", mask=_png(np.ones((6, 5), np.uint8))), "5 x 6 pixels at x 30, y 2, beyond"),
         (_shape([[0, 0], [7, 7]], "mask", mask=_png(np.ones((6, 99), np.uint8))), "99 x 6 pixels; at most 32 x 24"),
-        (_shape([[3, 2, 1]]), r"at 'shapes\.0\.points"),
-        ({"points": RING}, r"at 'shapes\.0\.label': Field required"),
+        (_shape([[3, 2, 1]]), r"Shape 1 of .* at 'points"),
+        ({"points": RING}, r"Shape 1 of .* at 'label': Field required"),
     ],
 )
 def test_a_broken_shape_is_named(tmp_path, shape, message):
@@ -154,3 +154,117 @@ def test_a_broken_file_or_image_is_reported(tmp_path):
 def test_an_empty_folder_names_the_layout(tmp_path):
     with pytest.raises(EvaluationError, match=r"Expected: \*\.json in any folder"):
         Labelme(tmp_path).names()
+
+
+# Shapes and files of other tools
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (3, 1, 0, 2), (2, 3, 0, 1)])
+@pytest.mark.parametrize("kind", ["rectangle", "oriented_rectangle", "rotation", "quadrilateral"])
+def test_four_corners_in_any_order_are_one_outline(tmp_path, kind, order):
+    (obj,) = _objects(tmp_path, _shape([RING[index] for index in order], kind))
+
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
+
+
+def test_a_quadrilateral_keeps_its_notch(tmp_path):
+    notched = [[2, 2], [14, 2], [5, 5], [2, 14]]
+
+    (quadrilateral,) = _objects(tmp_path, _shape(notched, "quadrilateral"))
+    (polygon,) = _objects(tmp_path, _shape(notched))
+
+    np.testing.assert_array_equal(quadrilateral.mask, polygon.mask)
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (_shape(RING[:3], "rectangle"), "rectangle of another number of points than 2 or 4"),
+        (_shape(RING, "cuboid"), "shape of the unknown type 'cuboid'"),
+        (_shape([[3, 2], [7, 7]], "mask", mask="#"), "mask that cannot be read"),
+        (_shape([[3, float("nan")]] * 3), "shape that is not as the format says"),
+        (_shape([[3, 1e300], [1, 1], [2, 2]]), "shape with a coordinate above 10,000,000"),
+        (_shape([[3, 2], [4, 4]]), "polygon of fewer than three points"),
+        (_shape([[60, 2], [64, 2], [64, 8]]), "mask or outline without any pixel of the image"),
+        (_shape([[3, 2], [4, 4]], "line"), "line or point, which has no area"),
+        (None, "shape that is not as the format says"),
+    ],
+)
+def test_one_odd_shape_costs_that_shape_and_not_its_image(tmp_path, odd, reason):
+    save(tmp_path / "a.png", surface())
+
+    sample = _write(tmp_path, _shape(RING), odd).load("a.json")
+
+    (obj,) = sample.objects
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
+    assert sample.left_out == {reason: 1}
+
+
+def test_labels_may_be_numbers_and_groups_zero_or_texts(tmp_path):
+    shapes = (
+        _shape(RING, label=1, group_id=0, flags=None),
+        _shape(OTHER_RING, label=1.0, group_id="0"),
+        _shape(RING, label=None),
+        _shape(RING, label=2.5),
+    )
+
+    objects = _objects(tmp_path, *shapes)
+
+    assert [obj.label for obj in objects] == ["1", "unlabelled", "2.5"]
+    np.testing.assert_array_equal(objects[0].mask, block(FIRST) | block(SECOND))
+
+
+@pytest.mark.parametrize("written", ["C:\\me\\a.png", "/home/me/set/a.png", "../old/a.png"])
+def test_an_image_of_another_machine_is_found_by_its_name(tmp_path, written):
+    save(tmp_path / "images/a.png", surface(1))
+
+    sample = _write(tmp_path, _shape(RING), imagePath=written).load("a.json")
+
+    assert len(sample.notes) == 1
+    np.testing.assert_array_equal(sample.image, surface(1))
+
+
+def test_an_image_beside_the_folder_is_read_and_none_further_away(tmp_path):
+    save(tmp_path / "set/images/a.png", surface())
+    save(tmp_path / "secret.png", surface())
+    (tmp_path / "set/labels").mkdir()
+
+    beside = _write(tmp_path / "set/labels", _shape(RING), imagePath="..\\images\\a.png").load("a.json")
+    assert len(beside.objects) == 1
+    assert beside.notes == ()
+
+    with pytest.raises(BrokenSampleError, match=r"secret\.png cannot be read"):
+        _write(tmp_path / "set/labels", _shape(RING), imagePath="../../secret.png").load("a.json")
+
+
+def test_without_an_image_path_the_image_of_the_same_name_is_taken(tmp_path):
+    save(tmp_path / "a.png", surface())
+
+    sample = _write(tmp_path, _shape(RING), imagePath=None).load("a.json")
+
+    assert len(sample.objects) == 1
+    assert "imagePath is empty" in sample.notes[0]
+
+
+def test_images_that_nobody_annotated_are_counted(tmp_path):
+    save(tmp_path / "a.png", surface())
+    save(tmp_path / "b/c.png", surface())
+
+    assert _write(tmp_path).left_out() == {"image without a JSON file of its name (first: b/c.png)": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b'{"images": [], "annotations": []}', "is no file of Labelme: .* it has images, annotations"),
+        (b"[]", "it is a list"),
+        (b'{"shapes": []}\n{"shapes": []}', "is JSON Lines"),
+        ('{"shapes": "caf\u00e9"}'.encode("latin-1"), "Windows-1252"),
+    ],
+)
+def test_the_message_says_what_a_file_is(tmp_path, content, message):
+    (tmp_path / "a.json").write_bytes(content)
+
+    with pytest.raises(BrokenSampleError, match=message):
+        Labelme(tmp_path).load("a.json")
