@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
-from pydantic import BaseModel
+from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Sample
-from sam_backend.validation import checked
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
+from sam_evaluation.datasets.image_finder import ImageFinder, path_parts
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
+from sam_evaluation.datasets.tally import OddShapeError, Tally
+from sam_evaluation.datasets.text_files import lines_of, read_text
+from sam_evaluation.datasets.unread_files import files_of_unknown_kind
+from sam_evaluation.datasets.yolo_config import SPLITS, YoloConfig, listed_images
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 # Tools write points at the edge of an image slightly outside it.
 _SLACK = 0.01
 
 
-class _Names(BaseModel, frozen=True):
-    names: list[str | int] | dict[int, str | int]
+@dataclass(frozen=True)
+class _Split:
+    """The images of a split.
+
+    Attributes
+    ----------
+    images : dict, the file of each image by its name, or its path as it stands in a list.
+    folders : the folders that hold them, if they are not listed.
+    left_out : counts of what is no image of the split.
+    notes : what was read otherwise than written.
+    """
+
+    images: dict[str, Path | str]
+    folders: tuple[Path, ...]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +58,7 @@ class Yolo(Dataset):
 
     Parameters
     ----------
-    folder : Path, the folder of the data set.
+    folder : Path, the folder of the data set, or its YAML file.
     rule : ObjectRule, of which only `min_area` applies.
     split : str, the name of a split in data.yaml, or of its folder.
     """
@@ -57,102 +77,190 @@ class Yolo(Dataset):
     )
 
     def names(self) -> Sequence[str]:
-        """Return the names of the image files of the split."""
-        return require_some((path.name for path in image_files(self._folders[0])), self.folder, self.card.layout)
+        """Return the paths of the image files of the split, relative to the folder of its images."""
+        return require_some(self._split.images, self._config.root, self.card.layout)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are no image, no label file, or belong to no image."""
+        counts = Counter(self._split.left_out)
+        for folder in self._split.folders:
+            counts.update(files_of_unknown_kind(folder, "**/*"))
+        used = {self._label_key(path) for path in self._split.images.values() if isinstance(path, Path)}
+        unused = [path for key, path in self._label_files.items() if key not in used] if used else []
+        if unused:
+            counts[f"label file without an image (first: {unused[0].name})"] = len(unused)
+        return counts
+
+    def notes(self) -> Sequence[str]:
+        """Return which folder was read in the place of one on another machine."""
+        return self._split.notes
 
     def load(self, name: str) -> Sample:
         """Read an image and its polygons."""
-        images, labels = self._folders
-        image = read_image(images / name)
-        path = (labels / name).with_suffix(".txt")
-        instances = self._instances(path, (image.shape[0], image.shape[1])) if path.is_file() else ()
-        return Sample(name, image, objects_of_instances(instances, self.rule))
+        place = self._split.images.get(name)
+        if place is None:
+            raise BrokenSampleError(f"The split {self.split} of {self._config.root} has no image {name}.")
+        tally = Tally()
+        if isinstance(place, str):
+            place, note = self._finder.find(place)
+            tally.note(note)
+        image = read_image(place)
+        path = self._label_files.get(self._label_key(place)) or _label_path(place, self._config.root)
+        instances = self._instances(path, (image.shape[0], image.shape[1]), tally) if path.is_file() else ()
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
 
-    def _instances(self, path: Path, size: tuple[int, int]) -> Iterator[tuple[BoolArray, str]]:
-        try:
-            rows = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise BrokenSampleError(f"{path} cannot be read ({error}).") from None
-        for number, row in enumerate(rows, start=1):
-            if not row.strip():
+    def _instances(self, path: Path, size: tuple[int, int], tally: Tally) -> Iterator[tuple[BoolArray, str]]:
+        classes = self._config.classes
+        for number, row in enumerate(lines_of(read_text(path)), start=1):
+            if not row:
                 continue
-            what = f"Row {number} of {path}"
+            where = f"Row {number} of {path}"
             try:
-                label, *values = (float(value) for value in row.split())
-            except ValueError:
-                raise BrokenSampleError(
-                    f"{what} should hold the numbers class x1 y1 x2 y2 ...; got '{row[:40]}'."
-                ) from None
-            if len(values) == 4:
-                raise BrokenSampleError(f"{what} is a box, class x y width height; a polygon is needed.")
-            if len(values) < 6 or len(values) % 2:
-                raise BrokenSampleError(
-                    f"{what} needs a class and at least three points; it has {len(values)} coordinates."
-                )
-            if not all(-_SLACK <= value <= 1 + _SLACK for value in values):
-                raise BrokenSampleError(
-                    f"{what} has coordinates that are not from 0 to 1; divide them by the image's size."
-                )
-            if label not in self._classes:
-                raise BrokenSampleError(
-                    f"{what} has the class {label:g}, but only {len(self._classes)} classes have names."
-                )
-            yield polygon_mask(np.reshape(values, (-1, 2)) * (size[1], size[0]), size), self._classes[label]
+                label, points = _read_row(row, where)
+            except OddShapeError as error:
+                tally.odd(error, where)
+                continue
+            if label not in classes:
+                tally.note(f"class {label:g} has no name; its objects are measured under its number")
+            yield polygon_mask(points * (size[1], size[0]), size), classes.get(label, f"class {label:g}")
 
     @cached_property
-    def _config(self) -> dict[str, Any] | None:
-        """The content of data.yaml, or None without that file."""
-        path = self.folder / "data.yaml"
-        if not path.is_file():
-            return None
-        try:
-            config = yaml.safe_load(path.read_bytes())
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise EvaluationError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
-        if not isinstance(config, dict):
-            raise EvaluationError(
-                f"{path} should hold the names of the classes and the folders of the splits; see {self.card.source}."
-            )
-        return config
+    def _config(self) -> YoloConfig:
+        return YoloConfig(self.folder, self.card.layout)
 
     @cached_property
-    def _classes(self) -> Mapping[float, str]:
-        if self._config is not None:
-            names = checked(_Names, self._config, str(self.folder / "data.yaml"), EvaluationError).names
-            pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            return {float(number): str(name) for number, name in pairs}
-        try:
-            lines = (self.folder / "classes.txt").read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError):
-            raise EvaluationError(f"{self.folder} has no names of classes. Expected: {self.card.layout}") from None
-        return {float(number): line.strip() for number, line in enumerate(lines) if line.strip()}
-
-    @cached_property
-    def _folders(self) -> tuple[Path, Path]:
-        """The folders of the images and of the labels of the split."""
+    def _split(self) -> _Split:
+        config = self._config
         # Names of classes that cannot be read are reported before any image is read.
-        _ = self._classes
-        config = self._config or {}
-        candidates = [
-            self.folder / "images" / self.split,
-            self.folder / self.split / "images",
-            self.folder / "images",
-        ]
-        if isinstance(config.get(self.split), str):
-            base, split = self.folder / str(config.get("path") or ""), config[self.split]
-            # Some tools write a path that is relative to a folder of the machine that exported the data.
-            candidates = [base / split, self.folder / split, self.folder / split.removeprefix("../"), *candidates]
-        for images in candidates:
-            if image_files(images):
-                labels = _labels_of(images)
-                if labels is None or not labels.is_dir():
-                    raise EvaluationError(f"{images} has no folder of labels. Expected: {self.card.layout}")
-                return images, labels
-        raise EvaluationError(f"{self.folder} holds no images of the split {self.split}. Expected: {self.card.layout}")
+        _ = config.classes
+        places = config.places(self.split)
+        if places is None:
+            return self._split_of_folders([self._folder_by_name()])
+        found = [config.find(place) for place in places]
+        notes = [note for _, note in found if note]
+        lists = [path for path, _ in found if path.suffix.lower() == ".txt"]
+        if lists:
+            if len(lists) < len(found):
+                raise EvaluationError(f"{config.file} names folders and lists for {self.split}; name one kind.")
+            return _split_of_lists(lists, notes)
+        return self._split_of_folders([path for path, _ in found], notes)
+
+    def _folder_by_name(self) -> Path:
+        """Return the folder of the split's images where data.yaml does not name it."""
+        root = self._config.root
+        for images in (root / "images" / self.split, root / self.split / "images"):
+            if image_files(images, "**/*"):
+                return images
+        flat = next((folder for folder in (root / "images", root) if image_files(folder)), None)
+        if flat is not None and self.split == Yolo.split:
+            return flat
+        undivided = f" The images in {flat} are not divided; leave @{self.split} out to read them." if flat else ""
+        raise EvaluationError(
+            f"{root} holds no images of the split {self.split}. Expected: {self.card.layout} "
+            f"{self._config.splits()}{undivided}"
+        )
+
+    def _split_of_folders(self, folders: Sequence[Path], notes: Sequence[str] = ()) -> _Split:
+        images: dict[str, Path | str] = {}
+        left_out: Counter[str] = Counter()
+        common = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+        for folder in folders:
+            is_flat = folder in (self._config.root, self._config.root / "images")
+            files = _split_of_flat(folder) if is_flat else image_files(folder, "**/*")
+            if is_flat and (other := len(image_files(folder, "**/*")) - len(files)):
+                left_out[f"image in a folder of a split inside {folder.name}"] += other
+            self._require_labels(folder, files)
+            for path in files:
+                name = path.relative_to(folder).as_posix()
+                if name in images:
+                    name = Path(os.path.abspath(path)).relative_to(common).as_posix()
+                images[name] = path
+        return _Split(images, tuple(folders), left_out, tuple(notes))
+
+    def _require_labels(self, folder: Path, files: Sequence[Path]) -> None:
+        labels = _label_path(folder / "x.png", self._config.root).parent
+        beside = labels == folder and not any(path.with_suffix(".txt").is_file() for path in files)
+        if beside or not labels.is_dir():
+            raise EvaluationError(f"{folder} has no folder of labels. Expected: {self.card.layout}")
+
+    @cached_property
+    def _finder(self) -> ImageFinder:
+        root, base = self._config.root, self._config.base
+        lists = [self._config.find(place)[0].parent for place in self._config.places(self.split) or ()]
+        written = [place for place in self._split.images.values() if isinstance(place, str)]
+        return ImageFinder(base if base.is_dir() else root, tuple(dict.fromkeys([*lists, base, root])), written)
+
+    @cached_property
+    def _label_files(self) -> dict[str, Path]:
+        """The label files of the split's folders by `_label_key`: their names may have accents composed differently."""
+        folders = {_label_path(folder / "x.png", self._config.root).parent for folder in self._split.folders}
+        files = sorted(path for folder in folders for path in folder.rglob("*.txt"))
+        images = {path.parent for path in self._split.images.values() if isinstance(path, Path)}
+        # Lists of classes lie beside the labels.
+        lists = ("classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt", "obj.names.txt")
+        return {_key(path): path for path in files if path.name not in lists or path.parent not in (folders | images)}
+
+    def _label_key(self, image: Path) -> str:
+        return _key(_label_path(image, self._config.root))
 
 
-def _labels_of(images: Path) -> Path | None:
-    """Return the folder of the labels: the last `images` in the path becomes `labels`; None if there is no `images`."""
-    parts = list(images.parts)
-    places = [index for index, part in enumerate(parts) if part == "images"]
-    return Path(*parts[: places[-1]], "labels", *parts[places[-1] + 1 :]) if places else None
+def _split_of_lists(lists: Sequence[Path], notes: Sequence[str]) -> _Split:
+    """Return the images that lists name; a name is the path without the folders that all have in common."""
+    lines = [line for file in lists for line in listed_images(file)]
+    written = list(dict.fromkeys(lines))
+    parts = [path_parts(line) for line in written]
+    levels = zip(*(part[:-1] for part in parts), strict=False)
+    common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+    images: dict[str, Path | str] = {
+        "/".join(part[common:]): line for part, line in zip(parts, written, strict=True) if part
+    }
+    twice = len(lines) - len(images)
+    return _Split(images, (), {"image that is listed twice": twice} if twice else {}, tuple(notes))
+
+
+def _split_of_flat(folder: Path) -> list[Path]:
+    """Return the images in a folder that is not divided, without those in folders that are named like a split."""
+    files = image_files(folder, "**/*")
+    return [path for path in files if path.relative_to(folder).parts[0] not in SPLITS or path.parent == folder]
+
+
+def _label_path(image: Path, root: Path) -> Path:
+    """Return the label file of an image: the last `images` in its path becomes `labels`; without, it is beside it."""
+    try:
+        inside = image.relative_to(root)
+    except ValueError:
+        root, inside = Path(), image
+    parts = list(inside.parts)
+    places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return root.joinpath(*parts).with_suffix(".txt")
+
+
+def _key(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.path.abspath(path))
+
+
+def _read_row(row: str, what: str) -> tuple[float, NDArray[np.float64]]:
+    """Return the class and the points, (N, 2), of a row."""
+    try:
+        label, *values = (float(value) for value in row.split())
+    except ValueError:
+        raise OddShapeError(
+            "row that is not of numbers", f"{what} should hold the numbers class x1 y1 x2 y2 ...; got '{row[:40]}'."
+        ) from None
+    if len(values) == 4:
+        raise OddShapeError("box without an outline", f"{what} is a box, class x y width height; a polygon is needed.")
+    if len(values) < 6 or len(values) % 2:
+        raise OddShapeError(
+            "row without three whole points",
+            f"{what} needs a class and at least three points; it has {len(values)} coordinates.",
+        )
+    if not all(-_SLACK <= value <= 1 + _SLACK for value in values):
+        raise OddShapeError(
+            "row with coordinates that are not from 0 to 1",
+            f"{what} has coordinates that are not from 0 to 1; divide them by the image's size.",
+        )
+    if not label.is_integer() or label < 0:
+        raise OddShapeError("row without a class", f"{what} should begin with the number of a class; got {label:g}.")
+    return label, np.array(values, np.float64).reshape(-1, 2)
