@@ -11,7 +11,13 @@ from sam_backend.errors import BrokenSampleError, SamInspectError
 T = TypeVar("T")
 
 
-def checked(kind: type[T], data: object, what: str, error: type[SamInspectError] = BrokenSampleError) -> T:
+def checked(
+    kind: type[T],
+    data: object,
+    what: str,
+    error: type[SamInspectError] = BrokenSampleError,
+    cure: str = "export it again",
+) -> T:
     """Return data as a type.
 
     Parameters
@@ -20,6 +26,7 @@ def checked(kind: type[T], data: object, what: str, error: type[SamInspectError]
     data : object, parsed from a file or an answer.
     what : str, names the data; the error's sentence begins with it.
     error : type of the error to raise.
+    cure : str, what to do, the end of the sentence.
 
     Raises
     ------
@@ -33,4 +40,4 @@ def checked(kind: type[T], data: object, what: str, error: type[SamInspectError]
         worst = max(reason.errors(include_url=False, include_input=False), key=lambda one: len(one["loc"]))
         place = ".".join(map(str, worst["loc"]))
         at = f" at '{place}'" if place else ""
-        raise error(f"{what} is not as its format says{at}: {worst['msg']}; export it again.") from None
+        raise error(f"{what} is not as its format says{at}: {worst['msg']}; {cure}.") from None

@@ -30,7 +30,7 @@ from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_SLOW_IMPORTS = ("label_studio_sdk.label_interface", "scipy.cluster.vq", "scipy.optimize")
+_SLOW_IMPORTS = ("scipy.cluster.vq", "scipy.optimize")
 """Modules that requests need; the thread that loads the model imports them, so that a service listens earlier."""
 
 

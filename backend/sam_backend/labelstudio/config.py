@@ -16,6 +16,10 @@ from sam_backend.labelstudio.image_tag import ImageTag, listed, look_up
 # Sorted by exactness: masks, then outlines, then shapes that only surround the object.
 SHAPES = ("brush", "bitmask", "polygon", "vector", "ellipse", "rectangle")
 _OUTPUT_TAGS = "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels or RectangleLabels"
+MAX_CONTROLS = 100
+"""Most controls with shapes or labels on one image."""
+MAX_IMAGES = 10_000
+"""Most images of a labeling config, with those that Repeater tags make."""
 _CACHED_CHARACTERS = 8 * 2**20
 """Characters of all labeling configs that are kept parsed."""
 
@@ -188,11 +192,20 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
             if not counts or any(counts)
             else f"The labeling config repeats its images for {listed(tags.repeated)}, where this task has no list."
         )
-    targets = []
-    for image in tags.images:
-        controls = [control for control in tags.controls if image.name in control.to_names]
-        if outputs := _outputs(controls):
-            targets.append(Target(image, outputs))
+    controls: dict[str, list[Control]] = {}
+    for control in tags.controls:
+        if control.shape in SHAPES or control.tag == "labels":
+            for name in dict.fromkeys(control.to_names):
+                controls.setdefault(name, []).append(control)
+    if crowded := next((name for name, those in controls.items() if len(those) > MAX_CONTROLS), None):
+        raise BadRequestError(
+            f"The labeling config has {len(controls[crowded])} controls with shapes or labels on "
+            f"'{brief(crowded, quoted=False)}'; at most {MAX_CONTROLS} are read."
+        )
+    outputs = ((image, _outputs(controls.get(image.name, ()))) for image in tags.images)
+    if len(tags.images) > MAX_IMAGES:
+        raise BadRequestError(f"The labeling config has {len(tags.images)} images; at most {MAX_IMAGES} are read.")
+    targets = [Target(image, pairs) for image, pairs in outputs if pairs]
     if not targets:
         spelled = sorted({tags.spelled[control.tag] for control in tags.controls})
         raise BadRequestError(
@@ -218,19 +231,14 @@ def _outputs(controls: Sequence[Control]) -> tuple[Output, ...]:
     labelers: list[Control | None] = [control for control in controls if control.tag == "labels"]
     best = min(map(rank, shaped))
     outputs: list[Output] = []
+    known: set[str] = set()
+    any_label = False
     for control in sorted(shaped, key=lambda control: (*rank(control), control.smart)):
         pairs: list[Control | None] = [control] if control.tag.endswith("labels") else labelers or [None]
         for labeler in pairs:
-            if rank(control) == best or (labeler is not None and _adds(labeler, outputs)):
+            adds = labeler is not None and not any_label and (labeler.any_label or not known.issuperset(labeler.labels))
+            if rank(control) == best or adds:
                 outputs.append(Output(control, labeler))
+                known.update(labeler.labels if labeler else ())
+                any_label |= labeler is None or labeler.any_label
     return tuple(outputs)
-
-
-def _adds(labeler: Control, outputs: Sequence[Output]) -> bool:
-    """Return whether a control knows a label that the outputs before it do not know."""
-    before = [output.labeler for output in outputs]
-    if any(known is None or known.any_label for known in before):
-        return False
-    return labeler.any_label or any(
-        not any(known is not None and known.knows(label) for known in before) for label in labeler.labels
-    )

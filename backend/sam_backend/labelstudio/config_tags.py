@@ -29,6 +29,7 @@ class Control:
     any_label : bool, whether the labels come with each task (`value="$field"`), so that every label is valid.
     smart : bool, whether annotators prompt with it.
     to_names : tuple of str, the names of the tags that it is for.
+    aliases : (value, alias) of each `<Label>` with both; regions have the alias.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Control:
     any_label: bool
     smart: bool
     to_names: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
 
     @property
     def shape(self) -> str:
@@ -45,7 +47,11 @@ class Control:
 
     def knows(self, label: str) -> bool:
         """Return whether a region of this control can have the label."""
-        return self.any_label or label in self.labels
+        return self.any_label or self.named(label) in self.labels
+
+    def named(self, label: str) -> str:
+        """Return the label as regions of this control have it: another control can know it by its value alone."""
+        return label if label in self.labels else dict(self.aliases).get(label, label)
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class _Labels:
     """The labels of a control, gathered while its content is read."""
 
     values: dict[str, None] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     any_label: bool = False
 
 
@@ -109,6 +116,8 @@ def read_tags(xml: str, counts: Sequence[int] | None = None) -> ConfigTags:
             value = attributes.get("alias") or attributes.get("value")
             if value:
                 labels.values[value] = None
+                if shown := attributes.get("value"):
+                    labels.aliases.setdefault(shown, value)
                 labels.any_label |= value.startswith("$")
         elif kind == "image" and name and (value := attributes.get("valuelist") or attributes.get("value")):
             images.append(ImageTag(name, value))
@@ -193,5 +202,6 @@ def _control(kind: str, attributes: Mapping[str, str], labels: _Labels) -> Contr
         labels=tuple(labels.values),
         any_label=labels.any_label,
         smart=attributes.get("smart", "").lower() == "true",
+        aliases=tuple((shown, alias) for shown, alias in labels.aliases.items() if shown != alias),
         to_names=tuple(name.strip() for name in attributes["toname"].split(",")),
     )

@@ -158,14 +158,14 @@ def read_drawn(
     prompts = [region for region in regions if _shape(region) in _PROMPTS]
     if not prompts:
         return None
-    last = prompts[-1]
-    place = _place(last)
+    last, first = prompts[-1], config.targets[0].image.name
+    place = _place(last, first)
     clicks: list[Click] = []
     box: Outline | None = None
     label: str | None = None
     strokes = 0
     for region in regions:
-        if _place(region) != place:
+        if _place(region, first) != place:
             continue
         value, shape = region["value"], _shape(region)
         label = _label(value, _kind(region)) or label
@@ -200,8 +200,8 @@ def _kind(region: Mapping[str, Any]) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def _place(region: Mapping[str, Any]) -> tuple[str | None, int]:
-    """Return the image of a region: the name of its tag, None where the region names none, and its item index."""
+def _place(region: Mapping[str, Any], first: str) -> tuple[str, int]:
+    """Return the image of a region: the name of its tag, the `first` one's where it names none, and its item index."""
     to_name, item_index = region.get("to_name"), region.get("item_index")
     if item_index is not None and (isinstance(item_index, bool) or not isinstance(item_index, int)):
         raise BadRequestError(
@@ -209,7 +209,7 @@ def _place(region: Mapping[str, Any]) -> tuple[str | None, int]:
         )
     if to_name is not None and not isinstance(to_name, str):
         raise BadRequestError(f"to_name should be the name of an Image tag; got {brief(to_name)}.")
-    return to_name, item_index or 0
+    return first if to_name is None else to_name, item_index or 0
 
 
 def _rotation(region: Mapping[str, Any]) -> int:

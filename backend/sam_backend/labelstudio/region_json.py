@@ -103,7 +103,7 @@ def _results(geometry: dict[str, Any], output: Output, label: str | None) -> lis
     if label is None and labeler is not None and len(labeler.labels) == 1:
         label = labeler.labels[0]
     # A control with labels needs the list even if no label was chosen; a result of `Labels` exists only for a label.
-    chosen = [] if label is None else [label]
+    chosen = [] if label is None else [label if labeler is None else labeler.named(label)]
     results = []
     if labeler is not control:
         results.append({"from_name": control.name, "type": control.tag, "value": geometry})

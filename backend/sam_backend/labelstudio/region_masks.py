@@ -14,7 +14,7 @@ from sam_backend.errors import BadRequestError, BrokenSampleError, brief
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
-from sam_backend.validation import checked
+from sam_backend.validation import T, checked
 
 UNLABELLED = "unlabelled"
 """Label of a region that has none."""
@@ -176,7 +176,7 @@ def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
     if shape is None:
         return None
     what = f"Region {brief(region_id(entry), quoted=False)}".rstrip()
-    frame = checked(_Frame, dict(entry), what)
+    frame = _checked(_Frame, dict(entry), what)
     if frame.original_width * frame.original_height > MAX_PIXELS:
         raise BrokenSampleError(
             f"{what} says that its image has {frame.original_width} x {frame.original_height} pixels; at most "
@@ -211,15 +211,19 @@ def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
             yield Region(region_id(entries[0]), mask, label)
 
 
+def _checked(kind: type[T], data: object, what: str) -> T:
+    return checked(kind, data, what, cure="draw the region again")
+
+
 def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     _check_count(value["points"], what)
-    points = checked(list[tuple[_Coordinate, _Coordinate]], value["points"], what)
+    points = _checked(list[tuple[_Coordinate, _Coordinate]], value["points"], what)
     return _ring_mask(points, size, what)
 
 
 def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
     _check_count(value["vertices"], what)
-    vertices = checked(list[_Vertex], _along(value["vertices"]), what)
+    vertices = _checked(list[_Vertex], _along(value["vertices"]), what)
     return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size, what)
 
 
@@ -239,14 +243,14 @@ def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int], wha
 
 
 def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    drawn = checked(_Rectangle, dict(value), what)
+    drawn = _checked(_Rectangle, dict(value), what)
     x, width = (share / 100 * size[1] for share in (drawn.x, drawn.width))
     y, height = (share / 100 * size[0] for share in (drawn.y, drawn.height))
     return rectangle_mask((x, y, width, height), size, drawn.rotation or 0.0)
 
 
 def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
-    drawn = checked(_Ellipse, dict(value), what)
+    drawn = _checked(_Ellipse, dict(value), what)
     x, radius_x = (share / 100 * size[1] for share in (drawn.x, drawn.radius_x))
     y, radius_y = (share / 100 * size[0] for share in (drawn.y, drawn.radius_y))
     return ellipse_mask((x, y), (abs(radius_x), abs(radius_y)), size, drawn.rotation or 0.0)

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.labelstudio.region_json import make_regions
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<Label value="Crack"/><Label value="Hole"/>'
@@ -76,6 +78,13 @@ def test_a_label_with_an_alias_goes_by_its_alias():
     assert target.output("crack").labeler.labels == ("crack",)
 
 
+def test_a_label_goes_by_the_alias_of_the_control_that_takes_the_mask():
+    target = parse(IMAGE, control("BrushLabels", labels='<Label value="Riss" alias="crack"/>')).target()
+    (region,) = make_regions(np.ones((4, 4), bool), target, label="Riss")
+
+    assert region["value"]["brushlabels"] == ["crack"]
+
+
 def test_labels_that_come_with_the_task_are_all_known():
     target = parse(IMAGE, control("BrushLabels", labels="", value="$labels")).target()
 
@@ -114,6 +123,8 @@ def test_tags_are_known_in_any_case():
         (f"<View>{IMAGE}{control('Brush')}&nbsp;</View>", "not valid XML: undefined entity"),
         (f"<View>{IMAGE}{' ' * 9 * 2**20}</View>", "characters; at most 8388608 are read"),
         (f"<View>{IMAGE}{'<a/>' * 600_000}</View>", "more than 500000 tags"),
+        (f"<View>{IMAGE}{control('Brush') * 101}</View>", "101 controls with shapes or labels on 'image'"),
+        (f"<View>{IMAGE * 10_001}{control('Brush')}</View>", "10001 images; at most 10000"),
     ],
     ids=[
         "empty",
@@ -127,6 +138,8 @@ def test_tags_are_known_in_any_case():
         "entity of HTML",
         "too large",
         "too many tags",
+        "too many controls",
+        "too many images",
     ],
 )
 def test_a_config_that_cannot_be_served_says_which_tag_is_missing(xml, says):

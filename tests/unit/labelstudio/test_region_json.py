@@ -8,12 +8,13 @@ from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.region_json import make_regions, prediction
+from sam_backend.labelstudio.region_masks import region_mask
 from sam_backend.labelstudio.rle import decode_rle
 
 MASK = np.zeros((60, 80), bool)
 MASK[10:30, 20:60] = True
 MASK[40:50, 5:15] = True
-SHAPES = ["Brush", "Bitmask", "Polygon", "Ellipse", "Rectangle"]
+SHAPES = ["Brush", "Bitmask", "Polygon", "Vector", "Ellipse", "Rectangle"]
 
 
 def xml(shape: str, own_labels: bool = True, labels: tuple[str, ...] = ("Crack", "Hole")) -> str:
@@ -48,6 +49,23 @@ def test_brush_and_bitmask_hold_the_mask_to_the_pixel(own_labels):
     assert brush["format"] == "rle"
     np.testing.assert_array_equal(decode_rle(brush["rle"], MASK.shape), MASK)
     np.testing.assert_array_equal(decode_bitmask(bitmask["imageDataURL"], MASK.shape), MASK)
+
+
+def test_a_vector_is_a_closed_line_of_vertices_for_each_component():
+    found = regions(xml("Vector"), label="Hole")
+    polygons = regions(xml("Polygon"), label="Hole")
+
+    assert [region["type"] for region in found] == ["vectorlabels"] * 2
+    np.testing.assert_array_equal(sum(map(region_mask, found)), sum(map(region_mask, polygons)))
+    vertices = found[1]["value"]["vertices"]
+    assert [vertex["prevPointId"] for vertex in vertices] == [None, *(vertex["id"] for vertex in vertices[:-1])]
+
+
+def test_a_magic_wand_takes_brush_masks():
+    config = '<View><Image name="image" value="$image"/><Labels name="l" toName="image"><Label value="Crack"/></Labels>'
+    found = regions(config + '<MagicWand name="wand" toName="image"/></View>')
+
+    assert [(region["from_name"], region["type"]) for region in found] == [("wand", "magicwand"), ("l", "labels")]
 
 
 def test_a_polygon_is_a_closed_region_for_each_component():
