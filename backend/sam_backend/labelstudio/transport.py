@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 import ssl
 import threading
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -31,6 +29,7 @@ from sam_backend.labelstudio.connections import (
     environment_proxy,
     resolve,
 )
+from sam_backend.labelstudio.http_bodies import read_body
 from sam_backend.safe_text import escape_unprintable
 from sam_backend.settings import Settings
 
@@ -41,7 +40,6 @@ AT_ONCE = 16
 _PATIENCE = 0.25
 """Share of the deadline within which a request waits for its turn at a host."""
 
-_CHUNK = 2**16
 _REDIRECTS = (301, 302, 303, 307, 308)
 _USER_AGENT = "Mozilla/5.0 (compatible; sam-inspect)"
 
@@ -255,45 +253,6 @@ class _Turns:
                 self._running[host] -= 1
                 self._running += Counter()
                 self._changed.notify_all()
-
-
-def read_body(chunks: Iterable[bytes], headers: Mapping[str, str], deadline: FetchDeadline, max_bytes: int) -> bytes:
-    """Read and decode a body.
-
-    Raises
-    ------
-    TransportError
-        If it is larger than `max_bytes`, before or after decoding, or its encoding is unknown.
-    """
-    too_large = TransportError(f"is larger than {max_bytes >> 20} MiB")
-    length = headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
-        raise too_large
-    coding = headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise TransportError(f"comes in the encoding {escape_unprintable(coding)[:20]!r}, which was not asked for")
-    decoder = None if coding in ("identity", "") else zlib.decompressobj(47)
-    body = io.BytesIO()
-    for chunk in chunks:
-        deadline.remaining()
-        pending = chunk
-        while pending:
-            if decoder is None:
-                piece, pending = pending, b""
-            else:
-                try:
-                    piece = decoder.decompress(pending, _CHUNK)
-                except zlib.error:
-                    raise TransportError("comes in a broken encoding") from None
-                pending = decoder.unconsumed_tail
-                if not piece and not pending:
-                    break
-            body.write(piece)
-            if body.tell() > max_bytes:
-                raise too_large
-    if decoder is not None and not decoder.eof:
-        raise TransportError("broke off while it was sent")
-    return body.getvalue()
 
 
 def _joined(url: str, location: str) -> str:

@@ -12,7 +12,8 @@ from sam_backend.labelstudio import connections, transport
 from sam_backend.labelstudio.addresses import Origin
 from sam_backend.labelstudio.allowed_hosts import AllowedHosts
 from sam_backend.labelstudio.connections import FetchDeadline, RefusedAddressError, TransportError, resolve
-from sam_backend.labelstudio.transport import AT_ONCE, HttpRequest, Transport, encoded, read_body
+from sam_backend.labelstudio.http_bodies import read_body
+from sam_backend.labelstudio.transport import AT_ONCE, HttpRequest, Transport, encoded
 
 MIB = 2**20
 
