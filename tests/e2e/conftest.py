@@ -133,7 +133,7 @@ def stack(home, demo_interrupted) -> Stack:
     url, backend_url = f"http://localhost:{port}", f"http://127.0.0.1:{backend_port}"
     with ExitStack() as servers:
         _, credentials = servers.enter_context(label_studio(executable(home), home=home, port=port))
-        servers.enter_context(backend(MODEL, Settings(), home=home, port=backend_port))
+        servers.enter_context(backend(MODEL, Settings(), home=home, port=backend_port, label_studio=url))
         api = servers.enter_context(LabelStudioApi(url, credentials.token))
         source = built_in_images(home)
         project = open_project(api, source)
