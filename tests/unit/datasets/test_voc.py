@@ -153,3 +153,99 @@ def test_a_wrong_label_map_file_or_folder_is_reported(tmp_path, dataset):
         Voc(tmp_path).load("a")
     with pytest.raises(EvaluationError, match="Expected: JPEGImages"):
         Voc(tmp_path / "JPEGImages").names()
+
+
+# Files of other tools and systems
+
+
+@pytest.mark.parametrize(
+    "line", ["a", "a.png", "JPEGImages/a.png", "JPEGImages\\a.png", "/home/me/a.jpg", "a  1", "a -1"]
+)
+def test_a_list_names_images_in_many_ways(tmp_path, dataset, line):
+    save(tmp_path / "JPEGImages/line 2/a b.png", surface())
+    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
+    text = f"{line} \r\n\r\nline 2/a b\r\n{line}\r\n"
+    (tmp_path / "ImageSets/Segmentation/val.txt").write_text(text, encoding="utf-8-sig")
+
+    assert dataset.names() == ["a", "line 2/a b"]
+
+
+def test_images_in_folders_and_with_other_accents_are_read(tmp_path, dataset):
+    save(tmp_path / "JPEGImages/line 2/caf\u00e9.png", surface())
+    _palette(tmp_path / "SegmentationClass/line 2/cafe\u0301.png", painted(2))
+
+    assert dataset.names() == ["a", "line 2/cafe\u0301"]
+    assert [obj.label for obj in dataset.load("line 2/cafe\u0301").objects] == ["bicycle"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("class_names.txt", "_background_\ndent\nscratch\n"),
+        ("labels.txt", "__ignore__\r\n_background_\r\ndent\r\nscratch \r\n"),
+        ("classes.txt", "dent\nscratch\n\n"),
+    ],
+)
+def test_a_list_of_classes_beside_the_masks_names_them(tmp_path, dataset, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    _palette(tmp_path / "SegmentationClass/a.png", painted(2, 1))
+
+    assert [obj.label for obj in Voc(tmp_path).load("a").objects] == ["dent", "scratch"]
+    assert Voc(tmp_path).notes() == ()
+
+
+def test_a_list_that_is_not_read_is_told(tmp_path, dataset):
+    (tmp_path / "obj.names").write_text("dent\n")
+
+    (note,) = dataset.notes()
+
+    assert "the classes are those of VOC; obj.names is not read" in note
+
+
+def test_what_belongs_to_no_label_map_is_counted(tmp_path, dataset):
+    save(tmp_path / "JPEGImages/b.png", surface())
+    (tmp_path / "JPEGImages/c.heic").touch()
+
+    assert dataset.left_out() == {
+        "image without a label map": 1,
+        "file in JPEGImages of an unknown kind (suffix .heic)": 1,
+    }
+
+
+def test_a_set_of_boxes_alone_is_refused_by_name(tmp_path):
+    save(tmp_path / "JPEGImages/a.png", surface())
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/a.xml").touch()
+
+    with pytest.raises(EvaluationError, match=r"1 files of boxes \(Annotations/\*\.xml\) and no folder"):
+        Voc(tmp_path).names()
+
+
+def test_one_instance_without_a_class_costs_that_instance(tmp_path, dataset):
+    _palette(tmp_path / "SegmentationClass/a.png", painted(1))
+    _palette(tmp_path / "SegmentationObject/a.png", painted(1, 2))
+
+    sample = dataset.load("a")
+
+    assert len(sample.objects) == 1
+    assert sample.left_out == {"object without a class in the label map": 1}
+
+
+def test_two_images_of_one_name_and_two_classes_of_one_colour_are_refused(tmp_path, dataset):
+    save(tmp_path / "JPEGImages/a.bmp", surface())
+    with pytest.raises(BrokenSampleError, match=r"may be a\.bmp or a\.png"):
+        dataset.load("a")
+
+    (tmp_path / "labelmap.txt").write_text("dent:1,2,3::\nscratch:1,2,3::\n")
+    save(tmp_path / "JPEGImages/b.png", surface())
+    with pytest.raises(EvaluationError, match="'scratch:1,2,3::' twice"):
+        Voc(tmp_path).load("b")
+
+
+def test_transparent_pixels_are_of_no_known_class(tmp_path, dataset):
+    pixels = np.zeros((*painted().shape, 4), np.uint8)
+    pixels[FIRST] = (*AEROPLANE, 255)
+    save(tmp_path / "SegmentationClass/a.png", pixels)
+
+    with pytest.raises(BrokenSampleError, match="has transparent pixels"):
+        dataset.load("a")
