@@ -10,6 +10,7 @@ from PIL import Image
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 
+_BLOCK_PIXELS = 1 << 20
 _PREFIX = "data:image/png;base64,"
 
 
@@ -54,7 +55,13 @@ def decode_bitmask(url: str, size: tuple[int, int]) -> BoolArray:
                 raise BadRequestError(
                     f"The bitmask has {image.width} x {image.height} pixels, but the image {width} x {height}."
                 )
-            alpha = np.asarray(image.convert("RGBA"))[..., 3]
+            image.load()
+            mask = np.empty(size, np.bool_)
+            # By rows: the RGBA pixels of the whole image would take four bytes a pixel, twice.
+            step = max(1, _BLOCK_PIXELS // width)
+            for top in range(0, height, step):
+                bottom = min(top + step, height)
+                mask[top:bottom] = np.asarray(image.crop((0, top, width, bottom)).convert("RGBA"))[..., 3] >= 128
     except (binascii.Error, OSError, SyntaxError, ValueError) as error:
         raise BadRequestError("The bitmask is not a readable PNG; was it cut short on the way?") from error
-    return alpha >= 128
+    return mask

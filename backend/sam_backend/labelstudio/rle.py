@@ -5,6 +5,7 @@ sizes minus one (4 bits each), and then chunks. A chunk is 1 for a run or 0 for 
 size (2 bits), the count minus one (as many bits as the run size), and one value for a run, `count` values for literals.
 """
 
+from array import array
 from functools import lru_cache
 from itertools import combinations
 
@@ -18,6 +19,8 @@ _CHANNELS = 4
 _VALUE_BITS = 8
 _MAX_COUNT_BITS = 16
 _HEADER_BITS = 32 + 5 + 4 * 4
+_ONE = array("I", [1])
+_BREAKS_OFF = "The brush mask breaks off before its last pixel; was it cut short on the way?"
 
 
 def encode_rle(mask: BoolArray) -> list[int]:
@@ -79,6 +82,9 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
             f"The brush mask holds {total} bytes, but an image of {width} x {height} pixels needs {expected}; "
             "was it drawn on another image?"
         )
+    # The longest run has 2**16 bytes: a short list that claims many pixels is refused before it is read.
+    if (len(data) * 8 - _HEADER_BITS) << _MAX_COUNT_BITS < total * (3 + 1 + _VALUE_BITS):
+        raise BadRequestError(_BREAKS_OFF)
     lengths, values = _read_chunks(data, total)
     # Alpha is every fourth byte, so the first n bytes contain n // 4 alpha bytes.
     opaque = np.frombuffer(values, np.uint8) >= 128
@@ -141,7 +147,7 @@ def _read_chunks(data: bytes, total: int) -> tuple[NDArray[np.int64], bytes]:
     if read(32, 5) + 1 != _VALUE_BITS:
         raise BadRequestError("A brush mask has values of 8 bits; this one is packed otherwise or damaged.")
     sizes = [read(position, 4) + 1 for position in range(37, _HEADER_BITS, 4)]
-    lengths: list[int] = []
+    lengths = array("I")
     values = bytearray()
     position, filled = _HEADER_BITS, 0
     while filled < total:
@@ -154,14 +160,14 @@ def _read_chunks(data: bytes, total: int) -> tuple[NDArray[np.int64], bytes]:
             values.append(read(position, _VALUE_BITS))
             position += _VALUE_BITS
         else:
-            lengths.extend([1] * count)
+            lengths.extend(_ONE * count)
             stop = position + count * _VALUE_BITS
             window = int.from_bytes(padded[position >> 3 : (stop + 7) >> 3], "big") >> (-stop & 7)
             values += (window & ((1 << count * _VALUE_BITS) - 1)).to_bytes(count, "big")
             position = stop
         filled += count
         if position > end:
-            raise BadRequestError("The brush mask breaks off before its last pixel; was it cut short on the way?")
+            raise BadRequestError(_BREAKS_OFF)
     if filled != total:
         raise BadRequestError("The brush mask's last run goes beyond its last pixel; it is damaged.")
-    return np.asarray(lengths, np.int64), bytes(values)
+    return np.frombuffer(lengths, np.uint32).astype(np.int64), bytes(values)

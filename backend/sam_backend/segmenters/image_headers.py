@@ -1,0 +1,146 @@
+"""Headers of image files: what they claim, and whether decoding it takes too much memory."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from sam_backend.errors import BadRequestError
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+_BITS_PER_SAMPLE, _COMPRESSION, _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 258, 259, 278, 322, 323
+_LZMA = 34925
+"""A compression of TIFF; a few bytes can ask its decoder for 4 GB."""
+_KINDS = (
+    (b"%PDF", "a PDF"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\1\0", "an icon"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"PK\3\4", "a ZIP file"),
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"),
+    *((magic, "a damaged PNG, or one of a kind that is not known") for magic in (b"\x89PNG",)),
+    *((magic, "a damaged JPEG, or one of a kind that is not known") for magic in (b"\xff\xd8",)),
+    *(
+        (magic, "a damaged TIFF, or its pixels are of a kind that is not read, such as colours as floats")
+        for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    ),
+)
+
+# Pillow's own limit cannot be set for one call; `open_image` checks the size before any pixel is read.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def open_image(file: bytes, name: str, *, max_pixels: int) -> Image.Image:
+    """Read the header of an image file; no pixel is decoded, so a file that only claims pixels costs nothing.
+
+    Parameters
+    ----------
+    file : bytes, the whole file.
+    name : str, the image's name in messages.
+    max_pixels : int, an image with more pixels is refused. Decoders that take more than 4 bytes a pixel have
+        proportionally lower limits: deep colours and progressive JPEG a half, WebP a quarter, JPEG 2000 a fifth, and
+        PPM with an odd maximum a twentieth.
+
+    Raises
+    ------
+    BadRequestError
+        If it is not an image, or decoding it would take too much memory.
+    """
+    try:
+        image = Image.open(io.BytesIO(file), formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise BadRequestError(
+            f"{name} is not an image that can be read{_kind(file)}; put a PNG, JPEG or TIFF there."
+        ) from None
+    # Pillow's readers of headers raise almost anything on broken content.
+    except Exception as error:
+        raise BadRequestError(
+            f"{name} is not an image that can be read ({reason(error)}); put a PNG, JPEG or TIFF there."
+        ) from None
+    _check_pixels(image, file, name, max_pixels)
+    if image.format == "TIFF":
+        _check_tiff(image, name, max_pixels)
+    return image
+
+
+def has_deep_colours(image: Image.Image, file: bytes) -> bool:
+    """Return whether the colours have more than 8 bits a channel; Pillow would keep the upper 8."""
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return False
+    if image.format == "PNG":
+        return file[24] > 8  # the header's bit depth
+    if image.format == "PPM":
+        return _ppm_maximum(image) > 255
+    return max(bits_per_sample(image)) > 8
+
+
+def bits_per_sample(image: Image.Image) -> tuple[int, ...]:
+    """Return the bits of each channel of a TIFF; (8,) for other formats."""
+    bits: tuple[int, ...] = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+    return bits
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error, or its type where it says nothing."""
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+def _check_pixels(image: Image.Image, file: bytes, name: str, max_pixels: int) -> None:
+    kind, share = _share(image, file)
+    width, height = image.size
+    if width * height > max_pixels // share:
+        of_kind = f" of {kind}, which takes {share} times the memory" if share > 1 else ""
+        raise BadRequestError(
+            f"{name} has {width} x {height} pixels; at most {max_pixels // share:,} are taken{of_kind} "
+            "(SAM_INSPECT_MAX_IMAGE_PIXELS)."
+        )
+
+
+def _share(image: Image.Image, file: bytes) -> tuple[str, int]:
+    """Return a name for the kind of file, and how many times 4 bytes a pixel its decoder takes."""
+    if image.format == "WEBP":
+        return "a WebP", 4
+    if image.format == "JPEG2000":
+        return "a JPEG 2000", 5
+    if image.format == "PPM" and image.tile and image.tile[0].codec_name != "raw":
+        return "a PPM with an odd maximum or as text", 20
+    if image.info.get("progressive"):
+        return "a progressive JPEG", 2
+    return ("colours of 16 bits", 2) if has_deep_colours(image, file) else ("", 1)
+
+
+def _check_tiff(image: Image.Image, name: str, max_pixels: int) -> None:
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(_COMPRESSION) == _LZMA:
+        raise BadRequestError(
+            f"{name} is compressed with LZMA, whose decoder may take gigabytes; save it with LZW or Deflate."
+        )
+    # The decoder takes the memory of one whole tile or strip, whatever the size of the image.
+    tile = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)
+    if tile > max_pixels:
+        raise BadRequestError(f"{name} has tiles of {tile:,} pixels; at most {max_pixels:,} are taken.")
+
+
+def _ppm_maximum(image: Image.Image) -> int:
+    arguments = image.tile[0].args if image.tile else ()
+    last = arguments[-1] if isinstance(arguments, tuple) and arguments else arguments
+    return last if isinstance(last, int) else 255
+
+
+def _kind(file: bytes) -> str:
+    """Return `: it is …` for a file that is no image but of a known kind, otherwise ""."""
+    start = file[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    kind = next((kind for magic, kind in _KINDS if start.startswith(magic) or file.startswith(magic)), "")
+    lower = start.lower()
+    if not file:
+        kind = "an empty file"
+    elif file[4:8] == b"ftyp":
+        kind = "a HEIC, AVIF or video file"
+    elif b"<svg" in lower:
+        kind = "an SVG drawing, which has no pixels"
+    elif lower.startswith((b"<!doctype html", b"<html")):
+        kind = "a web page"
+    return f": it is {kind}" if kind else ""
