@@ -9,6 +9,7 @@ from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
+from sam_backend.segmenters.image_headers import read_header
 
 _BLOCK_PIXELS = 1 << 20
 _PREFIX = "data:image/png;base64,"
@@ -49,7 +50,7 @@ def decode_bitmask(url: str, size: tuple[int, int]) -> BoolArray:
     if not isinstance(url, str) or not url.startswith(_PREFIX):
         raise BadRequestError(f"A bitmask is a data URL that starts with '{_PREFIX}'; got '{str(url)[:40]}'.")
     try:
-        with Image.open(io.BytesIO(base64.b64decode(url[len(_PREFIX) :], validate=True)), formats=["PNG"]) as image:
+        with read_header(base64.b64decode(url[len(_PREFIX) :], validate=True), formats=["PNG"]) as image:
             # The header has the size, so no pixel of a wrong PNG is decoded.
             if image.size != (width, height):
                 raise BadRequestError(

@@ -98,7 +98,7 @@ def decode_values(image: Image.Image) -> DecodedImage:
         Almost any, if the content is broken.
     """
     width, height = image.size
-    memory = None
+    memory: NDArray[np.uint8] | None = None
     # Pillow turns a TIFF by itself, into memory of its own. The decoder of JPEG 2000 refuses memory of another mode.
     is_turned = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1) != 1
     if image.mode in _SHARED and image.format != "JPEG2000" and not is_turned:
@@ -151,17 +151,17 @@ def _conversion(decoded: DecodedImage) -> Callable[[NDArray[Any]], ImageArray]:
     """Return a function that makes some rows of the values uint8 RGB (h, W, 3)."""
     mode, palette = decoded.mode, decoded.palette
     if mode in _RGB_FIRST:
-        return lambda rows: cv2.cvtColor(rows, cv2.COLOR_RGBA2RGB)  # type: ignore[return-value]
+        return lambda rows: cv2.cvtColor(rows, cv2.COLOR_RGBA2RGB)
     if palette is not None:
         return lambda rows: palette[rows if rows.ndim == 2 else rows[..., 0]]
     if mode in ("1", "L"):
-        return lambda rows: cv2.cvtColor(rows, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+        return lambda rows: cv2.cvtColor(rows, cv2.COLOR_GRAY2RGB)
     if mode in _ONE_CHANNEL:
         window = _window(decoded.values)
-        return lambda rows: cv2.cvtColor(window(rows), cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+        return lambda rows: cv2.cvtColor(window(rows), cv2.COLOR_GRAY2RGB)
     bands = Image.getmodebands(mode)
     return lambda rows: np.asarray(
-        Image.frombytes(mode, rows.shape[1::-1], rows[..., :bands].tobytes()).convert("RGB")
+        Image.frombytes(mode, (rows.shape[1], rows.shape[0]), rows[..., :bands].tobytes()).convert("RGB")
     )
 
 

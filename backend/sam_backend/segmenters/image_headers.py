@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -21,16 +22,27 @@ _KINDS = (
     (b"\x93NUMPY", "a NumPy array"),
     (b"PK\3\4", "a ZIP file"),
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"),
-    *((magic, "a damaged PNG, or one of a kind that is not known") for magic in (b"\x89PNG",)),
-    *((magic, "a damaged JPEG, or one of a kind that is not known") for magic in (b"\xff\xd8",)),
+    (b"\x89PNG", "a damaged PNG"),
+    (b"\xff\xd8", "a damaged JPEG"),
     *(
         (magic, "a damaged TIFF, or its pixels are of a kind that is not read, such as colours as floats")
         for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     ),
 )
 
-# Pillow's own limit cannot be set for one call; `open_image` checks the size before any pixel is read.
+# Pillow's own limit cannot be set for one call; whoever calls `read_header` checks the size before a pixel is read.
 Image.MAX_IMAGE_PIXELS = None
+
+
+def read_header(file: bytes, formats: Sequence[str] = _FORMATS) -> Image.Image:
+    """Read the header of an image file, without Pillow's own limit and of these formats of Pillow only.
+
+    Raises
+    ------
+    Exception
+        Almost any, if the content is broken.
+    """
+    return Image.open(io.BytesIO(file), formats=list(formats))
 
 
 def open_image(file: bytes, name: str, *, max_pixels: int) -> Image.Image:
@@ -50,7 +62,7 @@ def open_image(file: bytes, name: str, *, max_pixels: int) -> Image.Image:
         If it is not an image, or decoding it would take too much memory.
     """
     try:
-        image = Image.open(io.BytesIO(file), formats=_FORMATS)
+        image = read_header(file)
     except UnidentifiedImageError:
         raise BadRequestError(
             f"{name} is not an image that can be read{_kind(file)}; put a PNG, JPEG or TIFF there."

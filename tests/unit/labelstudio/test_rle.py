@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from label_studio_sdk.converter import brush
@@ -73,3 +75,21 @@ def test_a_stream_that_breaks_off_is_refused():
 def test_what_is_no_list_of_bytes_of_a_stream_is_refused(rle):
     with pytest.raises(BadRequestError):
         decode_rle(rle, (4, 4))
+
+
+def test_a_short_stream_that_claims_many_pixels_takes_no_memory():
+    rle = encode_rle(np.ones((40, 40), bool))
+    claims = [*(14_000 * 14_000 * 4).to_bytes(4, "big"), *rle[4:]]
+    tracemalloc.start()
+    with pytest.raises(BadRequestError, match="breaks off"):
+        decode_rle(claims, (14_000, 14_000))
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_literals_take_few_bytes_each():
+    rle = _literals([7] * 60_000)
+    tracemalloc.start()
+    assert not decode_rle(rle, (100, 150)).any()
+    assert tracemalloc.get_traced_memory()[1] < 60_000 * 64
+    tracemalloc.stop()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peak_memory import peak_bytes
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters.image_files import decode_image
 
@@ -117,3 +118,148 @@ def test_the_limit_is_the_settings_and_not_the_librarys_own():
         decoded(file, 100_000_000)
     with pytest.raises(BadRequestError, match="truncated"):
         decoded(file, 200_000_000)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16"])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_tiff_of_every_mode_is_decoded_and_turned(mode, orientation, compression):
+    grey = GREY.astype(np.float32) if mode == "F" else GREY
+    image = Image.fromarray(grey).convert("I" if mode == "I;16" else mode).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = decoded(encoded(image, "TIFF", compression=compression))
+    turned = decoded(encoded(image, "TIFF", compression=compression, exif=exif))
+    np.testing.assert_array_equal(turned, upright if orientation == 1 else np.rot90(upright, -1))
+    if mode in ("L", "RGB", "RGBA"):
+        np.testing.assert_array_equal(upright[..., 0], GREY)
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_16_bit_values_of_either_byte_order_give_the_same_pixels(order):
+    values = (np.arange(60).reshape(6, 10) * 700).astype("<u2")
+    header = b"II*\0" if order == "<u2" else b"MM\0*"
+    end = order[0]
+    tags = {256: 10, 257: 6, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: 6, 279: 120}
+    content = values.astype(order).tobytes()
+    entries = b"".join(struct.pack(f"{end}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack(f"{end}H", len(tags)) + entries + bytes(4)
+    file = header + struct.pack(f"{end}I", 8 + len(content)) + content + directory
+    np.testing.assert_array_equal(decoded(file), decoded(encoded(values)))
+
+
+def test_an_image_is_decoded_by_rows_as_it_is_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    files = [
+        encoded(rng.integers(0, 256, (30, 40, 3), np.uint8)),
+        encoded(rng.integers(0, 4000, (30, 40), np.uint16)),
+        encoded(Image.fromarray(rng.normal(size=(30, 40)).astype(np.float32)), "TIFF"),
+        cv2.imencode(".png", rng.integers(0, 4000, (30, 40, 3), np.uint16))[1].tobytes(),
+    ]
+    at_once = [decoded(file) for file in files]
+    monkeypatch.setattr("sam_backend.segmenters.image_files._BLOCK_PIXELS", 200)
+    for file, expected in zip(files, at_once, strict=True):
+        np.testing.assert_array_equal(decoded(file), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "most"),
+    [
+        ("Image.new('RGB', (5000, 4000)).save(buffer, 'PNG')", 5),
+        ("Image.new('RGB', (5000, 4000)).save(buffer, 'JPEG')", 5),
+        ("Image.new('L', (5000, 4000)).save(buffer, 'PNG')", 5),
+        ("Image.new('1', (5000, 4000)).save(buffer, 'PNG')", 5),
+        ("Image.new('I;16', (5000, 4000)).save(buffer, 'PNG')", 6),
+        ("Image.new('F', (5000, 4000)).save(buffer, 'TIFF')", 6),
+        ("Image.new('I', (5000, 4000)).save(buffer, 'TIFF')", 6),
+        ("Image.new('RGB', (5000, 4000)).save(buffer, 'PNG', exif=turned)", 7),
+        ("buffer.write(cv2.imencode('.png', np.zeros((4000, 5000, 3), np.uint16))[1].tobytes())", 16),
+    ],
+)
+def test_decoding_takes_few_bytes_a_pixel(make, most):
+    before = f"""
+        import io, cv2, numpy as np
+        from PIL import Image
+        from sam_backend.segmenters.image_files import decode_image
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        def encode():
+            buffer = io.BytesIO()
+            {make}
+            return buffer.getvalue()
+        file = encode()
+        Path("/proc/self/clear_refs").write_text("5")
+    """
+    code = "decode_image(file, 'x', max_pixels=40_000_000)"
+    assert peak_bytes(before, code) < most * 5000 * 4000
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "share"), [("WEBP", {}, 4), ("JPEG2000", {}, 5), ("JPEG", {"progressive": True}, 2)]
+)
+def test_formats_whose_decoders_take_more_memory_have_lower_limits(form, options, share):
+    file = encoded(np.zeros((100, 100), np.uint8), form, **options)
+    assert decoded(file, 10_000 * share).shape == (100, 100, 3)
+    with pytest.raises(BadRequestError, match=f"at most {10_000 - 1:,} are taken of a .* {share} times the memory"):
+        decoded(file, 10_000 * share - 1)
+
+
+def test_tiles_larger_than_the_limit_are_refused():
+    tags = {256: 10, 257: 10, 258: 8, 259: 5, 262: 1, 322: 60_000, 323: 60_000, 324: 8, 325: 4}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    file = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(4)
+    with pytest.raises(BadRequestError, match=r"^x\.png has tiles of 3,600,000,000 pixels"):
+        decoded(file)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"\xef\xbb\xbf<!DOCTYPE html>", "a web page"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"", "an empty file"),
+        (b"\0\0\0\x1cftypheic", "a HEIC"),
+        (b"II*\0" + bytes(40), "a damaged TIFF"),
+        (cv2.imencode(".tif", np.zeros((3, 3, 3), np.float32))[1].tobytes(), "colours as floats"),
+    ],
+)
+def test_what_is_no_image_is_named(file, kind):
+    with pytest.raises(BadRequestError, match=f"^x\\.png is not an image that can be read: it is .*{kind}|{kind}"):
+        decoded(file)
+
+
+def test_texts_that_unpack_to_more_than_the_file_are_refused_with_the_reason():
+    chunk = b"iCCP" + b"x\0\0" + zlib.compress(bytes(50_000_000), 9)
+    file = encoded(GREY)
+    bomb = file[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + file[33:]
+    with pytest.raises(BadRequestError, match="too large"):
+        decoded(bomb)
+
+
+def test_of_an_animation_the_first_frame_is_decoded():
+    frames = [Image.fromarray(GREY), *[Image.fromarray(GREY[::-1])] * 3]
+    for form in ("PNG", "GIF", "TIFF"):
+        file = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+        np.testing.assert_array_equal(decoded(file)[..., 0], GREY)
+
+
+def test_values_without_any_number_are_refused_with_the_reason():
+    with pytest.raises(BadRequestError, match="none of its values is a finite number"):
+        decoded(encoded(Image.fromarray(np.full((5, 5), np.nan, np.float32)), "TIFF"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_does_not_change_the_other_pixels(value):
+    values = np.linspace(1000, 2000, 100, dtype=np.float32).reshape(10, 10)
+    values[0, 0] = value
+    pixels = decoded(encoded(Image.fromarray(values), "TIFF"))[..., 0]
+    assert pixels[0, 0] == (255 if value == np.inf else 0)
+    assert pixels[-1, -1] == 255
+    assert 120 < pixels[4, 9] < 135
+
+
+def test_16_bit_ppm_colours_are_windowed_too():
+    red = np.arange(0, 4000, 50, dtype=np.uint16).reshape(8, 10)
+    _, file = cv2.imencode(".ppm", np.stack([red // 4, red // 2, red], axis=2))
+    assert len(np.unique(decoded(file.tobytes())[..., 0])) > 70
