@@ -117,7 +117,7 @@ def _share(image: Image.Image, file: bytes) -> tuple[str, int]:
         return "a WebP", 4
     if image.format == "JPEG2000":
         return "a JPEG 2000", 5
-    if image.format == "PPM" and image.tile and image.tile[0].codec_name != "raw":
+    if image.format == "PPM" and any(tile.codec_name != "raw" for tile in getattr(image, "tile", ())):
         return "a PPM with an odd maximum or as text", 20
     if image.info.get("progressive"):
         return "a progressive JPEG", 2
@@ -137,9 +137,13 @@ def _check_tiff(image: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _ppm_maximum(image: Image.Image) -> int:
-    arguments = image.tile[0].args if image.tile else ()
-    last = arguments[-1] if isinstance(arguments, tuple) and arguments else arguments
-    return last if isinstance(last, int) else 255
+    """Return the largest value of a PPM that Pillow's slow decoders read; 255 for the others."""
+    tiles: Any = getattr(image, "tile", ())
+    if not tiles or tiles[0].codec_name == "raw":
+        return 255
+    arguments = tiles[0].args
+    maximum = arguments[-1] if isinstance(arguments, tuple) else arguments
+    return maximum if isinstance(maximum, int) else 255
 
 
 def _kind(file: bytes) -> str:
