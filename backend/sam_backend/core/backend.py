@@ -125,6 +125,7 @@ def assemble(
     checkpoint: Path | None = None,
     on_failure: Callable[[BaseException], None] | None = None,
     observer: Observer | None = None,
+    trusts_configs: bool = False,
 ) -> Backend:
     """Assemble a backend; nothing runs before its `start`.
 
@@ -136,6 +137,7 @@ def assemble(
         used and promotions are followed; without a promoted version, the weights that ship.
     on_failure : callable, receives the error if the model cannot be loaded; the backend goes on and answers with it.
     observer : Observer, receives what is measured; None ignores it.
+    trusts_configs : bool, whether labeling configs may name servers with private addresses, see `TaskEmbeddings`.
 
     Raises
     ------
@@ -146,7 +148,9 @@ def assemble(
     promotions = _promotions(str(segmenter), settings) if follows else None
     model = _background_model(segmenter, checkpoint, settings, promotions, on_failure)
     servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
-    embeddings = TaskEmbeddings.of_settings(settings, servers, cache, observer or Observer())
+    embeddings = TaskEmbeddings.of_settings(
+        settings, servers, cache, observer or Observer(), trusts_configs=trusts_configs
+    )
     memories = Memories(settings.home, servers)
     learner = Learner(memories, embeddings, model, servers)
     predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)

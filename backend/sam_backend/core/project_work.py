@@ -78,7 +78,7 @@ class ProjectWork:
         versions = Versions(settings.home / VERSIONS)
         segmenter = load(checkpoint) if checkpoint else load_served(versions, model, load).segmenter
         cache = EmbeddingCache.of_settings(settings)
-        embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
+        embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
         memories = Memories(settings.home, servers)
         with suppress(OSError):
             memories.keep_owner(opened.uid)

@@ -44,21 +44,38 @@ class TaskEmbeddings:
     servers : ServerRegistry, knows the Label Studio of each project.
     cache : EmbeddingCache, keeps the embeddings.
     observer : Observer, receives the times of the work, the sources of embeddings and the failures of images.
+    trusts_configs : bool, whether a labeling config may name a server with a private address; True where only users of
+        this machine choose the config.
     """
 
-    def __init__(self, images: TaskImages, servers: ServerRegistry, cache: EmbeddingCache, observer: Observer) -> None:
+    def __init__(
+        self,
+        images: TaskImages,
+        servers: ServerRegistry,
+        cache: EmbeddingCache,
+        observer: Observer,
+        *,
+        trusts_configs: bool = False,
+    ) -> None:
         self._images = images
         self._servers = servers
         self._cache = cache
         self._observer = observer
+        self._trusts_configs = trusts_configs
         self._slots = Slots(os.cpu_count() or 1)
 
     @classmethod
     def of_settings(
-        cls, settings: Settings, servers: ServerRegistry, cache: EmbeddingCache, observer: Observer
+        cls,
+        settings: Settings,
+        servers: ServerRegistry,
+        cache: EmbeddingCache,
+        observer: Observer,
+        *,
+        trusts_configs: bool = False,
     ) -> TaskEmbeddings:
         """Return the embeddings of tasks, with the limits of the settings for images."""
-        return cls(TaskImages.of_settings(settings), servers, cache, observer)
+        return cls(TaskImages.of_settings(settings), servers, cache, observer, trusts_configs=trusts_configs)
 
     def measured(self, segmenter: Segmenter) -> Segmenter:
         """Return a segmenter whose work is reported to the observer and waits for a free core."""
@@ -95,7 +112,7 @@ class TaskEmbeddings:
 
         def load() -> ImageArray:
             try:
-                file = self._images.fetch(url, server, task, configured=configured)
+                file = self._images.fetch(url, server, task, configured=configured if self._trusts_configs else None)
             except SamInspectError as error:
                 self._observer.image_failed(error.status)
                 raise

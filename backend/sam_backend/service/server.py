@@ -79,7 +79,15 @@ def serve(
         server.should_exit = True
 
     metrics = Metrics()
-    backend = assemble(model, settings, checkpoint=checkpoint, on_failure=give_up, observer=metrics)
+    backend = assemble(
+        model,
+        settings,
+        checkpoint=checkpoint,
+        on_failure=give_up,
+        observer=metrics,
+        # Clients of this machine reach its private addresses without our help. A password tells of others, behind a proxy.
+        trusts_configs=_is_loopback(host) and not has_password(settings),
+    )
     app = create_app(backend, settings, metrics)
     listening = _listen(host, port)
     config = uvicorn.Config(
