@@ -85,7 +85,7 @@ def serve(
         checkpoint=checkpoint,
         on_failure=give_up,
         observer=metrics,
-        # Clients of this machine reach its private addresses without our help. A password tells of others, behind a proxy.
+        # Clients of this machine reach its private addresses anyway; a password tells of others, behind a proxy.
         trusts_configs=_is_loopback(host) and not has_password(settings),
     )
     app = create_app(backend, settings, metrics)
