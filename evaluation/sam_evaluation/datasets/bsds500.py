@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_of_unknown_kind, images_in_subfolders
+from sam_evaluation.errors import EvaluationError
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,21 @@ class Bsds500(Dataset):
 
     def names(self) -> Sequence[str]:
         """Return the names of the image files of the split."""
+        images = self.folder / "images"
+        splits = sorted(path.name for path in images.glob("*") if path.is_dir() and image_files(path))
+        is_flat = bool(image_files(images))
+        # The default split of a folder that is not divided is the whole folder.
+        if self.split not in splits and (self.split != Bsds500.split or (splits and not is_flat)):
+            came = f"the splits there are: {', '.join(splits)}" if splits else f"{images} is not divided into splits"
+            raise EvaluationError(f"There is no split {self.split}; {came}. Expected: {self.card.layout}")
         names = (path.name for path in image_files(self._folder_of("images")))
         return require_some(names, self.folder, self.card.layout)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        folder = self._folder_of("images")
+        inside = images_in_subfolders(folder) if folder.name == "images" else {}
+        return files_of_unknown_kind(folder) | inside
 
     def load(self, name: str) -> Sample:
         """Read an image and the regions of all annotators, numbered from 0."""

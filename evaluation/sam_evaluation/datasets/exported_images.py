@@ -78,4 +78,6 @@ def _url_path(url: str) -> PurePosixPath:
         return PurePosixPath()
     # Files of a local storage are all served at one path, which takes theirs as a query.
     served = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("/data/local-files") else None
-    return PurePosixPath(served[0] if served else unquote(parts.path))
+    path = served[0] if served else unquote(parts.path)
+    # A path of Windows: C:\\parts\\a.png, of which urlsplit takes C for a scheme.
+    return PurePosixPath(path.replace("\\", "/"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.accepted_masks import ImageRegions
 from sam_backend.labelstudio.exports import Export
+from sam_backend.labelstudio.region_masks import entries_by_region, regions_of
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.exported_images import ImageFields
@@ -20,9 +21,8 @@ from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
+from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-
-logger = logging.getLogger(__name__)
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 
@@ -71,8 +71,25 @@ class LabelStudio(Dataset):
     )
 
     def names(self) -> Sequence[str]:
-        """Return `<task>/<image>` of all annotated images; a warning counts the regions that are no masks."""
-        return self._names
+        """Return `<task>/<image>` of all annotated images."""
+        return require_some(
+            self._annotated,
+            self._file,
+            f"tasks with annotations that have masks and are not cancelled. {self.card.layout}",
+        )
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of tasks and annotations that are not read."""
+        counts: Counter[str] = Counter()
+        for task in self._export.tasks:
+            kept = sum(not annotation.was_cancelled for annotation in task.annotations)
+            if not task.annotations:
+                counts["task without an annotation"] += 1
+            elif not kept:
+                counts["task whose annotations were all cancelled (skipped)"] += 1
+            else:
+                counts["annotation that is not the newest of its task"] += kept - 1
+        return {reason: number for reason, number in counts.items() if number}
 
     def load(self, name: str) -> Sample:
         """Read an image and the masks of its task's newest annotation."""
@@ -84,29 +101,23 @@ class LabelStudio(Dataset):
         path = self._find_file(annotated.task, annotated.path)
         image = read_image(path)
         what = f"task {annotated.task}, {path}"
-        instances = _instances(annotated.regions, (image.shape[0], image.shape[1]), what)
-        return Sample(name, image, objects_of_instances(instances, self.rule))
+        tally = Tally()
+        for region in annotated.regions.unused:
+            tally.leave_out(f"region that is no mask: {region.reason}", f"region {region.id}" if region.id else "")
+        instances = _instances(annotated.regions, (image.shape[0], image.shape[1]), what, tally)
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
 
     @cached_property
     def _file(self) -> Path:
         return annotation_file(self.folder, ("*.json",), self.card.layout)
 
     @cached_property
-    def _names(self) -> list[str]:
-        names = require_some(
-            self._annotated,
-            self._file,
-            f"tasks with annotations that have masks and are not cancelled. {self.card.layout}",
-        )
-        unused = Counter(region.reason for image in self._annotated.values() for region in image.regions.unused)
-        if unused:
-            reasons = "; ".join(f"{count} x {reason}" for reason, count in unused.most_common())
-            logger.warning("Regions of %s that are no masks: %s.", self._file, reasons)
-        return names
+    def _export(self) -> Export:
+        return read_export(self._file)
 
     @cached_property
     def _annotated(self) -> dict[str, _AnnotatedFile]:
-        export = read_export(self._file)
+        export = self._export
         tasks = [
             (task, ImageFields.of(task.data), export.read(task, annotation.result) or (ImageRegions("", 0),))
             for task in export.tasks
@@ -149,20 +160,32 @@ class LabelStudio(Dataset):
         return paths[shared.index(max(shared))]
 
 
-def _instances(regions: ImageRegions, size: tuple[int, int], what: str) -> Iterator[tuple[BoolArray, str]]:
-    for region in regions.masks():
-        if region.mask.shape != size:
+def _instances(
+    regions: ImageRegions, size: tuple[int, int], what: str, tally: Tally
+) -> Iterator[tuple[BoolArray, str]]:
+    for entries in entries_by_region(regions.entries):
+        where = f"region {entries[0].get('id') or '?'}"
+        try:
+            masks = list(regions_of(entries))
+        except BrokenSampleError as error:
+            tally.leave_out("region that cannot be read", where, str(error))
+            continue
+        for region in masks:
+            if region.mask.shape == size:
+                yield region.mask, region.label
+                continue
             height, width = region.mask.shape
-            raise BrokenSampleError(
+            tally.leave_out(
+                "region that was drawn on an image of another size",
+                where,
                 f"Region {region.id} was drawn on an image of {width} x {height} pixels, but that of {what} is "
-                f"{size[1]} x {size[0]}; put the image there that was annotated."
+                f"{size[1]} x {size[0]}; put the image there that was annotated.",
             )
-        yield region.mask, region.label
 
 
 def _stored_name(name: str) -> str:
     """Return a file's name as Label Studio stores it: spaces become underscores, other odd characters go."""
-    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
+    return re.sub(r"[^-\w.]", "", unicodedata.normalize("NFC", name).strip().replace(" ", "_"))
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,10 @@ from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
-from sam_evaluation.errors import BrokenSampleError, EvaluationError
+from sam_evaluation.datasets.tally import OddShapeError, Tally
+from sam_evaluation.datasets.text_files import read_text
+from sam_evaluation.datasets.unread_files import files_of_unknown_kind, images_in_subfolders
+from sam_evaluation.errors import EvaluationError
 
 
 @dataclass(frozen=True)
@@ -46,29 +50,45 @@ class Severstal(Dataset):
             raise EvaluationError(f"{self.folder / 'train.csv'} lists no defect. Expected: {self.card.layout}")
         return names
 
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of rows whose image is missing, and of files that are not read."""
+        folder = self.folder / "train_images"
+        missing = self._runs.keys() - {path.name for path in image_files(folder)}
+        counts = files_of_unknown_kind(folder) | images_in_subfolders(folder)
+        if missing:
+            first = min(missing)
+            counts[f"row of train.csv whose image is not in train_images (first: {first})"] = sum(
+                len(self._runs[image]) for image in missing
+            )
+        return counts
+
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
         image = read_image(self.folder / "train_images" / name)
         objects: list[Object] = []
+        tally = Tally()
         for label, runs in self._runs.get(name, ()):
             try:
                 mask = mask_of_runs(runs, image.shape[0], image.shape[1])
             except ValueError as error:
-                raise BrokenSampleError(f"The runs of {name}, {label}, in train.csv: {error}.") from None
+                detail = f"The runs of {name}, {label}, in train.csv: {error}."
+                tally.odd(OddShapeError("row whose runs are not of the image", detail), label)
+                continue
+            tally.used += 1
             objects += objects_of_mask(mask, label, self.rule)
-        return Sample(name, image, tuple(objects))
+        return tally.sample(name, image, tuple(objects))
 
     @cached_property
     def _runs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
         path = self.folder / "train.csv"
         by_image: dict[str, list[tuple[str, str]]] = {}
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                for image, number, runs in _rows(csv.DictReader(file)):
-                    if runs:
-                        by_image.setdefault(image, []).append((f"class {number}", runs))
-        except FileNotFoundError:
-            raise EvaluationError(f"{path} is missing. Expected: {self.card.layout}") from None
+            if not path.is_file():
+                raise EvaluationError(f"{path} is missing. Expected: {self.card.layout}")
+            for image, number, runs in _rows(csv.DictReader(io.StringIO(read_text(path, EvaluationError)))):
+                if runs:
+                    name = image.strip().replace("\\", "/").rpartition("/")[2]
+                    by_image.setdefault(name, []).append((f"class {number.strip()}", runs))
         except (OSError, ValueError, csv.Error) as error:
             raise EvaluationError(f"{path} cannot be read ({error}).") from None
         except KeyError as column:
@@ -80,11 +100,12 @@ def _rows(table: csv.DictReader[str]) -> Iterator[tuple[str, str, str]]:
     joined = "ImageId_ClassId" in (table.fieldnames or ())
     for row in table:
         if joined:
-            image, _, number = row["ImageId_ClassId"].rpartition("_")
+            image, _, number = (row["ImageId_ClassId"] or "").rpartition("_")
         else:
             image, number = row["ImageId"], row["ClassId"]
-        # A row that was cut short has None in its last columns.
-        yield image, number, (row["EncodedPixels"] or "").strip()
+        # A row that was cut short has None in its last columns; pandas writes "nan" for an empty cell.
+        runs = (row["EncodedPixels"] or "").strip()
+        yield image or "", number or "", "" if runs.lower() in ("nan", "-1") else runs
 
 
 def mask_of_runs(runs: str, height: int, width: int) -> BoolArray:

@@ -55,6 +55,23 @@ def test_a_split_is_read_where_there_are_splits(tmp_path: Path) -> None:
     assert len(Bsds500(tmp_path, split="val").load("2.jpg").objects) == 3
 
 
+def test_a_split_that_is_missing_names_those_that_are_there(tmp_path: Path) -> None:
+    add(tmp_path, "train/1", painted(2, background=1))
+    for split in ("test", "val"):
+        with pytest.raises(EvaluationError, match=rf"no split {split}; the splits there are: train\."):
+            Bsds500(tmp_path, split=split).names()
+
+    add(tmp_path, "2", painted(background=1))
+    assert Bsds500(tmp_path).names() == ["2.jpg"]
+    assert Bsds500(tmp_path).left_out() == {"image in a folder inside images, where only its own images are read": 1}
+
+
+def test_a_folder_that_is_not_divided_has_no_named_split(tmp_path: Path) -> None:
+    add(tmp_path, "1", painted(background=1))
+    with pytest.raises(EvaluationError, match=r"no split train; .* is not divided"):
+        Bsds500(tmp_path, split="train").names()
+
+
 def test_a_missing_ground_truth_is_reported(tmp_path: Path) -> None:
     data = add(tmp_path, "1", painted(background=1))
     (tmp_path / "groundTruth/1.mat").unlink()

@@ -88,6 +88,9 @@ def test_tasks_without_annotations_are_left_out_and_empty_annotations_are_not(tm
         ("/data/local-files?d=line 3/a.png", "a.png"),
         ("s3://bucket/parts/a.png", "parts/a.png"),
         ("https://host/a.png?signature=1#x", "a.png"),
+        ("/data/local-files/?d=C%3A%5Cline%203%5Ca.png", "line 3/a.png"),
+        ("/data/upload/3/0a1b2c3d-caf\u00e9.png", "cafe\u0301.png"),
+        ("/data/upload/3/50%25.png", "50%.png"),
     ],
 )
 def test_an_image_is_found_by_what_its_address_says(tmp_path, url, file):
@@ -239,14 +242,48 @@ def test_a_page_that_the_task_lacks_is_reported(tmp_path):
         dataset.load(dataset.names()[0])
 
 
-def test_prompts_are_no_objects_and_are_counted(tmp_path, caplog):
+def test_prompts_are_no_objects_and_are_counted(tmp_path):
     point = region("keypointlabels", x=5.0, y=5.0, width=0.4)
     regions = _on(polygon()), _on(box(2, 1, 9, 9), name="x2") | {"from_name": "box"}, _on(point, name="x3")
     alone = _on(box(2, 1, 9, 9)) | {"from_name": "box"}
     dataset = _write(tmp_path, _task(5, _annotation(*regions)), _task(6, _annotation(alone), image="a.png"))
 
     assert dataset.names() == ["5/0a1b2c3d-a.png", "6/a.png"]
-    assert len(dataset.load("5/0a1b2c3d-a.png").objects) == 1
+    sample = dataset.load("5/0a1b2c3d-a.png")
+    assert len(sample.objects) == 1
+    assert sample.left_out == {
+        "region that is no mask: the rectangle is a prompt, since its control surrounds masks": 1,
+        "region that is no mask: a point has no area": 1,
+    }
+    assert sample.examples["region that is no mask: a point has no area"] == "region x3"
     with pytest.raises(BrokenSampleError, match=r"Task 6 .* is left out: it has boxes or points, but no mask"):
         dataset.load("6/a.png")
-    assert "2 x the rectangle is a prompt, since its control surrounds masks; 1 x a point has no area" in caplog.text
+
+
+def test_one_odd_region_costs_that_region_and_not_its_image(tmp_path):
+    other = polygon(OTHER_CORNERS) | {"id": "x2", "original_width": 64}
+    damaged = brush(block(SECOND)) | {"id": "x3"}
+    damaged["value"] = {**damaged["value"], "rle": [255] * 9}
+
+    sample = _write(tmp_path, _task(5, _annotation(polygon(), other, damaged))).load("5/0a1b2c3d-a.png")
+
+    (found,) = sample.objects
+    np.testing.assert_array_equal(found.mask, block(FIRST))
+    assert sample.left_out == {
+        "region that was drawn on an image of another size": 1,
+        "region that cannot be read": 1,
+    }
+
+
+def test_tasks_and_annotations_that_are_not_read_are_counted(tmp_path):
+    tasks = (
+        _task(1),
+        _task(2, _annotation(was_cancelled=True)),
+        _task(3, _annotation(), _annotation(updated_at="2026-01-01T00:00:00Z"), _annotation(was_cancelled=True)),
+    )
+
+    assert _write(tmp_path, *tasks).left_out() == {
+        "task without an annotation": 1,
+        "task whose annotations were all cancelled (skipped)": 1,
+        "annotation that is not the newest of its task": 1,
+    }

@@ -62,6 +62,18 @@ def test_runs_that_fit_no_image_are_reported(tmp_path: Path, runs: str, message:
         data.load("a.jpg")
 
 
+def test_one_odd_row_costs_that_row_and_rows_without_an_image_are_counted(tmp_path: Path) -> None:
+    rows = f"a.jpg,1,{runs_of(block(FIRST))}\r\ntrain_images\\a.jpg,2,0 5\r\nb.jpg,1,nan\r\nc.jpg,1,1 5\r\n"
+    data = data_of(tmp_path, "\ufeffImageId,ClassId,EncodedPixels\r\n" + rows)
+
+    sample = data.load("a.jpg")
+
+    assert [obj.label for obj in sample.objects] == ["class 1"]
+    assert sample.left_out == {"row whose runs are not of the image": 1}
+    assert data.load("b.jpg").objects == ()
+    assert data.left_out() == {"row of train.csv whose image is not in train_images (first: c.jpg)": 1}
+
+
 def test_an_image_that_is_missing_is_reported(tmp_path: Path) -> None:
     data = data_of(tmp_path, TABLES["a row a defect"])
     (tmp_path / "train_images/a.jpg").unlink()
