@@ -12,6 +12,7 @@ from typing import Protocol
 from cachetools import LRUCache
 
 from sam_backend.errors import BrokenSampleError, SamInspectError
+from sam_backend.finetune.views import MIN_CELLS, is_target
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.samples import Sample
 
@@ -79,6 +80,8 @@ class Examples:
     names : mapping, the image names of each split.
     masks : mapping, the number of masks of each split.
     broken : mapping, name -> reason, the images that cannot be used.
+    too_small : int, the masks of fewer than `MIN_CELLS` pixels, which cannot be learnt; an image that has no others
+        neither trains nor validates.
     fingerprint : str, eight hex digits that change with any mask or image size.
     """
 
@@ -86,6 +89,7 @@ class Examples:
     names: Mapping[Split, tuple[str, ...]]
     masks: Mapping[Split, int]
     broken: Mapping[str, str]
+    too_small: int
     fingerprint: str
     _cache: LRUCache[str, Sample]
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -121,7 +125,12 @@ class Examples:
         # New images fall into all splits, so a split gets only its share of them.
         more = max((needed - len(self.names[split])) / SPLIT_SHARES[split] for split, needed in short.items())
         which = ", ".join(f"{split} {len(self.names[split])} of {needed}" for split, needed in short.items())
-        unread = f" {len(self.broken)} more could not be read." if self.broken else ""
+        unread = ""
+        if self.broken:
+            name, reason = next(iter(self.broken.items()))
+            unread = f" {len(self.broken)} more could not be read, for example {name}: {reason}"
+        if self.too_small:
+            unread += f" {self.too_small} masks are too small to be learnt: they have fewer than {MIN_CELLS} pixels."
         raise TooFewMasksError(
             f"Fine-tuning needs accepted masks on about {total + round(more + 0.5)} images, and there are {total} "
             f"({which}); accept masks on {round(more + 0.5)} more.{unread}"
@@ -150,7 +159,7 @@ def read_examples(source: SampleSource, limit: int | None = None, progress: Prog
     split_names: dict[Split, list[str]] = {split: [] for split in Split}
     masks = dict.fromkeys(Split, 0)
     broken: dict[str, str] = {}
-    digest = hashlib.sha256()
+    digest, too_small = hashlib.sha256(), 0
     for done, name in enumerate(names):
         progress(done, len(names))
         try:
@@ -163,13 +172,16 @@ def read_examples(source: SampleSource, limit: int | None = None, progress: Prog
         if _nbytes(sample) <= cache.maxsize:
             cache[name] = sample
         split = split_of(name)
-        split_names[split].append(name)
-        masks[split] += len(sample.objects)
+        targets = [is_target(target.cropped) for target in sample.objects]
+        too_small += targets.count(False)
+        if any(targets) or split is Split.HELD_OUT:
+            split_names[split].append(name)
+            masks[split] += len(sample.objects)
         areas = [target.cropped.area for target in sample.objects]
         digest.update(f"{name} {sample.image.shape} {areas}\n".encode())
     progress(len(names), len(names))
     tuples = {split: tuple(members) for split, members in split_names.items()}
-    return Examples(source, tuples, masks, broken, digest.hexdigest()[:8], cache)
+    return Examples(source, tuples, masks, broken, too_small, digest.hexdigest()[:8], cache)
 
 
 def _evenly_spread(names: Sequence[str], limit: int | None) -> Sequence[str]:

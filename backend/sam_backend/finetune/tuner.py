@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sam_backend.arrays import ImageArray
 from sam_backend.finetune.click_batch import ClickBatch, served_logits
-from sam_backend.finetune.examples import Examples, Split
+from sam_backend.finetune.examples import Examples, Split, TooFewMasksError
 from sam_backend.finetune.losses import true_iou
 from sam_backend.finetune.prompted_loss import Prompting, decode, prompted_loss
 from sam_backend.finetune.simulated_prompts import jittered_box
@@ -25,7 +25,7 @@ from sam_backend.finetune.training_loop import Optimisation, Schedule, read_chec
 from sam_backend.finetune.tuning_curves import Check
 from sam_backend.finetune.tuning_recipe import Parts, TuningRecipe
 from sam_backend.finetune.view_embeddings import ViewEmbeddings
-from sam_backend.finetune.views import GRID, View, random_view, served_view
+from sam_backend.finetune.views import GRID, MIN_CELLS, View, random_view, served_views
 from sam_backend.masks import deepest_point
 
 CHECKPOINT = "checkpoint.pt"
@@ -35,6 +35,10 @@ _FLOOR = 0.02
 _SAVE_EVERY = 60.0
 _VALIDATION_IMAGES = 32
 _VALIDATION_OBJECTS = 6
+_VALIDATION_CROPS = 3
+_METHOD = 2
+"""Counts up when the same recipe gives other weights, so that no training goes on from a checkpoint of before."""
+
 _SMALL = 512
 """Side in pixels of the encoder's input up to which several images are trained on at once."""
 
@@ -76,7 +80,8 @@ class Tuner:
         self.examples, self.recipe, self.out = examples, recipe, out
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # The digest is that of the starting weights, so it is taken before they change.
-        identity = {"recipe": asdict(recipe), "model": trainable.name, "weights": trainable.digest()}
+        weights = trainable.digest()
+        identity = {"recipe": asdict(recipe), "model": trainable.name, "weights": weights, "method": _METHOD}
         self._identity = json.dumps(identity | {"examples": examples.fingerprint}, sort_keys=True)
         self._size, self._padding = trainable.size, trainable.padding
         self._clicked_pieces = trainable.clicked_pieces
@@ -101,7 +106,7 @@ class Tuner:
         one_by_one = self.device.type != "cpu" or (self._encoder_learns and self._size > _SMALL)
         images = 1 if one_by_one else min(cores, recipe.images)
         self._pool = ThreadPoolExecutor(images, initializer=torch.set_num_threads, initargs=(max(cores // images, 1),))
-        self._embeddings = ViewEmbeddings(out / EMBEDDINGS, self._encode)
+        self._embeddings = ViewEmbeddings(out / EMBEDDINGS, weights, self._encode)
         self._stride = self._size // GRID
 
     @property
@@ -139,7 +144,13 @@ class Tuner:
         )
 
     def check(self) -> Check:
-        """Measure the averaged weights on the validation images; keep them if they are the best so far."""
+        """Measure the averaged weights on the validation images; keep them if they are the best so far.
+
+        Raises
+        ------
+        TooFewMasksError
+            If no object of the validation images is large enough to be measured.
+        """
         notes = self._notes
         loss = notes.loss_sum / notes.losses if notes.losses else float("nan")
         self.model.eval()
@@ -147,7 +158,13 @@ class Tuner:
             names = self.examples.names[Split.VALIDATION][:_VALIDATION_IMAGES]
             ious = list(self._pool.map(self._measure, names))
         self.model.train()
-        measured = np.concatenate([image for image in ious if len(image)])
+        measured = np.concatenate([np.zeros((0, 2)), *ious])
+        if not len(measured):
+            raise TooFewMasksError(
+                f"None of the {self.examples.masks[Split.VALIDATION]} masks on the {len(names)} validation images can "
+                f"be measured: each covers fewer than {MIN_CELLS} cells of the model's grid, also in a crop at the "
+                "image's own resolution. Accept masks that are larger, or give larger images."
+            )
         check = Check(self.step, loss, *(float(value) for value in measured.mean(0)))
         if not self.checks or check.score > max(earlier.score for earlier in self.checks):
             self.best = {name: value.clone() for name, value in self.optimisation.average.values.items()}
@@ -177,7 +194,8 @@ class Tuner:
         ):
             present = [gradient for gradient in gradients if gradient is not None]
             weight.grad = torch.stack(present).sum(0) / images if present else None
-        optimisation.end_step()
+        # In the pool, whose number of threads is set here; it decides the order of sums.
+        self._pool.submit(optimisation.end_step).result()
         self._notes.loss_sum += loss
         self._notes.losses += 1
         return loss
@@ -210,7 +228,9 @@ class Tuner:
         epoch, place = divmod(number, len(names))
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(names))
         rng = np.random.default_rng([recipe.seed, number, 1])
-        with torch.autocast(self.device.type, torch.bfloat16):
+        # PyTorch's cache of cast weights belongs to the process: a thread that leaves autocast would empty it for the
+        # others, and gradients would be rounded in another order from run to run.
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             loss = self._loss(rng, names[order[place]], epoch)
         if loss is None:
             return 0.0, (None,) * len(weights)
@@ -224,10 +244,8 @@ class Tuner:
         view_rng = np.random.default_rng([recipe.seed, *name.encode(), which])
         view = random_view(view_rng, sample, self._size, self._padding)
         if not len(view.coverage):
-            view = served_view(sample, self._size, self._padding)
-        if not len(view.coverage):
             return None
-        embedding = self._embedding(f"{name} {which}", view)
+        embedding = self._embedding(view)
         count = min(recipe.prompts, len(view.coverage))
         picked = rng.choice(len(view.coverage), count, replace=False)
         single_click = rng.random() < recipe.click_share
@@ -240,11 +258,14 @@ class Tuner:
     @torch.no_grad()
     def _measure(self, name: str) -> Any:
         """Return the IoU (N, 2) of some objects of an image, for a tight box and for a click in the centre."""
-        view = served_view(self.examples.load(name), self._size, self._padding)
-        targets = torch.from_numpy(view.coverage[:_VALIDATION_OBJECTS]).to(self.device)
-        if not len(targets):
-            return np.zeros((0, 2))
-        embedding = self._embedding(f"{name} as served", view)
+        sample = self.examples.load(name)
+        views = served_views(sample, self._size, self._padding, _VALIDATION_OBJECTS, _VALIDATION_CROPS)
+        return np.concatenate([np.zeros((0, 2)), *map(self._measure_view, views)])
+
+    def _measure_view(self, view: View) -> Any:
+        """Return the IoU (N, 2) of the objects of a view."""
+        targets = torch.from_numpy(view.coverage).to(self.device)
+        embedding = self._embedding(view)
         masks = (targets >= 0.5).cpu().numpy()
         rng = np.random.default_rng(0)
         boxes = torch.tensor([jittered_box(rng, mask, share=0.0) for mask in masks]) * float(self._stride)
@@ -258,11 +279,12 @@ class Tuner:
             answer = clicks.pieces(answer[:, None])[:, 0].float() - 0.5
         return torch.stack([box, true_iou(answer, targets)], 1).cpu().numpy()
 
-    def _embedding(self, key: str, view: View) -> Tensor:
-        """Return the embedding (1, C, h, w) of a view: computed if the encoder learns, else kept under a key."""
+    def _embedding(self, view: View) -> Tensor:
+        """Return the embedding (1, C, h, w) of a view: computed if the encoder learns, else kept on disk."""
         if self._encoder_learns:
             return self._encode(view.image)
-        return self._embeddings.fetch(key, view.image).to(self.device)
+        precision = "bfloat16" if torch.is_autocast_enabled(self.device.type) else "float32"
+        return self._embeddings.fetch(view.image, precision).to(self.device)
 
     def _encode(self, image: ImageArray) -> Tensor:
         """Return the embedding (1, C, h, w) of an image uint8 (S, S, 3)."""

@@ -21,29 +21,34 @@ class ViewEmbeddings:
     Parameters
     ----------
     folder : Path, the folder of the files.
+    encoder : str, identifies the encoder's weights.
     encode : function of an image uint8 (S, S, 3) that returns its embedding (1, C, h, w).
     """
 
-    def __init__(self, folder: Path, encode: Callable[[ImageArray], Tensor]) -> None:
+    def __init__(self, folder: Path, encoder: str, encode: Callable[[ImageArray], Tensor]) -> None:
         self._folder = folder
+        self._encoder = encoder
         self._encode = encode
 
-    def fetch(self, key: str, image: ImageArray) -> Tensor:
+    def fetch(self, image: ImageArray, precision: str) -> Tensor:
         """Return the embedding (1, C, h, w) float32 of an image, on the CPU.
 
         Parameters
         ----------
-        key : str, identifies the image; the same image always has the same key.
-        image : uint8 (S, S, 3), encoded if there is no file yet.
+        image : uint8 (S, S, 3), encoded if there is no file yet for these pixels.
+        precision : str, what the encoder computes in now, for example "bfloat16".
 
         Raises
         ------
         OSError
             If the embedding cannot be written, for example on a full disk.
         """
-        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+        digest = hashlib.sha256(
+            f"{self._encoder} {precision} {image.shape} ".encode() + np.ascontiguousarray(image).tobytes()
+        )
+        path = self._folder / f"{digest.hexdigest()[:24]}.npy"
         if path.exists():
-            return torch.from_numpy(np.load(path)).float()
+            return torch.from_numpy(np.load(path, allow_pickle=False)).float()
         with torch.no_grad():
             embedding = self._encode(image).half().cpu()
         content = io.BytesIO()

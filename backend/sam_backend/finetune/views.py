@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sam_backend.samples import Sample
+from sam_backend.samples import Cropped, Sample
+from sam_backend.segmenters.protocol import Window
+from sam_backend.segmenters.windows import LEAST_SIDE, window_around
 
 GRID = 256
 """Side in cells of the mask logits of SAM and of `nano`."""
@@ -20,6 +23,9 @@ MIN_CELLS = 4
 _WHOLE = 0.5
 _SMALLEST_WINDOW = 96
 
+Padding = tuple[int, int, int]
+"""The colour (R, G, B) around an image that does not fill the square."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -29,38 +35,111 @@ class View:
     ----------
     image : uint8 RGB (S, S, 3), padded at the right and the bottom.
     coverage : float32 (N, 256, 256) in [0, 1], the share of each cell that each object covers.
+    objects : tuple of N int, the indices of these objects in the sample; the others are too small here, or outside.
     """
 
     image: NDArray[np.uint8]
     coverage: NDArray[np.float32]
+    objects: tuple[int, ...]
 
 
-def served_view(sample: Sample, size: int, padding: tuple[int, int, int]) -> View:
-    """Return the view that serving shows to the encoder: all of the image, with its long side at `size` pixels."""
-    height, width = sample.image.shape[:2]
-    return _show(sample, (0, 0, width, height), size, padding, 0)
+def served_views(sample: Sample, size: int, padding: Padding, objects: int, crops: int) -> list[View]:
+    """Return the views in which serving shows the objects of an image to the encoder.
 
+    The first is all of the image, with its long side at `size` pixels. Objects that are too small in it have crops
+    around them, the windows of the second look (`sam_backend.segmenters.focus`).
 
-def random_view(rng: Generator, sample: Sample, size: int, padding: tuple[int, int, int]) -> View:
-    """Return a random view of an image with objects: half of the time all of it, else a window around an object.
-
-    Views are mirrored and turned by right angles, which keeps pixels and masks exact. Light, contrast, sharpness and
-    noise vary as between cameras and lamps. Hues do not vary, because they matter on a production line.
+    Parameters
+    ----------
+    sample : Sample.
+    size : int, side of the encoder's input in pixels.
+    padding : Padding.
+    objects : int, the most objects in all views; if some need a crop, at least half of them are from crops.
+    crops : int, the most crops.
     """
     height, width = sample.image.shape[:2]
-    window = (0, 0, width, height)
+    everything = range(len(sample.objects))
+    whole = _show(sample, (0, 0, width, height), size, padding, 0, objects=everything)
+    left = [index for index in everything if index not in whole.objects and is_target(sample.objects[index].cropped)]
+    views: list[View] = []
+    room = objects - min(len(whole.objects), objects)
+    for index in left:
+        room = max(room, objects // 2)
+        shown = {number for view in views for number in view.objects}
+        if len(views) == crops or len(shown) >= room:
+            break
+        if index not in shown:
+            window = native_window(sample.objects[index].cropped)
+            members = [number for number in left if number not in shown]
+            view = _show(sample, window, size, padding, 0, objects=members)
+            if view.objects:
+                views.append(_first(view, room - len(shown)))
+    shown_in_crops = sum(len(view.objects) for view in views)
+    return [view for view in [_first(whole, objects - shown_in_crops), *views] if view.objects]
+
+
+def random_view(rng: Generator, sample: Sample, size: int, padding: Padding) -> View:
+    """Return a random view of an image with objects: half of the time all of it, else a window around an object.
+
+    A window around an object that is too small in it is narrowed to that of the second look; so is all of an image
+    whose objects are all too small in it. Views are mirrored and turned by right angles, which keeps pixels and masks
+    exact. Light, contrast, sharpness and noise vary as between cameras and lamps. Hues do not vary, because they matter
+    on a production line.
+    """
+    height, width = sample.image.shape[:2]
+    everything = range(len(sample.objects))
+    window, picked = (0, 0, width, height), None
     if rng.random() >= _WHOLE:
-        window = _window(rng, sample)
-    view = _show(sample, window, size, padding, int(rng.integers(8)), rng)
-    if not len(view.coverage):
-        return _show(sample, (0, 0, width, height), size, padding, int(rng.integers(8)), rng)
-    return view
+        picked = int(rng.integers(len(sample.objects)))
+        window = _window(rng, sample, picked)
+    view = _show(sample, window, size, padding, int(rng.integers(8)), rng, objects=everything)
+    if view.objects and (picked is None or picked in view.objects):
+        return view
+    large = [index for index in everything if is_target(sample.objects[index].cropped)]
+    if picked not in large and large:
+        picked = large[int(rng.integers(len(large)))]
+    if picked is None:
+        return view
+    native = native_window(sample.objects[picked].cropped)
+    narrow = _show(sample, native, size, padding, int(rng.integers(8)), rng, objects=everything)
+    return narrow if narrow.objects else view
 
 
-def _window(rng: Generator, sample: Sample) -> tuple[int, int, int, int]:
+def native_window(shown: Cropped) -> Window:
+    """Return the window xyxy of the second look around an object.
+
+    Around an object that is long and too thin to be seen in it, it is a window of the least side on its middle.
+    """
+    rows, columns = shown.place
+    size = (shown.size[0], shown.size[1])
+    window = window_around(np.array([columns.start, rows.start, columns.stop, rows.stop], np.float32), size)
+    left, top, right, bottom = window
+    side, inside = max(right - left, bottom - top), _inside(shown, window)
+    if side <= LEAST_SIDE or inside is None:
+        return window
+    cells = (max(1, round((right - left) * GRID / side)), max(1, round((bottom - top) * GRID / side)))
+    if int((cv2.resize(inside, cells, interpolation=cv2.INTER_AREA) >= 0.5).sum()) >= MIN_CELLS:
+        return window
+    pixels = np.argwhere(shown.part)
+    nearest = pixels[np.argmin(((pixels - np.array(shown.part.shape) / 2) ** 2).sum(1))]
+    point = np.array([columns.start + nearest[1], rows.start + nearest[0]], np.float32)
+    return window_around(np.concatenate([point, point + 1]), size)
+
+
+def is_target(shown: Cropped) -> bool:
+    """Return whether an object can be learnt from: in a window of the second look a pixel is a cell at most."""
+    return shown.area >= MIN_CELLS
+
+
+def _first(view: View, count: int) -> View:
+    """Return a view with its first objects alone."""
+    return View(view.image, view.coverage[:count], view.objects[:count])
+
+
+def _window(rng: Generator, sample: Sample, index: int) -> Window:
     """Return a random window xyxy around an object, between a close one and the whole image."""
     height, width = sample.image.shape[:2]
-    shown = sample.objects[int(rng.integers(len(sample.objects)))].cropped
+    shown = sample.objects[index].cropped
     rows, columns = shown.place
     least = min(max(1.3 * max(shown.part.shape), _SMALLEST_WINDOW), max(height, width))
     side = least * (max(height, width) / least) ** rng.random()
@@ -76,11 +155,13 @@ def _window(rng: Generator, sample: Sample) -> tuple[int, int, int, int]:
 
 def _show(
     sample: Sample,
-    window: tuple[int, int, int, int],
+    window: Window,
     size: int,
-    padding: tuple[int, int, int],
+    padding: Padding,
     turn: int,
     rng: Generator | None = None,
+    *,
+    objects: Iterable[int],
 ) -> View:
     left, top, right, bottom = window
     part = _turned(sample.image[top:bottom, left:right], turn)
@@ -94,18 +175,38 @@ def _show(
     canvas[:rows, :columns] = image if rng is None else _photographed(rng, image)
     # The size of the part on the canvas, in cells.
     grid_rows, grid_columns = max(1, round(rows * GRID / size)), max(1, round(columns * GRID / size))
-    coverages = []
-    for target in sample.objects:
-        mask = _turned(target.mask[top:bottom, left:right].astype(np.float32), turn)
-        if not mask.any():
+    coverages, indices = [], []
+    for index in objects:
+        inside = _inside(sample.objects[index].cropped, window)
+        if inside is None:
             continue
+        mask = _turned(inside, turn)
         finer = (grid_columns, grid_rows)
         shrunk = cv2.resize(mask, finer, interpolation=cv2.INTER_AREA if scale * GRID < size else cv2.INTER_LINEAR)
         if int((shrunk >= 0.5).sum()) >= MIN_CELLS:
             coverage = np.zeros((GRID, GRID), np.float32)
             coverage[:grid_rows, :grid_columns] = shrunk
             coverages.append(coverage)
-    return View(canvas, np.stack(coverages) if coverages else np.zeros((0, GRID, GRID), np.float32))
+            indices.append(index)
+    stacked = np.stack(coverages) if coverages else np.zeros((0, GRID, GRID), np.float32)
+    return View(canvas, stacked, tuple(indices))
+
+
+def _inside(shown: Cropped, window: Window) -> NDArray[np.float32] | None:
+    """Return the part of a mask in a window, 0 or 1; None where the window has nothing of it."""
+    left, top, right, bottom = window
+    rows, columns = shown.place
+    first_row, last_row = max(rows.start, top), min(rows.stop, bottom)
+    first_column, last_column = max(columns.start, left), min(columns.stop, right)
+    part = shown.part[
+        first_row - rows.start : max(last_row, first_row) - rows.start,
+        first_column - columns.start : max(last_column, first_column) - columns.start,
+    ]
+    if not part.any():
+        return None
+    mask = np.zeros((bottom - top, right - left), np.float32)
+    mask[first_row - top : last_row - top, first_column - left : last_column - left] = part
+    return mask
 
 
 def _turned(array: NDArray[np.generic], turn: int) -> NDArray[np.generic]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from blob_images import write_blobs
 from sam_backend.finetune.examples import Examples, Split, TooFewMasksError, read_examples, split_of
+from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.mask_folder import MaskFolder
 
 
@@ -59,3 +60,29 @@ def test_a_limit_spreads_over_all_images(tmp_path: Path) -> None:
     assert sorted(name for names in found.names.values() for name in names) == [
         f"{number:03d}.png" for number in (0, 4, 8, 12, 16)
     ]
+
+
+class Dots:
+    """Sixty images with one mask of three pixels each."""
+
+    def names(self) -> list[str]:
+        return [f"{number}.png" for number in range(60)]
+
+    def load(self, name: str) -> Sample:
+        mask = np.zeros((48, 48), bool)
+        mask[20, 20:23] = True
+        return Sample(name, np.zeros((48, 48, 3), np.uint8), (Object(mask, "dot"),))
+
+
+def test_masks_too_small_to_be_learnt_neither_train_nor_validate_and_are_counted() -> None:
+    found = read_examples(Dots())
+    assert (found.names[Split.TRAINING], found.names[Split.VALIDATION], found.too_small) == ((), (), 60)
+    with pytest.raises(TooFewMasksError, match="60 masks are too small to be learnt: they have fewer than 4 pixels"):
+        found.require_enough(10)
+
+
+def test_the_reason_why_images_could_not_be_read_is_told(tmp_path: Path) -> None:
+    write_blobs(tmp_path, 3)
+    Image.fromarray(np.full((40, 48), 255, np.uint8)).save(tmp_path / "masks" / "002.png")
+    with pytest.raises(TooFewMasksError, match=r"1 more could not be read, for example 002\.png: .*40"):
+        read(tmp_path).require_enough(10)

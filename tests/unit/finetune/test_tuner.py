@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
 from sam_backend.finetune import prompted_loss  # noqa: E402
-from sam_backend.finetune.examples import Examples, read_examples  # noqa: E402
+from sam_backend.finetune.examples import Examples, TooFewMasksError, read_examples  # noqa: E402
 from sam_backend.finetune.trainable import load_trainable  # noqa: E402
 from sam_backend.finetune.training_loop import NonFiniteLossError  # noqa: E402
 from sam_backend.finetune.tuner import Check, Tuner  # noqa: E402
@@ -63,6 +65,63 @@ def test_a_view_is_encoded_once_where_the_encoder_stays(
     found.take_step()
     found.take_step()
     assert len(encoded) == 1
+
+
+def trained(examples: Examples, out: Path, recipe: TuningRecipe, threads: int) -> dict[str, object]:
+    """Return the weights after three steps, computed by a number of threads."""
+    found = tuner(examples, out, recipe)
+    found._pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    for _ in range(3):
+        found.take_step()
+    return found.optimisation.weights
+
+
+@pytest.mark.parametrize("parts", [Parts.DECODER, Parts.ALL])
+def test_the_weights_do_not_depend_on_which_image_is_done_first(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: Parts
+) -> None:
+    recipe = TuningRecipe(parts=parts, steps=4, images=2, prompts=1, views=1, corrections=2)
+    one_by_one = trained(examples, tmp_path / "one by one", recipe, threads=1)
+
+    here, ended = threading.local(), [threading.Event() for _ in range(6)]
+    learn, decode = Tuner._learn, prompted_loss.decode
+
+    def learn_and_tell(self: Tuner, number: int) -> object:
+        here.number = number
+        try:
+            return learn(self, number)
+        finally:
+            ended[number].set()
+
+    def decode_and_wait(*arguments: object) -> object:
+        answer = decode(*arguments)
+        if here.number % 2 == 0:
+            # The other image of the step is done between two decodings of this one.
+            assert ended[here.number + 1].wait(60)
+        return answer
+
+    monkeypatch.setattr(Tuner, "_learn", learn_and_tell)
+    monkeypatch.setattr(prompted_loss, "decode", decode_and_wait)
+    assert same(one_by_one, trained(examples, tmp_path / "crossed", recipe, threads=2))
+
+
+def test_a_kept_embedding_is_that_of_the_pixels_whatever_the_image_is_called(
+    examples: Examples, tmp_path: Path
+) -> None:
+    embeddings = tuner(examples, tmp_path)._embeddings
+    dark, bright = (np.full((512, 512, 3), grey, np.uint8) for grey in (20, 220))
+    first = embeddings.fetch(dark, "float32")
+    assert not torch.equal(first, embeddings.fetch(bright, "float32"))
+    assert torch.equal(first, embeddings.fetch(dark, "float32"))
+
+
+def test_objects_too_small_to_be_measured_end_the_training_in_one_sentence(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tuner(examples, tmp_path)
+    monkeypatch.setattr(found, "_measure", lambda name: np.zeros((0, 2)))
+    with pytest.raises(TooFewMasksError, match=r"None of the \d+ masks on the \d+ validation images can be measured"):
+        found.check()
 
 
 def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(

@@ -30,6 +30,7 @@ from threshold_segmenter import ThresholdSegmenter  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
+CHECK = Tuner.check
 RECIPE = TuningRecipe(steps=3, images=1, prompts=1, views=1, checks=3)
 
 
@@ -230,6 +231,20 @@ def test_a_damaged_promoted_version_is_not_tuned_from(
     outcome = finetune(job, tmp_path / "work", versions)
     assert outcome.version is not None
     assert outcome.version.parent == SHIPPED
+
+
+def test_pits_of_five_pixels_in_large_images_are_trained_validated_and_judged(
+    job: TuningJob, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "check", CHECK)
+    pits = MaskFolder(write_blobs(tmp_path / "pits", 60, objects=1, size=1024, blob=(5, 5)))
+    outcome = finetune(replace(job, source=pits), tmp_path / "work", versions)
+    assert outcome.verdict.reason
+    reached = read_status(tmp_path / "work")
+    assert reached is not None
+    assert reached.state == FINISHED
+    assert reached.box is not None
+    assert reached.box > 0
 
 
 def test_too_few_masks_are_reported_before_anything_is_loaded(
