@@ -54,7 +54,7 @@ def test_all_files_of_a_report_are_written_and_nothing_else_is_left(run: Run, tm
     for _ in range(2):
         assert write_report(run, out) == out / "report.html"
     assert {path.name for path in out.iterdir()} - {"parts"} == {
-        *("objects.parquet", "images.parquet", "broken.csv", "run.json"),
+        *("objects.parquet", "images.parquet", "broken.csv", "left_out.csv", "run.json"),
         *("summary.csv", "report.html", "report.md", "figures"),
     }
     pictures = {path.name for path in (out / "figures").iterdir()}
