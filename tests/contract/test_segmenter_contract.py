@@ -54,6 +54,7 @@ def run_contract(folder, name):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_model_in_the_guide_is_short_and_keeps_the_contract(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(code.splitlines()) <= 40
@@ -63,6 +64,7 @@ def test_the_model_in_the_guide_is_short_and_keeps_the_contract(tmp_path):
     assert "passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_that_breaks_the_contract_fails_it(tmp_path):
     (tmp_path / "broken.py").write_text(
         "from sam_evaluation.baselines import FilledBox\n"
@@ -75,6 +77,7 @@ def test_a_model_that_breaks_the_contract_fails_it(tmp_path):
     assert "test_an_embedding_is_plain_arrays_and_knows_the_images_size" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_name_that_cannot_be_imported_is_reported(tmp_path):
     done = run_contract(tmp_path, "nowhere:Model")
     assert done.returncode != 0

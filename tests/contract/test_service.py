@@ -121,6 +121,7 @@ def test_a_wrong_password_is_reported_by_health_which_label_studio_checks(tmp_pa
         assert "user and a password" in shown_by_label_studio(wrong)
 
 
+@pytest.mark.slow
 class TestCommand:
     @pytest.fixture
     def environment(self, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 from sam_backend.demo.demo_images import LABELS, make_images, write_images
 
 
+@pytest.mark.slow
 def test_the_images_are_the_same_every_time():
     for one, other in zip(make_images(), make_images(), strict=True):
         assert one.name == other.name
@@ -24,6 +25,7 @@ def test_every_image_shows_one_defect_that_differs_from_its_surroundings():
         assert abs(inside - outside) > 8, image.name
 
 
+@pytest.mark.slow
 def test_files_are_written_once(tmp_path):
     files = write_images(tmp_path)
     files[0].write_bytes(b"an annotator's own")

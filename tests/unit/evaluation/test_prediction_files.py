@@ -244,6 +244,7 @@ def test_an_image_without_objects_has_its_false_positives_counted(data: Path, th
     assert result["false_positives_without_objects"] == 2
 
 
+@pytest.mark.slow
 def test_jobs_and_an_interruption_change_nothing(data: Path, theirs: Predictions) -> None:
     straight = _run(data, theirs, "straight")
     assert _run(data, theirs, "two", jobs=2).objects.equals(straight.objects)

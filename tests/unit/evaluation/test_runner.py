@@ -70,6 +70,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(resumed.objects, straight.objects)
 
 
+@pytest.mark.slow
 def test_two_jobs_give_the_rows_of_one(data: str, tmp_path: Path) -> None:
     one, two = (
         evaluate(["felzenszwalb"], [data], out=tmp_path / str(jobs), settings=RunSettings("click:random"), jobs=jobs)

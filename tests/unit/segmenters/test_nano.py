@@ -138,6 +138,7 @@ def test_the_shipped_files_stay_within_thirty_megabytes() -> None:
     assert sum(path.stat().st_size for path in folder.glob("*.onnx")) <= 30e6
 
 
+@pytest.mark.slow
 def test_the_version_changes_with_the_weights(both_forms, shipped: NanoSegmenter) -> None:
     assert shipped.version.startswith("nano-")
     assert shipped.version != both_forms[1].version
