@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 
 from sam_backend.demo.demo_images import LABELS, make_images, write_images
 
