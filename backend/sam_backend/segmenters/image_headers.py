@@ -85,8 +85,16 @@ def has_deep_colours(image: Image.Image, file: bytes) -> bool:
     if image.format == "PNG":
         return file[24] > 8  # the header's bit depth
     if image.format == "PPM":
-        return _ppm_maximum(image) > 255
+        return (_ppm_maximum(image) or 0) > 255
     return max(bits_per_sample(image)) > 8
+
+
+def stretched_maximum(image: Image.Image, file: bytes) -> int | None:
+    """Return the largest value of a file of grey levels that Pillow stretches to 255 or 65535; None if it does not."""
+    if image.format == "PPM":
+        return _ppm_maximum(image)
+    bits = file[24] if image.format == "PNG" else bits_per_sample(image)[0]
+    return (1 << bits) - 1 if image.mode == "L" and bits in (2, 4) else None
 
 
 def bits_per_sample(image: Image.Image) -> tuple[int, ...]:
@@ -136,14 +144,11 @@ def _check_tiff(image: Image.Image, name: str, max_pixels: int) -> None:
         raise BadRequestError(f"{name} has tiles of {tile:,} pixels; at most {max_pixels:,} are taken.")
 
 
-def _ppm_maximum(image: Image.Image) -> int:
-    """Return the largest value of a PPM that Pillow's slow decoders read; 255 for the others."""
+def _ppm_maximum(image: Image.Image) -> int | None:
     tiles: Any = getattr(image, "tile", ())
-    if not tiles or tiles[0].codec_name == "raw":
-        return 255
-    arguments = tiles[0].args
+    arguments = tiles[0].args if tiles and tiles[0].codec_name != "raw" else None
     maximum = arguments[-1] if isinstance(arguments, tuple) else arguments
-    return maximum if isinstance(maximum, int) else 255
+    return maximum if isinstance(maximum, int) else None
 
 
 def _kind(file: bytes) -> str:

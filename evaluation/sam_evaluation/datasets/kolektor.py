@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
+from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
 
 
 @dataclass(frozen=True)

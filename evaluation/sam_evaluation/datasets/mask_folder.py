@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
+from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.pixel_values import WHITE, distinct_values, rim_values, value_name, value_of_name
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_of_unknown_kind, images_in_subfolders
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 _BINARY = {255: "object"}
@@ -25,7 +29,9 @@ class MaskFolder(Dataset):
     """`images/` and `masks/` with files of the same stem.
 
     If all masks have only the values 0 and 255, the class of 255 is "object". Otherwise, each value above 0 is a
-    class, named "class <value>". A file `classes.txt` with a line `<value> <name>` per class replaces these names.
+    class, named "class <value>". In masks with colours, each colour is a class, named "class #rrggbb". A file
+    `classes.txt` with a line `<value> <name>` per class replaces these names. Without it, masks with grey rims, as
+    smoothing leaves them, are refused.
     """
 
     folder: Path
@@ -35,8 +41,8 @@ class MaskFolder(Dataset):
         name="masks",
         title="Images with masks",
         layout=(
-            "images/* and masks/* with the same stem; in masks 0 is background and other values are classes; "
-            "classes.txt, if present, has a line `<value> <name>` per class."
+            "images/* and masks/* with the same stem; in masks 0 (black) is background and other values or colours are "
+            "classes; classes.txt, if present, has a line `<value or #rrggbb> <name>` per class."
         ),
         licence="that of the images",
     )
@@ -53,25 +59,47 @@ class MaskFolder(Dataset):
     def load(self, name: str) -> Sample:
         """Read an image and the objects of its mask."""
         image = read_image(self.folder / "images" / name)
-        stem = Path(name).stem
+        stem = _stem(Path(name))
         masks = self._masks.get(stem, [])
         if len(masks) != 1:
             came = f"there are {len(masks)}: {', '.join(path.name for path in masks)}" if masks else "there is none"
             raise BrokenSampleError(f"One mask {stem}.* was expected in {self.folder / 'masks'}, {came}.")
-        labels = _read_mask(masks[0])
+        labels = self._read_mask(masks[0])
         require_size(image, labels, masks[0])
         return Sample(name, image, objects_of_labels(labels, self._classes(labels), self.rule))
 
-    def _classes(self, labels: NDArray[np.int64]) -> Mapping[int, str]:
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of masks without an image, and of files that are not read."""
+        stems = {_stem(path) for path in image_files(self.folder / "images")}
+        counts = {"mask without an image of the same name": sum(stem not in stems for stem in self._masks)}
+        for folder in (self.folder / "images", self.folder / "masks"):
+            counts |= files_of_unknown_kind(folder) | images_in_subfolders(folder)
+        return counts
+
+    def _classes(self, labels: NDArray[np.integer]) -> Mapping[int, str]:
         if self._named_classes is not None:
             return self._named_classes
-        return _BINARY if self._is_binary else {value: f"class {value}" for value in np.unique(labels).tolist()}
+        if self._is_binary:
+            return _BINARY
+        return {value: f"class {value_name(value)}" for value in distinct_values(labels).tolist()}
+
+    def _read_mask(self, path: Path) -> NDArray[np.integer]:
+        labels = read_labels(path)
+        rims = rim_values(labels) if self._named_classes is None else []
+        # A class may well be a thin outline of another one. White next to a single rim, or several rims, are none.
+        if len(rims) > 1 or (rims and labels.max() in WHITE):
+            some = ", ".join(map(value_name, rims[:4])) + (", …" if len(rims) > 4 else "")
+            raise BrokenSampleError(
+                f"The mask {path} has {len(rims)} grey levels or colours only along edges ({some}), as smoothing or "
+                "scaling leaves them; save masks without it, or name the values that are classes in classes.txt."
+            )
+        return labels
 
     @cached_property
     def _masks(self) -> dict[str, list[Path]]:
         by_stem: dict[str, list[Path]] = {}
         for path in image_files(self.folder / "masks"):
-            by_stem.setdefault(path.stem, []).append(path)
+            by_stem.setdefault(_stem(path), []).append(path)
         return by_stem
 
     @cached_property
@@ -84,9 +112,10 @@ class MaskFolder(Dataset):
             value, _, name = line.strip().partition(" ")
             if not value:
                 continue
-            if not value.isdecimal() or not name.strip():
+            label = value_of_name(value)
+            if label is None or not name.strip():
                 raise EvaluationError(f"{path}, line {number}: expected `<value> <name>`, got {line.strip()!r}.")
-            named[int(value)] = name.strip()
+            named[label] = name.strip()
         return named
 
     @cached_property
@@ -94,12 +123,11 @@ class MaskFolder(Dataset):
         # All masks are read: in one mask, 255 may be one class of several. `load` reports broken masks.
         for paths in self._masks.values():
             with contextlib.suppress(BrokenSampleError):
-                if not np.isin(_read_mask(paths[0]), (0, 255)).all():
+                if not np.isin(distinct_values(self._read_mask(paths[0])), (0, 255)).all():
                     return False
         return True
 
 
-def _read_mask(path: Path) -> NDArray[np.int64]:
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise BrokenSampleError(f"The mask {path} is a JPEG, which changes values at edges; save masks as PNG.")
-    return read_labels(path)
+def _stem(path: Path) -> str:
+    """Return the name without suffix; systems compose letters with accents in two ways."""
+    return unicodedata.normalize("NFC", path.stem)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Cropped, Object
+from sam_evaluation.datasets.pixel_values import distinct_values, value_name
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -50,7 +51,9 @@ def objects_of_mask(mask: BoolArray, label: str, rule: ObjectRule, annotator: in
         if mask.sum() >= max(rule.min_area, 1):
             yield Object(mask, label, annotator)
         return
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=rule.connectivity)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=rule.connectivity
+    )
     for index in range(1, count):
         x, y, width, height, area = stats[index].tolist()
         if area >= rule.min_area:
@@ -63,7 +66,7 @@ def objects_of_labels(labels: NDArray[np.integer], classes: Mapping[int, str], r
 
     Parameters
     ----------
-    labels : int (H, W); 0 is background.
+    labels : int (H, W), from `read_labels`; 0 is background.
     classes : Mapping, the name of each value above 0.
     rule : ObjectRule, what counts as one object.
 
@@ -73,9 +76,11 @@ def objects_of_labels(labels: NDArray[np.integer], classes: Mapping[int, str], r
         If the map has a value that `classes` does not name.
     """
     objects: list[Object] = []
-    for value in np.unique(labels[labels > 0]).tolist():
+    for value in distinct_values(labels).tolist():
+        if value <= 0:
+            continue
         if value not in classes:
-            known = ", ".join(f"{number} {name}" for number, name in classes.items())
-            raise BrokenSampleError(f"The mask holds the label {value}; the known labels are {known}.")
+            known = ", ".join(f"{value_name(number)} {name}" for number, name in classes.items())
+            raise BrokenSampleError(f"The mask holds the label {value_name(value)}; the known labels are {known}.")
         objects += objects_of_mask(labels == value, classes[value], rule)
     return tuple(objects)

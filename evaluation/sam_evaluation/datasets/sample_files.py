@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.image_files import decode_image
+from sam_backend.settings import read_settings
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-_MAX_PIXELS = 2**28
+
+
+@cache
+def max_pixels() -> int:
+    """Return the most pixels of an image or a mask that is read: the setting `max_image_pixels`."""
+    return read_settings().max_image_pixels
 
 
 def image_files(folder: Path, pattern: str = "*") -> list[Path]:
@@ -46,29 +52,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         If it is missing or cannot be read.
     """
     try:
-        return decode_image(path.read_bytes(), str(path), max_pixels=_MAX_PIXELS)
+        return decode_image(path.read_bytes(), str(path), max_pixels=max_pixels())
     except OSError as error:
         raise BrokenSampleError(f"{path} cannot be read: {error.strerror}.") from None
     except SamInspectError as error:
         raise BrokenSampleError(str(error)) from None
-
-
-def read_labels(path: Path) -> NDArray[np.int64]:
-    """Return a label map, int64 (H, W): values as in the file, indices of a palette, or grey levels of colours.
-
-    Raises
-    ------
-    BrokenSampleError
-        If it is missing or cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            has_values = image.mode in ("1", "L", "P", "I", "I;16")
-            return np.asarray(image if has_values else image.convert("L")).astype(np.int64)
-    except FileNotFoundError:
-        raise BrokenSampleError(f"The mask {path} is missing.") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BrokenSampleError(f"The mask {path} cannot be read ({error}).") from None
 
 
 def require_size(image: NDArray[np.uint8], mask: NDArray[np.generic] | BoolArray, path: Path) -> None:

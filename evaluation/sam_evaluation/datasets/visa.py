@@ -10,8 +10,9 @@ from pathlib import Path
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.categories import names_by_category, root_of_categories
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
+from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample_files import read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.sample_files import read_image, require_size, require_some
 from sam_evaluation.errors import EvaluationError
 
 _IMAGES = "Data/Images"

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.instances import objects_of_instances
+from sam_evaluation.datasets.label_files import decode_mask, labels_of, packed_colours
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
-from sam_evaluation.datasets.sample_files import image_files, read_image, read_labels, require_size, require_some
+from sam_evaluation.datasets.pixel_values import distinct_values, row_blocks
+from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
 from sam_evaluation.datasets.tally import OddShapeError, Tally
 from sam_evaluation.datasets.text_files import lines_of, read_text
 from sam_evaluation.datasets.unread_files import files_of_unknown_kind
@@ -175,7 +176,7 @@ class Voc(Dataset):
         return next((one for one in path.parent.glob("*.png") if _normal(one.name) == _normal(path.name)), path)
 
     def _instances(
-        self, numbers: NDArray[np.int64], labels: NDArray[np.int64], path: Path, tally: Tally
+        self, numbers: NDArray[np.integer], labels: NDArray[np.integer], path: Path, tally: Tally
     ) -> Iterator[tuple[BoolArray, str]]:
         for number in np.unique(numbers[(numbers > 0) & (numbers != _VOID)]).tolist():
             mask = numbers == number
@@ -241,8 +242,8 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _read_indices(path: Path, colours: Mapping[tuple[int, int, int], int] | None) -> NDArray[np.int64]:
-    """Return the label map, int64 (H, W), of a file with a palette or with colours.
+def _read_indices(path: Path, colours: Mapping[tuple[int, int, int], int] | None) -> NDArray[np.integer]:
+    """Return the label map, integers (H, W), of a file with a palette or with colours.
 
     Parameters
     ----------
@@ -255,26 +256,19 @@ def _read_indices(path: Path, colours: Mapping[tuple[int, int, int], int] | None
     BrokenSampleError
         If the file cannot be read or has a colour without a value.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("1", "L", "I", "I;16") or (image.mode == "P" and colours is None):
-                return read_labels(path)
-            if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-                raise BrokenSampleError(f"The mask {path} has transparent pixels, whose class is not known; fill them.")
-            pixels = np.asarray(image.convert("RGB"))
-    except FileNotFoundError:
-        raise BrokenSampleError(f"The mask {path} is missing.") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BrokenSampleError(f"The mask {path} cannot be read ({error}).") from None
+    mask = decode_mask(path)
+    if mask.decoded.mode not in ("P", "RGB", "RGBA", "LA") or (mask.decoded.mode == "P" and colours is None):
+        return labels_of(mask, path)
+    packed = packed_colours(mask, path)
     if colours is None:
         colours = {(red, green, blue): index for index, (red, green, blue) in enumerate(_palette().tolist())}
-    packed = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    distinct, index = np.unique(packed, return_inverse=True)
+    distinct = distinct_values(packed)
     values = []
     for colour in distinct.tolist():
         rgb = colour >> 16, colour >> 8 & 255, colour & 255
         if rgb not in colours:
             raise BrokenSampleError(f"The mask {path} holds the colour {rgb}, which is not the value of a class.")
         values.append(colours[rgb])
-    labels: NDArray[np.int64] = np.array(values, np.int64)[index.reshape(packed.shape)]
-    return labels
+    for rows in row_blocks(packed):
+        packed[rows] = np.array(values, np.int32)[np.searchsorted(distinct, packed[rows])]
+    return packed

@@ -1,5 +1,7 @@
+import unicodedata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -112,3 +114,59 @@ def test_a_folder_without_images_or_masks_names_the_layout(tmp_path: Path, part:
     (tmp_path / part / "a.png").unlink()
     with pytest.raises(EvaluationError, match=r"Expected: images/\* and masks/\*"):
         data.names()
+
+
+def test_a_mask_with_grey_rims_is_refused_and_does_not_rename_the_class_of_the_others(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=cv2.GaussianBlur(painted(255), (3, 3), 0), b=painted(255))
+    with pytest.raises(BrokenSampleError, match=r"a\.png has \d+ grey levels or colours only along edges"):
+        data.load("a.png")
+    assert labels_of(data, "b.png") == ["object"]
+
+
+def test_one_grey_level_around_white_is_refused_too(tmp_path: Path) -> None:
+    mask = cv2.dilate(painted(128), np.ones((3, 3), np.uint8))
+    mask[painted(1) > 0] = 255
+    with pytest.raises(BrokenSampleError, match=r"has 1 grey levels or colours only along edges \(128\)"):
+        folder_of(tmp_path, a=mask).load("a.png")
+
+
+def test_values_that_classes_txt_names_are_no_rims(tmp_path: Path) -> None:
+    mask = cv2.dilate(painted(128), np.ones((3, 3), np.uint8))
+    mask[painted(1) > 0] = 255
+    data = folder_of(tmp_path, a=mask)
+    (tmp_path / "classes.txt").write_text("128 rim\n255 pit")
+    assert labels_of(data, "a.png") == ["rim", "pit"]
+
+
+def test_each_colour_is_a_class_also_if_grey_levels_are_the_same(tmp_path: Path) -> None:
+    colours = np.zeros((*painted().shape, 3), np.uint8)
+    colours[FIRST], colours[SECOND] = (255, 0, 0), (0, 130, 0)
+    data = folder_of(tmp_path, a=colours)
+    assert labels_of(data, "a.png") == ["class #008200", "class #ff0000"]
+    (tmp_path / "classes.txt").write_text("#ff0000 scratch\n#008200 dent")
+    assert labels_of(MaskFolder(tmp_path), "a.png") == ["dent", "scratch"]
+    (tmp_path / "classes.txt").write_text("#ff0000 scratch")
+    with pytest.raises(BrokenSampleError, match="label #008200; the known labels are #ff0000 scratch"):
+        MaskFolder(tmp_path).load("a.png")
+
+
+def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
+    data = folder_of(tmp_path, a=painted(255))
+    save(tmp_path / "masks/b.png", painted(255))
+    save(tmp_path / "masks/more/c.png", painted(255))
+    save(tmp_path / "images/more/c.png", surface())
+    (tmp_path / "images/d.heic").touch()
+    assert {reason: number for reason, number in data.left_out().items() if number} == {
+        "mask without an image of the same name": 1,
+        "image in a folder inside images, where only its own images are read": 1,
+        "image in a folder inside masks, where only its own images are read": 1,
+        "file in images of an unknown kind (suffix .heic)": 1,
+    }
+
+
+def test_names_with_accents_belong_together_however_they_are_composed(tmp_path: Path) -> None:
+    save(tmp_path / "images" / unicodedata.normalize("NFD", "Prüfung é.png"), surface())
+    save(tmp_path / "masks" / unicodedata.normalize("NFC", "Prüfung é.png"), painted(255))
+    data = MaskFolder(tmp_path)
+    assert labels_of(data, data.names()[0]) == ["object"]
+    assert not sum(data.left_out().values())
