@@ -111,7 +111,7 @@ def _why_empty(run: Run, dataset: str) -> str:
     """Return a sentence that says what was read of a data set, and why none of it is an object."""
     facts = run.about["datasets"][dataset]
     broken = run.broken[run.broken["dataset"] == dataset].drop_duplicates("sample") if len(run.broken) else run.broken
-    parts = [f"{dataset} has no object in the {count(facts['samples'], 'image')} that were read."]
+    parts = [f"{dataset} has no object; {count(facts['samples'], 'image')} of it {_were(facts['samples'])} read."]
     if facts["samples"] < facts["of"]:
         parts.append(f"It holds {facts['of']:,}; read more of them.")
     parts += [str(reason) for reason in reasons(run.left_out, with_rule=True) if reason.dataset == dataset]
@@ -121,8 +121,12 @@ def _why_empty(run: Run, dataset: str) -> str:
             f"{count(len(broken), 'image')} could not be used; the first is {first['sample']}: {first['reason']}"
         )
     if len(parts) == 1:
-        parts.append("All annotations are empty; check that the annotations belong to these images.")
+        parts.append("No image has an annotation with an area; check that the annotations belong to these images.")
     return " ".join(parts)
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _work(waiting: Sequence[Job], jobs: int) -> Iterator[Job]:

@@ -45,7 +45,7 @@ def coco_mask_of(segmentation: Any, size: tuple[int, int], where: str, what: str
     """
     if segmentation is None or segmentation in ([], {}):
         raise OddShapeError(
-            "box or point without a mask", f"{what} has only a box; a polygon or run-lengths are needed."
+            "box or point without a mask", f"{what} has only a box or points; a polygon or run-lengths are needed."
         )
     if isinstance(segmentation, dict):
         mask: BoolArray = coco_mask.decode(_checked_rle(segmentation, size, what)).astype(np.bool_)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from sam_evaluation.datasets.coco import Coco, ImageEntry
 from sam_evaluation.datasets.dataset import DatasetCard
+from sam_evaluation.datasets.image_finder import path_parts
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,5 @@ class Lvis(Coco):
     def image_name(entry: ImageEntry) -> str:
         """Return `<folder>/<file>`, the end of `coco_url`; without an address, return `file_name`."""
         if entry.coco_url:
-            return "/".join(urlsplit(entry.coco_url).path.split("/")[-2:]).lstrip("/")
+            return "/".join(path_parts(entry.coco_url)[-2:])
         return entry.file_name or ""

@@ -145,7 +145,7 @@ def test_names_are_sorted_and_read_no_image(tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([], "has only a box; a polygon or run-lengths are needed"),
+        ([], "has only a box or points; a polygon or run-lengths are needed"),
         ([[*RING, 4]], "not x, y, x, y"),
         ([[3, 2, 8, 2, 8, 1e9]], "within the image of 32 x 24"),
         (_rle(block(FIRST)[:-1]), "of 32 x 23 pixels, its image 32 x 24"),

@@ -134,7 +134,7 @@ def test_a_set_without_any_object_is_an_error_that_counts_what_there_is(data: st
         Image.fromarray(np.zeros((40, 60), np.uint8)).save(mask)
     (folder / "images" / "3.png").write_bytes(b"no image")
     with pytest.raises(
-        EvaluationError, match=r"masks has no object in the 6 images .* 1 image could not be used.*3\.png"
+        EvaluationError, match=r"masks has no object; 6 images of it were read.* 1 image could not be used.*3\.png"
     ):
         evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box"))
     with pytest.raises(EvaluationError, match="no finished run"):

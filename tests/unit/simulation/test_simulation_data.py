@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,23 @@ def test_a_stream_depends_on_its_seed_alone(blobs: Path) -> None:
 def test_a_budget_larger_than_the_split_is_an_error_with_the_number_of_images(splits: Path) -> None:
     with pytest.raises(EvaluationError, match="has 6 images to label, and --budget asks for 7; ask for 6 at most"):
         open_simulation_data(f"neu_seg:{splits}", budget=7, measured=3)
+
+
+def test_what_the_images_of_all_runs_leave_out_is_told(tmp_path: Path) -> None:
+    ring = [[3, 2, 20, 2, 20, 18, 3, 18]]
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.png"} for number in range(8)],
+        "annotations": [
+            {"id": number, "image_id": number % 8, "category_id": 1, "segmentation": ring, "iscrowd": number // 8}
+            for number in range(16)
+        ],
+        "categories": [{"id": 1, "name": "dent"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    for number in range(8):
+        save(tmp_path / f"{number}.png", surface())
+    data = open_simulation_data(f"coco:{tmp_path}", 2, 1)
+
+    (sentence,) = [text for text in data.left_out(2, 1) if "2 images" in text]
+
+    assert "2 left out in 2 images: crowd (iscrowd is 1); first: " in sentence
