@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": "", "extra_params": None}
 
+CANNOT_BE_TUNED = "grabcut cannot be tuned; choose one of nano, sam:vit_b, sam:vit_l, sam:vit_h."
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -70,7 +72,7 @@ def test_annotations_become_examples_until_they_are_deleted(server):
 
 def test_start_training_asks_for_a_training(server):
     result = server.send({"action": "START_TRAINING", "project": PROJECT_BODY})
-    assert result == {"status": "ignored", "action": "START_TRAINING", "message": "grabcut cannot be trained."}
+    assert result == {"status": "ignored", "action": "START_TRAINING", "message": CANNOT_BE_TUNED}
 
 
 def test_the_tasks_of_train_are_remembered_before_a_training_is_started(server):
@@ -80,7 +82,7 @@ def test_the_tasks_of_train_are_remembered_before_a_training_is_started(server):
     body = {"annotations": [task(data_url(png(TAUGHT[0])), 5, annotations=annotations)], "label_config": COLOURS}
     assert server.post("/train", body | {"project": project}).status_code == 201
     (result,) = (server.jobs / project).glob("*/job_result.json")
-    assert json.loads(result.read_text())["train_output"]["message"] == "grabcut cannot be trained."
+    assert json.loads(result.read_text())["train_output"]["message"] == CANNOT_BE_TUNED
     assert wait_for(lambda: predicted_labels(server, project)) == {"red", "green"}
 
 
