@@ -9,17 +9,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Any
-from zipfile import BadZipFile
+from typing import IO, Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sam_backend.arrays import BoolArray
+from sam_backend.errors import BadRequestError
 from sam_backend.samples import Cropped
+from sam_backend.segmenters.image_files import decode_values, turned
+from sam_backend.segmenters.image_headers import open_image, reason
+from sam_evaluation.datasets.label_files import has_more_pages
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
+from sam_evaluation.datasets.pixel_values import distinct_values
+from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, max_pixels
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measurement import LIMITS, Proposed
 
@@ -137,11 +141,11 @@ class Predictions:
         if np.issubdtype(pixels.dtype, np.floating):
             yield self._above(pixels, file)
             return
-        values, maximum = np.unique(pixels), _MAXIMUM.get(pixels.dtype.name)
+        values, maximum = distinct_values(pixels), _MAXIMUM.get(pixels.dtype.name)
         if self.kind is ValueKind.LABELS:
             yield from ((pixels == value, None) for value in values if value > 0)
         elif self.kind is ValueKind.PROBABILITIES and maximum:
-            yield self._above(pixels / maximum, file)
+            yield self._above(np.divide(pixels, maximum, dtype=np.float32), file)
         elif np.isin(values, (0, 1)).all() or np.isin(values, (0, maximum or 0)).all():
             yield pixels > 0, None
         else:
@@ -198,14 +202,14 @@ def _parts(
 def _pixels(file: Path, size: tuple[int, int]) -> NDArray[Any]:
     """Return the content of a file, (H, W) of bool, integers or floats."""
     try:
-        pixels = _array(file) if file.suffix.lower() in (".npy", ".npz") else _image(file, size)
-    except (OSError, ValueError, EOFError, SyntaxError, BadZipFile, Image.DecompressionBombError) as error:
-        raise BrokenSampleError(f"The prediction {file} cannot be read ({error}); save it again.") from None
-    if pixels.ndim == 3 and 1 in (pixels.shape[0], pixels.shape[2]):
-        pixels = pixels.reshape(pixels.shape[1:] if pixels.shape[0] == 1 else pixels.shape[:2])
-    if pixels.dtype.kind not in "buif":
-        raise BrokenSampleError(f"{file} holds values of the type {pixels.dtype}; save numbers.")
-    _require_size(pixels.shape, size, file)
+        pixels = _array(file, size) if file.suffix.lower() in (".npy", ".npz") else _image(file, size)
+    except BrokenSampleError:
+        raise
+    except MemoryError:
+        raise BrokenSampleError(f"The prediction {file} needs more memory than this machine has free.") from None
+    # The decoders of images and arrays raise almost anything on broken content.
+    except Exception as error:
+        raise BrokenSampleError(f"The prediction {file} cannot be read ({reason(error)}); save it again.") from None
     return pixels
 
 
@@ -217,23 +221,57 @@ def _require_size(shape: tuple[int, ...], size: tuple[int, int], file: Path) -> 
         )
 
 
-def _array(file: Path) -> NDArray[Any]:
-    loaded = np.load(file, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        if len(loaded.files) != 1:
-            raise BrokenSampleError(f"{file} holds {len(loaded.files)} arrays; save only the prediction.")
-        return np.asarray(loaded[loaded.files[0]])
+def _array(file: Path, size: tuple[int, int]) -> NDArray[Any]:
+    # Headers are read first: an array that only claims its pixels, or unpacks to gigabytes, costs nothing.
+    if file.suffix.lower() == ".npy":
+        with file.open("rb") as stream:
+            _check_header(stream, size, file)
+        return _plane(np.load(file, allow_pickle=False))
+    with ZipFile(file) as archive:
+        members = archive.namelist()
+        if len(members) != 1:
+            raise BrokenSampleError(f"{file} holds {len(members)} arrays; save only the prediction.")
+        with archive.open(members[0]) as stream:
+            _check_header(stream, size, file)
+    with np.load(file, allow_pickle=False) as arrays:
+        return _plane(arrays[arrays.files[0]])
+
+
+def _check_header(stream: IO[bytes], size: tuple[int, int], file: Path) -> None:
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
+    if dtype.kind not in "buif":
+        raise BrokenSampleError(f"{file} holds values of the type {dtype}; save numbers.")
+    _require_size(_plane_shape(shape), size, file)
+
+
+def _plane(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.reshape(_plane_shape(pixels.shape))
+
+
+def _plane_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape without a channel axis of length 1, first or last."""
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):
+        return shape[1:] if shape[0] == 1 else shape[:2]
+    return shape
 
 
 def _image(file: Path, size: tuple[int, int]) -> NDArray[Any]:
-    with Image.open(file) as image:
-        if image.mode not in _ONE_CHANNEL:
-            raise BrokenSampleError(f"{file} is a colour image ({image.mode}); save one channel.")
-        # From the header, before any pixel is decoded.
-        _require_size(image.size[::-1], size, file)
-        pixels = np.asarray(image)
+    try:
+        image = open_image(file.read_bytes(), "it", max_pixels=max_pixels())
+    except BadRequestError as error:
+        raise BrokenSampleError(f"The prediction {file} cannot be read: {error}") from None
+    if image.mode not in _ONE_CHANNEL:
+        raise BrokenSampleError(f"{file} is a colour image ({image.mode}); save one channel.")
+    # From the header, before any pixel is decoded.
+    _require_size(image.size[::-1], size, file)
+    if has_more_pages(image):
+        raise BrokenSampleError(f"{file} has several pages or frames; save one prediction in a file.")
+    decoded = decode_values(image)
+    pixels = turned(decoded.values, decoded.orientation)
+    if decoded.mode == "1":
+        return pixels > 0
     # Old versions of Pillow read a PNG with 16 bits as 32 bits.
-    fits = image.mode == "I" and pixels.min() >= 0 and pixels.max() <= np.iinfo(np.uint16).max
+    fits = decoded.mode == "I" and pixels.min() >= 0 and pixels.max() <= np.iinfo(np.uint16).max
     return pixels.astype(np.uint16) if fits else pixels

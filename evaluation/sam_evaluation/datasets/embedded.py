@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,9 @@ from PIL import Image
 
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.image_files import decode_image
+from sam_backend.segmenters.image_headers import read_header
+from sam_evaluation.datasets.sample_files import max_pixels
 from sam_evaluation.errors import BrokenSampleError
-
-_MAX_PIXELS = 2**28
 
 
 def embedded_image(text: str, what: str) -> NDArray[np.uint8]:
@@ -36,7 +35,7 @@ def embedded_image(text: str, what: str) -> NDArray[np.uint8]:
         If it cannot be read.
     """
     try:
-        return decode_image(_bytes(text, what), what, max_pixels=_MAX_PIXELS)
+        return decode_image(_bytes(text, what), what, max_pixels=max_pixels())
     except SamInspectError as error:
         raise BrokenSampleError(str(error)) from None
 
@@ -56,7 +55,7 @@ def embedded_png(text: str, what: str, limit: tuple[int, int]) -> Image.Image:
         If it cannot be read, or is higher or wider than `limit`.
     """
     try:
-        image = Image.open(io.BytesIO(_bytes(text, what)), formats=["PNG"])
+        image = read_header(_bytes(text, what), formats=["PNG"])
         # The header is enough: no pixel is decoded before this check.
         if image.height > limit[0] or image.width > limit[1]:
             raise BrokenSampleError(

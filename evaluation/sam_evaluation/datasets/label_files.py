@@ -125,7 +125,7 @@ def decode_mask(path: Path) -> MaskFile:
     if has_deep_colours(image, file):
         raise BrokenSampleError(f"{name} has several channels of more than 8 bits; save one channel.")
     try:
-        if _has_more_pages(image):
+        if has_more_pages(image):
             raise BrokenSampleError(f"{name} has several pages or frames; save each mask as a file of its own.")
         maximum = stretched_maximum(image, file)
         return MaskFile(decode_values(image), image, maximum)
@@ -154,7 +154,7 @@ def _webp_chunks(file: bytes) -> list[bytes]:
     return chunks
 
 
-def _has_more_pages(image: Image.Image) -> bool:
+def has_more_pages(image: Image.Image) -> bool:
     """Return whether there is a second page or frame that is no smaller copy of the first."""
     if not getattr(image, "is_animated", False):
         return False

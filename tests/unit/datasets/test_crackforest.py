@@ -62,3 +62,26 @@ def test_a_segmentation_of_another_size_is_reported(tmp_path: Path) -> None:
 def test_another_folder_names_the_layout(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"Expected: image/NNN\.jpg, each with groundTruth/NNN\.mat"):
         CrackForest(tmp_path).names()
+
+
+@pytest.mark.parametrize("values", [painted(2).astype(float), painted(2).astype(">i4"), painted(2).astype(np.uint16)])
+def test_whole_numbers_of_any_type_are_labels(tmp_path: Path, values: np.ndarray) -> None:
+    (obj,) = data_of(tmp_path, truth(values)).load("001.jpg").objects
+    np.testing.assert_array_equal(obj.mask, block(FIRST))
+
+
+@pytest.mark.parametrize("value", [1.5, np.nan, np.inf])
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    data = data_of(tmp_path, truth(np.where(painted(1), value, 0)))
+    with pytest.raises(BrokenSampleError, match="labels are not whole numbers"):
+        data.load("001.jpg")
+
+
+def test_a_ground_truth_that_unpacks_to_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_of(tmp_path, truth(painted(2)))
+    savemat(tmp_path / "groundTruth/001.mat", truth(np.zeros((4000, 4000))), do_compression=True)
+    monkeypatch.setattr("sam_evaluation.datasets.matlab.max_pixels", lambda: 1_000_000)
+    with pytest.raises(BrokenSampleError, match=r"001\.mat unpacks to 2\d\d,\d+,\d+ bytes; at most 8,000,000 are read"):
+        data.load("001.jpg")

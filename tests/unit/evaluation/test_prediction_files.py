@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,33 @@ def test_what_cannot_be_measured_is_reported_before_anything_is_written(data: Pa
     with pytest.raises(EvaluationError, match="name a model, or a folder"):
         evaluate([], [f"masks:{data}"], out=data.parent / "run")
     assert not (data.parent / "run").exists()
+
+
+# Memory
+
+
+def test_an_array_that_only_claims_its_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+    claims = {"shape": (99_999, 99_999), "fortran_order": False, "descr": "<f8"}
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, claims)
+    np.savez_compressed(tmp_path / "b.npz", np.zeros((4000, 4000)))
+    tracemalloc.start()
+    for name in ("a.npy", "b.npz"):
+        with pytest.raises(BrokenSampleError, match=rf"{name} .*its image {WIDTH} x {HEIGHT}"):
+            _proposed(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_an_array_that_is_cut_short_is_reported(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.npy", MAP)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BrokenSampleError, match=r"a\.npy cannot be read"):
+        _proposed(path)
+
+
+def test_a_prediction_of_several_pages_is_refused(tmp_path: Path) -> None:
+    pages = [Image.fromarray(painted(255)), Image.fromarray(painted(0, 255))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(BrokenSampleError, match=r"a\.tif has several pages"):
+        _proposed(tmp_path / "a.tif")
