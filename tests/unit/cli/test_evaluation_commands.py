@@ -12,7 +12,16 @@ from typer.testing import CliRunner
 from sam_backend.errors import SamInspectError
 from sam_inspect.main import app
 
-FILES = ("objects.parquet", "images.parquet", "summary.csv", "report.html", "report.md", "run.json", "broken.csv")
+FILES = (
+    "objects.parquet",
+    "images.parquet",
+    "summary.csv",
+    "report.html",
+    "report.md",
+    "run.json",
+    "broken.csv",
+    "left_out.csv",
+)
 
 
 def typed(*words: object) -> tuple[int, str]:
@@ -109,3 +118,19 @@ def test_a_mistake_is_one_sentence(run: Path, data: str, words: tuple[str, ...],
         typed(*(word.format(run=run, data=data) for word in words))
     assert sentence.format(run=run) in str(error.value)
     assert not (run / "no").exists()
+
+
+def test_what_was_left_out_is_told_and_a_row_of_a_box_costs_only_itself(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "classes.txt").write_text("dent\n")
+    (tmp_path / "labels" / "a.txt").write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n0 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "labels" / "b.txt").touch()
+
+    words = ("evaluate", "--model", "boxfill", "--protocol", "box", "--jobs", 1, "--data", f"yolo:{tmp_path}")
+    code, printed = typed(*words, "--out", tmp_path / "run")
+
+    assert code == 0, printed
+    assert "yolo: 1 left out in 1 image: box without an outline; first: a.png, Row 2 of " in printed
+    assert "yolo: 1 left out: label file without an image (first: b.txt)." in printed
