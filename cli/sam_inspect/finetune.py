@@ -43,7 +43,9 @@ def finetune(
         int | None, typer.Option(min=1, help="Maximum length of the training; the learning rates follow it.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed, images and start give the same weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="The same seed, images and start give the same weights, on the CPU of the same machine.")
+    ] = 0,
 ) -> None:
     """Teach a model what was accepted, and let it serve if it got better.
 
