@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.matlab import read_segmentations
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_of_unknown_kind, images_in_subfolders
 
 _CRACK = 2
 
@@ -36,6 +37,14 @@ class CrackForest(Dataset):
         """Return the names of the files in `image/`."""
         names = (path.name for path in image_files(self.folder / "image"))
         return require_some(names, self.folder, self.card.layout)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        images, truths = self.folder / "image", self.folder / "groundTruth"
+        stems = {Path(name).stem for name in self.names()}
+        unused = sum(path.stem not in stems for path in truths.glob("*.mat"))
+        counts = {"file in groundTruth without an image of its name": unused}
+        return counts | files_of_unknown_kind(images) | images_in_subfolders(images)
 
     def load(self, name: str) -> Sample:
         """Read an image and its cracks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_without_use
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -49,6 +50,11 @@ class Dagm(Dataset):
         files = image_files(self.folder, f"Class*/{self.split}/*")
         return require_some((path.relative_to(self.folder).as_posix() for path in files), self.folder, self.card.layout)
 
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        images = [self.folder / name for name in self.names()]
+        return files_without_use(images, map(_mask_of, images), (path.parent for path in images))
+
     def load(self, name: str) -> Sample:
         """Read an image and its defects; an image without a mask has none."""
         path = self.folder / name
@@ -57,9 +63,13 @@ class Dagm(Dataset):
             raise BrokenSampleError(
                 f"The folder {masks} is missing; without it, images with and without defects look the same."
             )
-        mask = masks / f"{path.stem}_label{path.suffix}"
+        mask = _mask_of(path)
         if not mask.exists():
             return Sample(name, image)
         labels = read_labels(mask)
         require_size(image, labels, mask)
         return Sample(name, image, tuple(objects_of_mask(labels > 0, path.parents[1].name, self.rule)))
+
+
+def _mask_of(image: Path) -> Path:
+    return image.parent / "Label" / f"{image.stem}_label{image.suffix}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_without_use
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,12 @@ class KolektorSdd(Dataset):
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
         path = self.folder / name
-        return _load(name, path, path.with_name(f"{path.stem}_label.bmp"), self.rule)
+        return _load(name, path, _label_of(path), self.rule)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        images = [self.folder / name for name in self.names()]
+        return files_without_use(images, map(_label_of, images), (path.parent for path in images))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,20 @@ class KolektorSdd2(Dataset):
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
         path = self.folder / name
-        return _load(name, path, path.with_name(f"{path.stem}_GT.png"), self.rule)
+        return _load(name, path, _truth_of(path), self.rule)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        images = [self.folder / name for name in self.names()]
+        return files_without_use(images, map(_truth_of, images), [self.folder / self.split])
+
+
+def _label_of(image: Path) -> Path:
+    return image.with_name(f"{image.stem}_label.bmp")
+
+
+def _truth_of(image: Path) -> Path:
+    return image.with_name(f"{image.stem}_GT.png")
 
 
 def _load(name: str, path: Path, mask: Path, rule: ObjectRule) -> Sample:

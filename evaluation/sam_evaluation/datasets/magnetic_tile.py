@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_without_use
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class MagneticTile(Dataset):
         """Return the names `MT_<defect>/Imgs/<file>.jpg` of all images."""
         names = (str(path.relative_to(self.folder)) for path in image_files(self.folder, "MT_*/Imgs/*.jpg"))
         return require_some(names, self.folder, self.card.layout)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        images = [self.folder / name for name in self.names()]
+        return files_without_use(
+            images, (path.with_suffix(".png") for path in images), {path.parent: 0 for path in images}
+        )
 
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""

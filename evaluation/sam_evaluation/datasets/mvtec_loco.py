@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_without_use
 from sam_evaluation.errors import BrokenSampleError
 
 
@@ -43,13 +44,22 @@ class MvtecLoco(Dataset):
         """Return the names `<category>/test/<type>/<file>` of all images."""
         return require_some(names_by_category(self.folder, "test", "*/*"), self.folder, self.card.layout)
 
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        root = root_of_categories(self.folder, "test")
+        images = [root / name for name in self.names()]
+        categories = {path.parents[2] for path in images}
+        folders = [category / part for category in sorted(categories) for part in ("test", "ground_truth")]
+        masks = [mask for image in images for mask in image_files(_masks_of(image))]
+        return files_without_use(images, masks, folders)
+
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
         path = root_of_categories(self.folder, "test") / name
         image, kind = read_image(path), path.parent.name
         if kind == "good":
             return Sample(name, image)
-        masks = path.parents[2] / "ground_truth" / kind / path.stem
+        masks = _masks_of(path)
         objects: list[Object] = []
         for mask in (files := image_files(masks)):
             labels = read_labels(mask)
@@ -58,3 +68,7 @@ class MvtecLoco(Dataset):
         if not files:
             raise BrokenSampleError(f"The folder {masks} was expected to hold the masks of {name}, but it has none.")
         return Sample(name, image, tuple(objects))
+
+
+def _masks_of(image: Path) -> Path:
+    return image.parents[2] / "ground_truth" / image.parent.name / image.stem

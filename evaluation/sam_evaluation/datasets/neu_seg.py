@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_without_use
 
 _CLASSES = {1: "inclusion", 2: "patches", 3: "scratches"}
 
@@ -38,10 +39,19 @@ class NeuSeg(Dataset):
         names = (path.name for path in image_files(self.folder / "images" / self.split))
         return require_some(names, self.folder, self.card.layout)
 
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        images, masks = (self.folder / part / self.split for part in ("images", "annotations"))
+        names = self.names()
+        return files_without_use([images / name for name in names], map(self._mask_of, names), [images, masks])
+
+    def _mask_of(self, name: str) -> Path:
+        return (self.folder / "annotations" / self.split / name).with_suffix(".png")
+
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
         image = read_image(self.folder / "images" / self.split / name)
-        mask = (self.folder / "annotations" / self.split / name).with_suffix(".png")
+        mask = self._mask_of(name)
         labels = read_labels(mask)
         require_size(image, labels, mask)
         return Sample(name, image, objects_of_labels(labels, _CLASSES, self.rule))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, image_files
@@ -32,3 +33,20 @@ def images_in_subfolders(folder: Path) -> dict[str, int]:
     """Return how many images lie in folders below a folder of which only its own images are read."""
     number = len(image_files(folder, "**/*")) - len(image_files(folder))
     return {f"image in a folder inside {folder.name}, where only its own images are read": number} if number else {}
+
+
+def files_without_use(images: Iterable[Path], masks: Iterable[Path], folders: Iterable[Path]) -> dict[str, int]:
+    """Return how many files below folders a format does not read, by reason.
+
+    Parameters
+    ----------
+    images, masks : paths that the format reads; a mask need not exist.
+    folders : folders of images and masks, searched with all folders in them.
+    """
+    read = {*images, *masks}
+    counts: Counter[str] = Counter()
+    for folder in dict.fromkeys(folders):
+        unused = sum(path not in read for path in image_files(folder, "**/*"))
+        counts[f"file in {folder.name} that is neither an image of the layout nor the mask of one"] += unused
+        counts.update(files_of_unknown_kind(folder, "**/*"))
+    return dict(counts)

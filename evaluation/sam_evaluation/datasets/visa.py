@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_mask
 from sam_evaluation.datasets.sample_files import read_image, require_size, require_some
+from sam_evaluation.datasets.unread_files import files_without_use
 from sam_evaluation.errors import EvaluationError
 
 _IMAGES = "Data/Images"
@@ -48,12 +49,24 @@ class Visa(Dataset):
 
     def names(self) -> Sequence[str]:
         """Return the names `<category>/Data/Images/<Anomaly or Normal>/<file>` of the split."""
-        names = names_by_category(self.folder, _IMAGES, "*/*")
+        names = self._all_names()
         table = root_of_categories(self.folder, _IMAGES) / "split_csv" / "1cls.csv"
         if names and table.exists():
             of_split = _images_of_split(table, self.split)
             names = [name for name in names if name in of_split]
         return require_some(names, self.folder, self.card.layout)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Return the counts of files that are not read."""
+        root = root_of_categories(self.folder, _IMAGES)
+        # The images of the other split are no files that are left out.
+        images = [root / name for name in self._all_names()]
+        data = {path.parents[2] for path in images}
+        folders = [folder / part for folder in sorted(data) for part in ("Images", "Masks")]
+        return files_without_use(images, map(_mask_of, images), folders)
+
+    def _all_names(self) -> list[str]:
+        return names_by_category(self.folder, _IMAGES, "*/*")
 
     def load(self, name: str) -> Sample:
         """Read an image and its anomalies."""
@@ -61,10 +74,14 @@ class Visa(Dataset):
         image = read_image(path)
         if path.parent.name == "Normal":
             return Sample(name, image)
-        mask = path.parents[2] / "Masks" / path.parent.name / f"{path.stem}.png"
+        mask = _mask_of(path)
         labels = read_labels(mask)
         require_size(image, labels, mask)
         return Sample(name, image, tuple(objects_of_mask(labels > 0, "anomaly", self.rule)))
+
+
+def _mask_of(image: Path) -> Path:
+    return image.parents[2] / "Masks" / image.parent.name / f"{image.stem}.png"
 
 
 def _images_of_split(path: Path, split: str) -> set[str]:
