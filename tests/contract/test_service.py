@@ -19,7 +19,7 @@ from requests.auth import HTTPBasicAuth
 from label_studio_requests import CONFIG, PROJECT, batch, click, data_url, defect_image, interactive, png, task
 from loopback import serving
 from marks import needs_torch
-from sam_backend.service.protocol import SentenceProtocol
+from sam_backend.service.http_protocol import SentenceProtocol
 from sam_backend.settings import Settings
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter

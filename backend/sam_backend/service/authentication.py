@@ -17,7 +17,7 @@ from starlette.types import Scope
 from sam_backend.errors import SamInspectError
 from sam_backend.safe_text import safe_line
 from sam_backend.service.answers import RefusedError
-from sam_backend.service.tally import Tally
+from sam_backend.service.log_tally import Tally
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)

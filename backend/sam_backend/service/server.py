@@ -17,8 +17,8 @@ from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.model_registry import model_info
 from sam_backend.service.app import create_app
 from sam_backend.service.authentication import has_password
+from sam_backend.service.http_protocol import limited_protocol
 from sam_backend.service.metrics import Metrics
-from sam_backend.service.protocol import limited_protocol
 from sam_backend.settings import Settings
 
 try:

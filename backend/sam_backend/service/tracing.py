@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sam_backend.core.observer import RequestNotes
 from sam_backend.safe_text import safe_line
 from sam_backend.service.answers import answer_error
+from sam_backend.service.log_tally import Tally
 from sam_backend.service.metrics import Metrics
-from sam_backend.service.tally import Tally
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 import uvicorn
 
-from sam_backend.service import protocol, tally
-from sam_backend.service.protocol import limited_protocol
+from sam_backend.service import http_protocol, log_tally
+from sam_backend.service.http_protocol import limited_protocol
 from sam_backend.settings import Settings
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter
@@ -60,14 +60,14 @@ def is_closed(connection):
     ],
 )
 def test_half_a_request_is_dropped(tmp_path, monkeypatch, half):
-    monkeypatch.setattr(protocol, "_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "_HEAD_SECONDS", 0.2)
     with listening(tmp_path) as connect, closing(connect()) as client:
         client.sendall(half)
         assert is_closed(client)
 
 
 def test_headers_that_drip_do_not_keep_a_connection(tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol, "_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "_HEAD_SECONDS", 0.2)
     stopped = threading.Event()
 
     def drip():
@@ -130,7 +130,7 @@ def test_what_is_not_http_has_one_log_line(tmp_path, caplog):
 
 
 def test_a_client_that_does_not_read_its_answer_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "_READ_SECONDS", 0.2)
 
     def ask_and_never_read():
         while True:
@@ -141,7 +141,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(tmp_path, monkeypatch
 
 
 def test_events_of_a_kind_have_a_line_and_then_their_number(caplog, monkeypatch):
-    monkeypatch.setattr(tally, "_INTERVAL", 0)
+    monkeypatch.setattr(log_tally, "_INTERVAL", 0)
 
     async def count():
         counts = tally.Tally(logging.getLogger("sam_backend.counted"))

@@ -11,7 +11,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sam_backend.service.answers import ERROR_HEADER
-from sam_backend.service.tally import Tally
+from sam_backend.service.log_tally import Tally
 
 logger = logging.getLogger(__name__)
 
