@@ -144,7 +144,7 @@ def test_events_of_a_kind_have_a_line_and_then_their_number(caplog, monkeypatch)
     monkeypatch.setattr(log_tally, "_INTERVAL", 0)
 
     async def count():
-        counts = tally.Tally(logging.getLogger("sam_backend.counted"))
+        counts = log_tally.Tally(logging.getLogger("sam_backend.counted"))
         for _ in range(4):
             counts.add("Too late.")
         while counts._more:
