@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sam_backend.files import whole_file, write_whole
+from sam_evaluation.csv_text import csv_text, read_csv_text
 from sam_evaluation.errors import EvaluationError
 
 FORMAT = 2
@@ -48,7 +49,7 @@ def write_run(run: Run, out: Path) -> None:
 def write_unused(run: Run, out: Path) -> None:
     """Write the tables of what was not used."""
     for name, table in (("broken", run.broken), ("left_out", run.left_out)):
-        write_whole(out / f"{name}.csv", table.to_csv(index=False).encode(), private=False)
+        write_whole(out / f"{name}.csv", csv_text(table).encode(), private=False)
 
 
 def load_run(folder: Path) -> Run:
@@ -82,8 +83,8 @@ def load_run(folder: Path) -> Run:
 
 
 def _read_table(file: Path) -> pd.DataFrame:
-    """Read a table; texts such as "NA" or "" stay texts."""
-    return pd.read_csv(file, keep_default_na=False) if file.stat().st_size > 1 else pd.DataFrame()
+    """Read a table; the file of an empty one has no columns."""
+    return read_csv_text(file) if file.stat().st_size > 1 else pd.DataFrame()
 
 
 def load_model_of_run(text: str) -> Run:

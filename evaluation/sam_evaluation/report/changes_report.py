@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from sam_evaluation.comparison import FEWEST_IMAGES
+from sam_evaluation.csv_text import csv_text
 from sam_evaluation.prediction_changes import OPENED, SCRATCH, SHARES, UNSEEN, PredictionChanges, summary
 from sam_evaluation.report.findings import find
 from sam_evaluation.report.numbers import NOTHING, PERCENT, PIXELS, SHARE, count, estimate
@@ -74,8 +75,8 @@ def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *
     accepted.regions.to_parquet(unfinished)
     unfinished.replace(out / "accepted.parquet")
     made_with: dict[str, str | int] = {"export": export.name, "export_hash": fingerprint, "seed": seed}
-    write_text(out / "accepted.csv", table.assign(**made_with).to_csv(index=False))
-    write_text(out / "broken.csv", accepted.broken.to_csv(index=False))
+    write_text(out / "accepted.csv", csv_text(table.assign(**made_with)))
+    write_text(out / "broken.csv", csv_text(accepted.broken))
     for name in ("md", "html"):
         write_text(out / f"report.{name}", template(f"changes.{name}.j2").render(filling))
     return words

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sam_backend.files import write_whole
 from sam_backend.progress import ProgressCallback, no_progress
+from sam_evaluation.csv_text import csv_text
 from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.charts import charts
 from sam_evaluation.report.findings import Findings
@@ -64,7 +65,7 @@ def write_report(
     progress(steps - 1, steps, "pages")
     content = Content(findings, words(findings), list(sheets(findings)), figures, galleries)
     _write_figures(content, out / "figures")
-    write_text(out / "summary.csv", summary(findings).to_csv(index=False))
+    write_text(out / "summary.csv", csv_text(summary(findings)))
     write_text(out / "report.md", render(content, "report.md.j2"))
     write_text(out / "report.html", render(content, "report.html.j2"))
     progress(steps, steps, "report")

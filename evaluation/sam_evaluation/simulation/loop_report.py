@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sam_backend.files import write_whole
+from sam_evaluation.csv_text import csv_text
 from sam_evaluation.report.numbers import count
 from sam_evaluation.report.page import Drawn, template
 from sam_evaluation.report.words import Words
@@ -56,9 +57,9 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
     }
     reached = run.tables.actions["reached"].map(lambda ious: " ".join(f"{iou:g}" for iou in ious))
     for name, table in (("images", run.tables.images), ("actions", run.tables.actions.assign(reached=reached))):
-        write_text(out / f"{name}.csv", table.to_csv(index=False))
-    write_text(out / "quality.csv", run.tables.quality.to_csv(index=False))
-    write_text(out / "tunings.csv", run.tables.tunings.to_csv(index=False))
+        write_text(out / f"{name}.csv", csv_text(table))
+    write_text(out / "quality.csv", csv_text(run.tables.quality))
+    write_text(out / "tunings.csv", csv_text(run.tables.tunings))
     content = {
         "data": run.data,
         "data_hash": run.fingerprint,
