@@ -11,7 +11,8 @@ from PIL import Image, UnidentifiedImageError
 from sam_backend.errors import BadRequestError
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
-_BITS_PER_SAMPLE, _COMPRESSION, _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 258, 259, 278, 322, 323
+_BITS_PER_SAMPLE, _COMPRESSION, _TILE_WIDTH, _TILE_LENGTH = 258, 259, 322, 323
+_LEAST_TILE = 1 << 18
 _LZMA = 34925
 """A compression of TIFF; a few bytes can ask its decoder for 4 GB."""
 _KINDS = (
@@ -138,10 +139,10 @@ def _check_tiff(image: Image.Image, name: str, max_pixels: int) -> None:
         raise BadRequestError(
             f"{name} is compressed with LZMA, whose decoder may take gigabytes; save it with LZW or Deflate."
         )
-    # The decoder takes the memory of one whole tile or strip, whatever the size of the image.
-    tile = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)
-    if tile > max_pixels:
-        raise BadRequestError(f"{name} has tiles of {tile:,} pixels; at most {max_pixels:,} are taken.")
+    # The decoder takes the memory of one whole tile, of up to 16 bytes a pixel, whatever the size of the image.
+    tile, most = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0), max(max_pixels // 8, _LEAST_TILE)
+    if tile > most:
+        raise BadRequestError(f"{name} has tiles of {tile:,} pixels; at most {most:,} are taken; save smaller tiles.")
 
 
 def _ppm_maximum(image: Image.Image) -> int | None:
