@@ -106,8 +106,14 @@ class Checkpoint:
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all; raise OSError if it cannot be written."""
-        with whole_file(path) as part:
-            torch.save({"format": _FORMAT, **vars(self)}, part)
+        with whole_file(path) as part, part.open("wb") as file:
+            try:
+                torch.save({"format": _FORMAT, **vars(self)}, file)
+            except RuntimeError as error:
+                # PyTorch hides the system's error, such as a full disk, behind one that says nothing.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from error
+                raise
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

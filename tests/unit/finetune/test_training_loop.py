@@ -73,6 +73,19 @@ def test_a_training_that_goes_on_from_its_checkpoint_ends_as_one_that_was_not_in
         assert torch.equal(straight.average.values[name], resumed.average.values[name])
 
 
+def test_a_checkpoint_that_does_not_fit_on_the_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limit of a file's size")
+    checkpoint = optimisation().checkpoint("this training", best={"best": torch.ones(100_000)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            checkpoint.write(tmp_path / "checkpoint.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
 class Evil:
     """A class whose objects a checkpoint of earlier versions held."""
 
