@@ -13,7 +13,7 @@ from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.gathering import gather
 from sam_backend.core.incomplete import IncompleteProjects
 from sam_backend.core.task_embeddings import TaskEmbeddings
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.messages import Event
 from sam_backend.labelstudio.projects import open_project
 from sam_backend.labelstudio.servers import ServerRegistry
@@ -27,6 +27,7 @@ _MODEL_TIMEOUT = 600.0
 """Seconds to wait for the model before a project is not learnt."""
 
 _CHECKED_PROJECTS = 1024
+_CHANGES = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED")
 
 
 class NotKeptError(SamInspectError):
@@ -83,9 +84,12 @@ class Learner:
 
         Raises
         ------
+        BadRequestError
+            If the event does not say what was annotated or deleted.
         NotKeptError
             If the home folder cannot be written. Label Studio is asked for what is missing when it can.
         """
+        _require_content(event)
         if event.project is None:
             return None
         project = event.project.uid
@@ -137,7 +141,7 @@ class Learner:
         """Store what an event says; None if it is not about examples."""
         memory, annotations = self._memories.of(project), event.all_annotations
         store, config = memory.store, event.project.label_config if event.project else None
-        if event.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
+        if event.action in _CHANGES:
             tasks = {str(task.id): task for task in event.all_tasks}
             several = [records_or_reason(one, tasks.get(str(one.task)), config) for one in annotations]
             changed = sum(store.put(*records) for records in several)
@@ -207,6 +211,23 @@ class Learner:
         memory.catch_up(segmenter, embed, accepted_masks, should_stop=lambda: self._stopping)
         if not self._stopping:
             memory.recalibrate(segmenter, embed, accepted_masks)
+
+
+def _require_content(event: Event) -> None:
+    """Refuse an event about annotations or tasks that does not name them: it would be lost without a word."""
+    about_annotations = event.action in (*_CHANGES, "ANNOTATIONS_DELETED")
+    if about_annotations:
+        lacks = event.annotation is None and event.annotations is None
+    elif event.action == "TASKS_DELETED":
+        lacks = event.task is None and event.tasks is None
+    else:
+        return
+    if lacks or event.project is None:
+        what = "project" if event.project is None else "annotations" if about_annotations else "tasks"
+        raise BadRequestError(
+            f"{event.action} comes without its {what}, so nothing is remembered of it; switch 'Send payload' on for this "
+            "webhook in Label Studio, then run sam-inspect memory rebuild."
+        )
 
 
 def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> EmbedRecord:

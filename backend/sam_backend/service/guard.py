@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sam_backend.core.observer import RequestNotes
 from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.addresses import split
 from sam_backend.service.answers import RefusedError, answer_mistake
 from sam_backend.service.authentication import Authentication
 
@@ -68,14 +68,14 @@ def _check_origin(headers: Headers) -> None:
     """
     for origin in headers.getlist("Origin"):
         host = headers.get("Host", "")
-        if urlsplit(origin).netloc.lower() != host.lower() or not _is_address(host):
+        if split(origin).netloc.lower() != host.lower() or not _is_address(host):
             raise RefusedError(
                 403, "This request comes from a web page of another host; only Label Studio's server may send it."
             )
 
 
 def _is_address(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    name = split(f"//{host}").hostname or ""
     try:
         ipaddress.ip_address(name)
     except ValueError:

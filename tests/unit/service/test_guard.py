@@ -187,3 +187,11 @@ def test_a_body_that_is_not_announced_as_json_is_refused(client, path, kind):
 def test_a_body_that_is_announced_as_json_is_read(client, kind):
     response = client.post("/setup", content=json.dumps({}), headers={"Content-Type": kind})
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", [b"origin", b"host"])
+@pytest.mark.parametrize("address", [b"http://[::1", b"[", b"[::1]x", b"http://]", b"[v1.x]", b"[1:2]", b"[..]"])
+def test_malformed_brackets_in_a_header_are_refused(name, address):
+    headers = {b"host": b"localhost", b"origin": b"http://localhost", b"authorization": RIGHT} | {name: address}
+    ((status, _, _),) = ask(Guarded(), {"headers": list(headers.items())})
+    assert status in (400, 403)

@@ -168,4 +168,11 @@ def test_a_model_without_features_still_proposes_masks(make_client, caplog):
 def test_other_events_are_ignored(client):
     answer = client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": PROJECT_BODY}).json()
     assert answer["status"] == "ignored"
-    assert client.post("/webhook", json={"action": "ANNOTATION_CREATED"}).json()["status"] == "ignored"
+
+
+@pytest.mark.parametrize("action", ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"])
+@pytest.mark.parametrize("project", [{}, {"project": PROJECT_BODY}])
+def test_an_event_without_its_payload_is_refused_and_not_said_to_be_remembered(client, action, project):
+    response = client.post("/webhook", json={"action": action} | project)
+    assert response.status_code == 400
+    assert "Send payload" in response.json()["error"]
