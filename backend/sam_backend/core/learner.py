@@ -225,8 +225,8 @@ def _require_content(event: Event) -> None:
     if lacks or event.project is None:
         what = "project" if event.project is None else "annotations" if about_annotations else "tasks"
         raise BadRequestError(
-            f"{event.action} comes without its {what}, so nothing is remembered of it; switch 'Send payload' on for this "
-            "webhook in Label Studio, then run sam-inspect memory rebuild."
+            f"{event.action} comes without its {what}, so nothing is remembered of it; switch 'Send payload' on for "
+            "this webhook in Label Studio, then run sam-inspect memory rebuild."
         )
 
 

@@ -132,7 +132,7 @@ class Predictor:
             except BadRequestError as error:
                 logger.warning("Task %s gets an empty prediction: %s", task.id, error)
                 results.append(prediction([], 0.0, segmenter.version))
-            except SamInspectError as error:
+            except (SamInspectError, OSError) as error:
                 logger.warning("Task %s gets no prediction: %s", task.id, error)
                 results.append([])
             except Exception:

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 LOCK_SECONDS = 30.0
 """Seconds that a writer waits for the other writers of a project."""
 
+_DAMAGED = (sqlite3.DatabaseError, LookupError, TypeError, ValueError)
+"""What an index raises whose pages were damaged: SQLite notices it, or the values have no meaning."""
+
 Answer = TypeVar("Answer")
 
 
@@ -58,7 +61,7 @@ class IndexedFolder:
             return question(self._empty)
         try:
             return question(self._up_to_date())
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             self._start_index_anew(error)
             return question(self._up_to_date())
 
@@ -77,7 +80,7 @@ class IndexedFolder:
             update_index(index, self.files)
             return index
 
-    def _start_index_anew(self, error: sqlite3.Error) -> None:
+    def _start_index_anew(self, error: Exception) -> None:
         logger.warning("The index of %s is damaged (%s) and made anew.", self.folder, error)
         with self._lock:
             if self._index is not None and self._index.path is not None:
@@ -95,7 +98,11 @@ class IndexedFolder:
             with self._file_lock:
                 with self._lock:
                     self._index = index = open_index(self.folder, self._index)
-                if not is_up_to_date(index, self.files) and update_index(index, self.files):
+                try:
+                    is_torn = not is_up_to_date(index, self.files) and update_index(index, self.files)
+                except (LookupError, TypeError, ValueError) as error:
+                    raise sqlite3.DatabaseError(str(error)) from error
+                if is_torn:
                     # A process was killed while it wrote the images of an annotation, perhaps after some of them.
                     Gaps(self.folder).mark_incomplete()
                 yield index

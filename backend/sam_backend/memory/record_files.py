@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -19,6 +20,8 @@ from sam_backend.memory.records import Example, Record, RecordKey
 
 _ABOUT = "about"
 _DAMAGED = (ValueError, TypeError, RecursionError)
+_ONE_FILE = (errno.EACCES, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EPERM)
+"""Errors of one file, which the other files do not share."""
 
 FileStamp = tuple[int, int]
 """The time of the last change of a file in ns, and its size in bytes."""
@@ -75,7 +78,7 @@ class RecordFiles:
         Raises
         ------
         DamagedFileError
-            If the file is no record.
+            If the file is no record, or cannot be read.
         """
         path = self.record_path(key)
         try:
@@ -86,6 +89,10 @@ class RecordFiles:
                 return replace(record, regions=json.loads(file.readline())) if whole else record
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno not in _ONE_FILE:
+                raise
+            raise DamagedFileError(f"{path} cannot be read ({error.strerror})") from None
         except _DAMAGED as error:
             raise DamagedFileError(f"{path} is unreadable ({type(error).__name__})") from None
 
@@ -219,7 +226,7 @@ def _scan(folder: Path, suffix: str) -> Iterator[tuple[RecordKey, FileStamp]]:
             key = _key(entry.name.removesuffix(suffix)) if entry.name.endswith(suffix) else None
             if key is not None:
                 try:
-                    status = entry.stat()
+                    status = _stat(entry)
                 except FileNotFoundError:
                     continue
                 yield key, (status.st_mtime_ns, status.st_size)
@@ -230,3 +237,13 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result:
+    """Return the state of a file, or of a link that cannot be followed."""
+    try:
+        return entry.stat()
+    except OSError as error:
+        if error.errno not in _ONE_FILE:
+            raise
+        return entry.stat(follow_symlinks=False)

@@ -49,6 +49,9 @@ class RecordIndex:
             version = self._sql.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError("it is of another version")
+            # Damaged pages would otherwise be read as records.
+            if (state := self._sql.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(state)
             if version == 0:
                 self._sql.executescript(SCHEMA)
         except sqlite3.Error:

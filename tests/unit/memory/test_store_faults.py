@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -90,6 +91,46 @@ def test_an_index_that_is_damaged_while_it_is_open_costs_nothing(store):
     path.write_bytes(content)
     assert ids(store) == [1, 2]
     assert store.put(record(3))
+
+
+@pytest.mark.parametrize("offset", [4100, 8200, 12300])
+@pytest.mark.parametrize("is_open", [False, True])
+def test_an_index_with_some_damaged_bytes_is_made_again(store, offset, is_open):
+    path = store.folder / "index.sqlite"
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 3000] = np.random.default_rng(offset).bytes(len(content[offset : offset + 3000]))
+    path.write_bytes(content)
+    again = store if is_open else ExampleStore(store.folder)
+    assert again.changed() is not None
+    assert ids(again) == [1, 2]
+    assert again.put(record(3))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM meta",
+        "UPDATE meta SET value = 'x' WHERE name = 'records'",
+        "UPDATE records SET updated = x'ff', task = 'x'; DELETE FROM meta",
+    ],
+)
+def test_an_index_whose_values_have_no_meaning_is_made_again(store, change):
+    sql = sqlite3.connect(store.folder / "index.sqlite")
+    sql.executescript(change)
+    sql.close()
+    again = ExampleStore(store.folder)
+    assert again.changed() is not None
+    assert ids(again) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop"])
+def test_a_record_that_cannot_be_opened_costs_only_itself(store, kind):
+    path = store.folder / "annotations" / "7.json"
+    path.mkdir() if kind == "folder" else path.symlink_to(path)
+    again = ExampleStore(store.folder)
+    assert ids(again) == [1, 2]
+    assert again.put(record(3))
+    assert ids(again) == [1, 2, 3]
 
 
 def test_a_home_folder_of_the_version_before_has_no_index(store):
