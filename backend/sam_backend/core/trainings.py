@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sam_backend.errors import SamInspectError
 from sam_backend.extras import require_training
+from sam_backend.files import make_folder
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_backend.finetune.training_status import FAILED, RUNNING, TrainingStatus, last_written, latest_status
 from sam_backend.finetune.tunable_models import require_tunable
@@ -103,7 +104,7 @@ class Trainings:
         return line or f"The training ended before it began. Its log is {self._folder / _LOG}."
 
     def _start_process(self, project: str) -> subprocess.Popen[bytes]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._written_before = last_written(self._folder)
         with (self._folder / _LOG).open("ab") as log:
             process = subprocess.Popen(

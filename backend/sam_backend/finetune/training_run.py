@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sam_backend.errors import SamInspectError
-from sam_backend.files import write_whole
+from sam_backend.files import make_folder, write_whole
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_backend.finetune.training_status import FAILED, LOCK, RUNNING, TrainingStatus, write_status
 
@@ -63,7 +63,7 @@ def open_run(
     """
     lock = FileLock(work / LOCK)
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
         lock.acquire(timeout=_LOCK_TIMEOUT)
     except Timeout:
         raise SamInspectError("This training is running already; sam-inspect serve shows it at /status.") from None

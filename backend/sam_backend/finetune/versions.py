@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sam_backend.files import write_whole
+from sam_backend.files import make_folder, write_whole
 from sam_backend.finetune.version_record import (
     Version,
     VersionError,
@@ -188,7 +188,7 @@ class Versions:
         lock = FileLock(home / f"{folder.name}.lock", timeout=0)
         with self._locked(model):
             _sweep(home)
-            folder.mkdir(parents=True)
+            make_folder(folder)
             lock.acquire()
         try:
             yield folder
@@ -272,7 +272,7 @@ class Versions:
     @contextmanager
     def _locked(self, model: str) -> Iterator[None]:
         home = self._folder_of(model)
-        home.mkdir(parents=True, exist_ok=True)
+        make_folder(home)
         lock = FileLock(home / ".lock", timeout=_LOCK_TIMEOUT)
         try:
             lock.acquire()

@@ -139,6 +139,12 @@ def test_what_a_killed_training_left_is_swept_and_what_a_living_one_needs_stays(
     assert list((tmp_path / "nano" / ".staging").iterdir()) == []
 
 
+def test_only_the_owner_enters_the_folders_of_versions(tmp_path: Path) -> None:
+    versions = Versions(tmp_path / "home" / "models")
+    folders = (folder := versions.folder_of(add(versions).name), folder.parent, tmp_path / "home" / "models")
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
 def test_a_folder_without_weights_is_no_version(versions: Versions) -> None:
     with versions.staging("nano") as folder:
         (folder / "curves.png").touch()
