@@ -165,3 +165,12 @@ def test_on_real_steel_it_beats_the_filled_box_and_the_region_under_a_click(tmp_
     mean = run.objects.groupby(["model", "protocol"])["iou"].mean()
     assert mean["nano", "box"] > mean["boxfill", "box"] + 0.05
     assert mean["nano", "click"] > mean["felzenszwalb", "click"] + 0.05
+
+
+@pytest.mark.parametrize("content", [None, b"junk"])
+def test_a_folder_that_is_no_version_is_not_said_to_be_a_broken_installation(tmp_path, content):
+    if content:
+        (tmp_path / "encoder.onnx").write_bytes(content)
+    with pytest.raises(WeightsError, match="sam-inspect finetune") as raised:
+        NanoSegmenter(tmp_path)
+    assert "install" not in str(raised.value)

@@ -171,9 +171,11 @@ def _unpack(packed: FloatArray) -> FloatArray:
 
 
 def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    is_ours = path.parent == Path(__file__).parent
+    cure = "install sam-inspect again" if is_ours else "give the folder of a version that sam-inspect finetune made"
     if not path.exists():
-        raise WeightsError(f"Expected the embedded model's file {path}, but it is missing; install sam-inspect again.")
+        raise WeightsError(f"Expected the model's file {path}, but it is missing; {cure}.")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise WeightsError(f"{path} is no ONNX model ({error}); install sam-inspect again.") from error
+        raise WeightsError(f"{path} is no ONNX model ({error}); {cure}.") from error
