@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.client import LabelStudioClient
 from sam_backend.labelstudio.servers import Server, ServerRegistry
+
+logger = logging.getLogger(__name__)
 
 UNCERTAINTY_SAMPLING = "Uncertainty sampling"
 """The order of a project's queue in which tasks whose predictions have the lowest scores come first."""
@@ -35,7 +38,7 @@ class _TaskAnswer(BaseModel):
 
 
 class _TasksAnswer(BaseModel):
-    tasks: list[_TaskAnswer]
+    tasks: list[Any]
     total: int
 
 
@@ -99,12 +102,17 @@ class Project:
     _client: LabelStudioClient = field(repr=False)
 
     def tasks(self) -> Iterator[ProjectTask]:
-        """Yield all tasks."""
+        """Yield all tasks; a task that is not as Label Studio writes them is left out with a line in the log."""
         page = 1
         while True:
             query = {"project": self.id, "page": page, "page_size": _PAGE, "fields": "all"}
             answer = self._request("GET", "/api/tasks/", _TasksAnswer.model_validate, query=query)
-            for task in answer.tasks:
+            for fields in answer.tasks:
+                try:
+                    task = _TaskAnswer.model_validate(fields)
+                except ValidationError as error:
+                    logger.warning("A task of project %d is left out: %s.", self.id, _cause(fields, error))
+                    continue
                 predictions = [(one.id, one.model_version or "") for one in task.predictions or []]
                 yield ProjectTask(task.id, task.data, task.annotations or [], predictions)
             if page * _PAGE >= answer.total or not answer.tasks:
@@ -134,6 +142,13 @@ class Project:
 
     def _request(self, method: str, path: str, read: Callable[[Any], Answer], **parameters: Any) -> Answer:
         return self._client.request(method, path, read, about=f"project {self.id}", **parameters)
+
+
+def _cause(fields: Any, error: ValidationError) -> str:
+    """Say which task cannot be read, and which of its fields is wrong."""
+    number = brief(fields.get("id")) if isinstance(fields, dict) else "without an id"
+    wrong = error.errors(include_url=False, include_input=False)[0]
+    return f"task {number}, '{'.'.join(map(str, wrong['loc']))}': {wrong['msg']}"
 
 
 def find_project(servers: ServerRegistry, project: str) -> KnownProject:

@@ -44,6 +44,14 @@ def test_all_pages_of_tasks_are_read(servers, label_studio):
     assert [task.is_labelled for task in tasks[:2]] == [False, True]
 
 
+def test_a_task_that_cannot_be_read_costs_itself_and_is_named(servers, label_studio, caplog):
+    tasks = [{"id": 1, "data": None}, "no task", {"id": 2, "data": {"image": "a.png"}}]
+    label_studio.routes["/api/tasks/"] = json.dumps({"tasks": tasks, "total": 3}).encode()
+    assert [task.id for task in open_project(servers, "3").tasks()] == [2]
+    assert "task 1, 'data': Input should be a valid dictionary" in caplog.text
+    assert "task without an id" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"), [(404, "404 about project 3: there is no such project"), (b"<html>", "JSONDecodeError")]
 )
