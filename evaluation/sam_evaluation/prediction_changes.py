@@ -87,8 +87,8 @@ def read_changes(file: Path) -> PredictionChanges:
     """
     rows: list[dict[str, Any]] = []
     used: list[dict[str, Any]] = []
-    broken: list[dict[str, Any]] = []
     export = read_export(file)
+    broken: list[dict[str, Any]] = [{"task": None, "reason": reason} for reason in export.unreadable]
     for task in export.tasks:
         annotation = task.newest()
         if annotation is None:

@@ -81,6 +81,8 @@ def fetch_accepted(
         query={"exportType": "JSON"},
         timeout=_EXPORT_TIMEOUT,
     )
+    for problem in export.unreadable:
+        logger.warning("%s It is left out.", problem)
     kept = []
     failures = _Failures(project)
     for done, task in enumerate(export.tasks):

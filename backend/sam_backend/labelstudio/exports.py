@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, FiniteFloat
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import BrokenSampleError, SamInspectError, brief
 from sam_backend.labelstudio.accepted_masks import ImageRegions, MaskRule, read_regions
 from sam_backend.validation import checked
 
@@ -60,9 +60,16 @@ class ExportedTask(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Export:
-    """The tasks of an export, which holds no labeling config: see `MaskRule.of_results`."""
+    """The tasks of an export, which holds no labeling config: see `MaskRule.of_results`.
+
+    Attributes
+    ----------
+    tasks : those that can be read.
+    unreadable : a sentence for each task that cannot.
+    """
 
     tasks: tuple[ExportedTask, ...]
+    unreadable: tuple[str, ...] = ()
 
     @classmethod
     def of_json(cls, content: object, what: str, error: type[SamInspectError]) -> Export:
@@ -77,12 +84,21 @@ class Export:
         Raises
         ------
         SamInspectError
-            Of the type `error`, if it is not Label Studio's JSON export.
+            Of the type `error`, if it is not Label Studio's JSON export, or no task of it can be read.
         """
         tasks = content if isinstance(content, list) else None
         if tasks is None or any("annotations" not in task for task in tasks if isinstance(task, dict)):
             raise error(f"{what} is not a list of tasks with annotations; export it as JSON, not JSON-MIN.")
-        return cls(tuple(checked(list[ExportedTask], tasks, what, error)))
+        readable, unreadable = [], []
+        for index, task in enumerate(tasks, 1):
+            number = brief(task.get("id", "without an id")) if isinstance(task, dict) else "that is no object"
+            try:
+                readable.append(checked(ExportedTask, task, f"Task {number} ({index}.) of {what}"))
+            except BrokenSampleError as problem:
+                unreadable.append(str(problem))
+        if unreadable and not readable:
+            raise error(unreadable[0])
+        return cls(tuple(readable), tuple(unreadable))
 
     def read(self, task: ExportedTask, result: Sequence[Mapping[str, Any]] | None) -> tuple[ImageRegions, ...]:
         """Read a `result` of an annotation or a prediction of a task."""

@@ -80,7 +80,7 @@ class LabelStudio(Dataset):
 
     def left_out(self) -> Mapping[str, int]:
         """Return the counts of tasks and annotations that are not read."""
-        counts: Counter[str] = Counter()
+        counts: Counter[str] = Counter({"task that cannot be read": len(self._export.unreadable)})
         for task in self._export.tasks:
             kept = sum(not annotation.was_cancelled for annotation in task.annotations)
             if not task.annotations:

@@ -37,6 +37,13 @@ def test_every_region_is_an_object_of_its_label(tmp_path):
         np.testing.assert_array_equal(found.mask, block(where))
 
 
+def test_a_task_that_cannot_be_read_costs_itself_and_is_counted(tmp_path):
+    dataset = _write(tmp_path, {"id": None, "data": [], "annotations": []}, _task(5, _annotation(polygon())))
+
+    assert dataset.names() == ["5/0a1b2c3d-a.png"]
+    assert dataset.left_out()["task that cannot be read"] == 1
+
+
 def test_results_of_one_id_are_one_object(tmp_path):
     regions = (
         polygon(kind="polygon", label=None),
@@ -164,8 +171,8 @@ def test_a_region_drawn_on_an_image_of_another_size_is_refused(tmp_path):
         ("[", "not valid JSON"),
         ('{"a": 1}', "export it as JSON, not JSON-MIN"),
         ('[{"id": 1, "image": "a.png", "label": []}]', "export it as JSON, not JSON-MIN"),
-        ('[{"id": "x", "data": {}, "annotations": []}]', r"at '0\.id'"),
-        ("[7]", "at '0'"),
+        ('[{"id": "x", "data": {}, "annotations": []}]', r"Task 'x' \(1\.\) of .* at 'id'"),
+        ("[7]", r"Task that is no object \(1\.\)"),
         ("[]", "Expected: tasks with annotations that have masks"),
     ],
 )
