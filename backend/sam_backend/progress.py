@@ -1,4 +1,4 @@
-"""How long work reports its progress, whoever shows it."""
+"""How long work reports its progress."""
 
 from __future__ import annotations
 

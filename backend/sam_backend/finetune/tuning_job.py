@@ -89,7 +89,7 @@ def finetune(
     ------
     SamInspectError
         If data or weights cannot be used, masks are too few or too small, the disk is full, or the job runs already.
-        After an unforeseen error, which it names, the next start begins anew.
+        After an unforeseen error, which it names, the next start starts again.
     """
     with open_run(work, job.data, job.model, report) as run:
         return tune(job, run, versions)

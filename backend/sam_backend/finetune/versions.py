@@ -222,7 +222,7 @@ class Versions:
                 history = self._history(model)
             except VersionError as error:
                 # What served before cannot be known; with a damaged file, the shipped weights serve.
-                logger.warning("%s It is written anew.", error)
+                logger.warning("%s It is written again.", error)
                 history = [SHIPPED]
             if history[-1] != name:
                 self._write(model, [*history, name])

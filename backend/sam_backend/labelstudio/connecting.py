@@ -50,10 +50,10 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
     token = checked_token(token, "The access token", BadRequestError)
     address = label_studio_address(hostname, "The hostname of Label Studio (LABEL_STUDIO_HOST where it runs)")
     _refuse_impossible(servers, address)
-    told, known = servers.told(project), servers.find(project)
-    if told is not None and known is not None:
+    registered, known = servers.registered(project), servers.find(project)
+    if registered is not None and known is not None:
         target = servers.effective(address)
-        is_new_host = target != known.hostname and address != told.hostname
+        is_new_host = target != known.hostname and address != registered.hostname
         if is_new_host and not servers.is_configured(target) and not _accepts(servers, known, project, token):
             raise UnprovenHostError(
                 f"Project {escape_unprintable(project)[:80]} is known with its Label Studio at {known.shown}, which "
@@ -61,7 +61,12 @@ def connect_project(servers: ServerRegistry, project: str, hostname: str, token:
                 "SAM_INSPECT_LABEL_STUDIO_URL to the new address where this backend runs, restart it, and connect "
                 "again."
             )
-        if not is_new_host and told.token and token != told.token and _refuses(servers, known, project, token):
+        if (
+            not is_new_host
+            and registered.token
+            and token != registered.token
+            and _refuses(servers, known, project, token)
+        ):
             logger.warning(
                 "Project %s keeps its token: %s does not accept the one that it was given now.",
                 escape_unprintable(project)[:80],

@@ -116,7 +116,7 @@ def is_file_of_label_studio(url: str, server: Server) -> bool:
 def _path_in_label_studio(path: str, server: Server | None) -> str | None:
     """Return the path below Label Studio's prefix if files are served there; None for other paths."""
     collapsed = re.sub("/{2,}", "/", unquote(path))
-    addresses = (server.told, server.hostname) if server else ()
+    addresses = (server.announced, server.hostname) if server else ()
     for prefix in sorted({split(address).path.rstrip("/") for address in addresses} | {""}, key=len, reverse=True):
         inside = collapsed.removeprefix(prefix)
         if collapsed.startswith(f"{prefix}/") and _FILES.fullmatch(inside):
@@ -128,7 +128,7 @@ def _means_label_studio(origin: Origin, server: Server | None, allowed: AllowedH
     """Return whether an absolute address of a file of Label Studio means the one that is known."""
     if server is None:
         return False
-    if origin in (Origin.of(server.hostname), Origin.of(server.told)):
+    if origin in (Origin.of(server.hostname), Origin.of(server.announced)):
         return True
     return bool(_LOOPBACK.fullmatch(origin.host)) and not allowed.named(origin.host, origin.port)
 

@@ -42,19 +42,19 @@ class Server:
     ----------
     hostname : str, the address, `http(s)://[user:password@]host[:port][/path]` without a slash at the end.
     token : str, a legacy token or personal access token; `repr` hides it. Empty if none is known.
-    told : str, the address that Label Studio gave of itself; `hostname` is another where the settings replace it.
+    announced : str, the address that Label Studio gave of itself; `hostname` is another where the settings replace it.
     identity : str, 12 hexadecimal digits that stay the same when the address of a known Label Studio changes. They keep
         apart what belongs to two Label Studios whose projects have the same ids.
     """
 
     hostname: str
     token: str = field(repr=False)
-    told: str = field(default="", compare=False)
+    announced: str = field(default="", compare=False)
     identity: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "told", self.told or self.hostname)
-        object.__setattr__(self, "identity", self.identity or hashlib.sha256(self.told.encode()).hexdigest()[:12])
+        object.__setattr__(self, "announced", self.announced or self.hostname)
+        object.__setattr__(self, "identity", self.identity or hashlib.sha256(self.announced.encode()).hexdigest()[:12])
 
     @property
     def shown(self) -> str:
@@ -147,7 +147,7 @@ class ServerRegistry:
 
     def find(self, project_uid: str) -> Server | None:
         """Return the server of a project after applying the settings; None if it is unknown."""
-        known = self.told(project_uid)
+        known = self.registered(project_uid)
         if known is None:
             if self._url is None:
                 return None
@@ -157,7 +157,7 @@ class ServerRegistry:
             return replace(known, token=self._api_key)
         return known
 
-    def told(self, project_uid: str) -> Server | None:
+    def registered(self, project_uid: str) -> Server | None:
         """Return the server of a project as it was given at `/setup`; None if it never was."""
         # Another process may have stored a server or a token in the meantime.
         self._refresh()

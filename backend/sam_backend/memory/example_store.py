@@ -149,13 +149,13 @@ class ExampleStore(IndexedFolder):
         return self.ask(lambda index: index.problems(name_on_disk(version)))
 
     def vectors(self, version: str, keys: Iterable[RecordKey]) -> dict[RecordKey, FeatureVectors]:
-        """Return the vectors of examples, without those that were deleted meanwhile; damaged ones are made anew."""
+        """Return the vectors of examples, without those that were deleted meanwhile; damaged ones are made again."""
         vectors = {}
         for key in keys:
             try:
                 read = self.files.read_vectors(key, version)
             except DamagedFileError as error:
-                logger.warning("The example %s and is made anew.", error)
+                logger.warning("The example %s and is made again.", error)
                 self._drop_example(version, key)
                 continue
             if read is not None:
@@ -230,7 +230,7 @@ class ExampleStore(IndexedFolder):
                     index.count_change("examples")
 
     def _drop_example(self, version: str, key: RecordKey) -> None:
-        """Let an example be made anew; in a folder that cannot be written it stays as it is."""
+        """Let an example be made again; in a folder that cannot be written it stays as it is."""
         with suppress(OSError), self.writing() as index:
             self.files.example_path(key, version).unlink(missing_ok=True)
             with index.transaction():

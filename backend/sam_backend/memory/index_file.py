@@ -1,4 +1,4 @@
-"""The file of an index: opened where it can be, made anew where it is damaged, in memory where it cannot be written."""
+"""The file of an index: opened where it can be, made again where it is damaged, in memory where it cannot be written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def open_index(folder: Path, current: RecordIndex | None, *, in_memory: bool = F
     except sqlite3.OperationalError as error:
         raise OSError(f"{path} cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
-        logger.warning("%s is damaged (%s) and made anew from the files beside it.", path, error)
+        logger.warning("%s is damaged (%s) and made again from the files beside it.", path, error)
     remove_index(folder)
     path.touch(mode=0o600)
     try:
@@ -50,7 +50,7 @@ def open_index(folder: Path, current: RecordIndex | None, *, in_memory: bool = F
 
 
 def remove_index(folder: Path) -> None:
-    """Remove the index of a folder, so that it is made anew; OSError if it cannot be removed."""
+    """Remove the index of a folder, so that it is made again; OSError if it cannot be removed."""
     for name in (NAME, f"{NAME}-journal"):
         (folder / name).unlink(missing_ok=True)
 

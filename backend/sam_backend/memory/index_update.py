@@ -104,7 +104,7 @@ def _update_examples(index: RecordIndex, files: RecordFiles, version: str) -> se
         try:
             about = files.read_about(path)
         except DamagedFileError as error:
-            logger.warning("The example %s and is made anew.", error)
+            logger.warning("The example %s and is made again.", error)
             about = None
         if about is None:
             index.drop_example(version, key)

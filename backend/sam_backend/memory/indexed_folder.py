@@ -56,7 +56,7 @@ class IndexedFolder:
         return folder_times(self.files, {*known, *more})
 
     def ask(self, question: Callable[[RecordIndex], Answer]) -> Answer:
-        """Return what an index that is up to date answers; a damaged one is made anew."""
+        """Return what an index that is up to date answers; a damaged one is made again."""
         if not self.folder.is_dir():
             return question(self._empty)
         try:
@@ -81,7 +81,7 @@ class IndexedFolder:
             return index
 
     def _start_index_anew(self, error: Exception) -> None:
-        logger.warning("The index of %s is damaged (%s) and made anew.", self.folder, error)
+        logger.warning("The index of %s is damaged (%s) and made again.", self.folder, error)
         with self._lock:
             if self._index is not None and self._index.path is not None:
                 remove_index(self.folder)

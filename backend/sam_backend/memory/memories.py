@@ -87,7 +87,7 @@ class Memories:
 
     def _identity(self, project: str) -> str:
         """Return the identity of the Label Studio that a project connected from; "" where it never did."""
-        server = self._servers.told(project) if self._servers else None
+        server = self._servers.registered(project) if self._servers else None
         return server.identity if server else ""
 
     def _folder_of(self, project: str) -> Path:

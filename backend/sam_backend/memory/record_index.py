@@ -164,7 +164,7 @@ class RecordIndex:
         return [_record(row) for row in rows]
 
     def refresh_waiting(self, annotation: int) -> None:
-        """Work out anew which versions have still to make examples of an annotation."""
+        """Compute again which versions have still to make examples of an annotation."""
         self._rows("DELETE FROM waiting WHERE annotation = ?", annotation)
         self._rows("INSERT INTO waiting SELECT * FROM lacking WHERE annotation = ?", annotation)
 

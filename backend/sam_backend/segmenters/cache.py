@@ -140,7 +140,7 @@ class EmbeddingCache:
             packed = disk.get(key)
             return None if packed is None else _unpack(packed)
         except (*_DISK_ERRORS, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            logger.warning("An embedding on disk cannot be read and is made anew: %s", _reason(error))
+            logger.warning("An embedding on disk cannot be read and is made again: %s", _reason(error))
             return None
 
     def _write(self, key: str, embedding: Embedding) -> None:

@@ -1,4 +1,4 @@
-"""Threads for each kind of work: none takes those of another, and who would wait too long is told so at once."""
+"""Each kind of work has its own threads; a request that would wait too long is refused at once."""
 
 from __future__ import annotations
 

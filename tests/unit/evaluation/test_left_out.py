@@ -1,4 +1,4 @@
-"""What the readers leave out is counted, kept with the run, and told."""
+"""What the readers leave out is counted, kept with the run, and reported."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def source(url, server=KNOWN, task=5, allowed=NONE):
 
 
 @pytest.mark.parametrize(
-    ("hostname", "told", "url", "fetched"),
+    ("hostname", "announced", "url", "fetched"),
     [
         (LS, LS, "/data/upload/1/x.png", f"{LS}/data/upload/1/x.png"),
         (LS, LS, "upload/1/x.png", f"{LS}/data/upload/1/x.png"),

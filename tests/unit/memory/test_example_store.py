@@ -106,7 +106,7 @@ def test_a_damaged_file_is_made_again(store, caplog):
     # The index shows what is in the file once the file is read, or compared.
     assert store.vectors("nano-1", [(1, 0)]) == {}
     assert store.missing("nano-1") == [head(CREATED)]
-    assert "made anew" in caplog.text
+    assert "made again" in caplog.text
     store.add_example(Example((1, 0), CREATED.updated, VECTORS), "nano-1")
     path.write_bytes(b"PK")
     store.verify()
