@@ -1,4 +1,4 @@
-"""The file of an index: opened where it can be, made again where it is damaged, in memory where it cannot be written."""
+"""The file of an index: it is made again where it is damaged, and held in memory where it cannot be written."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ def source(url, server=KNOWN, task=5, allowed=NONE):
     ],
 )  # fmt: skip
 def test_a_file_of_label_studio_is_fetched_from_the_one_that_is_known_however_it_is_stored(
-    hostname, told, url, fetched
+    hostname, announced, url, fetched
 ):
-    result = source(url, Server(hostname, "t", told))
+    result = source(url, Server(hostname, "t", announced))
     assert (result.urls, result.own) == ((fetched,), Origin.of(hostname))
 
 
