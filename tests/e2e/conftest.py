@@ -1,6 +1,7 @@
 """A real Label Studio, the real backend and a real browser, started once for all end-to-end tests."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -83,6 +84,7 @@ class Interrupted:
 
     output: str
     code: int
+    busy: int
     ports: tuple[int, int]
 
 
@@ -93,9 +95,9 @@ def demo_interrupted(home, demo_once) -> Interrupted:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         wanted = busy.getsockname()[1]
-        ports = (free_port(wanted + 1), free_port(19090))
+        backend_port = free_port(19090)
         process = subprocess.Popen(
-            _command(home, "--port", str(wanted), "--backend-port", str(ports[1])),
+            _command(home, "--port", str(wanted), "--backend-port", str(backend_port)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -107,7 +109,11 @@ def demo_interrupted(home, demo_once) -> Interrupted:
             lines.append(line)
             if "Ctrl-C ends the demo" in line:
                 process.send_signal(signal.SIGINT)
-        return Interrupted("".join(lines), process.wait(60), ports)
+        output = "".join(lines)
+        # The one that it took: another program may have taken the next one meanwhile.
+        taken = re.search(rf"Port {wanted} is busy; Label Studio takes (\d+)\.", output)
+        assert taken, output
+        return Interrupted(output, process.wait(60), wanted, (int(taken[1]), backend_port))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def test_once_prompts_through_label_studio_and_prints_the_answers(demo_once):
 
 def test_a_busy_port_is_reported_and_replaced(demo_interrupted):
     port = demo_interrupted.ports[0]
-    assert f"Port {port - 1} is busy; Label Studio takes {port}." in demo_interrupted.output
+    assert port != demo_interrupted.busy
     assert f"http://localhost:{port}/projects/" in demo_interrupted.output
 
 
