@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mask_files import FIRST, SECOND, painted
-from peak_memory import peak_bytes
+from peak_memory import assert_peak
 from sam_evaluation.datasets import pixel_values
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.pixel_values import colours_of, distinct_values, rim_values, value_name, value_of_name
@@ -237,7 +237,7 @@ def test_a_mask_takes_few_bytes_a_pixel(tmp_path: Path, make: str, most: int) ->
         Path("/proc/self/clear_refs").write_text("5")
     """
     code = f"read_labels(Path({str(tmp_path / 'a.png')!r}))"
-    assert peak_bytes(before, code) < most * 5000 * 4000
+    assert_peak(before, code, below=most * 5000 * 4000)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])

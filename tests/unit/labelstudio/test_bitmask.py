@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peak_memory import peak_bytes
+from peak_memory import assert_peak
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask, encode_bitmask
 
@@ -70,7 +70,7 @@ def test_a_small_file_of_many_pixels_takes_few_bytes_a_pixel(mode, most):
         url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
         Path("/proc/self/clear_refs").write_text("5")
     """
-    assert peak_bytes(before, "decode_bitmask(url, (4000, 5000))") < most * 5000 * 4000
+    assert_peak(before, "decode_bitmask(url, (4000, 5000))", below=most * 5000 * 4000)
 
 
 def test_a_png_that_only_claims_pixels_takes_none():
@@ -89,4 +89,4 @@ def test_a_png_that_only_claims_pixels_takes_none():
             except BadRequestError:
                 return True
     """
-    assert peak_bytes(before, "assert refused()") < 20_000_000
+    assert_peak(before, "assert refused()", below=20_000_000)

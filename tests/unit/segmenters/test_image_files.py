@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peak_memory import peak_bytes
+from peak_memory import assert_peak
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters.image_files import decode_image
 
@@ -191,7 +191,7 @@ def test_decoding_takes_few_bytes_a_pixel(make, most):
         Path("/proc/self/clear_refs").write_text("5")
     """
     code = "decode_image(file, 'x', max_pixels=40_000_000)"
-    assert peak_bytes(before, code) < most * 5000 * 4000
+    assert_peak(before, code, below=most * 5000 * 4000)
 
 
 @pytest.mark.parametrize(
