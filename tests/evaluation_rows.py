@@ -43,17 +43,25 @@ def ious(*values: float, **same: Any) -> pd.DataFrame:
     return objects(*({"iou": value} for value in values), **same)
 
 
-def clicked(*curves: list[float], count: int, **same: Any) -> pd.DataFrame:
-    """Return rows of `clicks:count`: one image per curve, one row per click."""
+def clicked(*curves: list[float], count: int, box: bool = False, **same: Any) -> pd.DataFrame:
+    """Return rows of `clicks:count`, or of `box+clicks:count`: one image per curve, one row per click."""
     return objects(
         *(
             {"sample": f"{image:03d}.png", "click": click, "iou": iou}
             for image, curve in enumerate(curves)
-            for click, iou in enumerate(curve, start=1)
+            for click, iou in enumerate(curve, start=0 if box else 1)
         ),
-        protocol=f"clicks:{count}",
+        protocol=f"{'box+' * box}clicks:{count}",
         **same,
     )
+
+
+def one(table: pd.DataFrame, **where: object) -> pd.Series:
+    """Return the only row of a table with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1, table
+    return table.iloc[0]
 
 
 def images(*rows: dict[str, Any], **same: Any) -> pd.DataFrame:

@@ -52,7 +52,8 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, everything."
+            help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, box+clicks:N, "
+            "everything."
         ),
     ] = "box,click,clicks:5,everything",
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, if there is only one model.")] = None,

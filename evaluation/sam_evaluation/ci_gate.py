@@ -10,11 +10,12 @@ import pandas as pd
 
 from sam_evaluation import metrics
 from sam_evaluation.bounds import Bound
+from sam_evaluation.click_tables import NOC, clicks_needed
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measurement import LIMITS, RECALLS
-from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
+from sam_evaluation.protocols.named_protocols import AFTER_CLICK, EVERYTHING, parse_protocols
 from sam_evaluation.row_columns import METRICS, RUN, clicks_of, image_rows, judged, last_clicks, object_rows, unknown
-from sam_evaluation.summary_tables import DETECTED, NOC, clicks_needed, image_ratios
+from sam_evaluation.summary_tables import DETECTED, image_ratios
 
 CLICKS = "clicks"
 """The protocol of a condition that means the only `clicks:N` of a run."""
@@ -160,7 +161,7 @@ def evaluate_gate(
 
 def _protocol(condition: GateCondition, measured: list[str], images: pd.DataFrame | None) -> str:
     if condition.protocol == CLICKS:
-        clicked = [name for name in measured if clicks_of(name) is not None]
+        clicked = [name for name in measured if name.startswith(AFTER_CLICK)]
         if len(clicked) > 1:
             raise EvaluationError(f"{condition.name} could be any of {', '.join(clicked)}; write the full name of one.")
         if clicked:

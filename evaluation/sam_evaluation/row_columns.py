@@ -12,6 +12,7 @@ from sam_backend.names import did_you_mean
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
+from sam_evaluation.protocols.named_protocols import AFTER_BOX, AFTER_CLICK
 
 RUN = ("model", "version")
 IMAGE = ("dataset", "sample")
@@ -137,9 +138,14 @@ def _check_unique(rows: pd.DataFrame, keys: list[str]) -> None:
 
 
 def clicks_of(protocol: str) -> int | None:
-    """Return N of `clicks:N`; None for any other protocol."""
-    count = protocol.removeprefix("clicks:")
-    return int(count) if count != protocol and count.isdigit() else None
+    """Return N of `clicks:N` and of `box+clicks:N`; None for any other protocol."""
+    kind, _, count = protocol.partition(":")
+    return int(count) if f"{kind}:" in (AFTER_CLICK, AFTER_BOX) and count.isdigit() else None
+
+
+def first_click_of(protocol: str) -> int:
+    """Return the `click` of the first row of an object by a protocol with corrections: 0 if a box comes first."""
+    return 0 if protocol.startswith(AFTER_BOX) else 1
 
 
 def clicks_in(protocols: pd.Series) -> pd.Series:
@@ -148,7 +154,7 @@ def clicks_in(protocols: pd.Series) -> pd.Series:
 
 
 def last_clicks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per object and protocol: the row after the last click. For `clicks:N`, `click` is N.
+    """Return one row per object and protocol: the row after the last click. With corrections, `click` is N.
 
     An object whose mask became perfect has fewer than N rows. Its last row also stands for the clicks not made.
     """

@@ -33,7 +33,7 @@ def sample_rows(
     targets = measured_objects(sample)
     embedding = segmenter.encode(sample.image)
     for protocol in protocols:
-        if (EVERYTHING if protocol is None else protocol.needs) not in segmenter.info.prompts:
+        if not ({EVERYTHING} if protocol is None else protocol.needs) <= set(segmenter.info.prompts):
             continue
         if protocol is None:
             yield from proposal_rows(propose(segmenter, embedding), sample, targets)

@@ -23,7 +23,7 @@ from sam_evaluation.row_columns import (
     OBJECT,
     RUN,
     clicks_in,
-    clicks_of,
+    first_click_of,
     image_rows,
     last_clicks,
     object_rows,
@@ -38,9 +38,6 @@ _SIZE_ENDS = (10**2, 32**2, 96**2)
 
 SHARES = (0.5, 0.75, 0.9)
 """Values of IoU for which `summary` gives the share of the objects that reach them."""
-
-NOC = (0.80, 0.85, 0.90)
-"""Values of IoU for which `noc` counts the clicks."""
 
 DETECTED = RECALLS[1]
 """IoU from which a proposal is not a false positive."""
@@ -57,8 +54,6 @@ _MEANS = (
 )
 _VALUES = ("value", "low", "high", "objects", "images")
 _SUMMARY = (*CELL, "by", "group", "metric", *_VALUES)
-_NOC = (*RUN, "dataset", "protocol", "iou", *_VALUES, "cap", "never")
-_CURVE = (*CELL, *_VALUES)
 _DETECTION = (*RUN, "dataset", "by", "group", "metric", *_VALUES)
 _ERRORS = (*CELL, "ece", *_VALUES)
 _RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "low", "high", "objects")
@@ -67,7 +62,8 @@ _RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "low", "high"
 def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0) -> pd.DataFrame:
     """Return the means of every model, data set and protocol, over all objects and over groups of objects.
 
-    For `clicks:N` there are rows for the first and for the last click.
+    For `clicks:N` there are rows for the first and for the last click, for `box+clicks:N` for the box and for the last
+    click.
 
     Parameters
     ----------
@@ -95,8 +91,8 @@ def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0
         if kind not in objects:
             raise unknown("column to group by", kind, objects.columns)
     last = last_clicks(objects)
-    many = clicks_in(last["protocol"]) > 1
-    first = objects[(objects["click"] == 1) & objects["protocol"].isin(last.loc[many, "protocol"])]
+    starts = objects["protocol"].map(first_click_of)
+    first = objects[(objects["click"] == starts) & (clicks_in(objects["protocol"]) > starts)]
     table = []
     for cell, frame in pd.concat([first, last]).groupby(list(CELL)):
         values, images = _measured(frame), frame["sample"].to_numpy()
@@ -107,64 +103,6 @@ def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0
                 for metric, estimate in zip(values.columns, estimates, strict=True)
             ]
     return pd.DataFrame(table, columns=list(_SUMMARY))
-
-
-def noc(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Return NoC, the mean number of clicks to reach IoU 0.80, 0.85 and 0.90, for every `clicks:N`.
-
-    Returns
-    -------
-    DataFrame
-        Columns model, version, dataset, protocol, iou, value, low, high, objects, images, cap, never. `never` is the
-        share of the objects that never reach the IoU; each of them counts as `cap` = N clicks. Errors are those of
-        `summary`.
-
-    References
-    ----------
-    Sofiiuk et al., Reviving iterative training with mask guidance for interactive segmentation, ICIP 2022, section 4.
-    """
-    table = []
-    for threshold in NOC:
-        needed = clicks_needed(object_rows(rows), threshold)
-        for cell, frame in needed.groupby([*RUN, "dataset", "protocol"]):
-            estimate = statistics.mean(frame["clicks"], frame["sample"], seed)
-            table.append((*cell, threshold, *_five(estimate), clicks_of(str(cell[-1])), float(frame["never"].mean())))
-    return _sorted(pd.DataFrame(table, columns=list(_NOC)), len(RUN) + 3)
-
-
-def clicks_needed(rows: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Return one row per object and protocol `clicks:N`, with the number of `clicks` to reach an IoU of `threshold`.
-
-    If the object `never` reaches it, `clicks` is N.
-    """
-    clicked = rows[clicks_in(rows["protocol"]).notna()]
-    keys = [*RUN, *OBJECT, "protocol"]
-    objects = clicked[keys].drop_duplicates(ignore_index=True)
-    first = clicked[clicked["iou"] >= threshold].groupby(keys)["click"].min().rename("clicks").reset_index()
-    needed = objects.merge(first, on=keys, how="left")
-    never = needed["clicks"].isna()
-    return needed.assign(clicks=needed["clicks"].fillna(clicks_in(needed["protocol"])).astype("int64"), never=never)
-
-
-def clicks_curve(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Return the mean IoU after each click of every `clicks:N`, over the same objects at each click.
-
-    Returns
-    -------
-    DataFrame
-        Columns model, version, dataset, protocol, click, value, low, high, objects, images. An object whose mask became
-        perfect keeps its last IoU. Errors are those of `summary`.
-    """
-    objects = object_rows(rows)
-    table = []
-    clicked = objects[clicks_in(objects["protocol"]).notna()]
-    for cell, frame in clicked.groupby([*RUN, "dataset", "protocol"]):
-        clicks = range(1, (clicks_of(str(cell[-1])) or 0) + 1)
-        ious = frame.pivot(index=["sample", "object", "annotator"], columns="click", values="iou")
-        ious = ious.reindex(columns=clicks).ffill(axis=1)
-        estimates = statistics.means(ious, ious.index.get_level_values("sample"), seed)
-        table += [(*cell, click, *_five(estimate)) for click, estimate in zip(clicks, estimates, strict=True)]
-    return pd.DataFrame(table, columns=list(_CURVE))
 
 
 def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:

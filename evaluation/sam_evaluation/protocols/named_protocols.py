@@ -9,11 +9,12 @@ from typing import Protocol as Interface
 import numpy as np
 from numpy.random import Generator
 
-from sam_backend.arrays import BoolArray
+from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import deepest_point
 from sam_backend.names import did_you_mean
 from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.model_info import PromptKind
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.protocols.simulated_clicks import (
     Point,
@@ -23,6 +24,12 @@ from sam_evaluation.protocols.simulated_clicks import (
     random_pixel,
     tight_box,
 )
+
+_BOX: frozenset[PromptKind] = frozenset({"box"})
+_POINTS: frozenset[PromptKind] = frozenset({"points"})
+
+AFTER_CLICK, AFTER_BOX = "clicks:", "box+clicks:"
+"""How the names of the protocols with corrections begin; the number of clicks follows."""
 
 _MASK_BYTES = 2**27
 """Bytes of full-size masks that one batch of answers may take."""
@@ -54,8 +61,8 @@ class Protocol(Interface):
         """The name that a user writes."""
 
     @property
-    def needs(self) -> str:
-        """The kind of prompt: "box" or "points"."""
+    def needs(self) -> frozenset[PromptKind]:
+        """The kinds of prompts that it gives: "box", "points" or both."""
 
     def run(
         self, segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], rng: Generator
@@ -74,14 +81,14 @@ class OncePrompted:
     """
 
     name: str
-    needs: str
+    needs: frozenset[PromptKind]
     prompt: Callable[[Generator, Object], Prompt]
 
     def run(
         self, segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], rng: Generator
     ) -> Iterator[ProtocolAnswer]:
         """Yield one answer per object."""
-        click = 1 if self.needs == "points" else 0
+        click = 1 if self.needs == _POINTS else 0
         for batch in _batches(objects):
             prompts = [self.prompt(rng, objects[index]) for index in batch]
             for index, candidates in zip(batch, segmenter.decode(embedding, prompts), strict=True):
@@ -90,30 +97,39 @@ class OncePrompted:
 
 @dataclass(frozen=True)
 class Corrected:
-    """Clicks the deepest point, then corrects; every prompt holds all clicks and the logits of the answer before.
+    """Shows an object, then corrects the answers; every prompt holds all clicks so far and what the last answer was.
 
     Attributes
     ----------
     count : int, the largest number of clicks.
+    box : bool, whether a tight box shows the object, which is no click; else the first click on the deepest point does.
     """
 
     count: int
-    needs: str = "points"
+    box: bool = False
 
     @property
     def name(self) -> str:
-        """`clicks:N`."""
-        return f"clicks:{self.count}"
+        """`clicks:N` or `box+clicks:N`."""
+        return f"{AFTER_BOX if self.box else AFTER_CLICK}{self.count}"
+
+    @property
+    def needs(self) -> frozenset[PromptKind]:
+        """As of `Protocol`."""
+        return _BOX | _POINTS if self.box else _POINTS
 
     def run(
         self, segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], rng: Generator
     ) -> Iterator[ProtocolAnswer]:
-        """Yield one answer per object and click; an object whose mask becomes perfect gets fewer clicks."""
+        """Yield one answer per object and click, and one for the box; perfect masks get no more clicks."""
         for batch in _batches(objects):
-            clicks = {index: [(deepest_point(objects[index].mask), 1)] for index in batch}
+            boxes = {index: tight_box(objects[index].mask) if self.box else None for index in batch}
+            clicks: dict[int, list[tuple[Point, int]]] = {
+                index: [] if self.box else [(deepest_point(objects[index].mask), 1)] for index in batch
+            }
             earlier: dict[int, Candidates] = {}
-            for click in range(1, self.count + 1):
-                prompts = [_points(clicks[index], earlier.get(index)) for index in batch]
+            for click in range(0 if self.box else 1, self.count + 1):
+                prompts = [_next_prompt(clicks[index], boxes[index], earlier.get(index)) for index in batch]
                 answers = segmenter.decode(embedding, prompts) if prompts else []
                 unfinished: list[int] = []
                 for index, candidates in zip(batch, answers, strict=True):
@@ -128,12 +144,12 @@ class Corrected:
                 batch = unfinished
 
 
-def _points(clicks: list[tuple[Point, int]], earlier: Candidates | None) -> Prompt:
+def _next_prompt(clicks: list[tuple[Point, int]], box: FloatArray | None, earlier: Candidates | None) -> Prompt:
     points = np.array([point for point, _ in clicks], np.float32)
     labels = np.array([label for _, label in clicks])
     if earlier is None:
-        return Prompt(points, labels)
-    return Prompt(points, labels, logits=earlier.logits[earlier.best], window=earlier.window)
+        return Prompt(points, labels, box)
+    return Prompt(points, labels, box, logits=earlier.logits[earlier.best], window=earlier.window)
 
 
 def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
@@ -143,22 +159,22 @@ def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
 
 
 def _one_click(point: Callable[[Generator, BoolArray], Point]) -> Callable[[Generator, Object], Prompt]:
-    return lambda rng, target: _points([(point(rng, target.mask), 1)], None)
+    return lambda rng, target: _next_prompt([(point(rng, target.mask), 1)], None, None)
 
 
 _ONCE: dict[str, OncePrompted] = {
     protocol.name: protocol
     for protocol in (
-        OncePrompted("box", "box", lambda _, target: Prompt(box=tight_box(target.mask))),
-        OncePrompted("box:jitter", "box", lambda rng, target: Prompt(box=jittered_box(rng, target.mask))),
-        OncePrompted("click", "points", _one_click(lambda _, mask: deepest_point(mask))),
-        OncePrompted("click:random", "points", _one_click(random_pixel)),
-        OncePrompted("click:spread", "points", _one_click(around_deepest_point)),
+        OncePrompted("box", _BOX, lambda _, target: Prompt(box=tight_box(target.mask))),
+        OncePrompted("box:jitter", _BOX, lambda rng, target: Prompt(box=jittered_box(rng, target.mask))),
+        OncePrompted("click", _POINTS, _one_click(lambda _, mask: deepest_point(mask))),
+        OncePrompted("click:random", _POINTS, _one_click(random_pixel)),
+        OncePrompted("click:spread", _POINTS, _one_click(around_deepest_point)),
     )
 }
 EVERYTHING = "everything"
 MOST_CLICKS = 20
-NAMES = (*_ONCE, "clicks:N", EVERYTHING)
+NAMES = (*_ONCE, f"{AFTER_CLICK}N", f"{AFTER_BOX}N", EVERYTHING)
 
 
 def parse_protocols(text: str) -> list[Protocol | None]:
@@ -175,11 +191,11 @@ def parse_protocols(text: str) -> list[Protocol | None]:
             protocols.append(None)
         elif name in _ONCE:
             protocols.append(_ONCE[name])
-        elif name.startswith("clicks:"):
-            count = name.removeprefix("clicks:")
+        elif name.startswith((AFTER_CLICK, AFTER_BOX)):
+            kind, _, count = name.partition(":")
             if not count.isdigit() or not 1 <= int(count) <= MOST_CLICKS:
-                raise EvaluationError(f"clicks:N takes 1 to {MOST_CLICKS} clicks; got {name!r}.")
-            protocols.append(Corrected(int(count)))
+                raise EvaluationError(f"{kind}:N takes 1 to {MOST_CLICKS} clicks; got {name!r}.")
+            protocols.append(Corrected(int(count), name.startswith(AFTER_BOX)))
         else:
             known = ", ".join(NAMES)
             raise EvaluationError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sam_evaluation import statistics, summary_tables
+from sam_evaluation import click_tables, statistics, summary_tables
 from sam_evaluation.comparison import compare
 from sam_evaluation.gap import against_humans, against_requirements, gap_table
 from sam_evaluation.report.phrases import protocol_order
@@ -30,8 +30,8 @@ class Findings:
     models, datasets : tuple of str, names in the order in which they were given.
     estimating : names of the models that predict an IoU. For other models there is no calibration and no choice.
     natural : names of the data sets with natural images.
-    summary, noc, curve, detection, calibration : the tables of `sam_evaluation.summary_tables`; `summary` after the
-        last click.
+    summary, detection, calibration : the tables of `sam_evaluation.summary_tables`; `summary` after the last click.
+    noc, worsened, curve : the tables of `sam_evaluation.click_tables`.
     sizes : DataFrame with the columns model, version, dataset, protocol, click, area (median), value, low, high,
         objects, images: the IoU in bins of the area with equal numbers of objects.
     gap : the table of `gap_table`; empty unless there are industrial and natural data sets.
@@ -49,6 +49,7 @@ class Findings:
     natural: frozenset[str]
     summary: pd.DataFrame
     noc: pd.DataFrame
+    worsened: pd.DataFrame
     curve: pd.DataFrame
     detection: pd.DataFrame
     calibration: summary_tables.CalibrationTables
@@ -87,8 +88,9 @@ class Findings:
             estimating,
             natural,
             means[clicks.isna() | (clicks == means["click"])],
-            summary_tables.noc(objects, seed=seed),
-            summary_tables.clicks_curve(objects, seed=seed),
+            click_tables.noc(objects, seed=seed),
+            click_tables.worsened(objects, seed=seed),
+            click_tables.clicks_curve(objects, seed=seed),
             summary_tables.detection(objects, run.images, seed=seed),
             summary_tables.calibration(objects[objects["model"].isin(estimating)], seed=seed),
             _sizes(rows, seed),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from sam_evaluation.click_tables import HARM
 from sam_evaluation.gap import HUMANS
 from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.findings import Findings, find, records
@@ -52,12 +53,17 @@ def _quality(findings: Findings, dataset: str, model: str, protocol: str) -> str
 def _clicks(findings: Findings, dataset: str, model: str) -> Iterator[str]:
     for row in _where(findings.noc, dataset=dataset, model=model, iou=_NOC_IOU):
         if row["never"] == 1:
-            yield f"Within {row['cap']} clicks, no object reaches IoU {_NOC_IOU:.2f}."
+            yield f"{opening(row['protocol'])}, no object has reached IoU {_NOC_IOU:.2f}."
             continue
         others = f"; each of the others counts as {row['cap']}" if row["never"] else ""
         yield (
-            f"Within {row['cap']} clicks, {number(1 - row['never'], PERCENT)} of the objects reach IoU {_NOC_IOU:.2f}. "
-            f"The mean number of clicks is {estimate(row, CLICKS)}{others}."
+            f"{opening(row['protocol'])}, {number(1 - row['never'], PERCENT)} of the objects have reached IoU "
+            f"{_NOC_IOU:.2f}. The mean number of clicks is {estimate(row, CLICKS)}{others}."
+        )
+    for row in _where(findings.worsened, dataset=dataset, model=model):
+        yield (
+            f"{opening(row['protocol'])}, {estimate(row, PERCENT)} of the corrections have made a mask worse by more "
+            f"than {HARM:g} of IoU."
         )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sam_evaluation.protocols.named_protocols import EVERYTHING
+from sam_evaluation.protocols.named_protocols import AFTER_BOX, EVERYTHING
 from sam_evaluation.report.numbers import number
 from sam_evaluation.row_columns import clicks_of
 
-_ORDER = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", EVERYTHING)
+_ORDER = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", "box+clicks", EVERYTHING)
 _PHRASES = {
     "box": "with a box",
     "box:jitter": "with a loose box",
@@ -29,8 +29,10 @@ def protocol_order(protocol: str) -> int:
 
 
 def phrase(protocol: str) -> str:
-    """Return a protocol as part of a sentence: "with a box", "after 5 clicks"."""
+    """Return a protocol as part of a sentence: "with a box", "after 5 clicks", "after a box and 5 clicks"."""
     clicks = clicks_of(protocol)
+    if protocol.startswith(AFTER_BOX):
+        return f"after a box and {clicks} clicks"
     return f"after {clicks} clicks" if clicks else _PHRASES.get(protocol, protocol)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sam_evaluation.click_tables import HARM, NOC
 from sam_evaluation.report import numbers
 from sam_evaluation.report.findings import Findings, records
 from sam_evaluation.report.numbers import CLICKS, DIFFERENCE, PERCENT, PIXELS, estimate, number
@@ -11,7 +12,8 @@ from sam_evaluation.report.phrases import phrase
 from sam_evaluation.report.reference_sheets import agreement_sheet, gap_sheet, requirement_sheets
 from sam_evaluation.report.sheet import LEAD, Sheet, cells_of, counts, make_sheet, named, ordered
 from sam_evaluation.row_columns import METRICS, RUN
-from sam_evaluation.summary_tables import NOC
+
+_CLICKED = (*RUN, "dataset", "protocol")
 
 
 def sheets(findings: Findings) -> Iterator[Sheet]:
@@ -140,19 +142,22 @@ def _detection(findings: Findings) -> Sheet:
 
 def _clicks(findings: Findings) -> Sheet:
     rows = []
-    for cell, frame in cells_of(ordered(findings, findings.noc), (*RUN, "dataset", "protocol")):
+    harm = {tuple(row[name] for name in _CLICKED): row for row in records(findings.worsened)}
+    for cell, frame in cells_of(ordered(findings, findings.noc), _CLICKED):
         of = {row["iou"]: row for row in records(frame)}
-        values = [(estimate(of[iou], CLICKS), number(of[iou]["never"], PERCENT)) for iou in NOC]
-        first = of[NOC[0]]
+        values = [(estimate(of[iou], CLICKS), estimate(of[iou], PERCENT, prefix="never_")) for iou in NOC]
+        worse = harm.get(tuple(cell.values()))
         texts = (text for pair in values for text in pair)
-        rows.append((cell["dataset"], cell["model"], *texts, f"{first['cap']}", *counts(first)))
+        harmful = numbers.NOTHING if worse is None else estimate(worse, PERCENT)
+        rows.append((*named(cell), *texts, harmful, *counts(of[NOC[0]])))
     return make_sheet(
         findings,
         "Clicks needed",
-        "Mean number of clicks to reach an IoU (NoC). An object that never reaches it counts as the maximum number of "
-        "clicks, so the true number is higher if many never reach it.",
-        ("data set", "model"),
-        (*(head for iou in NOC for head in (f"to IoU {iou:.2f}", "never")), "maximum", "objects", "images"),
+        "Mean number of clicks to reach an IoU (NoC); a box is no click. An object that never reaches it counts as the "
+        "maximum number of clicks, so the true number is higher if many never reach it. Worse: share of the "
+        f"corrections after which the IoU is lower by more than {HARM:g}.",
+        LEAD,
+        (*(head for iou in NOC for head in (f"to IoU {iou:.2f}", "never")), "worse", "objects", "images"),
         rows,
     )
 

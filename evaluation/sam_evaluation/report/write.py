@@ -21,6 +21,7 @@ from sam_evaluation.report.run_datasets import object_rule
 from sam_evaluation.report.sheets import sheets
 from sam_evaluation.report.words import words
 from sam_evaluation.requirements import Requirements
+from sam_evaluation.row_columns import clicks_in
 from sam_evaluation.run_files import Run
 
 
@@ -75,15 +76,14 @@ def write_report(
 def summary(findings: Findings) -> pd.DataFrame:
     """Return every mean of the report in one long table; each row also has the facts that identify it."""
     about = findings.about
-    noc = findings.noc.assign(metric=[f"noc_{iou:.2f}" for iou in findings.noc["iou"]], click=findings.noc["cap"])
-    never = noc.assign(
-        metric=[f"never_{iou:.2f}" for iou in findings.noc["iou"]],
-        value=noc["never"],
-        low=float("nan"),
-        high=float("nan"),
-    )
+    whole = {"by": "all", "group": "all"}
+    noc = findings.noc.assign(click=findings.noc["cap"], **whole)
+    clicks = noc.assign(metric=[f"noc_{iou:.2f}" for iou in noc["iou"]])
+    ends = {"value": noc["never"], "low": noc["never_low"], "high": noc["never_high"]}
+    never = noc.assign(metric=[f"never_{iou:.2f}" for iou in noc["iou"]], **ends)
+    harm = findings.worsened.assign(metric="worsened", click=clicks_in(findings.worsened["protocol"]), **whole)
     detected = findings.detection.assign(protocol=EVERYTHING, click=0)
-    parts = [findings.summary, noc.assign(by="all", group="all"), never.assign(by="all", group="all"), detected]
+    parts = [findings.summary, clicks, never, harm.astype({"click": "int64"}), detected]
     columns = list(findings.summary.columns)
     table = pd.concat([part[columns] for part in parts if len(part)] or [findings.summary], ignore_index=True)
     prints = table["dataset"].map({name: card["fingerprint"] for name, card in about["datasets"].items()})

@@ -98,6 +98,22 @@ def test_corrected_clicks_feed_the_logits_back_and_stop_when_the_mask_is_perfect
     assert len(second.points) == 2
 
 
+def test_corrections_after_a_box_keep_the_box_and_begin_with_its_answer() -> None:
+    model, mask = Half(), np.zeros((30, 40), bool)
+    mask[:, 3:25] = True
+    [protocol] = parse_protocols("box+clicks:3")
+    assert (protocol.name, protocol.needs) == ("box+clicks:3", {"box", "points"})
+    answers = list(protocol.run(model, Embedding({}, mask.shape), [Object(mask, "a")], np.random.default_rng(0)))
+    assert [answer.click for answer in answers] == [0, 1, 2, 3]
+    first, second, *_ = model.prompts
+    assert (len(first.points), first.logits) == (0, None)
+    # Half answers a box with the leftmost 10 columns: the deepest error lies to the right of it.
+    assert second.labels.tolist() == [1]
+    assert second.points[0, 0] > 10
+    assert (second.logits == 0).all()
+    assert all(prompt.box.tolist() == [3, 0, 25, 30] for prompt in model.prompts)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -105,6 +121,8 @@ def test_corrected_clicks_feed_the_logits_back_and_stop_when_the_mask_is_perfect
         ("text", "There is no protocol 'text'"),
         ("clicks:0", "1 to 20"),
         ("clicks:x", "1 to 20"),
+        ("box+clicks:21", r"box\+clicks:N takes 1 to 20"),
+        ("box+clicks", "did you mean box"),
         (",", "at least"),
     ],
 )

@@ -45,9 +45,11 @@ def test_few_images_are_warned_of() -> None:
 def test_clicks_show_who_never_gets_there() -> None:
     rows = clicked([0.2, 0.9], [0.2, 0.3], [0.2, 0.4], [0.9], count=2)
     text = text_of(Findings.of(run_of(rows)))
-    assert "Within 2 clicks, 50 % of the objects reach IoU 0.85. The mean number of clicks is 1.8 [" in text
+    assert "After 2 clicks, 50 % of the objects have reached IoU 0.85. The mean number of clicks is 1.8 [" in text
     assert "each of the others counts as 2" in text
-    assert "Within 2 clicks, no object reaches IoU 0.85." in text_of(Findings.of(run_of(clicked([0.2, 0.3], count=2))))
+    never = text_of(Findings.of(run_of(clicked([0.2, 0.1], count=2, box=True))))
+    assert "After a box and 2 clicks, no object has reached IoU 0.85." in never
+    assert "100 % [–] of the corrections have made a mask worse by more than 0.02 of IoU." in never
 
 
 def test_detection_reports_recall_and_false_positives() -> None:

@@ -6,17 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation_rows import clicked, images, ious, objects
+from evaluation_rows import clicked, images, ious, objects, one
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.summary_tables import SIZES, calibration, clicks_curve, detection, noc, summary
-
-
-def one(table: pd.DataFrame, **where: object) -> pd.Series:
-    """Return the only row of a table with these values."""
-    for column, value in where.items():
-        table = table[table[column] == value]
-    assert len(table) == 1, table
-    return table.iloc[0]
+from sam_evaluation.summary_tables import SIZES, calibration, detection, summary
 
 
 def overall(table: pd.DataFrame, metric: str, **where: object) -> pd.Series:
@@ -140,41 +132,6 @@ class TestSummary:
         rows = ious(*np.random.default_rng(0).random(20))
         pd.testing.assert_frame_equal(summary(rows, seed=1), summary(rows, seed=1))
         assert not summary(rows, seed=1).equals(summary(rows, seed=2))
-
-
-class TestNoc:
-    def test_is_the_first_click_that_reaches_the_iou_and_the_cap_where_none_does(self) -> None:
-        # 0.80 after 2, 1 and never; 0.85 after 3, 1, never; 0.90 after never, 1, never.
-        table = noc(clicked([0.5, 0.8, 0.85, 0.7], [0.95], [0.1, 0.2, 0.3, 0.4], count=4))
-        assert table["iou"].tolist() == [0.8, 0.85, 0.9]
-        assert table["value"].tolist() == pytest.approx([(2 + 1 + 4) / 3, (3 + 1 + 4) / 3, (4 + 1 + 4) / 3])
-        assert table["never"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3])
-        assert table["cap"].tolist() == [4, 4, 4]
-        assert table["objects"].tolist() == [3, 3, 3]
-
-    def test_reached_by_the_last_click_is_reached(self) -> None:
-        table = one(noc(clicked([0.1, 0.95], count=2)), iou=0.9)
-        assert (table["value"], table["never"]) == (2, 0)
-
-    def test_is_of_clicks_alone(self) -> None:
-        assert noc(ious(0.9)).empty
-
-    def test_models_stay_apart(self) -> None:
-        table = noc(pd.concat([clicked([0.9], count=2), clicked([0.1, 0.9], count=2, model="b")]))
-        assert table["model"].tolist() == ["a"] * 3 + ["b"] * 3
-        assert one(table, model="b", iou=0.8)["value"] == 2
-
-
-def test_curve_keeps_the_last_iou_of_an_object_that_ended_early() -> None:
-    table = clicks_curve(clicked([0.2, 0.4, 0.6], [0.6, 1.0], count=3))
-    assert table["click"].tolist() == [1, 2, 3]
-    assert table["value"].tolist() == pytest.approx([0.4, 0.7, 0.8])
-    assert table["objects"].tolist() == [2, 2, 2]
-    assert table["low"].tolist() == pytest.approx([0.2, 0.4, 0.6])
-
-
-def test_curve_has_all_clicks_even_where_every_object_ended_early() -> None:
-    assert clicks_curve(clicked([1.0], count=3))["value"].tolist() == [1.0, 1.0, 1.0]
 
 
 class TestDetection:
