@@ -95,8 +95,8 @@ def charts(findings: Findings, dataset: str) -> Iterator[Chart]:
         (
             "clicks",
             "Clicks to quality",
-            "Mean IoU after each click (0: the box alone); each click corrects the largest error of the mask. Bands are "
-            "95 % intervals.",
+            "Mean IoU after each click (0: the box alone); each click corrects the largest error of the mask. "
+            "Bands are 95 % intervals.",
             lambda axes, table: clicks_to_quality(axes, table, findings.models),
             of(findings.curve),
         ),

@@ -9,6 +9,7 @@ import pytest
 from evaluation_rows import clicked, images, ious, objects
 from evaluation_run import run_of
 from sam_evaluation.report.findings import Findings
+from sam_evaluation.report.numbers import NOTHING
 from sam_evaluation.report.words import Words, words
 from sam_evaluation.requirements import parse_requirements
 
@@ -49,7 +50,7 @@ def test_clicks_show_who_never_gets_there() -> None:
     assert "each of the others counts as 2" in text
     never = text_of(Findings.of(run_of(clicked([0.2, 0.1], count=2, box=True))))
     assert "After a box and 2 clicks, no object has reached IoU 0.85." in never
-    assert "100 % [–] of the corrections have made a mask worse by more than 0.02 of IoU." in never
+    assert f"100 % [{NOTHING}] of the corrections have made a mask worse by more than 0.02 of IoU." in never
 
 
 def test_detection_reports_recall_and_false_positives() -> None:
