@@ -39,7 +39,7 @@ def view(rng: Generator, scene: Scene, size: int) -> tuple[NDArray[np.uint8], ND
     if aspect == 1.0 and rng.random() < 0.5:
         image, masks = image.transpose(1, 0, 2), [mask.T for mask in masks]
     canvas = np.full((size, size, 3), PADDING, np.uint8)
-    seen = _photometric(rng, np.ascontiguousarray(image))
+    seen = photometric(rng, np.ascontiguousarray(image))
     canvas[: seen.shape[0], : seen.shape[1]] = seen
     coverage = np.zeros((len(masks), size // 2, size // 2), np.float32)
     for index, mask in enumerate(masks):
@@ -51,7 +51,8 @@ def view(rng: Generator, scene: Scene, size: int) -> tuple[NDArray[np.uint8], ND
     return canvas, coverage
 
 
-def _photometric(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def photometric(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) in another light: less sharp, grey, inverted, of other contrast, or noisy."""
     if rng.random() < 0.3:
         lower = rng.uniform(0.35, 0.9)
         small = cv2.resize(image, None, fx=lower, fy=lower, interpolation=cv2.INTER_AREA)

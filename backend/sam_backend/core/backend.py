@@ -178,8 +178,14 @@ def _background_model(
         name, folders = segmenter, WeightFolders.of_settings(settings)
         load = _after_imports(lambda: load_segmenter(name, checkpoint, focus=settings.focus, folders=folders))
         return BackgroundModel(name, load, on_failure)
-    ready = segmenter
-    return BackgroundModel(ready.name, lambda: ready, on_failure)
+    return BackgroundModel(segmenter.name, lambda: _correcting(segmenter), on_failure)
+
+
+def _correcting(segmenter: Segmenter) -> Segmenter:
+    # Imported here because it takes a tenth of a second, and the service listens before.
+    from sam_backend.segmenters.correcting import Correcting
+
+    return segmenter if isinstance(segmenter, Correcting) else Correcting(segmenter)
 
 
 def _after_imports(load: Callable[[], Segmenter]) -> Callable[[], Segmenter]:

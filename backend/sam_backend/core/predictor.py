@@ -24,7 +24,7 @@ from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
-from sam_backend.segmenters.refinement import LogitsMemo, refine
+from sam_backend.segmenters.refinement import AnswersMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Predictor:
         self._memories = memories
         self._learner = learner
         self._max_pixels = max_pixels
-        self._memo = LogitsMemo()
+        self._memo = AnswersMemo()
         self._stopping = threading.Event()
 
     def predict(self, request: PredictRequest, notes: RequestNotes) -> Results:

@@ -75,9 +75,15 @@ NANO = ModelInfo(
     is_trainable=True,
     focus_pays=True,
     has_features=True,
+    corrections="refiner",
 )
 
-GRABCUT = ModelInfo("grabcut", "OpenCV's GrabCut, the classical baseline; no weights.", "Apache-2.0", _load_grabcut)
+GRABCUT = ModelInfo(
+    "grabcut",
+    "OpenCV's GrabCut, the classical baseline; no weights.",
+    "Apache-2.0",
+    _load_grabcut,
+)
 
 # The six hex digits in an official file name begin the file's MD5, not its SHA-256.
 OWN = {

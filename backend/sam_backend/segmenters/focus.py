@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.pixels import digest_of, pixels_of, with_pixels
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter, Window
 from sam_backend.segmenters.windows import (
     contains,
@@ -27,7 +27,6 @@ PAYS_FROM = 2.0
 """The least magnification at which a second look pays, as measured in docs/decisions/009-a-second-look.md."""
 
 _CROPS_BYTES = 256 * 2**20
-_IMAGE, _DIGEST = "focus.image", "focus.digest"
 
 
 class Focused(SegmenterWrapper):
@@ -63,10 +62,7 @@ class Focused(SegmenterWrapper):
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, uint8 RGB (H, W, 3), and keep it in the embedding."""
-        embedding = self._segmenter.encode(image)
-        pixels = np.ascontiguousarray(image)
-        digest = np.frombuffer(hashlib.blake2b(pixels.data, digest_size=16).digest(), np.uint8)
-        return Embedding({**embedding.arrays, _IMAGE: pixels, _DIGEST: digest}, embedding.size)
+        return with_pixels(self._segmenter.encode(image), image)
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
@@ -121,8 +117,8 @@ class Focused(SegmenterWrapper):
     ) -> list[Candidates]:
         """Answer prompts given in pixels of a window; return masks of the whole image."""
         left, top, right, bottom = window
-        image = np.asarray(embedding.arrays[_IMAGE], np.uint8)
-        key = f"{self._segmenter.version} {embedding.arrays[_DIGEST].tobytes().hex()} {embedding.size} {window}"
+        image = pixels_of(embedding)
+        key = f"{self._segmenter.version} {digest_of(embedding)} {embedding.size} {window}"
         crop, _ = self._crops.fetch(key, self._segmenter, lambda: image[top:bottom, left:right])
         answers = []
         for answer in self._segmenter.decode(crop, prompts, multimask=multimask):

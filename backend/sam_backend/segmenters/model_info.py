@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PromptKind = Literal["box", "points", "logits", "everything"]
 """What a prompt may hold; `everything` are the clicks of `propose_masks`, which segments all of an image."""
 
+Corrections = Literal["model", "refiner"]
+"""Who corrects a model's answer by the next click: the model itself, as SAM was trained, or the refiner."""
+
 EVERY_PROMPT: frozenset[PromptKind] = frozenset({"box", "points", "logits", "everything"})
 
 
@@ -83,6 +86,7 @@ class ModelInfo:
     is_heavy : bool, whether an image takes seconds on a CPU and a copy takes gigabytes, so that processes share one.
     focus_pays : bool, whether it takes a second look by default (`sam_backend.segmenters.focus`).
     has_features : bool, whether `Segmenter.features` gives features, which the memory needs.
+    corrections : "model" or "refiner", who corrects an answer by the next click (`sam_backend.segmenters.refinement`).
     """
 
     name: str
@@ -97,6 +101,7 @@ class ModelInfo:
     is_heavy: bool = False
     focus_pays: bool = False
     has_features: bool = False
+    corrections: Corrections = "model"
 
     @property
     def missing_packages(self) -> tuple[str, ...]:

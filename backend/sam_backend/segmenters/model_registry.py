@@ -60,6 +60,7 @@ def load_segmenter(
     threads : int, the number of threads that it computes with, for several processes side by side; 0 for all cores.
     focus : Focus, when it takes a second look at what is small in the image (`sam_backend.segmenters.focus`). AUTO
         does so for the models for which it pays. A model without a second look has the same version as with OFF.
+        Prompts with a mask are answered by the refiner (`sam_backend.segmenters.correcting`).
     folders : WeightFolders, where files of weights are; None for those of the settings of this process.
 
     Raises
@@ -73,12 +74,14 @@ def load_segmenter(
     """
     info = model_info(name)
     require(info.packages, name, info.install)
-    segmenter = info.load(info, checkpoint, threads, folders or WeightFolders.of_settings(None))
-    if focus is Focus.OFF or (focus is Focus.AUTO and not info.focus_pays):
-        return segmenter
-    from sam_backend.segmenters.focus import PAYS_FROM, Focused
+    from sam_backend.segmenters.correcting import Correcting, shipped_refiner
 
-    return Focused(segmenter, PAYS_FROM if focus is Focus.AUTO else 1.0)
+    segmenter = info.load(info, checkpoint, threads, folders or WeightFolders.of_settings(None))
+    if focus is Focus.ON or (focus is Focus.AUTO and info.focus_pays):
+        from sam_backend.segmenters.focus import PAYS_FROM, Focused
+
+        segmenter = Focused(segmenter, PAYS_FROM if focus is Focus.AUTO else 1.0)
+    return Correcting(segmenter, shipped_refiner(threads))
 
 
 def no_features(embedding: Embedding) -> BadRequestError:

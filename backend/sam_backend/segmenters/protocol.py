@@ -42,6 +42,8 @@ class Prompt:
     window : the part of the image that `logits` show, from `Candidates.window`; None for all of it. A segmenter that
         takes a second look stays in a given window where the prompt allows it; the whole image as the window means no
         second look. Other segmenters ignore it.
+    mask : (H, W) bool, a mask of the image to correct, whoever made it: a model, a proposal or a person; or None. The
+        points are then all clicks about it in their order, the newest last; without points, it is only made better.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Prompt:
     box: FloatArray | None = None
     logits: FloatArray | None = None
     window: Window | None = None
+    mask: BoolArray | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32).reshape(-1, 2)
@@ -72,13 +75,17 @@ class Prompt:
         left, top, right, bottom = self.window or (0, 0, 1, 1)
         if not (0 <= left < right and 0 <= top < bottom):
             raise BadRequestError(f"A window is x0, y0, x1, y1 with x1 > x0 >= 0 and y1 > y0 >= 0; got {self.window}.")
-        if not len(points) and self.box is None and self.logits is None:
-            raise BadRequestError("A prompt needs at least one point, a box or logits; got none of them.")
+        if self.mask is not None:
+            object.__setattr__(self, "mask", np.asarray(self.mask, np.bool_))
+            if self.mask.ndim != 2 or self.box is not None or self.logits is not None:
+                raise BadRequestError("A mask to correct has the image's shape (H, W), and beside it only points.")
+        elif not len(points) and self.box is None and self.logits is None:
+            raise BadRequestError("A prompt needs at least one point, a box, logits or a mask; got none of them.")
 
     @property
     def is_ambiguous(self) -> bool:
         """Whether it is a lone click, which SAM answers with several masks instead of one."""
-        return len(self.points) == 1 and self.box is None and self.logits is None
+        return len(self.points) == 1 and self.box is None and self.logits is None and self.mask is None
 
 
 def require_logits_size(prompts: Sequence[Prompt], name: str, size: tuple[int, int]) -> None:

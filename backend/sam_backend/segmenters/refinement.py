@@ -7,77 +7,140 @@ import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
+import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
 
-from sam_backend.arrays import FloatArray
+from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.masks import mask_box
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter, Window
 
 _MEMO_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class EarlierLogits:
-    """Logits (h, w) of an answer, fed back with the next click, and the window of the image that they show."""
+class EarlierAnswer:
+    """What the next click needs of an answer.
 
-    logits: FloatArray
+    Attributes
+    ----------
+    logits : (h, w) float32, fed back to a model that corrects its own answers; else None.
+    window : the part of the image that the logits show.
+    packed : NDArray, the mask inside its box, eight pixels a byte; None with logits.
+    box : xyxy of the mask in pixels, half-open.
+    size : (height, width) of the image.
+    """
+
+    logits: FloatArray | None = None
     window: Window | None = None
+    packed: NDArray[np.uint8] | None = None
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    size: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of_mask(cls, mask: BoolArray) -> EarlierAnswer:
+        """Return an answer that keeps its mask (H, W)."""
+        box = mask_box(mask) or (0, 0, 0, 0)
+        left, top, right, bottom = box
+        size = mask.shape[0], mask.shape[1]
+        return cls(packed=np.packbits(mask[top:bottom, left:right]), box=box, size=size)
+
+    @property
+    def mask(self) -> BoolArray:
+        """The mask (H, W) of an answer without logits."""
+        assert self.packed is not None
+        left, top, right, bottom = self.box
+        whole = np.zeros(self.size, np.bool_)
+        shape = bottom - top, right - left
+        whole[top:bottom, left:right] = np.unpackbits(self.packed, count=shape[0] * shape[1]).reshape(shape)
+        return whole
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(array.nbytes for array in (self.logits, self.packed) if array is not None)
 
 
-class LogitsMemo:
-    """Low-resolution logits of recent answers, so that the next click costs one decoding.
+class AnswersMemo:
+    """Recent answers, so that the next click costs one decoding.
 
-    Missing logits are computed again, so answers never depend on this memo. Safe to share between threads.
+    Missing answers are computed again, so answers never depend on this memo. Safe to share between threads.
 
     Parameters
     ----------
-    limit_bytes : int, the limit of the logits held; the least recently used are dropped first.
+    limit_bytes : int, the limit of what is held; the least recently used are dropped first.
     """
 
     def __init__(self, limit_bytes: int = _MEMO_BYTES) -> None:
-        self._answers: LRUCache[Hashable, EarlierLogits] = LRUCache(
-            limit_bytes, getsizeof=lambda earlier: earlier.logits.nbytes
+        self._answers: LRUCache[Hashable, EarlierAnswer] = LRUCache(
+            limit_bytes, getsizeof=lambda earlier: earlier.nbytes
         )
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> EarlierLogits | None:
-        """Return the logits kept for `key`, or None."""
+    def get(self, key: Hashable) -> EarlierAnswer | None:
+        """Return the answer kept for `key`, or None."""
         with self._lock:
             return self._answers.get(key)
 
-    def put(self, key: Hashable, earlier: EarlierLogits) -> None:
-        """Keep the logits of the answer to `key`."""
+    def put(self, key: Hashable, earlier: EarlierAnswer) -> None:
+        """Keep the answer to `key`."""
         with self._lock:
-            if earlier.logits.nbytes <= self._answers.maxsize:
+            if earlier.nbytes <= self._answers.maxsize:
                 self._answers[key] = earlier
 
 
-def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: LogitsMemo, image: str) -> Candidates:
+def next_prompt(segmenter: Segmenter, prompt: Prompt, earlier: Candidates | EarlierAnswer | None) -> Prompt:
+    """Return the prompt of the next click: `prompt` with the answer to the points before its last one.
+
+    A model whose entry says `corrections="model"` gets its logits back, as SAM was trained; behind every other one, the
+    refiner corrects the mask.
+
+    Parameters
+    ----------
+    segmenter : Segmenter.
+    prompt : Prompt, all points so far, and perhaps a box.
+    earlier : Candidates or EarlierAnswer, the answer to the prompt without its last point; None if there was none.
+    """
+    if earlier is None:
+        return prompt
+    by_model = segmenter.info.corrections == "model"
+    if isinstance(earlier, Candidates):
+        best = earlier.best
+        if by_model:
+            return replace(prompt, logits=earlier.logits[best], window=earlier.window)
+        return Prompt(prompt.points, prompt.labels, mask=earlier.masks[best])
+    if by_model:
+        return replace(prompt, logits=earlier.logits, window=earlier.window)
+    return Prompt(prompt.points, prompt.labels, mask=earlier.mask)
+
+
+def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: AnswersMemo, image: str) -> Candidates:
     """Answer a prompt whose points were given one after the other.
 
-    The answer to points p1 ... pn is defined from the answer to p1 ... pn-1 with the same box: its logits go in as the
-    mask prompt. The first answer is the one to the box alone or, without a box, to the points up to the first
-    positive one: a negative point alone says nothing about what is wanted. The definition depends on the prompt only,
-    so a server that was restarted gives the same mask.
+    The answer to points p1 ... pn is defined from the answer to p1 ... pn-1 with the same box, as `next_prompt` says.
+    The first answer is the one to the box alone or, without a box, to the points up to the first positive one: a
+    negative point alone says nothing about what is wanted. The definition depends on the prompt only, so a server that
+    was restarted gives the same mask.
 
     Parameters
     ----------
     segmenter : Segmenter, the model.
     embedding : Embedding, the model's encoding of the image.
-    prompt : Prompt, points in the order in which they were given, and perhaps a box. A prompt with logits is decoded
-        as it is.
-    memo : LogitsMemo, the logits of earlier answers.
+    prompt : Prompt, points in the order in which they were given, and perhaps a box. A prompt with logits or a mask is
+        decoded as it is.
+    memo : AnswersMemo, earlier answers.
     image : str, unique for the image and the version of the segmenter; part of the keys of `memo`.
 
     Returns
     -------
     Candidates
-        One candidate: the one with the highest predicted IoU for a lone click, the single-mask output for more.
+        One candidate: the one with the highest predicted IoU for a lone click, the single mask for more.
     """
-    if prompt.logits is not None:
+    if prompt.logits is not None or prompt.mask is not None:
         return _only(segmenter.decode(embedding, [prompt])[0])
     first = _first_answer(prompt)
     count = len(prompt.points)
-    earlier: EarlierLogits | None = None
+    earlier: EarlierAnswer | None = None
     start = first
     for answered in range(count - 1, first - 1, -1):
         earlier = memo.get(_key(image, prompt, answered))
@@ -86,10 +149,9 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Log
             break
     for step in range(start, count + 1):
         points = Prompt(prompt.points[:step], prompt.labels[:step], prompt.box)
-        if earlier is not None:
-            points = replace(points, logits=earlier.logits, window=earlier.window)
-        answer = _only(segmenter.decode(embedding, [points])[0])
-        earlier = EarlierLogits(answer.logits[0], answer.window)
+        answer = _only(segmenter.decode(embedding, [next_prompt(segmenter, points, earlier)])[0])
+        by_model = segmenter.info.corrections == "model"
+        earlier = EarlierAnswer(answer.logits[0], answer.window) if by_model else EarlierAnswer.of_mask(answer.masks[0])
         memo.put(_key(image, prompt, step), earlier)
     return answer
 

@@ -15,6 +15,7 @@ from sam_backend.names import did_you_mean
 from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.model_info import PromptKind
+from sam_backend.segmenters.refinement import next_prompt
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.protocols.simulated_clicks import (
     Point,
@@ -129,7 +130,9 @@ class Corrected:
             }
             earlier: dict[int, Candidates] = {}
             for click in range(0 if self.box else 1, self.count + 1):
-                prompts = [_next_prompt(clicks[index], boxes[index], earlier.get(index)) for index in batch]
+                prompts = [
+                    next_prompt(segmenter, _clicked(clicks[index], boxes[index]), earlier.get(index)) for index in batch
+                ]
                 answers = segmenter.decode(embedding, prompts) if prompts else []
                 unfinished: list[int] = []
                 for index, candidates in zip(batch, answers, strict=True):
@@ -144,12 +147,8 @@ class Corrected:
                 batch = unfinished
 
 
-def _next_prompt(clicks: list[tuple[Point, int]], box: FloatArray | None, earlier: Candidates | None) -> Prompt:
-    points = np.array([point for point, _ in clicks], np.float32)
-    labels = np.array([label for _, label in clicks])
-    if earlier is None:
-        return Prompt(points, labels, box)
-    return Prompt(points, labels, box, logits=earlier.logits[earlier.best], window=earlier.window)
+def _clicked(clicks: list[tuple[Point, int]], box: FloatArray | None) -> Prompt:
+    return Prompt(np.array([point for point, _ in clicks], np.float32), np.array([label for _, label in clicks]), box)
 
 
 def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
@@ -159,7 +158,7 @@ def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
 
 
 def _one_click(point: Callable[[Generator, BoolArray], Point]) -> Callable[[Generator, Object], Prompt]:
-    return lambda rng, target: _next_prompt([(point(rng, target.mask), 1)], None, None)
+    return lambda rng, target: _clicked([(point(rng, target.mask), 1)], None)
 
 
 _ONCE: dict[str, OncePrompted] = {

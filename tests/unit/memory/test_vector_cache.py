@@ -3,7 +3,7 @@ import numpy as np
 from sam_backend.memory.features import FeatureVectors
 from sam_backend.memory.vector_cache import VectorCache
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.refinement import LogitsMemo, refine
+from sam_backend.segmenters.refinement import AnswersMemo, refine
 from threshold_segmenter import ThresholdSegmenter
 
 
@@ -23,7 +23,7 @@ def test_vectors_are_kept_up_to_a_number_of_bytes():
 
 
 def test_the_keys_of_a_memo_do_not_grow_with_the_prompt():
-    memo, segmenter = LogitsMemo(), ThresholdSegmenter()
+    memo, segmenter = AnswersMemo(), ThresholdSegmenter()
     embedding = segmenter.encode(np.zeros((40, 60, 3), np.uint8))
     points = np.tile(np.array([[5.0, 5.0]], np.float32), (50, 1))
     refine(segmenter, embedding, Prompt(points=points, labels=np.ones(50, np.int32)), memo, "image")

@@ -9,12 +9,11 @@ import pytest
 
 from sam_backend.errors import BadRequestError
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import Candidates, Embedding, Prompt
+from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
 from sam_backend.segmenters.automatic import propose_masks
 from sam_backend.segmenters.focus import Focused
-from sam_backend.segmenters.grabcut import GrabCutSegmenter
 from sam_backend.segmenters.model_registry import known_models, load_segmenter
-from sam_backend.segmenters.refinement import LogitsMemo, refine
+from sam_backend.segmenters.refinement import AnswersMemo, refine
 from sam_backend.segmenters.windows import LEAST_SIDE, contains, logits_region, move_logits, side_of, window_around
 
 SIZE = (1200, 1600)
@@ -27,6 +26,7 @@ class Recorder:
     """Answers with the bright pixels of an image; records all calls."""
 
     name, version = "recorder", "recorder-1"
+    info = ModelInfo(name, "Brightness", "Apache-2.0", lambda *_: Recorder())
 
     def __init__(self) -> None:
         self.encoded: list[np.ndarray] = []
@@ -206,7 +206,7 @@ def test_crops_of_another_image_are_not_taken_for_this_ones(focused, inner, imag
 
 
 def test_refinement_feeds_the_window_back_and_a_restarted_server_answers_alike(focused, inner, image) -> None:
-    embedding, memo = focused.encode(image), LogitsMemo()
+    embedding, memo = focused.encode(image), AnswersMemo()
     points = clicks((830, 600), (820, 610), (840, 700), labels=[1, 1, 0])
     for count in (1, 2, 3):
         step = replace(points, points=points.points[:count], labels=points.labels[:count])
@@ -214,7 +214,7 @@ def test_refinement_feeds_the_window_back_and_a_restarted_server_answers_alike(f
     step_by_step = [size for size, _, _ in inner.asked]
     assert step_by_step == [SIZE] + [(LEAST_SIDE,) * 2] * 3
     inner.asked.clear()
-    at_once = refine(focused, embedding, points, LogitsMemo(), "image")
+    at_once = refine(focused, embedding, points, AnswersMemo(), "image")
     assert [size for size, _, _ in inner.asked] == step_by_step
     np.testing.assert_array_equal(at_once.masks, answer.masks)
 
@@ -259,7 +259,8 @@ def test_a_window_that_is_none_is_refused() -> None:
 
 
 def test_off_and_models_that_need_no_second_look_are_untouched() -> None:
-    assert isinstance(load_segmenter("grabcut"), GrabCutSegmenter)
-    assert isinstance(load_segmenter("nano", focus=Focus.AUTO), Focused)
-    assert not isinstance(load_segmenter("nano", focus=Focus.OFF), Focused)
+    looks_twice = [(name, focus) for name in ("grabcut", "nano") for focus in Focus]
+    assert [("-focus" in load_segmenter(name, focus=focus).version) for name, focus in looks_twice] == [
+        (name == "nano" and focus is Focus.AUTO) or focus is Focus.ON for name, focus in looks_twice
+    ]
     assert [info.name for info in known_models() if info.focus_pays] == ["nano"]

@@ -70,7 +70,7 @@ def info_of(name):
 def test_models_of_packages_come_last_and_are_loaded_by_name(register):
     register(one=info_of("mine:one"), two=lambda: info_of("mine:two"))
     assert [info.name for info in known_models()][-3:] == ["grabcut", "mine:one", "mine:two"]
-    assert load_segmenter("mine:two") == "the segmenter mine:two"
+    assert load_segmenter("mine:two")._segmenter == "the segmenter mine:two"
     output = CliRunner().invoke(app, ["models"], env={"COLUMNS": "300"}).output
     assert any("mine:one" in row and "nothing to download" in row for row in output.splitlines())
 

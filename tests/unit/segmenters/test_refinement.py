@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.refinement import EarlierLogits, LogitsMemo, refine
+from sam_backend.segmenters.refinement import AnswersMemo, EarlierAnswer, refine
 from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
 
 # Four bands, bright enough apart that no tolerance joins two of them.
@@ -25,14 +25,14 @@ def prompt(count, labels=None, box=None):
 
 
 def test_a_lone_click_gives_the_candidate_of_the_highest_predicted_iou(segmenter, embedding):
-    answer = refine(segmenter, embedding, prompt(1), LogitsMemo(), "image")
+    answer = refine(segmenter, embedding, prompt(1), AnswersMemo(), "image")
     assert answer.masks.shape == (1, 8, 40)
     assert answer.logits.shape[0] == 1
     assert answer.predicted_iou == pytest.approx([max(PREDICTED_IOU)])
 
 
 def test_a_next_click_takes_the_logits_of_the_last_answer_and_gives_the_single_mask(segmenter, embedding):
-    memo = LogitsMemo()
+    memo = AnswersMemo()
     first = refine(segmenter, embedding, prompt(1), memo, "image")
     second = refine(segmenter, embedding, prompt(2), memo, "image")
     np.testing.assert_array_equal(segmenter.asked[-1].logits, first.logits[0])
@@ -42,17 +42,17 @@ def test_a_next_click_takes_the_logits_of_the_last_answer_and_gives_the_single_m
 
 
 def test_without_a_memory_the_chain_is_replayed_to_the_same_answer(segmenter, embedding):
-    memo = LogitsMemo()
+    memo = AnswersMemo()
     for count in (1, 2, 3):
         step_by_step = refine(segmenter, embedding, prompt(count, [1, 1, 0][:count]), memo, "image")
     one_by_one, segmenter.asked = segmenter.asked, []
-    at_once = refine(segmenter, embedding, prompt(3, [1, 1, 0]), LogitsMemo(), "image")
+    at_once = refine(segmenter, embedding, prompt(3, [1, 1, 0]), AnswersMemo(), "image")
     np.testing.assert_array_equal(at_once.masks, step_by_step.masks)
     assert [len(p.points) for p in segmenter.asked] == [len(p.points) for p in one_by_one] == [1, 2, 3]
 
 
 def test_a_negative_click_takes_away_what_it_points_at(segmenter, embedding):
-    memo = LogitsMemo()
+    memo = AnswersMemo()
     refine(segmenter, embedding, prompt(2), memo, "image")
     taken_away = Prompt(np.array([*CLICKS[:2], (16, 2)], np.float32), np.array([1, 1, 0]))
     answer = refine(segmenter, embedding, taken_away, memo, "image")
@@ -62,7 +62,7 @@ def test_a_negative_click_takes_away_what_it_points_at(segmenter, embedding):
 
 def test_with_a_box_the_first_answer_is_that_to_the_box(segmenter, embedding):
     box = np.array([2, 1, 9, 7], np.float32)
-    refine(segmenter, embedding, prompt(1, box=box), LogitsMemo(), "image")
+    refine(segmenter, embedding, prompt(1, box=box), AnswersMemo(), "image")
     assert [len(p.points) for p in segmenter.asked] == [0, 1]
     assert segmenter.asked[0].logits is None
     assert segmenter.asked[1].logits is not None
@@ -70,7 +70,7 @@ def test_with_a_box_the_first_answer_is_that_to_the_box(segmenter, embedding):
 
 
 def test_negative_clicks_before_the_first_positive_one_go_in_with_it(segmenter, embedding):
-    refine(segmenter, embedding, prompt(3, [0, 1, 1]), LogitsMemo(), "image")
+    refine(segmenter, embedding, prompt(3, [0, 1, 1]), AnswersMemo(), "image")
     assert [p.labels.tolist() for p in segmenter.asked] == [[0, 1], [0, 1, 1]]
 
 
@@ -80,7 +80,7 @@ def test_negative_clicks_before_the_first_positive_one_go_in_with_it(segmenter, 
     ids=["other image", "other box", "other label"],
 )
 def test_answers_to_something_else_are_not_taken_for_the_last_one(segmenter, embedding, image, box, labels):
-    memo = LogitsMemo()
+    memo = AnswersMemo()
     refine(segmenter, embedding, prompt(1, labels, box), memo, image)
     segmenter.asked = []
     refine(segmenter, embedding, prompt(2), memo, "image")
@@ -90,17 +90,17 @@ def test_answers_to_something_else_are_not_taken_for_the_last_one(segmenter, emb
 def test_given_logits_are_used_as_they_are(segmenter, embedding):
     logits = np.full((8, 40), 3, np.float32)
     given = Prompt(np.array(CLICKS[:2], np.float32), np.array([1, 1]), logits=logits)
-    refine(segmenter, embedding, given, LogitsMemo(), "image")
+    refine(segmenter, embedding, given, AnswersMemo(), "image")
     assert len(segmenter.asked) == 1
     assert segmenter.asked[0].logits is logits
 
 
 def test_the_memory_is_limited_in_bytes():
-    memo = LogitsMemo(2 * 4 * 100)
+    memo = AnswersMemo(2 * 4 * 100)
     for key in "abc":
-        memo.put(key, EarlierLogits(np.zeros((10, 10), np.float32)))
+        memo.put(key, EarlierAnswer(np.zeros((10, 10), np.float32)))
     assert memo.get("a") is None
     assert memo.get("b") is not None
-    memo.put("large", EarlierLogits(np.zeros((30, 30), np.float32)))
+    memo.put("large", EarlierAnswer(np.zeros((30, 30), np.float32)))
     assert memo.get("large") is None
     assert memo.get("c") is not None

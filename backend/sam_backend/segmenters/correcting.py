@@ -1,0 +1,86 @@
+"""Corrections behind every model: prompts that hold a mask are answered by the refiner, all others by the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+
+from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.errors import BadRequestError
+from sam_backend.segmenters.pixels import digest_of, pixels_of, with_pixels
+from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.refiner.refiner import Refiner
+from sam_backend.segmenters.wrapper import SegmenterWrapper
+
+_LOGITS_SIDE = 256
+_LOGIT = 8.0
+
+
+class Correcting(SegmenterWrapper):
+    """A segmenter that also answers prompts with a mask.
+
+    The embedding holds the image too. Safe to share between threads if the segmenter is.
+
+    Parameters
+    ----------
+    segmenter : Segmenter, any model.
+    refiner : Refiner or None for the one that ships.
+    """
+
+    def __init__(self, segmenter: Segmenter, refiner: Refiner | None = None) -> None:
+        super().__init__(segmenter)
+        self._refiner = refiner or shipped_refiner()
+
+    @property
+    def version(self) -> str:
+        """The segmenter's version and that of the refiner: `nano-0123abcd-refiner-4567cdef`."""
+        return f"{self._segmenter.version}-refiner-{self._refiner.version}"
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Encode an image, uint8 RGB (H, W, 3), and keep it in the embedding."""
+        return with_pixels(self._segmenter.encode(image), image)
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt; see `Segmenter.decode`. A prompt with a mask gets one mask.
+
+        Raises
+        ------
+        BadRequestError
+            If the mask of a prompt has another shape than the image.
+        """
+        plain = [prompt for prompt in prompts if prompt.mask is None]
+        answers = iter(self._segmenter.decode(embedding, plain, multimask=multimask) if plain else [])
+        return [next(answers) if prompt.mask is None else self._correct(embedding, prompt) for prompt in prompts]
+
+    def _correct(self, embedding: Embedding, prompt: Prompt) -> Candidates:
+        assert prompt.mask is not None
+        if prompt.mask.shape != embedding.size:
+            raise BadRequestError(f"The mask to correct has the shape {prompt.mask.shape}, the image {embedding.size}.")
+        correction = self._refiner.correct(
+            pixels_of(embedding), digest_of(embedding), prompt.mask, prompt.points, prompt.labels
+        )
+        predicted = np.array([correction.predicted_iou], np.float32)
+        return Candidates(correction.mask[None], predicted, mask_logits(correction.mask)[None])
+
+
+def mask_logits(mask: BoolArray) -> FloatArray:
+    """Return logits (256, 256) like those of a model that answers with a mask (H, W); padding is outside."""
+    height, width = mask.shape
+    scale = _LOGITS_SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    low = np.zeros((_LOGITS_SIDE, _LOGITS_SIDE), np.float32)
+    shrunk = cv2.resize(np.ascontiguousarray(mask).view(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+    low[: size[1], : size[0]] = shrunk / np.float32(255)
+    smooth: FloatArray = cv2.GaussianBlur(low, (0, 0), 1.0)
+    return 2 * _LOGIT * smooth - _LOGIT
+
+
+@cache
+def shipped_refiner(threads: int = 0) -> Refiner:
+    """Return the refiner that ships with the package, one in a process for each number of threads."""
+    return Refiner(threads=threads)

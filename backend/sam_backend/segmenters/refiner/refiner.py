@@ -1,0 +1,149 @@
+"""The refiner: corrects a mask, whoever made it, by clicks, at the image's own resolution."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from cachetools import LRUCache
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
+from sam_backend.segmenters.refiner.merging import Part, keep_clicks, merged
+from sam_backend.segmenters.refiner.placing import place
+from sam_backend.segmenters.refiner.resampling import Square
+
+BACKBONE, HEAD = "backbone.onnx", "head.onnx"
+
+_MOST_WINDOWS = 5
+_WINDOWS_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """A corrected mask bool (H, W) and its predicted IoU in [0, 1]."""
+
+    mask: BoolArray
+    predicted_iou: float
+
+
+class Refiner:
+    """Corrects masks. Safe to share between threads.
+
+    Parameters
+    ----------
+    folder : Path or None, the folder of `backbone.onnx` and `head.onnx`; None for the package's own.
+    threads : int, threads of onnxruntime; 0 takes all cores.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing or is not an ONNX model.
+    """
+
+    def __init__(self, folder: Path | None = None, threads: int = 0) -> None:
+        folder = folder or Path(__file__).parent
+        self._files = (folder / BACKBONE, folder / HEAD)
+        self._backbone, self._head = (_session(path, threads) for path in self._files)
+        self._windows: LRUCache[tuple[str, Square], _Seen] = LRUCache(_WINDOWS_BYTES, getsizeof=_Seen.bytes)
+        self._lock = threading.Lock()
+
+    @cached_property
+    def version(self) -> str:
+        """Eight hex digits of the SHA-256 of both files."""
+        digest = hashlib.sha256()
+        for path in self._files:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:8]
+
+    def correct(
+        self, image: ImageArray, digest: str, mask: BoolArray, points: FloatArray, labels: NDArray[np.int64]
+    ) -> Correction:
+        """Return the mask that the clicks about it ask for.
+
+        Positive clicks are inside the answer and negative ones outside; of two clicks on one pixel the last one counts.
+
+        Parameters
+        ----------
+        image : uint8 RGB (H, W, 3).
+        digest : str, equal for equal images only.
+        mask : bool (H, W), the last mask; may be empty.
+        points, labels : (N, 2) xy in pixels of the image and (N,), all clicks about this mask in their order, the
+            newest last; none of them asks for a better mask without a click.
+        """
+        state, predicted = np.array(mask, np.bool_), 0.0
+        points = np.clip(np.floor(points), 0, np.array(state.shape[::-1]) - 1).astype(np.float32)
+        focus = points[-1] if len(points) else None
+        for number in range(_MOST_WINDOWS):
+            square = place(state, points, focus)
+            logits, quality = self._answer(image, digest, square, state, points, labels)
+            part = Part.of(square, state.shape)
+            change = merged(state, part, square.to_image(logits, part.box), points, labels)
+            state, predicted = change.mask, quality if number == 0 else min(predicted, quality)
+            if change.goes_on is None:
+                break
+            focus = change.goes_on
+        keep_clicks(state, points, labels)
+        return Correction(state, predicted)
+
+    def _answer(
+        self,
+        image: ImageArray,
+        digest: str,
+        square: Square,
+        mask: BoolArray,
+        points: FloatArray,
+        labels: NDArray[np.int64],
+    ) -> tuple[FloatArray, float]:
+        """Return logits (S, S) in a window, and their predicted IoU."""
+        seen = self._seen(image, digest, square)
+        placed = square.to_window(points)
+        newest = len(placed) - 1 if len(placed) and bool(((placed[-1] >= 0) & (placed[-1] < WINDOW)).all()) else None
+        maps = guidance_maps(square.coverage(mask), placed, labels, newest)
+        inputs = {"pixels": seen.pixels, "maps": maps[None]}
+        inputs |= {f"features{level}": feature for level, feature in enumerate(seen.features)}
+        logits, quality = self._head.run(None, inputs)
+        return logits[0], float(expit(quality[0]))
+
+    def _seen(self, image: ImageArray, digest: str, square: Square) -> _Seen:
+        """Return a window's pixels and features, which are kept between clicks."""
+        key = digest, square
+        with self._lock:
+            kept = self._windows.get(key)
+        if kept is None:
+            pixels = square.pixels(image)[None]
+            kept = _Seen(pixels, self._backbone.run(None, {"pixels": pixels}))
+            with self._lock:
+                self._windows[key] = kept
+        return kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Pixels uint8 (1, S, S, 3) of a window, and the backbone's features of them."""
+
+    pixels: NDArray[np.uint8]
+    features: list[FloatArray]
+
+    def bytes(self) -> int:
+        return self.pixels.nbytes + sum(feature.nbytes for feature in self.features)
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not path.exists():
+        raise WeightsError(f"Expected the refiner's file {path}, but it is missing; install sam-inspect again.")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise WeightsError(f"{path} is no ONNX model ({error}); install sam-inspect again.") from error

@@ -1,0 +1,93 @@
+"""Everything that decides the weights of the refiner, apart from the scenes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from numpy.random import Generator
+
+from sam_backend.finetune.training_loop import Schedule
+from sam_research.scenes.composition import COMPOSITIONS
+from sam_research.scenes.regions import REGIONS
+from sam_research.scenes.scene import SURFACES
+
+
+@dataclass(frozen=True)
+class Plateau(Schedule):
+    """A learning rate that rises, stays, and falls at the end, so that a training can be made longer afterwards.
+
+    Attributes
+    ----------
+    fall : int, the steps at the end in which the rate falls linearly to `floor`.
+    """
+
+    fall: int = 1
+
+    def rate(self, highest: float, step: int) -> float:
+        """Return the learning rate of a step.
+
+        Examples
+        --------
+        >>> schedule = Plateau(steps=100, warm_up=10, floor=0.02, fall=50)
+        >>> [round(schedule.rate(1.0, step), 2) for step in (0, 9, 50, 75, 100)]
+        [0.1, 1.0, 1.0, 0.51, 0.02]
+        """
+        warm = min(1.0, (step + 1) / self.warm_up)
+        left = min(1.0, max(self.steps - step, 0) / self.fall)
+        return highest * warm * (self.floor + (1 - self.floor) * left)
+
+
+@dataclass(frozen=True)
+class RefinerRecipe:
+    """How the refiner is trained.
+
+    Attributes
+    ----------
+    steps, fall, seed : int, the length of the training, its last part, and its seed.
+    rate, backbone_rate : float, the highest learning rates of head and backbone.
+    windows, tasks : int, windows in a batch, and targets in a window.
+    most_clicks : int, the longest chain of clicks; each chain's length is drawn evenly from 1 on.
+    mixed, surfaces, compositions, regions : int, the numbers of scenes of each kind.
+    shares : weights of the kinds, in this order.
+    local_share : share of windows along an object instead of around it.
+    free_share : share of targets that follow nothing in the image.
+    drawn_share : share of targets drawn as another person would.
+    empty_share : share of tasks that begin without a mask.
+    continued_share : share of local tasks whose mask ends half way, to be continued without a click.
+    answer_share : share of tasks that begin with an answer of `nano`, where there is one.
+    polish_share : share of tasks whose mask is to be made better before the first click.
+    """
+
+    steps: int = 6000
+    fall: int = 1500
+    seed: int = 0
+    rate: float = 1.5e-3
+    backbone_rate: float = 1.5e-4
+    windows: int = 5
+    tasks: int = 4
+    most_clicks: int = 5
+    mixed: int = 1200
+    surfaces: int = 3000
+    compositions: int = 3500
+    regions: int = 1300
+    shares: tuple[float, float, float, float] = (0.12, 0.33, 0.38, 0.17)
+    local_share: float = 0.35
+    free_share: float = 0.04
+    drawn_share: float = 0.4
+    empty_share: float = 0.08
+    continued_share: float = 0.25
+    answer_share: float = 0.6
+    polish_share: float = 0.12
+
+    @property
+    def schedule(self) -> Plateau:
+        """The learning rate."""
+        return Plateau(self.steps, 100, 0.02, self.fall)
+
+    def scene_number(self, rng: Generator) -> int:
+        """Return the number of a scene to train on."""
+        kinds = ((0, self.mixed), (SURFACES, self.surfaces), (COMPOSITIONS, self.compositions), (REGIONS, self.regions))
+        kind = int(rng.choice(len(kinds), p=[share / math.fsum(self.shares) for share in self.shares]))
+        first, count = kinds[kind]
+        return first + int(rng.integers(count))
