@@ -57,10 +57,11 @@ class RefinerRecipe:
     continued_share : share of local tasks whose mask ends half way, to be continued without a click.
     answer_share : share of tasks that begin with an answer of `nano`, where there is one.
     polish_share : share of tasks whose mask is to be made better before the first click.
+    start : str, digest of the weights that the training starts from; "" for the backbone of `nano` alone.
     """
 
-    steps: int = 6000
-    fall: int = 1500
+    steps: int = 4000
+    fall: int = 1200
     seed: int = 0
     rate: float = 1.5e-3
     backbone_rate: float = 1.5e-4
@@ -79,6 +80,7 @@ class RefinerRecipe:
     continued_share: float = 0.25
     answer_share: float = 0.6
     polish_share: float = 0.12
+    start: str = ""
 
     @property
     def schedule(self) -> Plateau:
@@ -91,3 +93,10 @@ class RefinerRecipe:
         kind = int(rng.choice(len(kinds), p=[share / math.fsum(self.shares) for share in self.shares]))
         first, count = kinds[kind]
         return first + int(rng.integers(count))
+
+
+FIRST = RefinerRecipe(steps=1200, fall=1)
+"""Short chains, so that the refiner learns soon what a click means."""
+
+SECOND = RefinerRecipe(most_clicks=8, windows=4, drawn_share=0.6)
+"""On from there with long chains, whose last clicks are about fine differences."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import sam_backend.segmenters.nano as nano_files
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.errors import SamInspectError
 from sam_backend.finetune.losses import mask_loss, true_iou
+from sam_backend.finetune.trainable import digest_of
 from sam_backend.finetune.training_loop import Optimisation, read_checkpoint
 from sam_backend.masks import mask_depths
 from sam_backend.segmenters.refiner.architecture import RefinerNet
@@ -100,15 +101,20 @@ class RefinerTrainer:
     ----------
     recipe : RefinerRecipe.
     out : Path, the folder of the checkpoint.
+    start : dict of Tensor or None, the weights of an earlier training to start from.
     threads : int, of PyTorch.
     """
 
-    def __init__(self, recipe: RefinerRecipe, out: Path, threads: int = 2) -> None:
+    def __init__(
+        self, recipe: RefinerRecipe, out: Path, start: dict[str, Tensor] | None = None, threads: int = 1
+    ) -> None:
         torch.manual_seed(recipe.seed)
         torch.set_num_threads(threads)
-        self.recipe, self.out = recipe, out
+        self.recipe, self.out = replace(recipe, start=digest_of(start) if start else ""), out
         self.model = RefinerNet()
         self.model.backbone.load_state_dict(nano_backbone(self.model.backbone.state_dict()))
+        if start is not None:
+            self.model.load_state_dict(start)
         self.model = self.model.to(memory_format=torch.channels_last)
         self.optimisation = Optimisation(
             self.model.state_dict(keep_vars=True),
