@@ -104,6 +104,45 @@ def train(
     train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), folders, device.value)
 
 
+@app.command("train-refiner")
+def train_refiner(
+    materials: Annotated[Path, typer.Option(help="Folder that `python -m sam_research materials` filled.")] = Path(
+        ".train/materials"
+    ),
+    scenes: Annotated[Path, typer.Option(help="Folder of training scenes; missing ones are made.")] = Path(
+        ".train/scenes"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the ONNX files.")] = Path(
+        ".train/refiner"
+    ),
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Length of the second stage. Default: that of the recipe.")
+    ] = None,
+    validate_only: Annotated[
+        bool, typer.Option("--validate", help="Only measure the exported files on held-out scenes.")
+    ] = False,
+) -> None:
+    """Train the refiner, which corrects masks by clicks, on scenes.
+
+    It starts from the backbone of the shipped nano, and learns from spoiled
+    masks and from nano's own answers. A training that was interrupted goes on
+    when it is started again; one that is finished goes on with more --steps.
+
+    Example: python -m sam_research materials --out .train/materials
+             python -m sam_research train-refiner --out .train/refiner
+             python -m sam_research train-refiner --out .train/refiner --validate
+    """
+    require((*TORCH, "onnx"), "This training", "pip install --editable '.[train]'")
+    from sam_research.refiner.refiner_recipe import FIRST, SECOND
+    from sam_research.refiner.refiner_training import RefinerFolders, train_and_export, validate
+
+    folders = RefinerFolders(scenes, materials, out)
+    if not validate_only:
+        train_and_export(folders, (FIRST, replace(SECOND, steps=steps or SECOND.steps)))
+    for line in validate(folders):
+        Console().print(line, highlight=False)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error and exit code 1."""
     try:

@@ -87,12 +87,21 @@ class RefinerRecipe:
         """The learning rate."""
         return Plateau(self.steps, 100, 0.02, self.fall)
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of all scenes."""
+        return [first + number for first, count in self._kinds() for number in range(count)]
+
     def scene_number(self, rng: Generator) -> int:
         """Return the number of a scene to train on."""
-        kinds = ((0, self.mixed), (SURFACES, self.surfaces), (COMPOSITIONS, self.compositions), (REGIONS, self.regions))
+        kinds = self._kinds()
         kind = int(rng.choice(len(kinds), p=[share / math.fsum(self.shares) for share in self.shares]))
         first, count = kinds[kind]
         return first + int(rng.integers(count))
+
+    def _kinds(self) -> list[tuple[int, int]]:
+        """Return the first number and the count of each kind of scene."""
+        firsts = (0, SURFACES, COMPOSITIONS, REGIONS)
+        return list(zip(firsts, (self.mixed, self.surfaces, self.compositions, self.regions), strict=True))
 
 
 FIRST = RefinerRecipe(steps=1200, fall=1)

@@ -51,9 +51,11 @@ def place(mask: BoolArray, points: FloatArray, focus: FloatArray | None) -> Squa
     centre = (low + high) / 2
     if box is None:
         side = max(side, _UNKNOWN_SIDE)
+    steps = math.ceil(_STEPS * math.log2(side / LEAST_SIDE) - 1e-6)
     if side > most and box is not None:
-        side, centre = most, centre if focus is None else focus
-    return _stepped(centre, side, mask.shape)
+        steps = math.floor(_STEPS * math.log2(most / LEAST_SIDE))
+        centre = centre if focus is None else focus
+    return _stepped(centre, LEAST_SIDE * 2 ** (steps / _STEPS), mask.shape)
 
 
 def thickness(mask: BoolArray) -> float:
@@ -78,7 +80,6 @@ def thickness(mask: BoolArray) -> float:
 
 
 def _stepped(centre: FloatArray, side: float, shape: tuple[int, ...]) -> Square:
-    side = LEAST_SIDE * 2 ** (math.ceil(_STEPS * math.log2(side / LEAST_SIDE) - 1e-6) / _STEPS)
     cell = side / _CELLS
     corner: list[float] = []
     for middle, length in zip(centre.tolist(), shape[::-1], strict=True):
