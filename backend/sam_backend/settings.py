@@ -65,6 +65,12 @@ class Settings(BaseSettings):
         description="When a model takes a second look, at a crop around a small object: `auto` (where it was measured "
         "to help), `on`, `off`.",
     )
+    proposer_every: int = Field(
+        25,
+        ge=0,
+        description="New accepted images after which `serve` trains a project's proposer again; 0 trains none by "
+        "itself.",
+    )
     image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
     max_body_mb: int = Field(

@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.extras import require_training
 from sam_backend.finetune.tuning_recipe import Parts
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import ModelOption, RequirementsOption, settings_of
-from sam_inspect.output import print_lines
+from sam_inspect.output import print_error, print_lines
+from sam_inspect.train_proposer import fetch_project, report_outcome, train_on
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sam_backend.labelstudio.projects import KnownProject
-    from sam_backend.progress import ProgressCallback
     from sam_backend.settings import Settings
 
 
@@ -43,6 +41,9 @@ def finetune(
         int | None, typer.Option(min=1, help="Maximum length of the training; the learning rates follow it.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
+    proposer: Annotated[
+        bool, typer.Option("--proposer", help="Before that, train what proposes masks in the project: train-proposer.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(help="The same seed, images and start give the same weights, on the CPU of the same machine.")
     ] = 0,
@@ -108,10 +109,12 @@ def finetune(
         work = settings.home / "finetune" / f"{folder_name(model)}-{name}"
         described = f"{spec.format}:{spec.folder}" + (f"@{spec.split}" if spec.split else "")
         gate, folders = PromotionGate(needed), WeightFolders.of_settings(settings)
+        if known and proposer:
+            _train_proposer(settings, known, model)
         with open_run(work, described, model, show) as run:
             if known:
                 run.show(doing="Fetching the project")
-                _fetch(settings, known, spec.folder.parent, progress)
+                fetch_project(settings, known, spec, progress)
             source = CountedDataset(spec.open(), described)
             job = TuningJob(source, described, model, recipe, gate, limit, settings.focus, folders)
             try:
@@ -129,16 +132,11 @@ def finetune(
         )
 
 
-def _fetch(settings: Settings, known: KnownProject, folder: Path, progress: ProgressCallback) -> None:
-    """Fetch the accepted masks of a Label Studio project into a folder."""
-    from sam_backend.labelstudio.accepted import fetch_accepted
-    from sam_backend.labelstudio.images import TaskImages
+def _train_proposer(settings: Settings, known: KnownProject, model: str) -> None:
+    """Train what proposes masks; if that is not possible, the fine-tuning need not wait for it."""
+    from sam_backend.proposer.training import ProposerRecipe
 
-    fetch_accepted(
-        known.server,
-        known.id,
-        folder,
-        TaskImages.of_settings(settings),
-        timeout=settings.image_timeout,
-        progress=progress,
-    )
+    try:
+        report_outcome(train_on(settings, known, model, ProposerRecipe()))
+    except SamInspectError as error:
+        print_error(error)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sam_backend.errors import SamInspectError
-from sam_inspect import demo, evaluation, finetune, memory_commands, model_commands, serve, simulate
+from sam_inspect import demo, evaluation, finetune, memory_commands, model_commands, serve, simulate, train_proposer
 from sam_inspect.options import EVALUATION, LABEL_STUDIO, MODELS
 from sam_inspect.output import print_error
 
@@ -39,7 +39,7 @@ def _root(
 
 for panel, commands in {
     LABEL_STUDIO: (serve.serve, demo.demo, memory_commands.preannotate, memory_commands.rank),
-    MODELS: (model_commands.download, finetune.finetune),
+    MODELS: (model_commands.download, finetune.finetune, train_proposer.train_proposer),
     EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
 }.items():
     for command in commands:

@@ -73,6 +73,8 @@ def promote(
     """
     from sam_backend.finetune.served_version import promote as promote_checked
     from sam_backend.finetune.version_record import read_record
+    from sam_backend.proposer.manifest import PROPOSER
+    from sam_backend.proposer.trained import TrainedProposer
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import load_segmenter
 
@@ -80,9 +82,13 @@ def promote(
     folders = WeightFolders.of_settings(settings)
     with os_errors_as_sentences():
         model = read_record(versions.folder_of(version)).model
-        before = promote_checked(
-            versions, version, lambda folder: load_segmenter(model, folder, focus=settings.focus, folders=folders)
-        )
+        if model.startswith(PROPOSER):
+            TrainedProposer(versions.verified(version), threads=1)
+            before = versions.promote(version)
+        else:
+            before = promote_checked(
+                versions, version, lambda folder: load_segmenter(model, folder, focus=settings.focus, folders=folders)
+            )
     print_lines(f"{version} serves now, instead of {before}.")
 
 

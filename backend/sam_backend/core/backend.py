@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from sam_backend.core.automatic_trainings import AutomaticTrainings
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.housekeeping import protect_folders, tidy
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import Predictor
 from sam_backend.core.promotions import Promotions
+from sam_backend.core.proposers import Proposers
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError
@@ -152,9 +154,11 @@ def assemble(
         settings, servers, cache, observer or Observer(), trusts_configs=trusts_configs
     )
     memories = Memories(settings.home, servers)
-    learner = Learner(memories, embeddings, model, servers)
-    predictor = Predictor(model, embeddings, memories, learner, max_pixels=settings.max_image_pixels)
     trainings = Trainings(settings, model.name, checkpoint)
+    automatic = AutomaticTrainings(settings, memories, trainings)
+    learner = Learner(memories, embeddings, model, servers, automatic.start_if_due)
+    proposers = Proposers(settings.home)
+    predictor = Predictor(model, embeddings, memories, proposers, learner, max_pixels=settings.max_image_pixels)
     return Backend(model, promotions, servers, cache, memories, learner, predictor, trainings, settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -56,15 +57,26 @@ class Learner:
     An event is on disk before the request is answered. The image is encoded later. A failure is logged in one line; the
     record is tried again when the service restarts or the memory is rebuilt. Where events could not be kept, Label
     Studio is asked for all annotations of the project as soon as the home folder can be written again.
+
+    Parameters
+    ----------
+    memories, embeddings, model, servers : the parts that it uses.
+    on_learnt : function, called with a project's uid in the learning thread when its memory is up to date.
     """
 
     def __init__(
-        self, memories: Memories, embeddings: TaskEmbeddings, model: BackgroundModel, servers: ServerRegistry
+        self,
+        memories: Memories,
+        embeddings: TaskEmbeddings,
+        model: BackgroundModel,
+        servers: ServerRegistry,
+        on_learnt: Callable[[str], None] = lambda project: None,
     ) -> None:
         self._memories = memories
         self._embeddings = embeddings
         self._model = model
         self._servers = servers
+        self._on_learnt = on_learnt
         self._incomplete = IncompleteProjects(memories)
         self._waiting: dict[str, None] = {}
         """Projects to learn, in the order of their events."""
@@ -178,6 +190,8 @@ class Learner:
             try:
                 self._gather_what_is_missing(project)
                 self._learn(project)
+                if not self._stopping:
+                    self._on_learnt(project)
             except SamInspectError as error:
                 logger.warning("Project %s: nothing is learnt: %s", project, error)
             except OSError as error:

@@ -12,6 +12,7 @@ from sam_backend import deadlines
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
+from sam_backend.core.proposers import Proposers
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals, rounded_score
 from sam_backend.errors import BadRequestError, SamInspectError
@@ -20,9 +21,8 @@ from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_json import make_regions, prediction
-from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.memories import Memories
-from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.proposals import Proposer
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.refinement import AnswersMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
@@ -43,7 +43,7 @@ class Predictor:
 
     Parameters
     ----------
-    model, embeddings, memories, learner : the parts that it uses.
+    model, embeddings, memories, proposers, learner : the parts that it uses.
     max_pixels : int, the largest image whose strokes are read as prompts.
     """
 
@@ -52,6 +52,7 @@ class Predictor:
         model: BackgroundModel,
         embeddings: TaskEmbeddings,
         memories: Memories,
+        proposers: Proposers,
         learner: Learner,
         *,
         max_pixels: int,
@@ -59,6 +60,7 @@ class Predictor:
         self._model = model
         self._embeddings = embeddings
         self._memories = memories
+        self._proposers = proposers
         self._learner = learner
         self._max_pixels = max_pixels
         self._memo = AnswersMemo()
@@ -162,7 +164,7 @@ class Predictor:
             If the time is over; not if this is the first task of the request and one of its images is done, because the
             others would be late again.
         """
-        memory = self._memory(request.project, segmenter.version, config)
+        proposer = self._proposer(request.project, segmenter.version, config)
         proposals, failed, done = TaskProposals(), list[SamInspectError](), 0
         for image in config.images(task.data):
             try:
@@ -170,7 +172,7 @@ class Predictor:
                 segmenter.check()
                 url, configured = image.address(task.data), literal_origin(image.target.image.value)
                 fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
-                self._propose_on(segmenter, fetched.embedding, image, memory, proposals)
+                self._propose_on(segmenter, fetched.embedding, image, proposer, proposals)
             except TimeoutError:
                 if not done or task is not request.tasks[0] or self._stopping.is_set():
                     raise
@@ -197,26 +199,21 @@ class Predictor:
         segmenter: Segmenter,
         embedding: Embedding,
         image: TaskImage,
-        memory: tuple[ProjectMemory, ClassModel] | None,
+        proposer: Proposer | None,
         proposals: TaskProposals,
     ) -> None:
-        """Add the proposals on one image: from the project's examples, or from the model alone without examples."""
-        if memory is not None:
-            examples, classes = memory
-            proposals.add_from_memory(image, examples.propose(segmenter, embedding, classes, limit=MAX_PROPOSALS))
+        """Add the proposals on one image: what the project's proposer proposes, or what the model alone sees."""
+        if proposer is not None:
+            proposals.add_proposals(image, proposer.propose(segmenter, embedding, limit=MAX_PROPOSALS))
             return
         proposals.add_everything(image, segmenter, embedding)
 
-    def _memory(
-        self, project: str | int | None, version: str, config: LabelingConfig
-    ) -> tuple[ProjectMemory, ClassModel] | None:
-        """Return the project's memory and the classes of its examples; None if it has no examples."""
+    def _proposer(self, project: str | int | None, version: str, config: LabelingConfig) -> Proposer | None:
+        """Return what proposes masks for the project; None if it has no examples."""
         if project is None:
             return None
-        memory = self._memories.of(str(project))
         self._learner.check(str(project), version)
-        classes = memory.classes(version, config.knows)
-        return None if classes is None else (memory, classes)
+        return self._proposers.of(self._memories.of(str(project)), version, config.knows)
 
     def _segmenter(self) -> Segmenter:
         return self._embeddings.measured(self._model.get(deadlines.remaining(BUDGET)))

@@ -15,6 +15,7 @@ from sam_backend.core.accepted_records import accepted_masks
 from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
+from sam_backend.core.proposers import Proposers, forget_proposer
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
@@ -27,6 +28,7 @@ from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.class_outlines import find_outlines
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.proposals import Proposer
 from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
 from sam_backend.memory.records import EmbedRecord
@@ -63,6 +65,7 @@ class ProjectWork:
     memory: ProjectMemory
     segmenter: Segmenter
     embeddings: TaskEmbeddings
+    proposers: Proposers
 
     @classmethod
     @contextmanager
@@ -83,7 +86,8 @@ class ProjectWork:
         with suppress(OSError):
             memories.keep_owner(opened.uid)
         try:
-            yield cls(opened, memories.of(opened.uid), embeddings.measured(segmenter), embeddings)
+            memory, proposers = memories.of(opened.uid), Proposers(settings.home)
+            yield cls(opened, memory, embeddings.measured(segmenter), embeddings, proposers)
         finally:
             cache.close()
 
@@ -106,8 +110,8 @@ class ProjectWork:
         BadRequestError
             If the project has no examples.
         """
-        classes = self.memory.classes(self.segmenter.version, self._config.knows)
-        if classes is None:
+        proposer = self._proposer()
+        if proposer is None:
             raise BadRequestError(
                 f"Project {self.project.id} has no examples yet: annotate an image, then run "
                 f"sam-inspect memory rebuild --project {self.project.id}."
@@ -117,8 +121,8 @@ class ProjectWork:
             proposals, done = TaskProposals(), 0
             for image, embedding in self._images(task):
                 done += 1
-                found = self.memory.propose(self.segmenter, embedding, classes, limit=MAX_PROPOSALS)
-                proposals.add_from_memory(image, found)
+                proposed = proposer.propose(self.segmenter, embedding, limit=MAX_PROPOSALS)
+                proposals.add_proposals(image, proposed)
             if not done:
                 counts.failed += 1
                 continue
@@ -137,7 +141,7 @@ class ProjectWork:
         """
         version = self.segmenter.version
         classes = self.memory.classes(version, self._config.knows)
-        calibration = self.memory.calibration(version)
+        calibration, proposer = self.memory.calibration(version), self._proposer()
         tasks: list[ProjectTask] = []
         signals: list[Signals] = []
         proposals: dict[int, TaskProposals] = {}
@@ -146,10 +150,10 @@ class ProjectWork:
                 tasks.append(task)
                 outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
                 signals.append(compute_signals(self.segmenter, embedding, outlines, calibration))
-                selected = self.memory.select(outlines, version, embedding.size, limit=MAX_PROPOSALS)
                 on_task = proposals.setdefault(task.id, TaskProposals())
-                on_task.add_from_memory(image, selected)
-                if classes is None and not task.has_prediction(version):
+                if proposer is not None:
+                    on_task.add_proposals(image, proposer.propose(self.segmenter, embedding, limit=MAX_PROPOSALS))
+                elif not task.has_prediction(version):
                     on_task.add_everything(image, self.segmenter, embedding)
         if not tasks:
             return []
@@ -194,6 +198,9 @@ class ProjectWork:
         known = len({record.annotation for record in store.heads() if not record.deleted})
         return f"{used} of {known} annotations are examples for {version}; {waiting} could not be encoded yet."
 
+    def _proposer(self) -> Proposer | None:
+        return self.proposers.of(self.memory, self.segmenter.version, self._config.knows)
+
     @property
     def _embed_records(self) -> EmbedRecord:
         return embed_records(self.embeddings, self.segmenter, self.project.uid)
@@ -224,7 +231,12 @@ class ProjectWork:
 
 
 def forget(settings: Settings, project: str) -> list[str]:
-    """Forget all examples of a project, given by its id or its uid; return the uids that were forgotten.
+    """Forget all examples of a project and its proposer; return the uids that were forgotten.
+
+    Parameters
+    ----------
+    settings : Settings, with the home folder.
+    project : str, the project's id or its uid.
 
     Raises
     ------
@@ -239,4 +251,5 @@ def forget(settings: Settings, project: str) -> list[str]:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
     for memory in memories.all_of(known[0]):
         memory.store.forget()
+        forget_proposer(settings.home, memory)
     return known

@@ -9,7 +9,7 @@ from typing import Any
 from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.config import TaskImage
 from sam_backend.labelstudio.region_json import make_regions, prediction
-from sam_backend.memory.project_memory import MemoryProposal
+from sam_backend.memory.proposals import Proposal
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.automatic import propose_masks
 
@@ -37,8 +37,8 @@ class TaskProposals:
             mask, image.target, label=label, score=rounded_score(score), item_index=image.item_index
         )
 
-    def add_from_memory(self, image: TaskImage, proposals: Iterable[MemoryProposal]) -> None:
-        """Add the memory's proposals for an image; those whose class its controls lack are not for this image."""
+    def add_proposals(self, image: TaskImage, proposals: Iterable[Proposal]) -> None:
+        """Add a proposer's proposals for an image; those whose class its controls lack are not for this image."""
         has_labels = image.target.outputs[0].labeler is not None
         for proposal in proposals:
             if image.target.knows(proposal.label):

@@ -15,7 +15,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.extras import require_training
 from sam_backend.files import make_folder
 from sam_backend.finetune.os_errors import os_error_sentence
-from sam_backend.finetune.training_status import FAILED, RUNNING, TrainingStatus, last_written, latest_status
+from sam_backend.finetune.training_status import FAILED, RUNNING, TRAININGS, TrainingStatus, last_written, latest_status
 from sam_backend.finetune.tunable_models import require_tunable
 from sam_backend.settings import Settings
 
@@ -45,7 +45,7 @@ class Trainings:
         self._settings = settings
         self._model = model
         self._checkpoint = checkpoint
-        self._folder = settings.home / "finetune"
+        self._folder = settings.home / TRAININGS
         self._process: subprocess.Popen[bytes] | None = None
         self._written_before = 0
         """When any training had last written its status before this object started its process."""
@@ -66,6 +66,16 @@ class Trainings:
             )
         try:
             require_tunable(self._model)
+        except SamInspectError as error:
+            return False, str(error)
+        return self._start("finetune", "--proposer", "--project", project)
+
+    def start_proposer(self, project: str) -> tuple[bool, str]:
+        """Start the training of a project's proposer alone; see `start`."""
+        return self._start("train-proposer", "--project", project)
+
+    def _start(self, *command: str) -> tuple[bool, str]:
+        try:
             # nano is served without PyTorch, but not trained without it.
             require_training("Training")
         except SamInspectError as error:
@@ -75,10 +85,10 @@ class Trainings:
             if latest and latest.state == RUNNING:
                 return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
             try:
-                self._process = self._start_process(project)
+                self._process = self._start_process(command)
             except OSError as error:
                 return False, f"The training cannot be started: {os_error_sentence(error, self._folder)}"
-        logger.info("Training %s on project %s in process %d", self._model, project, self._process.pid)
+        logger.info("Process %d runs sam-inspect %s", self._process.pid, " ".join(command))
         return True, f"A training was started in a process of its own. Its log is {self._folder / _LOG}."
 
     def latest(self) -> TrainingStatus | None:
@@ -103,12 +113,12 @@ class Trainings:
             line = ""
         return line or f"The training ended before it began. Its log is {self._folder / _LOG}."
 
-    def _start_process(self, project: str) -> subprocess.Popen[bytes]:
+    def _start_process(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
         make_folder(self._folder)
         self._written_before = last_written(self._folder)
         with (self._folder / _LOG).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sam_inspect", "finetune", "--project", project, "--model", self._model],
+                [sys.executable, "-m", "sam_inspect", *command, "--model", self._model],
                 env=self._settings.environment_of_child(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -137,17 +137,23 @@ class Examples:
         )
 
 
-def read_examples(source: SampleSource, limit: int | None = None, progress: ProgressCallback = no_progress) -> Examples:
+def read_examples(
+    source: SampleSource,
+    limit: int | None = None,
+    progress: ProgressCallback = no_progress,
+    *,
+    with_empty: bool = False,
+) -> Examples:
     """Read every image and mask once, and split them.
 
-    Images without masks are left out, because an empty annotation shows nothing to prompt for. Images that cannot be
-    read, or whose mask has another size, are left out too; `Examples.broken` has the reason.
+    Images that cannot be read, or whose mask has another size, are left out; `Examples.broken` has the reason.
 
     Parameters
     ----------
     source : SampleSource, the accepted masks.
     limit : int or None, about this many images, evenly spread; None for all.
     progress : ProgressCallback, called with the images done and their number.
+    with_empty : bool, whether images without masks are examples too: they show background, but nothing to prompt for.
 
     Raises
     ------
@@ -167,14 +173,14 @@ def read_examples(source: SampleSource, limit: int | None = None, progress: Prog
         except BrokenSampleError as error:
             broken[name] = str(error)
             continue
-        if not sample.objects:
+        if not sample.objects and not with_empty:
             continue
         if _nbytes(sample) <= cache.maxsize:
             cache[name] = sample
         split = split_of(name)
         targets = [is_target(target.cropped) for target in sample.objects]
         too_small += targets.count(False)
-        if any(targets) or split is Split.HELD_OUT:
+        if any(targets) or split is Split.HELD_OUT or not targets:
             split_names[split].append(name)
             masks[split] += len(sample.objects)
         areas = [target.cropped.area for target in sample.objects]

@@ -72,7 +72,7 @@ def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     encoder, decoder = folder / "encoder.onnx", folder / "decoder.onnx"
     image = torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)
-    _write(_Encoder(model), (image,), encoder, ["image"], ["embedding"], {})
+    write_onnx(_Encoder(model), (image,), encoder, ["image"], ["embedding"], {})
     rows, columns = model.prompt_encoder.image_embedding_size
     batch = (
         torch.randn(1, EMBEDDING_CHANNELS, rows, columns),
@@ -84,11 +84,11 @@ def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
     inputs = ["embedding", "coords", "labels", "logits", "has_logits"]
     axes = {"coords": {0: "prompts", 1: "points"}, "labels": {0: "prompts", 1: "points"}}
     axes |= {"logits": {0: "prompts"}, "has_logits": {0: "prompts"}, "masks": {0: "prompts"}, "iou": {0: "prompts"}}
-    _write(_Decoder(model), batch, decoder, inputs, ["masks", "iou"], axes)
+    write_onnx(_Decoder(model), batch, decoder, inputs, ["masks", "iou"], axes)
     return encoder, decoder
 
 
-def _write(
+def write_onnx(
     module: nn.Module,
     example: tuple[Tensor, ...],
     path: Path,
@@ -96,6 +96,7 @@ def _write(
     outputs: list[str],
     axes: dict[str, Any],
 ) -> None:
+    """Write a module as an ONNX file, whole or not at all; `axes` names the axes of inputs and outputs that vary."""
     with whole_file(path, private=False) as part, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(

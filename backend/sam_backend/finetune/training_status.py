@@ -18,6 +18,9 @@ except ModuleNotFoundError:  # Windows has none.
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 
+TRAININGS = "finetune"
+"""Name of the folder of all trainings in the home folder."""
+
 LOCK = ".lock"
 """Name of the file in the work folder that a training locks as long as it lives."""
 

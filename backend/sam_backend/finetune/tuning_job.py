@@ -21,7 +21,7 @@ from sam_backend.finetune.tuning_recipe import TuningRecipe
 from sam_backend.finetune.verdict import Gate, Verdict
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import WeightFolders
+from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.model_registry import load_segmenter
 
 CURVES = "curves.png"
@@ -49,7 +49,7 @@ class TuningJob:
     data: str
     model: str
     recipe: TuningRecipe
-    gate: Gate
+    gate: Gate[Segmenter]
     limit: int | None = None
     focus: Focus = Focus.AUTO
     folders: WeightFolders | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Sample
-from sam_backend.segmenters import Segmenter
+
+Judged = TypeVar("Judged", contravariant=True)
+"""What a gate compares: a `Segmenter`, or a proposer."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Verdict:
     ----------
     passed : bool, whether the candidate may serve.
     reason : str, the reason in one or more sentences.
-    metrics : dict, `protocol.metric` -> [mean of the serving model, mean of the candidate] over the held-out objects.
+    metrics : dict, `protocol.metric` -> [mean of what serves, mean of the candidate] over the held-out objects.
     """
 
     passed: bool
@@ -27,8 +29,8 @@ class Verdict:
     metrics: dict[str, list[float]]
 
 
-class Gate(Protocol):
-    """Compares a candidate with the serving model; `sam_evaluation.promotion_gate.PromotionGate` is one."""
+class Gate(Protocol[Judged]):
+    """Compares a candidate with what serves; `sam_evaluation.promotion_gate.PromotionGate` is one, of segmenters."""
 
     @property
     def fewest_images(self) -> int:
@@ -36,17 +38,17 @@ class Gate(Protocol):
 
     def __call__(
         self,
-        serving: Segmenter,
-        candidate: Segmenter,
+        serving: Judged,
+        candidate: Judged,
         names: Sequence[str],
         load: Callable[[str], Sample],
         progress: ProgressCallback,
     ) -> Verdict:
-        """Measure both models on the held-out images and judge the candidate.
+        """Measure both on the held-out images and judge the candidate.
 
         Parameters
         ----------
-        serving, candidate : Segmenter, the model that serves and the one that would replace it.
+        serving, candidate : what serves, and what would replace it.
         names : sequence of str, the held-out images.
         load : function that reads an image and its objects by name.
         progress : ProgressCallback, called with the images done, their number, and what is being measured.

@@ -6,12 +6,10 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cachetools import LRUCache
 
-from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.memory.class_model import ClassModel, fit_classes
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
@@ -19,6 +17,7 @@ from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
 from sam_backend.memory.left_out_examples import calibrate, read_calibration
+from sam_backend.memory.proposals import Proposal
 from sam_backend.memory.records import EmbedRecord, Example, NewestExample, ReadMasks, Record, RecordKey
 from sam_backend.memory.score_calibration import ScoreCalibration
 from sam_backend.memory.vector_cache import VectorCache
@@ -35,22 +34,6 @@ _EXAMPLES_PER_LABEL = 60
 
 _FAILED = 10_000
 """Records without an image that are not tried again by this process; of more, the oldest are."""
-
-
-@dataclass(frozen=True, eq=False)
-class MemoryProposal:
-    """A mask that the memory proposes.
-
-    Attributes
-    ----------
-    mask : bool (H, W), in pixels of the image.
-    label : str, its class.
-    score : probability that its IoU with a mask that the annotator would accept is at least a half, in [0, 1].
-    """
-
-    mask: BoolArray
-    label: str
-    score: float
 
 
 class ProjectMemory:
@@ -176,14 +159,14 @@ class ProjectMemory:
 
     def propose(
         self, segmenter: Segmenter, embedding: Embedding, classes: ClassModel, *, limit: int | None = None
-    ) -> list[MemoryProposal]:
+    ) -> list[Proposal]:
         """Return the proposals for an image, the highest score first; at most `limit`."""
         outlines = find_outlines(segmenter, embedding, classes)
         return self.select(outlines, segmenter.version, embedding.size, limit=limit)
 
     def select(
         self, outlines: Sequence[ClassOutline], version: str, size: tuple[int, int], *, limit: int | None = None
-    ) -> list[MemoryProposal]:
+    ) -> list[Proposal]:
         """Return the outlines of an image that are good enough as proposals, the highest score first.
 
         Parameters
@@ -196,9 +179,7 @@ class ProjectMemory:
         calibration = self.calibration(version)
         scores = [calibration.score(outline) for outline in outlines]
         kept = [index for index in without_duplicates(outlines, scores) if scores[index] >= MIN_SCORE][:limit]
-        proposals = [
-            MemoryProposal(outlines[index].image_mask(size), outlines[index].label, scores[index]) for index in kept
-        ]
+        proposals = [Proposal(outlines[index].image_mask(size), outlines[index].label, scores[index]) for index in kept]
         return [proposal for proposal in proposals if proposal.mask.any()]
 
     def calibration(self, version: str) -> ScoreCalibration:

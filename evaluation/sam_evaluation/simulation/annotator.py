@@ -12,7 +12,7 @@ import numpy as np
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import deepest_point
 from sam_backend.memory.grid import on_grid
-from sam_backend.memory.project_memory import MemoryProposal
+from sam_backend.memory.proposals import Proposal
 from sam_backend.memory.score_calibration import CORRECT_IOU
 from sam_backend.samples import Object
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
@@ -83,7 +83,7 @@ def annotate(
     segmenter: Segmenter,
     embedding: Embedding,
     objects: Sequence[Object],
-    proposals: Sequence[MemoryProposal],
+    proposals: Sequence[Proposal],
     habits: Habits,
 ) -> list[Action]:
     """Label an image by the rules of `docs/decisions/016-counting-clicks.md`.
@@ -125,7 +125,7 @@ def annotate(
     return actions
 
 
-def _partners(proposals: Sequence[MemoryProposal], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
+def _partners(proposals: Sequence[Proposal], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
     """Return the object of each proposal that has one; pairs with the same label are matched first."""
     same = np.array([[proposal.label == target.label for target in objects] for proposal in proposals], bool)
     same = same.reshape(ious.shape)

@@ -14,7 +14,8 @@ from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memories import FOLDER
-from sam_backend.memory.project_memory import MemoryProposal, ProjectMemory
+from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.proposals import Proposal
 from sam_backend.memory.records import Record
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.second_look import Focus
@@ -155,7 +156,7 @@ class Loop:
             embedding = self._images.embed(self._segmenter, name)
         except BrokenSampleError as error:
             return ImageLabelled(images, name, problem=str(error))
-        proposals: list[MemoryProposal] = []
+        proposals: list[Proposal] = []
         if self._classes is not None:
             limit = self._conditions.proposals
             proposals = self._memory.propose(self._segmenter, embedding, self._classes, limit=limit)

@@ -12,6 +12,7 @@ from annotation_events import ASKED, TAUGHT, region
 from colour_segmenter import ColourSegmenter
 from label_studio_requests import data_url, png
 from sam_backend.core.project_work import ProjectWork
+from sam_backend.core.proposers import Proposers
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.memory.project_memory import ProjectMemory
@@ -57,7 +58,9 @@ def work(tmp_path):
         ProjectTask(2, {"pages": [ASK, "/gone.png", ASK], "last": ASK}),
         ProjectTask(3, {"pages": ["/gone.png"]}),
     )
-    return ProjectWork(project, ProjectMemory(tmp_path / "memory"), ColourSegmenter(), Embeddings())
+    return ProjectWork(
+        project, ProjectMemory(tmp_path / "memory"), ColourSegmenter(), Embeddings(), Proposers(tmp_path)
+    )
 
 
 def ignore(done, total):

@@ -9,6 +9,7 @@ from annotation_events import ASKED, CONFIG, TAUGHT, event, task
 from colour_segmenter import ColourSegmenter, surface
 from loopback import send, serving
 from sam_backend.core.project_work import ProjectWork
+from sam_backend.core.proposers import Proposers
 from sam_backend.labelstudio.messages import Event, parse_message
 from sam_backend.labelstudio.projects import open_project
 from sam_backend.memory.ranking.strategies import find_strategy
@@ -52,7 +53,8 @@ def rank(make_client, label_studio):
         assert backend.learner.wait(60)
         project = open_project(backend.servers, "1")
         segmenter = backend.model.get(10)
-        work = ProjectWork(project, backend.memories.of(project.uid), segmenter, backend.learner._embeddings)
+        memory, proposers = backend.memories.of(project.uid), Proposers(backend.settings.home)
+        work = ProjectWork(project, memory, segmenter, backend.learner._embeddings, proposers)
         work.rank(find_strategy("random"), 0, no_progress, no_progress)
         return label_studio.calls
 

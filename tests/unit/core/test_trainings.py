@@ -57,7 +57,7 @@ def test_label_studios_own_request_starts_a_training_of_its_project(client, comm
     answer = client.post("/webhook", json={"action": "START_TRAINING", "project": project}).json()
     assert (answer["status"], answer["action"]) == ("started", "START_TRAINING")
     ((command, environment),) = commands[0]
-    assert command[1:] == ["-m", "sam_inspect", "finetune", "--project", PROJECT, "--model", "nano"]
+    assert command[1:] == ["-m", "sam_inspect", "finetune", "--proposer", "--project", PROJECT, "--model", "nano"]
     assert environment["SAM_INSPECT_HOME"] == str(tmp_path / "home")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sam_backend.arrays import BoolArray
 from sam_backend.memory.grid import on_grid
-from sam_backend.memory.project_memory import MemoryProposal
+from sam_backend.memory.proposals import Proposal
 from sam_backend.samples import Object
 from sam_backend.segmenters import Candidates, Embedding, Prompt
 from sam_evaluation.simulation.annotator import Action, Fate, Habits, annotate
@@ -45,7 +45,7 @@ class Scripted:
 
 
 def label(
-    segmenter: Scripted, objects: list[Object], proposals: list[MemoryProposal], habits: Habits = HABITS
+    segmenter: Scripted, objects: list[Object], proposals: list[Proposal], habits: Habits = HABITS
 ) -> list[Action]:
     return annotate(segmenter, Embedding({}, SIZE), objects, proposals, habits)
 
@@ -87,7 +87,7 @@ def test_the_rest_is_painted_at_its_price_and_the_mask_is_then_the_truth() -> No
 
 def test_a_good_proposal_costs_one_click_and_is_accepted_unchanged() -> None:
     segmenter = Scripted(TRUE.mask)
-    (action,) = label(segmenter, [TRUE], [MemoryProposal(GOOD, "pit", 0.8)])
+    (action,) = label(segmenter, [TRUE], [Proposal(GOOD, "pit", 0.8)])
     assert summary([action]) == [("accepted", "pit", 1)]
     assert (action.iou, action.score) == (pytest.approx(0.95), 0.8)
     np.testing.assert_array_equal(action.mask, GOOD)
@@ -95,16 +95,16 @@ def test_a_good_proposal_costs_one_click_and_is_accepted_unchanged() -> None:
 
 
 def test_another_label_costs_one_click_more() -> None:
-    assert summary(label(Scripted(GOOD), [TRUE], [MemoryProposal(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
-    (action,) = label(Scripted(GOOD), [TRUE], [MemoryProposal(FAIR, "crack", 0.8)])
+    assert summary(label(Scripted(GOOD), [TRUE], [Proposal(GOOD, "crack", 0.8)])) == [("accepted", "pit", 2)]
+    (action,) = label(Scripted(GOOD), [TRUE], [Proposal(FAIR, "crack", 0.8)])
     assert summary([action]) == [("corrected", "pit", 2)]
     assert action.relabelled
 
 
 def test_a_proposal_without_an_object_costs_one_click_and_leaves_no_mask() -> None:
-    elsewhere, same = MemoryProposal(bar(40, 50), "pit", 0.3), MemoryProposal(GOOD, "pit", 0.7)
+    elsewhere, same = Proposal(bar(40, 50), "pit", 0.3), Proposal(GOOD, "pit", 0.7)
     # A second proposal of the same object is one too many.
-    actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, MemoryProposal(FAIR, "pit", 0.6)])
+    actions = label(Scripted(GOOD), [TRUE], [elsewhere, same, Proposal(FAIR, "pit", 0.6)])
     assert summary(actions) == [("deleted", "pit", 1), ("deleted", "pit", 1), ("accepted", "pit", 1)]
     assert [action.mask is None for action in actions] == [True, True, False]
     assert label(Scripted(GOOD), [], [elsewhere])[0].fate is Fate.DELETED
@@ -112,7 +112,7 @@ def test_a_proposal_without_an_object_costs_one_click_and_leaves_no_mask() -> No
 
 def test_a_proposal_with_an_iou_below_a_half_is_deleted_and_its_object_outlined() -> None:
     segmenter = Scripted(GOOD)
-    actions = label(segmenter, [TRUE], [MemoryProposal(POOR, "pit", 0.5)])
+    actions = label(segmenter, [TRUE], [Proposal(POOR, "pit", 0.5)])
     assert summary(actions) == [
         ("deleted", "pit", 1),
         ("outlined", "pit", 1),
@@ -122,7 +122,7 @@ def test_a_proposal_with_an_iou_below_a_half_is_deleted_and_its_object_outlined(
 
 def test_a_fair_proposal_is_corrected_with_a_click_where_it_is_most_wrong() -> None:
     segmenter = Scripted(GOOD)
-    (action,) = label(segmenter, [TRUE], [MemoryProposal(FAIR, "pit", 0.5)])
+    (action,) = label(segmenter, [TRUE], [Proposal(FAIR, "pit", 0.5)])
     assert summary([action]) == [("corrected", "pit", 1)]
     assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
     (asked,) = segmenter.asked
@@ -138,11 +138,11 @@ def test_a_fair_proposal_is_corrected_with_a_click_where_it_is_most_wrong() -> N
 
 def test_with_redraw_a_fair_proposal_is_deleted_and_its_object_outlined() -> None:
     redraw = Habits(accept=0.9, most_clicks=4, painting=7, redraw=True)
-    actions = label(Scripted(GOOD), [TRUE], [MemoryProposal(FAIR, "crack", 0.5)], redraw)
+    actions = label(Scripted(GOOD), [TRUE], [Proposal(FAIR, "crack", 0.5)], redraw)
     assert summary(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
     assert actions[1].iou == pytest.approx(0.7)
 
 
 def test_of_two_proposals_for_one_object_the_one_with_its_label_is_kept() -> None:
-    proposals = [MemoryProposal(GOOD, "crack", 0.9), MemoryProposal(bar(10, 28), "pit", 0.5)]
+    proposals = [Proposal(GOOD, "crack", 0.9), Proposal(bar(10, 28), "pit", 0.5)]
     assert summary(label(Scripted(GOOD), [TRUE], proposals)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]

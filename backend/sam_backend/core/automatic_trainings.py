@@ -1,0 +1,74 @@
+"""Trainings that nobody starts: a project's proposer learns again when enough new images were accepted."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from sam_backend.core.proposers import proposer_of, work_folder
+from sam_backend.core.trainings import Trainings
+from sam_backend.files import make_folder, write_whole
+from sam_backend.memory.memories import Memories
+from sam_backend.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FEWEST_IMAGES = 40
+"""Accepted images from which a proposer is trained: about ten of them are held out for its gate."""
+
+_STARTED = "started.json"
+
+
+class AutomaticTrainings:
+    """Starts the training of a proposer after each `Settings.proposer_every` new accepted images of its project.
+
+    Parameters
+    ----------
+    settings : Settings.
+    memories : Memories, which know the accepted images.
+    trainings : Trainings, which starts them.
+    """
+
+    def __init__(self, settings: Settings, memories: Memories, trainings: Trainings) -> None:
+        self._settings = settings
+        self._memories = memories
+        self._trainings = trainings
+        self._refusals: set[str] = set()
+
+    def start_if_due(self, project: str) -> None:
+        """Start a training if a project has enough new accepted images; log once why it cannot be started.
+
+        Parameters
+        ----------
+        project : str, the project's uid.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written that a training was started.
+        """
+        every = self._settings.proposer_every
+        if not every:
+            return
+        memory = self._memories.of(project)
+        images = len({(record.task, record.index) for record in memory.store.heads() if record.is_usable})
+        file = work_folder(self._settings.home, proposer_of(memory)) / _STARTED
+        if images < max(FEWEST_IMAGES, _images_before(file) + every):
+            return
+        started, message = self._trainings.start_proposer(project)
+        if started:
+            make_folder(file.parent)
+            write_whole(file, json.dumps({"images": images}).encode())
+            logger.info("Project %s: its proposer learns from %d accepted images", project, images)
+        elif message not in self._refusals:
+            self._refusals.add(message)
+            logger.info("Project %s: its proposer is not trained. %s", project, message)
+
+
+def _images_before(file: Path) -> int:
+    """Return the number of accepted images when a training was last started; 0 for never."""
+    try:
+        return int(json.loads(file.read_bytes())["images"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -1,0 +1,190 @@
+"""From accepted images to a proposer that serves: read, train, export, calibrate, judge, promote."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sam_backend.finetune.examples import Examples, SampleSource, Split, TooFewMasksError, read_examples
+from sam_backend.finetune.training_run import TrainingRun
+from sam_backend.finetune.training_status import FINISHED
+from sam_backend.finetune.verdict import Gate, Verdict
+from sam_backend.finetune.versions import Version, Versions
+from sam_backend.memory.proposals import Proposal, Proposer
+from sam_backend.proposer.calibration import calibrate
+from sam_backend.proposer.crops import CropSource
+from sam_backend.proposer.export import export_proposer
+from sam_backend.proposer.manifest import Manifest
+from sam_backend.proposer.memory_rival import memory_of
+from sam_backend.proposer.net import ProposerNet, continued_net, write_net
+from sam_backend.proposer.scale import least_area, scale_for
+from sam_backend.proposer.trained import TrainedProposer
+from sam_backend.proposer.training import CROP, ProposerRecipe, train
+from sam_backend.segmenters import Embedding, Segmenter
+
+WEIGHTS = "weights.safetensors"
+"""Name of the file in the work folder from which the next training goes on, whether or not its result served."""
+
+_REPORT_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class ProposerJob:
+    """A training of a proposer to be done.
+
+    Attributes
+    ----------
+    source : SampleSource, the accepted images, those without objects too.
+    model : str, the name of the project's proposer among the versions; see `proposer_of`.
+    data : str, what users call this data.
+    recipe : ProposerRecipe.
+    gate : Gate, which decides whether the result may serve.
+    segmenter : Segmenter that serves: the memory uses its features, and it polishes masks.
+    limit : int or None, about this many images; None for all.
+    """
+
+    source: SampleSource
+    model: str
+    data: str
+    recipe: ProposerRecipe
+    gate: Gate[Proposer]
+    segmenter: Segmenter
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class ProposerOutcome:
+    """The result of a training.
+
+    Attributes
+    ----------
+    version : Version or None, the version that serves now; None if the gate did not pass it.
+    verdict : Verdict of the gate.
+    """
+
+    version: Version | None
+    verdict: Verdict
+
+
+class NoProposals:
+    """Proposes nothing: what serves where there is neither an example nor a proposer."""
+
+    name = "nothing"
+
+    def propose(self, segmenter: Segmenter, embedding: Embedding, *, limit: int | None = None) -> list[Proposal]:
+        """Return no proposals."""
+        return []
+
+
+def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> ProposerOutcome:
+    """Train a proposer inside an open run, and let it serve if it passes the gate.
+
+    It goes on from the weights of the last training in the same work folder. A version is kept only if it passes.
+
+    Parameters
+    ----------
+    job : ProposerJob.
+    run : TrainingRun, whose folder keeps the weights.
+    versions : Versions of the proposer.
+
+    Raises
+    ------
+    TooFewMasksError
+        If there are too few images; the message says how many more are needed.
+    SamInspectError
+        If the data cannot be read, or a loss is not finite.
+    OSError
+        If the disk is full, for example.
+    """
+    run.show(doing="Reading images and masks")
+    examples = read_examples(job.source, job.limit, with_empty=True)
+    examples.require_enough(job.gate.fewest_images)
+    # Nothing is chosen on the validation images, so they are learnt from, too.
+    names = [*examples.names[Split.TRAINING], *examples.names[Split.VALIDATION]]
+    samples = [examples.load(name) for name in names]
+    labels = tuple(sorted({target.label for sample in samples for target in sample.objects}))
+    if not labels:
+        raise TooFewMasksError("None of the training images has a mask; accept some.")
+    scale = scale_for(samples)
+    torch.manual_seed(job.recipe.seed)
+    net = continued_net(labels, run.work / WEIGHTS)
+    train(net, CropSource(samples, labels, scale, CROP), job.recipe, _shower(run.show))
+    write_net(net, labels, run.work / WEIGHTS)
+    run.show(doing="Exporting", seconds_left=None)
+    with versions.staging(job.model) as folder:
+        candidate = _export(net, Manifest(labels, scale, least_area(samples, scale)), examples, job.segmenter, folder)
+        serving = _serving(job, versions, names, examples, run)
+        verdict = job.gate(
+            serving,
+            candidate,
+            examples.names[Split.HELD_OUT],
+            examples.load,
+            lambda done, total, doing="": run.show(doing=f"{doing}: {done} of {total} held-out images"),
+        )
+        version = None
+        if verdict.passed:
+            about = Version(
+                "",
+                job.model,
+                candidate.name,
+                serving.name,
+                data=f"{job.data}, {len(names)} images",
+                reason=verdict.reason,
+                passed=True,
+                metrics=verdict.metrics,
+            )
+            version = versions.add(about, folder)
+    if version is not None:
+        versions.promote(version.name)
+    run.show(state=FINISHED, doing="Done", seconds_left=None, result=_sentence(version, verdict))
+    return ProposerOutcome(version, verdict)
+
+
+def _export(
+    net: ProposerNet, manifest: Manifest, examples: Examples, segmenter: Segmenter, folder: Path
+) -> TrainedProposer:
+    """Write what serves into a folder, with its scores fitted to the held-out images, and load it as serving does."""
+    export_proposer(net, manifest, folder)
+    held_out = (examples.load(name) for name in examples.names[Split.HELD_OUT])
+    calibrate(TrainedProposer(folder, threads=1), held_out, segmenter).write(folder)
+    return TrainedProposer(folder, threads=1)
+
+
+def _serving(
+    job: ProposerJob, versions: Versions, names: Sequence[str], examples: Examples, run: TrainingRun
+) -> Proposer:
+    """Return what proposes now: the promoted proposer, or a memory of the same training images."""
+    serving = versions.serving(job.model)
+    if serving.folder is not None:
+        return TrainedProposer(serving.folder, threads=1)
+    folder = Path(tempfile.mkdtemp(dir=run.work))
+    try:
+        show = lambda done, total, doing="": run.show(doing=f"Learning {done} of {total} images as the memory does")  # noqa: E731
+        return memory_of(names, examples.load, job.segmenter, folder, show) or NoProposals()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shower(show: Callable[..., None]) -> Callable[[int, int, float], None]:
+    """Return a function that reports a training's steps about every second."""
+    started = reported = time.monotonic()
+
+    def report(step: int, steps: int, loss: float) -> None:
+        nonlocal reported
+        if time.monotonic() - reported > _REPORT_EVERY or step == steps:
+            reported = time.monotonic()
+            left = (reported - started) / step * (steps - step)
+            show(doing=f"Training the proposer, loss {loss:.2f}", step=step, steps=steps, seconds_left=round(left))
+
+    return report
+
+
+def _sentence(version: Version | None, verdict: Verdict) -> str:
+    what = f"{version.name} proposes masks from now on." if version else "What proposed masks before goes on."
+    return f"{what} {verdict.reason}"

@@ -1,0 +1,158 @@
+"""The training of a proposer: random crops, cross-entropy and dice, the averaged weights of the last steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sam_backend.finetune.training_loop import Optimisation, Schedule
+from sam_backend.proposer.crops import CropSource
+from sam_backend.proposer.net import ProposerNet
+
+CROP = 192
+"""Side in pixels of a training crop."""
+
+_FLOOR = 0.02
+_CLIP = 4.0
+_TIMED_STEPS = 10
+"""After each so many steps, the length of the training is adapted to the speed of the machine."""
+
+_PATIENCE = 4.0
+"""A training ends after so many times its minutes, however busy the machine is."""
+
+
+@dataclass(frozen=True)
+class ProposerRecipe:
+    """The settings that decide a training, together with the images and the starting weights.
+
+    Attributes
+    ----------
+    steps : int, the most steps.
+    minutes : float, the most minutes of computing; a slow machine takes fewer steps.
+    crops : int, the crops of a step.
+    learning_rate, backbone_rate : float, the highest rates.
+    warm_up : int, the steps in which the rate rises.
+    average : float, the decay of the running average of the weights, which is what is kept.
+    seed : int.
+    """
+
+    steps: int = 900
+    minutes: float = 8.0
+    crops: int = 8
+    learning_rate: float = 2e-3
+    backbone_rate: float = 4e-4
+    warm_up: int = 40
+    average: float = 0.99
+    seed: int = 0
+
+
+def train(
+    net: ProposerNet,
+    source: CropSource,
+    recipe: ProposerRecipe,
+    show: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    device: str | None = None,
+) -> None:
+    """Train a net in place; it ends with its averaged weights, on the CPU, ready for export.
+
+    The same images, recipe and starting weights give the same weights on the CPU of the same machine, unless the time
+    is over before the steps are done.
+
+    Parameters
+    ----------
+    net : ProposerNet.
+    source : CropSource.
+    recipe : ProposerRecipe.
+    show : function, called after each step with the steps done, all steps, and the running mean of the loss.
+    device : a torch device; None takes a CUDA GPU if there is one.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If a loss is not a finite number.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    # A service beside it needs the other cores.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        # Convolutions are a tenth faster in this memory format.
+        net.train().to(place).to(memory_format=torch.channels_last)
+        optimisation = Optimisation(
+            net.trained(),
+            Schedule(recipe.steps, recipe.warm_up, _FLOOR),
+            rate=recipe.learning_rate,
+            slow_rate=recipe.backbone_rate,
+            slow="backbone.",
+            clip=_CLIP,
+            average=recipe.average,
+        )
+        _take_steps(net, source, recipe, optimisation, place, show)
+        optimisation.use(optimisation.average.values)
+        net.eval().to("cpu")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _take_steps(
+    net: ProposerNet,
+    source: CropSource,
+    recipe: ProposerRecipe,
+    optimisation: Optimisation,
+    place: torch.device,
+    show: Callable[[int, int, float], None],
+) -> None:
+    started, computed_before, mean = time.monotonic(), time.process_time(), 0.0
+    budget = 60 * recipe.minutes
+
+    def take_step() -> float:
+        rng = np.random.default_rng([recipe.seed, optimisation.step])
+        crops = [source.draw(rng) for _ in range(recipe.crops)]
+        images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(place).permute(0, 3, 1, 2).float()
+        labels = torch.from_numpy(np.stack([crop.labels for crop in crops])).to(place).long()
+        optimisation.begin_step()
+        with torch.autocast(place.type, torch.bfloat16):
+            logits = net(images)
+        loss = segmentation_loss(logits.float(), labels)
+        optimisation.require_finite(float(loss.detach()))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimisation.end_step()
+        return float(loss.detach())
+
+    def after_step(loss: float) -> bool:
+        nonlocal mean
+        step = optimisation.step
+        mean = loss if step == 1 else 0.97 * mean + 0.03 * loss
+        if step % _TIMED_STEPS == 0:
+            # The learning rate must have fallen when the time is over. Clicks that are answered meanwhile cost none.
+            used = max(time.process_time() - computed_before, (time.monotonic() - started) / _PATIENCE)
+            steps = min(recipe.steps, step + int(max(budget - used, 0) * step / max(used, 1e-9)))
+            optimisation.schedule = Schedule(max(steps, step), recipe.warm_up, _FLOOR)
+        show(step, optimisation.schedule.steps, mean)
+        return False
+
+    optimisation.run(take_step, after_step, lambda: None, save_every=float("inf"))
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return cross-entropy plus 1 - soft Dice, the mean over the classes that a batch shows (Milletari et al. 2016).
+
+    Parameters
+    ----------
+    logits : float (B, 1 + K, H, W), the background first.
+    labels : int64 (B, H, W) in [0, K].
+    """
+    shares = logits.softmax(1)
+    truth = functional.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2).float()
+    shown = truth.sum((0, 2, 3))
+    dice = 1 - (2 * (shares * truth).sum((0, 2, 3)) + 1) / (shares.sum((0, 2, 3)) + shown + 1)
+    # A class that no crop shows would be told to vanish everywhere.
+    defects = dice[1:][shown[1:] > 0]
+    loss: Tensor = functional.cross_entropy(logits, labels)
+    return loss + (defects.mean() if len(defects) else 0.0)

@@ -1,0 +1,153 @@
+"""Whatever proposes, proposals come the same way: from the memory, or from the proposer that was promoted."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotation_events import ASKED, CONFIG, event, task
+from colour_segmenter import ColourSegmenter
+from label_studio_requests import PROJECT
+from sam_backend.core.automatic_trainings import FEWEST_IMAGES, AutomaticTrainings
+from sam_backend.core.project_work import forget
+from sam_backend.core.proposers import Proposers, proposer_of
+from sam_backend.finetune.versions import SHIPPED, VERSIONS, Version, Versions
+from sam_backend.memory.memories import Memories
+from sam_backend.memory.records import Record
+from sam_backend.proposer.manifest import WEIGHTS, Manifest
+from sam_backend.segmenters.correcting import Correcting
+
+
+@pytest.fixture(scope="module")
+def reds(tmp_path_factory):
+    """The files of a proposer that proposes what is red, written once."""
+    torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+    from sam_backend.finetune.onnx_export import write_onnx
+
+    class Reds(torch.nn.Module):
+        def forward(self, image):
+            colours = image.permute(0, 3, 1, 2).float()
+            red = ((colours[:, 0] - colours[:, 1]) / 32).sigmoid()[:, None]
+            return torch.cat([1 - red, red], 1)
+
+    folder = tmp_path_factory.mktemp("reds")
+    axes = {"image": {1: "height", 2: "width"}, "shares": {2: "height", 3: "width"}}
+    image = torch.zeros(1, 32, 64, 3, dtype=torch.uint8)
+    write_onnx(Reds(), (image,), folder / WEIGHTS, ["image"], ["shares"], axes)
+    Manifest(("red",), 1.0, 6).write(folder)
+    return folder
+
+
+def promote(versions, memory, files):
+    model = proposer_of(memory)
+    with versions.staging(model) as folder:
+        for file in files.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        version = versions.add(Version("", model), folder)
+    versions.promote(version.name)
+    return version.name
+
+
+def labels(client):
+    request = {"tasks": [task(9, ASKED[0])], "label_config": CONFIG, "project": PROJECT}
+    (answer,) = client.post("/predict", json=request).json()["results"]
+    return sorted(region["value"]["brushlabels"][0] for region in answer["result"])
+
+
+def test_a_batch_shows_what_the_promoted_proposer_proposes_and_the_memory_again_after_a_rollback(make_client, reds):
+    client = make_client(Correcting(ColourSegmenter()))
+    backend = client.app.state.backend
+    client.post("/webhook", json=event("ANNOTATION_CREATED"))
+    assert backend.learner.wait(60)
+    memory, versions = backend.memories.of(PROJECT), Versions(backend.settings.home / VERSIONS)
+    assert labels(client) == ["green", "red"]
+    promote(versions, memory, reds)
+    assert labels(client) == ["red"]
+    versions.roll_back(proposer_of(memory))
+    assert labels(client) == ["green", "red"]
+
+
+def test_a_damaged_proposer_leaves_its_project_to_the_memory_and_is_logged_once(tmp_path, reds, caplog):
+    memory = Memories(tmp_path).of(PROJECT)
+    versions, proposers = Versions(tmp_path / VERSIONS), Proposers(tmp_path)
+    name = promote(versions, memory, reds)
+    (versions.folder_of(name) / WEIGHTS).write_bytes(b"damaged")
+    assert proposers.of(memory, "colour-1", lambda label: True) is None
+    assert proposers.of(memory, "colour-1", lambda label: True) is None
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert name in caplog.text
+
+
+def test_a_proposer_whose_labels_are_all_gone_proposes_nothing(tmp_path, reds):
+    memory = Memories(tmp_path).of(PROJECT)
+    promote(Versions(tmp_path / VERSIONS), memory, reds)
+    assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "red").name.startswith("proposer-")
+    assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "blue") is None
+
+
+def test_forgetting_a_project_forgets_its_proposer(make_settings, reds):
+    settings = make_settings()
+    memory, versions = Memories(settings.home).of(PROJECT), Versions(settings.home / VERSIONS)
+    memory.store.put(Record(1, task=1, image="a"))
+    promote(versions, memory, reds)
+    forget(settings, PROJECT)
+    assert versions.current(proposer_of(memory)) == SHIPPED
+    assert versions.all() == []
+
+
+class Starts:
+    """Notes the trainings that are started."""
+
+    def __init__(self, answer=(True, "started")):
+        self.answer, self.projects = answer, []
+
+    def start_proposer(self, project):
+        self.projects.append(project)
+        return self.answer
+
+
+def accept(memory, count):
+    for number in range(count):
+        memory.store.put(Record(number, "2026-11-23T05:32:00Z", number, f"{number}.png"))
+
+
+def test_a_proposer_is_trained_from_forty_images_on_and_again_after_each_twenty_five(make_settings):
+    settings, starts = make_settings(), Starts()
+    memories = Memories(settings.home)
+    automatic = AutomaticTrainings(settings, memories, starts)
+    started = []
+    for count in (FEWEST_IMAGES - 1, FEWEST_IMAGES, FEWEST_IMAGES + 24, FEWEST_IMAGES + 25):
+        accept(memories.of(PROJECT), count)
+        automatic.start_if_due(PROJECT)
+        # Another process of the service knows what was started.
+        AutomaticTrainings(settings, memories, starts).start_if_due(PROJECT)
+        started.append(len(starts.projects))
+    assert started == [0, 1, 1, 2]
+
+
+def test_with_the_setting_at_zero_no_training_starts_by_itself(make_settings):
+    settings, starts = make_settings(proposer_every=0), Starts()
+    memories = Memories(settings.home)
+    accept(memories.of(PROJECT), 2 * FEWEST_IMAGES)
+    AutomaticTrainings(settings, memories, starts).start_if_due(PROJECT)
+    assert starts.projects == []
+
+
+def test_why_no_training_starts_is_logged_once_and_it_is_tried_again(make_settings, caplog):
+    caplog.set_level("INFO")
+    settings, starts = make_settings(), Starts((False, "Training needs torch; run pip install 'sam-inspect[torch]'"))
+    memories = Memories(settings.home)
+    accept(memories.of(PROJECT), FEWEST_IMAGES)
+    automatic = AutomaticTrainings(settings, memories, starts)
+    for _ in range(3):
+        automatic.start_if_due(PROJECT)
+    assert len(starts.projects) == 3
+    assert caplog.text.count("pip install 'sam-inspect[torch]'") == 1
+
+
+def test_the_learner_reports_each_project_that_it_has_learnt(make_client, monkeypatch):
+    learnt = []
+    monkeypatch.setattr(AutomaticTrainings, "start_if_due", lambda self, project: learnt.append(project))
+    client = make_client(Correcting(ColourSegmenter()))
+    client.post("/webhook", json=event("ANNOTATION_CREATED"))
+    assert client.app.state.backend.learner.wait(60)
+    assert learnt == [PROJECT]
