@@ -51,6 +51,7 @@ class RefinerRecipe:
     mixed, surfaces, compositions, regions : int, the numbers of scenes of each kind.
     shares : weights of the kinds, in this order.
     local_share : share of windows along an object instead of around it.
+    thin_share : share of windows along something long and thin, where a scene has it.
     free_share : share of targets that follow nothing in the image.
     drawn_share : share of targets drawn as another person would.
     empty_share : share of tasks that begin without a mask.
@@ -74,6 +75,7 @@ class RefinerRecipe:
     regions: int = 1300
     shares: tuple[float, float, float, float] = (0.12, 0.33, 0.38, 0.17)
     local_share: float = 0.35
+    thin_share: float = 0.0
     free_share: float = 0.04
     drawn_share: float = 0.4
     empty_share: float = 0.08
@@ -107,5 +109,5 @@ class RefinerRecipe:
 FIRST = RefinerRecipe(steps=1200, fall=1)
 """Short chains, so that the refiner learns soon what a click means."""
 
-SECOND = RefinerRecipe(most_clicks=8, windows=4, drawn_share=0.6)
-"""On from there with long chains, whose last clicks are about fine differences."""
+SECOND = RefinerRecipe(most_clicks=8, windows=4, drawn_share=0.6, thin_share=0.35)
+"""On from there with long chains, whose last clicks are about fine differences, and along cracks and scratches."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.masks import mask_box
-from sam_backend.segmenters.refiner.guidance import WINDOW
+from sam_backend.segmenters.refiner.guidance import WINDOW, border_distance
+from sam_backend.segmenters.refiner.placing import thickness
 from sam_backend.segmenters.refiner.resampling import Square
 from sam_research.augmentation import photometric
 from sam_research.refiner.model_answers import load_answers
@@ -24,6 +25,8 @@ from sam_research.refiner.spoiling import any_region, as_drawn, cut, spoil
 from sam_research.scenes.scene_store import load_scene
 
 _LEAST_AREA = 30
+_THIN = 12.0
+_LONG = 6.0
 _MOST_SHARE = 0.7
 
 
@@ -91,9 +94,13 @@ def _window(
     usable = np.flatnonzero((areas > 20) & (areas < 0.85 * scene.masks[0].size))
     if not len(usable):
         return None
-    first = int(rng.choice(usable))
-    is_local = rng.random() < recipe.local_share
-    square = _local(rng, scene.masks[first]) if is_local else _around(rng, scene.masks[first])
+    first, is_local, is_thin = int(rng.choice(usable)), bool(rng.random() < recipe.local_share), False
+    if rng.random() < recipe.thin_share:
+        thin = [int(index) for index in usable if _is_thin(scene.masks[index])]
+        if thin:
+            first, is_local, is_thin = int(rng.choice(thin)), True, True
+    whole = scene.masks[first]
+    square = _along(rng, whole) if is_thin else _local(rng, whole) if is_local else _around(rng, whole)
     order = [first, *(int(other) for other in rng.permutation(usable)[:10] if other != first)]
     seen = [(index, square.coverage(scene.masks[index]) > 0.5) for index in order]
     fitting = [(index, mask) for index, mask in seen if _LEAST_AREA <= mask.sum() < _MOST_SHARE * mask.size]
@@ -103,7 +110,10 @@ def _window(
     targets, masks, clicked = [], [], []
     for task in range(recipe.tasks):
         choice = 0 if task == 0 or rng.random() < 0.5 else int(rng.integers(len(fitting)))
-        target, mask, has_click = _task(rng, recipe, fitting, choice, given.get(fitting[choice][0], ()), is_local)
+        answers_there = given.get(fitting[choice][0], ())
+        target, mask, has_click = (_thin_task if is_thin else _task)(
+            rng, recipe, fitting, choice, answers_there, is_local
+        )
         targets.append(target)
         masks.append(mask)
         clicked.append(has_click)
@@ -151,6 +161,39 @@ def _task(
     mask = spoil(rng, target, others)
     near = int((mask & target).sum()) > 0.4 * int((mask | target).sum())
     return target, mask, not near or rng.random() >= recipe.polish_share
+
+
+def _thin_task(
+    rng: Generator,
+    recipe: RefinerRecipe,
+    fitting: Sequence[tuple[int, BoolArray]],
+    choice: int,
+    answers: Sequence[BoolArray],
+    is_local: bool,
+) -> tuple[BoolArray, BoolArray, bool]:
+    """Return what `_task` returns for something long and thin: not there yet, ending half way, or drawn too thick."""
+    kind, target = rng.random(), fitting[choice][1]
+    if kind < 0.3:
+        return target, np.zeros_like(target), True
+    if kind < 0.55:
+        return target, cut(rng, target), bool(rng.random() < 0.6)
+    if kind < 0.8:
+        mask = border_distance(target) + rng.uniform(0.5, 7.0) > 0
+        return target, cut(rng, mask) if rng.random() < 0.3 else mask, True
+    return _task(rng, recipe, fitting, choice, answers, is_local)
+
+
+def _is_thin(mask: BoolArray) -> bool:
+    width = thickness(mask)
+    return width < _THIN and int(mask.sum()) > _LONG * width**2
+
+
+def _along(rng: Generator, mask: BoolArray) -> Square:
+    """Return a window around some pixel of a long thin mask, at a scale at which it can be seen well."""
+    rows, columns = np.nonzero(mask)
+    pixel = int(rng.integers(len(rows)))
+    side = max(WINDOW * thickness(mask) / float(rng.uniform(4, 16)), 48.0)
+    return _moved(rng, (float(columns[pixel]), float(rows[pixel])), side, mask.shape)
 
 
 def _around(rng: Generator, mask: BoolArray) -> Square:
