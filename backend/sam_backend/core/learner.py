@@ -225,6 +225,8 @@ class Learner:
         memory.catch_up(segmenter, embed, accepted_masks, should_stop=lambda: self._stopping)
         if not self._stopping:
             memory.recalibrate(segmenter, embed, accepted_masks)
+            # A click uses the classes that were fitted last, and does not wait for this.
+            memory.classes(segmenter.version, lambda label: True)
 
 
 def _require_content(event: Event) -> None:

@@ -103,7 +103,9 @@ class Predictor:
         fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
         notes.image = fetched.source
         prompt = drawn.to_prompt(fetched.embedding.size)
-        candidates = refine(segmenter, fetched.embedding, prompt, self._memo, fetched.key)
+        memory = None if request.project is None else self._memories.of(str(request.project))
+        helped = memory.helping(segmenter, drawn.label, fetched.key) if memory else segmenter
+        candidates = refine(helped, fetched.embedding, prompt, self._memo, f"{fetched.key} {drawn.label}")
         if request.project is not None:
             # Another process may have stored annotations, and while people draw, no batch request comes.
             self._learner.check(str(request.project), segmenter.version)

@@ -149,7 +149,7 @@ class ProjectWork:
             for image, embedding in self._images(task):
                 tasks.append(task)
                 outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
-                signals.append(compute_signals(self.segmenter, embedding, outlines, calibration))
+                signals.append(compute_signals(self.segmenter, embedding, classes, outlines, calibration))
                 on_task = proposals.setdefault(task.id, TaskProposals())
                 if proposer is not None:
                     on_task.add_proposals(image, proposer.propose(self.segmenter, embedding, limit=MAX_PROPOSALS))

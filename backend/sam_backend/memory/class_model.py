@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sam_backend.arrays import FloatArray
-from sam_backend.memory.features import BACKGROUND, FeatureVectors
+from sam_backend.memory.features import BACKGROUND, FeatureVectors, median_of_cells
 from sam_backend.memory.logistic import fit_logistic
+from sam_backend.segmenters import DenseFeatures
 
 _RIDGE = 0.005
 _ITERATIONS = 60
@@ -32,12 +33,20 @@ class ClassModel:
     weights: FloatArray
     bias: FloatArray
 
-    def probabilities(self, features: FloatArray) -> FloatArray:
-        """Return the probabilities (..., 1 + K) of background and classes for features (..., D)."""
+    def probabilities(self, features: DenseFeatures) -> FloatArray:
+        """Return the probabilities (n, n, 1 + K) of background and classes in the cells of an image.
+
+        Parameters
+        ----------
+        features : DenseFeatures of the model, (n, n, C); D is 2 C, as in `cell_features`.
+        """
         # Imported late, because it is slow and a service must listen before it.
         from scipy.special import softmax
 
-        shares: FloatArray = softmax(features @ self.weights + self.bias, axis=-1)
+        # The same as for `cell_features`, without an array of twice the size.
+        of_values, of_differences = np.split(self.weights, 2)
+        bias = self.bias - median_of_cells(features) @ of_differences
+        shares: FloatArray = softmax(features.values @ (of_values + of_differences) + bias, axis=-1)
         return shares
 
 

@@ -12,7 +12,6 @@ from pycocotools import mask as coco
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import mask_iou
 from sam_backend.memory.class_model import ClassModel
-from sam_backend.memory.features import cell_features
 from sam_backend.memory.grid import GRID, on_image
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
 
@@ -67,8 +66,8 @@ SCORE_FEATURES = (
 
 def class_map(segmenter: Segmenter, embedding: Embedding, model: ClassModel) -> tuple[FloatArray, tuple[int, int]]:
     """Return the probabilities (GRID, GRID, 1 + K) of background and classes, and the rows and columns of the image."""
-    features = cell_features(segmenter, embedding)
-    fine = cv2.resize(model.probabilities(features.values), (GRID, GRID), interpolation=cv2.INTER_LINEAR)
+    shares = model.probabilities(segmenter.features(embedding))
+    fine = cv2.resize(shares, (GRID, GRID), interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(fine, (0, 0), _BLUR)
     rows, columns = (min(GRID, round(side * GRID / max(embedding.size))) for side in embedding.size)
     return smooth, (max(rows, 1), max(columns, 1))

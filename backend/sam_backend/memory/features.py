@@ -62,9 +62,16 @@ def cell_features(segmenter: Segmenter, embedding: Embedding) -> DenseFeatures:
     A defect is what differs from its surface, and surfaces differ more than defects do.
     """
     dense = segmenter.features(embedding)
-    # The median of a regular sample, because the median of all cells would take longer than everything else.
-    median = np.median(dense.inside[::4, ::4].reshape(-1, dense.values.shape[2]), 0)
-    return DenseFeatures(np.concatenate([dense.values, dense.values - median], 2), dense.shown)
+    return DenseFeatures(np.concatenate([dense.values, dense.values - median_of_cells(dense)], 2), dense.shown)
+
+
+def median_of_cells(features: DenseFeatures) -> FloatArray:
+    """Return the median (C,) of the features of an image.
+
+    It is that of a regular sample, because the median of all cells would take longer than everything else.
+    """
+    median: FloatArray = np.median(features.inside[::4, ::4].reshape(-1, features.values.shape[2]), 0)
+    return median
 
 
 def pool(segmenter: Segmenter, embedding: Embedding, masks: Sequence[AcceptedMask]) -> FeatureVectors:

@@ -1,4 +1,4 @@
-"""The calibration of a project: examples are left out, and their masks are searched with the other examples."""
+"""What left-out examples teach: their masks are searched and clicked with the help of the other examples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sam_backend.arrays import FloatArray
 from sam_backend.errors import SamInspectError
 from sam_backend.files import name_on_disk, write_whole
 from sam_backend.memory.class_model import fit_classes, labels_of
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines
+from sam_backend.memory.click_choice import DEFAULT_WEIGHT, chosen_weight, click_gains
 from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import FeatureVectors
@@ -22,6 +26,7 @@ from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)
 
+_KEYS = {"key", "weights", "seen", "click_weight"}
 _MAX_IMAGES, _FOLDS = 24, 6
 """Images that a calibration leaves out, and in how many folds."""
 
@@ -34,6 +39,12 @@ def read_calibration(folder: Path, version: str) -> ScoreCalibration:
     return ScoreCalibration(tuple(content["weights"]), int(content["seen"]))
 
 
+def read_click_weight(folder: Path, version: str) -> float:
+    """Return how much a lone click heeds the memory, as `calibrate` found out last, or the default."""
+    content = _read(folder, version)
+    return DEFAULT_WEIGHT if content is None else float(content["click_weight"])
+
+
 def calibrate(
     store: ExampleStore,
     examples: Mapping[RecordKey, FeatureVectors],
@@ -41,7 +52,9 @@ def calibrate(
     embed: EmbedRecord,
     read_masks: ReadMasks,
 ) -> ScoreCalibration:
-    """Fit the calibration of a project and write it to the project's folder, unless the examples are unchanged.
+    """Fit the calibration of a project, and how much a click heeds the memory, unless the examples are unchanged.
+
+    Both are written to the project's folder.
 
     Examples of up to 24 images are left out, a few at a time. The digests of the images decide which, so that the same
     examples give the same calibration in any order.
@@ -65,6 +78,7 @@ def calibrate(
         return read_calibration(store.folder, version)
     outlines: list[ClassOutline] = []
     correct: list[bool] = []
+    gains: list[FloatArray] = []
     for fold in range(_FOLDS):
         left_out = [key for key, number in folds.items() if number == fold]
         others = [vectors for key, vectors in examples.items() if key not in left_out]
@@ -78,15 +92,22 @@ def calibrate(
             try:
                 embedding = embed(records[key])
                 accepted = masks_on_image(record, embedding.size, read_masks)
+                filled = [mask for mask in accepted if mask.mask.any()]
                 candidates = find_outlines(segmenter, embedding, classes)
+                gains.append(click_gains(segmenter, embedding, classes, filled))
             # Its image may be gone by now; the other images are enough.
             except SamInspectError as error:
                 logger.warning("Annotation %d is left out of the calibration: %s", key[0], error)
                 continue
             outlines += candidates
-            correct += are_correct(candidates, [mask for mask in accepted if mask.mask.any()])
+            correct += are_correct(candidates, filled)
     calibration = fit_calibration(outlines, correct, DEFAULT_CALIBRATION)
-    content = {"key": state, "weights": calibration.weights, "seen": calibration.outlines}
+    content = {
+        "key": state,
+        "weights": calibration.weights,
+        "seen": calibration.outlines,
+        "click_weight": chosen_weight(np.concatenate(gains) if gains else np.zeros((0, 0))),
+    }
     write_whole(_path(store.folder, version), json.dumps(content).encode())
     return calibration
 
@@ -96,7 +117,7 @@ def _read(folder: Path, version: str) -> dict[str, Any] | None:
         content = json.loads(_path(folder, version).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and {"key", "weights", "seen"} <= set(content) else None
+    return content if isinstance(content, dict) and set(content) >= _KEYS else None
 
 
 def _path(folder: Path, version: str) -> Path:

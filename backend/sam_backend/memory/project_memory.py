@@ -13,10 +13,11 @@ from cachetools import LRUCache
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.memory.class_model import ClassModel, fit_classes
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
+from sam_backend.memory.click_choice import LikeAccepted, RecentShares
 from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
-from sam_backend.memory.left_out_examples import calibrate, read_calibration
+from sam_backend.memory.left_out_examples import calibrate, read_calibration, read_click_weight
 from sam_backend.memory.proposals import Proposal
 from sam_backend.memory.records import EmbedRecord, Example, NewestExample, ReadMasks, Record, RecordKey
 from sam_backend.memory.score_calibration import ScoreCalibration
@@ -36,6 +37,10 @@ _FAILED = 10_000
 """Records without an image that are not tried again by this process; of more, the oldest are."""
 
 
+_FitOf = tuple[tuple[str, object], tuple[str, ...]]
+"""What a ClassModel was fitted to: the model's version, the state of the store, and the labels."""
+
+
 class ProjectMemory:
     """The memory of one project. Safe to share between threads.
 
@@ -50,8 +55,9 @@ class ProjectMemory:
         self.store = ExampleStore(folder, root)
         self._vectors = vectors or VectorCache()
         self._failed: LRUCache[tuple[str, RecordKey, str], bool] = LRUCache(_FAILED)
+        self._recent = RecentShares()
         self._labels: tuple[object, list[str]] = (None, [])
-        self._fitted: tuple[object, ClassModel | None] = (None, None)
+        self._fitted: tuple[_FitOf | None, ClassModel | None] = (None, None)
         self._lock = threading.Lock()
 
     def catch_up(
@@ -181,6 +187,26 @@ class ProjectMemory:
         kept = [index for index in without_duplicates(outlines, scores) if scores[index] >= MIN_SCORE][:limit]
         proposals = [Proposal(outlines[index].image_mask(size), outlines[index].label, scores[index]) for index in kept]
         return [proposal for proposal in proposals if proposal.mask.any()]
+
+    def helping(self, segmenter: Segmenter, label: str | None, image: str) -> Segmenter:
+        """Return a segmenter that answers a lone click with what looks like the accepted masks of a label.
+
+        It is `segmenter` itself where the label has no examples yet, and where left-out examples say that this does not
+        help. The classes are those fitted last, because a click does not wait for a fit.
+
+        Parameters
+        ----------
+        segmenter : Segmenter.
+        label : str, the label under which is clicked; None for none.
+        image : str, unique for the image and the version of the segmenter.
+        """
+        with self._lock:
+            fit_of, classes = self._fitted
+        version = segmenter.version
+        if classes is None or fit_of is None or fit_of[0][0] != version or label not in classes.labels:
+            return segmenter
+        weight = read_click_weight(self.store.folder, version)
+        return LikeAccepted(segmenter, classes, label, weight, self._recent, image) if weight else segmenter
 
     def calibration(self, version: str) -> ScoreCalibration:
         """Return the calibration of the scores for a model's version: the one fitted last, or the default."""

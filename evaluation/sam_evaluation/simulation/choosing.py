@@ -9,7 +9,7 @@ import numpy as np
 from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.class_outlines import find_outlines
 from sam_backend.memory.features import FeatureVectors
-from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
+from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor, image_descriptor
 from sam_backend.memory.ranking.strategies import find_strategy
 from sam_backend.memory.score_calibration import ScoreCalibration
 from sam_backend.segmenters import Segmenter
@@ -59,9 +59,12 @@ def choose(
             embedding = images.embed(segmenter, name)
         except BrokenSampleError:
             continue
-        outlines = find_outlines(segmenter, embedding, classes) if classes and strategy not in _WITHOUT_OUTLINES else []
         names.append(name)
-        signals.append(compute_signals(segmenter, embedding, outlines, calibration))
+        if strategy in _WITHOUT_OUTLINES:
+            signals.append(Signals(0.0, 0.0, 0.0, image_descriptor(segmenter.features(embedding).inside)))
+            continue
+        outlines = find_outlines(segmenter, embedding, classes) if classes else []
+        signals.append(compute_signals(segmenter, embedding, classes, outlines, calibration))
     chosen: list[str] = []
     if names:
         descriptors = [example_descriptor(example) for example in examples]

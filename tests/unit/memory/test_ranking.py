@@ -70,7 +70,9 @@ def test_a_clear_image_is_less_uncertain_than_a_doubtful_one(taught):
     doubtful = clear.copy()
     doubtful[50:74, 60:72] = (doubtful[50:74, 60:72].astype(int) + 110) // 2
     sure, unsure = (
-        compute_signals(segmenter, embedding, find_outlines(segmenter, embedding, classes), DEFAULT_CALIBRATION)
+        compute_signals(
+            segmenter, embedding, classes, find_outlines(segmenter, embedding, classes), DEFAULT_CALIBRATION
+        )
         for embedding in map(segmenter.encode, (clear, doubtful))
     )
     for signals in (sure, unsure):
@@ -78,10 +80,26 @@ def test_a_clear_image_is_less_uncertain_than_a_doubtful_one(taught):
     assert unsure.uncertainty > sure.uncertainty
 
 
-def test_without_outlines_there_is_only_a_descriptor(taught):
+def test_an_image_without_outlines_is_uncertain_where_something_resembles_a_class(taught):
+    segmenter, classes, _ = taught
+    plain, tinted = surface(2)[0], surface(2)[0]
+    # Too little for an outline.
+    tinted[60:63, 80:83] = (200, 40, 40)
+    none, some = (
+        compute_signals(
+            segmenter, embedding, classes, find_outlines(segmenter, embedding, classes), DEFAULT_CALIBRATION
+        )
+        for embedding in map(segmenter.encode, (plain, tinted))
+    )
+    assert 0 < none.uncertainty < 1
+    assert some.doubt > none.doubt
+
+
+def test_without_examples_the_segmenters_own_doubt_is_the_uncertainty(taught):
     segmenter, _, _ = taught
-    signals = compute_signals(segmenter, segmenter.encode(surface(2)[0]), [], DEFAULT_CALIBRATION)
-    assert signals.uncertainty == 0
+    signals = compute_signals(segmenter, segmenter.encode(surface(2)[0]), None, [], DEFAULT_CALIBRATION)
+    assert signals.doubt == 0
+    assert 0 < signals.uncertainty < 1
     assert signals.descriptor.shape == (6,)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from annotation_events import ASKED, CONFIG, PROJECT_BODY, TAUGHT, deleted, event, region, task
 from colour_segmenter import ColourSegmenter, surface
-from label_studio_requests import PROJECT, batch, click, interactive
+from label_studio_requests import PROJECT, batch, click, data_url, interactive, png
 from sam_backend.labelstudio.messages import Event, parse_message
 from sam_backend.labelstudio.rle import decode_rle
+from three_masks import ThreeMasks
 from threshold_segmenter import ThresholdSegmenter
 
 TIMEOUT = 60
@@ -128,6 +129,27 @@ def test_annotations_stored_by_another_process_are_learnt_after_a_click(client, 
     assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
     assert client.app.state.backend.learner.wait(TIMEOUT)
     assert labels(client) == [("green",), ("red",)]
+
+
+def test_a_lone_click_takes_the_mask_that_looks_like_what_was_accepted_under_its_label(make_client):
+    client = make_client(ThreeMasks())
+    config = CONFIG.replace(
+        "</View>", '<KeyPointLabels name="kp" toName="image" smart="true">{}</KeyPointLabels></View>'
+    )
+    config = config.format('<Label value="red"/><Label value="green"/>')
+    image, ((_, square), _) = surface(2, red=[(90, 80)], green=[(30, 20)])
+    size = {"original_height": image.shape[0], "original_width": image.shape[1]}
+
+    def covered():
+        drawn = click(1, 1, "red") | size
+        drawn["value"] |= {"x": 100 * 102 / image.shape[1], "y": 100 * 92 / image.shape[0]}
+        body = interactive(drawn, image=data_url(png(image)), config=config)
+        (result,) = client.post("/predict", json=body).json()["results"]
+        return decode_rle(result["result"][0]["value"]["rle"], image.shape[:2])
+
+    assert covered().all()
+    send(client, event("ANNOTATION_CREATED"))
+    assert (covered() == square).all()
 
 
 def test_another_projects_examples_are_not_used(client):
