@@ -9,6 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import deepest_point, mask_iou
@@ -122,16 +123,16 @@ def class_shares(segmenter: Segmenter, embedding: Embedding, classes: ClassModel
     return classes.probabilities(features)[:rows, :columns]
 
 
-def log_odds_with(answer: Candidates, agreement: FloatArray, weight: float) -> FloatArray:
+def log_odds_with(answer: Candidates, agreement: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
     """Return the log-odds (K,) of the predicted IoU, plus `weight` times the agreement (K,) with the place."""
     # Imported late, because it is slow and a service must listen before it.
     from scipy.special import logit
 
-    log_odds: FloatArray = logit(np.clip(answer.predicted_iou, 0.01, 0.99).astype(np.float64)) + weight * agreement
-    return log_odds
+    own: NDArray[np.float64] = logit(np.clip(answer.predicted_iou, 0.01, 0.99).astype(np.float64))
+    return own + weight * agreement
 
 
-def place_agreement(shares: FloatArray, prompt: Prompt, answer: Candidates) -> FloatArray:
+def place_agreement(shares: FloatArray, prompt: Prompt, answer: Candidates) -> NDArray[np.float64]:
     """Return the IoU (K,) of each mask of a lone click with the place of the class around the click, in cells.
 
     Parameters
@@ -154,7 +155,7 @@ def place_agreement(shares: FloatArray, prompt: Prompt, answer: Candidates) -> F
 
 def click_gains(
     segmenter: Segmenter, embedding: Embedding, classes: ClassModel, masks: Sequence[AcceptedMask]
-) -> FloatArray:
+) -> NDArray[np.float64]:
     """Click on accepted masks of an image; return how much more IoU (N, 3) is reached with each of `WEIGHTS`.
 
     Parameters
@@ -179,7 +180,7 @@ def click_gains(
     return np.array(gains)
 
 
-def chosen_weight(gains: FloatArray) -> float:
+def chosen_weight(gains: NDArray[np.float64]) -> float:
     """Return the weight that accepted masks speak for; with few of them it is the default.
 
     Parameters

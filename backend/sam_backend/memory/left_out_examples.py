@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sam_backend.arrays import FloatArray
 from sam_backend.errors import SamInspectError
 from sam_backend.files import name_on_disk, write_whole
 from sam_backend.memory.class_model import fit_classes, labels_of
@@ -78,7 +78,7 @@ def calibrate(
         return read_calibration(store.folder, version)
     outlines: list[ClassOutline] = []
     correct: list[bool] = []
-    gains: list[FloatArray] = []
+    gains: list[NDArray[np.float64]] = []
     for fold in range(_FOLDS):
         left_out = [key for key, number in folds.items() if number == fold]
         others = [vectors for key, vectors in examples.items() if key not in left_out]

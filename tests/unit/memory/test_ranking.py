@@ -84,7 +84,7 @@ def test_an_image_without_outlines_is_uncertain_where_something_resembles_a_clas
     segmenter, classes, _ = taught
     plain, tinted = surface(2)[0], surface(2)[0]
     # Too little for an outline.
-    tinted[60:63, 80:83] = (200, 40, 40)
+    tinted[60:64, 80:84] = (200, 40, 40)
     none, some = (
         compute_signals(
             segmenter, embedding, classes, find_outlines(segmenter, embedding, classes), DEFAULT_CALIBRATION
