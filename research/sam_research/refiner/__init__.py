@@ -1,1 +1,1 @@
-"""How the refiner is trained: windows of scenes, spoiled masks, simulated clicks, the training and its export."""
+"""How the refiner that ships is trained: windows of scenes, the model's answers on them, recipe and training."""

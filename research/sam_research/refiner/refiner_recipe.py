@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
+from sam_backend.finetune.refiner.tasks import TaskMix
 from sam_backend.finetune.training_loop import Schedule
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
@@ -39,25 +40,17 @@ class Plateau(Schedule):
 
 
 @dataclass(frozen=True)
-class RefinerRecipe:
-    """How the refiner is trained.
+class RefinerRecipe(TaskMix):
+    """How the refiner is trained, beside what is drawn in a window.
 
     Attributes
     ----------
     steps, fall, seed : int, the length of the training, its last part, and its seed.
     rate, backbone_rate : float, the highest learning rates of head and backbone.
-    windows, tasks : int, windows in a batch, and targets in a window.
+    windows : int, windows in a batch.
     most_clicks : int, the longest chain of clicks; each chain's length is drawn evenly from 1 on.
     mixed, surfaces, compositions, regions : int, the numbers of scenes of each kind.
     shares : weights of the kinds, in this order.
-    local_share : share of windows along an object instead of around it.
-    thin_share : share of windows along something long and thin, where a scene has it.
-    free_share : share of targets that follow nothing in the image.
-    drawn_share : share of targets drawn as another person would.
-    empty_share : share of tasks that begin without a mask.
-    continued_share : share of local tasks whose mask ends half way, to be continued without a click.
-    answer_share : share of tasks that begin with an answer of `nano`, where there is one.
-    polish_share : share of tasks whose mask is to be made better before the first click.
     start : str, digest of the weights that the training starts from; "" for the backbone of `nano` alone.
     """
 
@@ -67,21 +60,12 @@ class RefinerRecipe:
     rate: float = 1.5e-3
     backbone_rate: float = 1.5e-4
     windows: int = 5
-    tasks: int = 4
     most_clicks: int = 5
     mixed: int = 1200
     surfaces: int = 3000
     compositions: int = 3500
     regions: int = 1300
     shares: tuple[float, float, float, float] = (0.12, 0.33, 0.38, 0.17)
-    local_share: float = 0.35
-    thin_share: float = 0.0
-    free_share: float = 0.04
-    drawn_share: float = 0.4
-    empty_share: float = 0.08
-    continued_share: float = 0.25
-    answer_share: float = 0.6
-    polish_share: float = 0.12
     start: str = ""
 
     @property

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from sam_backend.arrays import BoolArray
+from sam_backend.finetune.refiner.refiner_export import export_refiner
 from sam_backend.segmenters import Embedding
 from sam_backend.segmenters.correcting import Correcting
 from sam_backend.segmenters.model_registry import load_segmenter
@@ -21,7 +22,6 @@ from sam_evaluation.workers import worker_pool
 from sam_research import training_log
 from sam_research.refiner.chain_validation import curve
 from sam_research.refiner.model_answers import save_answers
-from sam_research.refiner.refiner_export import export_refiner
 from sam_research.refiner.refiner_recipe import FIRST, SECOND, RefinerRecipe
 from sam_research.refiner.refiner_trainer import RefinerTrainer
 from sam_research.refiner.windows import WindowBatches

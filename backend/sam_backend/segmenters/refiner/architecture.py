@@ -26,6 +26,12 @@ _TAPS = (16, 24, 40, 112)
 _BACKBONE_BLOCKS = 11
 _GROUPS = 8
 _CERTAIN = 0.03
+_MEAN, _SPREAD = 127.0, 128.0
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Return pixels uint8 (B, S, S, 3) as the nets take them, float32 (B, 3, S, S): (x - 127) / 128."""
+    return (pixels.permute(0, 3, 1, 2).float() - _MEAN) / _SPREAD
 
 
 class WindowBackbone(Backbone):
@@ -142,7 +148,7 @@ def _decidedness(logits: Tensor) -> Tensor:
 
 
 class RefinerNet(nn.Module):
-    """Backbone and head. Pixels are normalised as (x - 127) / 128."""
+    """Backbone and head; both take pixels of `normalised`."""
 
     def __init__(self) -> None:
         super().__init__()

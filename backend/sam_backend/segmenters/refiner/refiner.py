@@ -23,6 +23,9 @@ from sam_backend.segmenters.refiner.resampling import Square
 
 BACKBONE, HEAD = "backbone.onnx", "head.onnx"
 
+WEIGHTS = "weights.safetensors"
+"""The weights of the head, from which a project's own head is tuned; not needed for serving."""
+
 _MOST_WINDOWS = 5
 _WINDOWS_BYTES = 64 * 2**20
 
