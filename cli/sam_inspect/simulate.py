@@ -27,8 +27,8 @@ def simulate(
     ),
     arms: Annotated[
         str,
-        typer.Option(help="Ways of labelling. An arm with a + also has all that the arms before it have."),
-    ] = "plain,+memory,+finetune,+ranking",
+        typer.Option(help="Ways of labelling. An arm with a + also has all that the + arms before it have."),
+    ] = "plain,box,+memory,+finetune,+ranking",
     strategies: Annotated[
         str, typer.Option(help="Orders of labelling to compare with each other; an empty text for none.")
     ] = "gain,uncertainty,diversity,random",
@@ -52,10 +52,12 @@ def simulate(
 ) -> None:
     """Measure what the loop saves: label a data set by simulation, with the loop and without.
 
-    A simulated annotator labels images, and its clicks are counted: with the
-    model alone (plain), with proposals from the masks accepted before
+    A simulated annotator labels images, and its clicks are counted, and its
+    keys, clicks and drags in Label Studio: with the model alone, shown a click
+    (plain) or a box (box), with proposals from the masks accepted before
     (+memory), with a model that is tuned on these masks (+finetune), and in an
-    order chosen by the model (+ranking). Images of the training split are
+    order chosen by the model (+ranking). What people do today is counted
+    beside: painting all by hand, and one click or box a mask, then painting. Images of the training split are
     labelled; without such a split, three quarters of all images. The other
     images measure the quality of memory and model. A simulation that was
     interrupted goes on when it is started again. The folder gets report.html,
@@ -65,7 +67,7 @@ def simulate(
 
     Example: sam-inspect simulate --data neu_seg:./neu_seg --budget 200
     Example: sam-inspect simulate --data masks:./parts --budget 20
-             --arms plain,memory --strategies "" --seeds 1 --out runs/try
+             --arms plain,box,memory --strategies "" --seeds 1 --out runs/try
     """
     require_evaluation("simulate")
     import json as json_format
@@ -81,7 +83,7 @@ def simulate(
     from sam_evaluation.simulation.loop_report import write_report
     from sam_evaluation.simulation.plans import parse_arms, parse_strategies, plans_of
     from sam_evaluation.simulation.run_tables import RunTables
-    from sam_evaluation.simulation.simulation_data import open_simulation_data
+    from sam_evaluation.simulation.simulation_data import open_simulation_data, people_agreement
     from sam_evaluation.simulation.simulation_result import SimulationResult
 
     settings = settings_of(context)
@@ -99,6 +101,7 @@ def simulate(
     with progress_bars() as add_bar:
         run(specs, storage, jobs=jobs or default_jobs([model]), progress=add_bar("Simulating"))
         unused = images.left_out(budget, seeds, add_bar("Counting what was left out"))
+        people = people_agreement(images, budget, seeds, add_bar("Comparing annotators"))
     summary = write_report(
         SimulationResult(
             tables=RunTables.of(specs),
@@ -111,6 +114,7 @@ def simulate(
             fingerprint=images.fingerprint[:8],
             measured=len(images.measured_names),
             version=version,
+            people=people,
         ),
         out,
     )
@@ -119,6 +123,9 @@ def simulate(
         print_lines(json_format.dumps(summary, indent=1))
         return
     print_table(("arm", "clicks", "an object", "times plain", "pixel IoU"), (_cells(arm) for arm in summary["arms"]))
+    actions = [row for row in summary["actions"] if row["level"] == f"{accept:g}"]
+    heads = ("way", "actions an object", "keys", "clicks", "drags", "times plain", "times by hand")
+    print_table(heads, (_action_cells(way) for way in actions))
     print_lines(f"The report is {out / 'report.html'}")
 
 
@@ -129,8 +136,18 @@ def _require_torch(plans: Sequence[Plan]) -> None:
 
 
 def _cells(arm: dict[str, Any]) -> tuple[str, ...]:
-    """Return the row of an arm in the table of the summary."""
+    """Return the row of an arm in the table of clicks."""
+    styles = {"clicks": ",.0f", "per_object": ".1f", "ratio": ".3f", "pixel_iou": ".3f"}
+    return arm["arm"], *_formatted(arm, styles)
+
+
+def _action_cells(way: dict[str, Any]) -> tuple[str, ...]:
+    """Return the row of a way of working in the table of actions."""
+    counts = dict.fromkeys(("actions", "keys", "clicks", "drags"), ".1f")
+    return way["way"], *_formatted(way, {**counts, "ratio_plain": ".3f", "ratio_hand": ".3f"})
+
+
+def _formatted(row: dict[str, Any], styles: dict[str, str]) -> list[str]:
     from sam_evaluation.report.numbers import NOTHING
 
-    values = ((arm["clicks"], ",.0f"), (arm["per_object"], ".1f"), (arm["ratio"], ".3f"), (arm["pixel_iou"], ".3f"))
-    return arm["arm"], *(NOTHING if value is None else format(value, style) for value, style in values)
+    return [NOTHING if row[name] is None else format(row[name], style) for name, style in styles.items()]

@@ -90,7 +90,7 @@ class OncePrompted:
     ) -> Iterator[ProtocolAnswer]:
         """Yield one answer per object."""
         click = 1 if self.needs == _POINTS else 0
-        for batch in _batches(objects):
+        for batch in batches(objects):
             prompts = [self.prompt(rng, objects[index]) for index in batch]
             for index, candidates in zip(batch, segmenter.decode(embedding, prompts), strict=True):
                 yield ProtocolAnswer(index, click, candidates, candidates.best)
@@ -123,7 +123,7 @@ class Corrected:
         self, segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], rng: Generator
     ) -> Iterator[ProtocolAnswer]:
         """Yield one answer per object and click, and one for the box; perfect masks get no more clicks."""
-        for batch in _batches(objects):
+        for batch in batches(objects):
             boxes = {index: tight_box(objects[index].mask) if self.box else None for index in batch}
             clicks: dict[int, list[tuple[Point, int]]] = {
                 index: [] if self.box else [(deepest_point(objects[index].mask), 1)] for index in batch
@@ -151,7 +151,8 @@ def _clicked(clicks: list[tuple[Point, int]], box: FloatArray | None) -> Prompt:
     return Prompt(np.array([point for point, _ in clicks], np.float32), np.array([label for _, label in clicks]), box)
 
 
-def _batches(objects: Sequence[Object]) -> Iterator[list[int]]:
+def batches(objects: Sequence[Object]) -> Iterator[list[int]]:
+    """Yield the indices of a few objects at a time, so that the masks of their answers fit into memory."""
     size = max(_MASK_BYTES // (3 * objects[0].mask.size), 1) if objects else 1
     for start in range(0, len(objects), size):
         yield list(range(start, min(start + size, len(objects))))

@@ -1,7 +1,7 @@
 """Actions in Label Studio: what each piece of work takes in keys, clicks and drags, and what the work on a mask takes.
 
 `COSTS` is the only table of costs. `tests/e2e/test_action_costs.py` measures it: it does each piece of work on the real
-page, with the page's default settings, and counts the keys, clicks and drags that the browser saw.
+page, with the page's default settings, and counts the keys, clicks and drags that the browser sees.
 """
 
 from __future__ import annotations
@@ -10,21 +10,35 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any
 
 
 class Tool(StrEnum):
     """What a step of the work on a mask was made with; one letter each, so that the steps of a mask are one word."""
 
     BOX = "o"
-    POSITIVE = "+"
-    NEGATIVE = "-"
+    POSITIVE = "p"
+    NEGATIVE = "n"
     BRUSH = "b"
     ERASER = "e"
+    SIZE = "s"
 
 
-PROMPTS = frozenset({Tool.BOX, Tool.POSITIVE, Tool.NEGATIVE})
-"""The tools that a model answers."""
+@dataclass(frozen=True)
+class Painting:
+    """What it takes to paint a mask by hand until it is accepted, from what the first prompts gave.
+
+    Attributes
+    ----------
+    after : number of prompts before it.
+    tools : `BRUSH` or `ERASER` for a stroke, `SIZE` for another size of the brush; one letter each.
+    reached, borders : IoU and boundary F after each.
+    """
+
+    after: int
+    tools: str
+    reached: tuple[float, ...]
+    borders: tuple[float, ...]
 
 
 class Fate(StrEnum):
@@ -44,6 +58,7 @@ class Work(StrEnum):
     LABEL = "choose a label"
     CLICK = "click on an object, or on what a mask lacks"
     NEGATIVE = "click on what a mask has too much"
+    THROUGH = "click through a region that exists"
     BOX = "draw a box"
     ACCEPT = "accept the model's answer"
     SELECT = "select a region"
@@ -52,6 +67,7 @@ class Work(StrEnum):
     BRUSH = "take the brush"
     ERASER = "take the eraser"
     STROKE = "paint or erase a stroke"
+    SIZE = "change the size of the brush"
     SMART = "take the smart tool again"
     SUBMIT = "submit an image"
 
@@ -75,6 +91,7 @@ COSTS: dict[Work, Cost] = {
     Work.LABEL: Cost(keys=1),
     Work.CLICK: Cost(clicks=1),
     Work.NEGATIVE: Cost(keys=1, clicks=1),
+    Work.THROUGH: Cost(keys=1),
     Work.BOX: Cost(drags=1),
     Work.ACCEPT: Cost(clicks=1),
     Work.SELECT: Cost(clicks=1),
@@ -83,6 +100,7 @@ COSTS: dict[Work, Cost] = {
     Work.BRUSH: Cost(keys=1),
     Work.ERASER: Cost(keys=1),
     Work.STROKE: Cost(drags=1),
+    Work.SIZE: Cost(clicks=1),
     Work.SMART: Cost(keys=1),
     Work.SUBMIT: Cost(clicks=1),
 }
@@ -135,55 +153,63 @@ class Level:
         return f"{self.iou:g}{' or border' if self.border else ''}"
 
 
-class DoneAction(Protocol):
-    """The work on one mask, as `annotator.Action` and `journal.RecordedAction` have it."""
-
-    @property
-    def fate(self) -> str: ...
-    @property
-    def relabelled(self) -> bool: ...
-    @property
-    def iou(self) -> float: ...
-    @property
-    def border(self) -> float: ...
-    @property
-    def tools(self) -> str: ...
-    @property
-    def reached(self) -> Sequence[float]: ...
-    @property
-    def borders(self) -> Sequence[float]: ...
-
-
-def work_of(action: DoneAction, level: Level) -> Counter[Work]:
-    """Return the work on a mask, for an annotator who accepts it from a level on that the run reached, too.
+def work_of(action: Any, level: Level, stop: int) -> Counter[Work]:
+    """Return the work on a mask.
 
     A proposal that is left alone takes nothing. Label Studio lets go of the label after each prompt, so each needs it
     again. What a model answered is selected before the brush changes it; a mask that is painted from nothing is
     selected as long as it is painted, and its label brings the brush.
+
+    Parameters
+    ----------
+    action : object with the attributes of `annotator.Action`.
+    level : Level from which the annotator accepts masks; the run must have reached it.
+    stop : number of prompts after which the annotator paints the rest; one of the run's `Manner.stops`.
     """
     if action.fate == Fate.DELETED:
         return Counter({Work.SELECT: 1, Work.DELETE: 1})
     is_proposed = action.fate != Fate.OUTLINED
-    relabel = {Work.SELECT: 1, Work.LABEL: 1, Work.UNSELECT: 1} if action.relabelled else {}
-    work = Counter[Work](relabel)
+    work = Counter[Work]()
     if is_proposed and level.accepts(action.iou, action.border):
-        return work + Counter({Work.KEEP: 1})
+        return work + Counter({Work.KEEP: 1} | _relabelling(action))
     if action.fate == Fate.REDRAWN:
-        work = Counter({Work.SELECT: 1, Work.DELETE: 1})
-    reached = zip(action.reached, action.borders, strict=True)
-    last = next((step for step, quality in enumerate(reached, 1) if level.accepts(*quality)), len(action.tools))
-    steps = [Tool(tool) for tool in action.tools[:last]]
-    prompts = [tool for tool in steps if tool in PROMPTS]
+        work += Counter({Work.SELECT: 1, Work.DELETE: 1})
+    elif is_proposed:
+        work += Counter(_relabelling(action))
+    prompts, is_good = _until(action.tools[:stop], action.reached, action.borders, level)
     for tool in prompts:
-        work += Counter({Work.LABEL: 1, _PROMPTING[tool]: 1})
-    if prompts:
-        work[Work.ACCEPT] += 1
-    if len(prompts) < len(steps):
-        is_new = not prompts and action.fate != Fate.CORRECTED
-        taken = {Work.LABEL if is_new else Work.SELECT: 1, Work.UNSELECT: 1, Work.STROKE: len(steps) - len(prompts)}
-        work += Counter(taken)
-        # The label of a new mask brings the brush; the painter of all masks needs no other tool after it.
-        work[Work.BRUSH] += Tool.BRUSH in steps and not is_new
-        work[Work.ERASER] += Tool.ERASER in steps
-        work[Work.SMART] += not is_new
+        work += Counter({Work.LABEL: 1, _PROMPTING[Tool(tool)]: 1})
+    if action.fate == Fate.CORRECTED:
+        # What a region has too much lies inside it, and a bare click there would only select it.
+        work[Work.THROUGH] += prompts.count(Tool.NEGATIVE)
+    work[Work.ACCEPT] += bool(prompts)
+    if not is_good:
+        work += _painting_of(action, level, len(prompts))
     return +work
+
+
+def _relabelling(action: Any) -> dict[Work, int]:
+    return {Work.SELECT: 1, Work.LABEL: 1, Work.UNSELECT: 1} if action.relabelled else {}
+
+
+def _painting_of(action: Any, level: Level, after: int) -> Counter[Work]:
+    painting = next(painting for painting in action.paintings if painting.after == after)
+    tools, _ = _until(painting.tools, painting.reached, painting.borders, level)
+    is_new = not after and action.fate != Fate.CORRECTED
+    sizes = tools.count(Tool.SIZE)
+    work = Counter({Work.LABEL if is_new else Work.SELECT: 1, Work.STROKE: len(tools) - sizes, Work.UNSELECT: 1})
+    # The label of a new mask brings the brush.
+    work[Work.BRUSH] += Tool.BRUSH in tools and not is_new
+    work[Work.ERASER] += Tool.ERASER in tools
+    work[Work.SIZE] += sizes
+    # Who paints everything needs no other tool after it.
+    work[Work.SMART] += after > 0
+    return work
+
+
+def _until(tools: str, reached: Sequence[float], borders: Sequence[float], level: Level) -> tuple[str, bool]:
+    """Return the steps until a mask is accepted, all of them if none is, and whether it is."""
+    for step, (_, iou, border) in enumerate(zip(tools, reached, borders, strict=False), 1):
+        if level.accepts(iou, border):
+            return tools[:step], True
+    return tools, False

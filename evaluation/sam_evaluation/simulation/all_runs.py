@@ -25,7 +25,7 @@ from sam_evaluation.simulation.plans import RANDOM, Plan
 from sam_evaluation.simulation.simulation_data import SimulationData
 from sam_evaluation.workers import worker_pool
 
-FORMAT = 2
+FORMAT = 3
 """Version of the journals; a run with another format starts again."""
 
 _POLL_SECONDS = 1.0

@@ -1,36 +1,23 @@
-"""The simulated annotator: what it does with the proposals and objects of an image, and the clicks that this costs."""
+"""The simulated annotator: what it does with the proposals and objects of an image, and what each step reaches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
-import cv2
 import numpy as np
 
-from sam_backend.arrays import BoolArray, FloatArray
-from sam_backend.masks import deepest_point
-from sam_backend.memory.grid import on_grid
+from sam_backend.arrays import BoolArray
 from sam_backend.memory.proposals import Proposal
 from sam_backend.memory.score_calibration import CORRECT_IOU
 from sam_backend.samples import Object
-from sam_backend.segmenters import Embedding, Prompt, Segmenter
-from sam_backend.segmenters.protocol import POSITIVE, Window
+from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.refinement import next_prompt
 from sam_evaluation import metrics
-from sam_evaluation.protocols.simulated_clicks import Point, correction
-
-_PROPOSAL_LOGIT = 8.0
-"""Logit inside a proposal that is passed to the segmenter as a prompt; outside it is the negative."""
-
-
-class Fate(StrEnum):
-    """What became of a proposal, or how an object got its mask."""
-
-    ACCEPTED = "accepted"
-    CORRECTED = "corrected"
-    DELETED = "deleted"
-    OUTLINED = "outlined"
+from sam_evaluation.protocols.named_protocols import batches
+from sam_evaluation.protocols.simulated_clicks import Point, correction, tight_box
+from sam_evaluation.simulation.actions import BORDER_PIXELS, Fate, Painting, Tool
+from sam_evaluation.simulation.painting import strokes
 
 
 @dataclass(frozen=True)
@@ -51,6 +38,20 @@ class Habits:
     redraw: bool = False
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How an object is shown, and after how many prompts it is also painted, to count what that takes.
+
+    Attributes
+    ----------
+    box : whether a tight box shows an object without a proposal, instead of a click.
+    stops : numbers of prompts after which an annotator might paint the rest; 0 paints without any.
+    """
+
+    box: bool = False
+    stops: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Action:
     """The work on one object, or on one proposal that has no object.
@@ -62,9 +63,11 @@ class Action:
     clicks : number of clicks.
     painted : whether the rest was painted by hand.
     relabelled : whether the proposal had another label.
-    iou : IoU of the proposal with the object; 0 without a proposal.
+    iou, border : IoU of the proposal with the object, and boundary F at `BORDER_PIXELS`; 0 without a proposal.
     score : score of the proposal in [0, 1]; None without a proposal.
-    reached : IoU with the object after each click that outlined or corrected it.
+    tools : the `Tool` of each prompt that outlined or corrected the mask, one letter each.
+    reached, borders : IoU and boundary F after each prompt.
+    paintings : what painting took from there, for each of the annotator's stops at which the mask was not accepted.
     mask : the accepted mask, bool (H, W); None if the action accepts nothing.
     """
 
@@ -74,9 +77,17 @@ class Action:
     painted: bool = False
     relabelled: bool = False
     iou: float = 0.0
+    border: float = 0.0
     score: float | None = None
+    tools: str = ""
     reached: tuple[float, ...] = ()
+    borders: tuple[float, ...] = ()
+    paintings: tuple[Painting, ...] = ()
     mask: BoolArray | None = None
+
+
+Outlining = Generator[Prompt, Candidates, Action]
+"""The work on one object: it yields prompts, receives their answers, and returns the action."""
 
 
 def annotate(
@@ -85,8 +96,9 @@ def annotate(
     objects: Sequence[Object],
     proposals: Sequence[Proposal],
     habits: Habits,
+    manner: Manner = Manner(),
 ) -> list[Action]:
-    """Label an image by the rules of `docs/decisions/016-counting-clicks.md`.
+    """Label an image by the rules of `docs/decisions/016-counting-clicks.md` and `026-counting-actions.md`.
 
     Parameters
     ----------
@@ -95,34 +107,127 @@ def annotate(
     objects : the objects to label.
     proposals : the pre-annotation; may be empty.
     habits : Habits of the annotator.
+    manner : Manner of showing objects, and where painting is tried.
     """
     truths = [target.mask for target in objects]
     ious = metrics.pairwise_iou([proposal.mask for proposal in proposals], truths)
     partners = _partners(proposals, objects, ious)
-    actions = []
+    actions: list[Action] = []
     for index, proposal in enumerate(proposals):
         if index not in partners:
             best = float(ious[index].max()) if len(truths) else 0.0
             actions.append(Action(Fate.DELETED, proposal.label, 1, iou=best, score=proposal.score))
-    proposal_of = {number: index for index, number in partners.items()}
-    for number, target in enumerate(objects):
-        label, partner = target.label, proposal_of.get(number)
-        if partner is None:
-            actions.append(_click(segmenter, embedding, target, habits))
-            continue
-        proposal, iou = proposals[partner], float(ious[partner, number])
-        relabelled = proposal.label != label
-        if iou >= habits.accept:
-            accepted = Action(Fate.ACCEPTED, label, 1 + relabelled, mask=np.asarray(proposal.mask))
-            actions.append(replace(accepted, relabelled=relabelled, iou=iou, score=proposal.score))
-        elif habits.redraw:
-            actions.append(Action(Fate.DELETED, proposal.label, 1, iou=iou, score=proposal.score))
-            actions.append(replace(_click(segmenter, embedding, target, habits), iou=iou))
-        else:
-            corrected = _click(segmenter, embedding, target, habits, proposal.mask)
-            corrected = replace(corrected, fate=Fate.CORRECTED, clicks=corrected.clicks + relabelled)
-            actions.append(replace(corrected, relabelled=relabelled, iou=iou, score=proposal.score))
+    proposal_of = {number: proposals[index] for index, number in partners.items()}
+    for batch in batches(objects):
+        works = [_work_on(segmenter, objects[number], proposal_of.get(number), habits, manner) for number in batch]
+        actions += _carry_out(segmenter, embedding, works)
     return actions
+
+
+def _carry_out(segmenter: Segmenter, embedding: Embedding, works: Sequence[Outlining]) -> list[Action]:
+    """Answer the prompts of several objects together, until the work on each is done."""
+    done: dict[int, Action] = {}
+    answers: dict[int, Candidates | None] = dict.fromkeys(range(len(works)))
+    while answers:
+        prompts: dict[int, Prompt] = {}
+        for index, answer in answers.items():
+            try:
+                prompts[index] = next(works[index]) if answer is None else works[index].send(answer)
+            except StopIteration as end:
+                done[index] = end.value
+        decoded = segmenter.decode(embedding, list(prompts.values())) if prompts else []
+        answers = dict(zip(prompts, decoded, strict=True))
+    return [done[index] for index in range(len(works))]
+
+
+def _work_on(
+    segmenter: Segmenter, target: Object, proposal: Proposal | None, habits: Habits, manner: Manner
+) -> Outlining:
+    """Accept or correct the proposal of an object, or outline it."""
+    if proposal is None:
+        return (yield from _outline(segmenter, target, habits, manner))
+    mask = np.asarray(proposal.mask)
+    iou, border = _quality(mask, target.mask)
+    relabelled = proposal.label != target.label
+    if iou >= habits.accept:
+        made = Action(Fate.ACCEPTED, target.label, 1 + relabelled, mask=mask)
+    elif habits.redraw:
+        outlined = yield from _outline(segmenter, target, habits, manner)
+        # One click deletes the proposal; the label is chosen anew.
+        made = replace(outlined, fate=Fate.REDRAWN, clicks=outlined.clicks + 1)
+    else:
+        outlined = yield from _outline(segmenter, target, habits, manner, mask)
+        made = replace(outlined, fate=Fate.CORRECTED, clicks=outlined.clicks + relabelled)
+    return replace(made, relabelled=relabelled, iou=iou, border=border, score=proposal.score)
+
+
+def _outline(
+    segmenter: Segmenter, target: Object, habits: Habits, manner: Manner, proposal: BoolArray | None = None
+) -> Outlining:
+    """Outline an object by prompts, or correct a proposal by clicks, and paint what they do not reach.
+
+    Every prompt holds the clicks so far and the last mask, as when the model serves.
+    """
+    truth = target.mask
+    masks = [np.zeros(truth.shape, bool) if proposal is None else proposal]
+    points, labels = list[Point](), list[int]()
+    tools, qualities = "", [_quality(masks[0], truth)]
+    answer: Candidates | None = None
+    is_boxed = manner.box and proposal is None
+    while len(tools) < habits.most_clicks and (not tools or qualities[-1][0] < habits.accept):
+        if is_boxed and not tools:
+            tool, prompt = Tool.BOX, Prompt(box=tight_box(truth))
+        else:
+            click = correction(masks[-1], truth, points)
+            if click is None:
+                break
+            points.append(click[0])
+            labels.append(click[1])
+            tool = Tool.POSITIVE if click[1] else Tool.NEGATIVE
+            prompt = Prompt(np.array(points, np.float32), np.array(labels))
+            if proposal is not None:
+                prompt = replace(prompt, mask=masks[-1])
+            elif answer is not None:
+                prompt = next_prompt(segmenter, prompt, answer)
+        answer = yield prompt
+        tools += tool
+        masks.append(answer.masks[answer.best])
+        qualities.append(_quality(masks[-1], truth))
+    reached, borders = zip(*qualities[1:], strict=True) if tools else ((), ())
+    painted = not tools or reached[-1] < habits.accept
+    made = Action(
+        Fate.OUTLINED,
+        target.label,
+        len(tools) + painted * habits.painting,
+        painted=painted,
+        tools=tools,
+        reached=reached,
+        borders=borders,
+        mask=truth if painted else masks[-1],
+    )
+    stops = sorted({min(stop, len(tools)) for stop in manner.stops})
+    open_stops = [stop for stop in stops if all(iou < habits.accept for iou, _ in qualities[: stop + 1])]
+    return replace(made, paintings=tuple(_paint(stop, masks[stop], truth, habits.accept) for stop in open_stops))
+
+
+def _paint(after: int, mask: BoolArray, truth: BoolArray, accept: float) -> Painting:
+    """Paint a mask until it is accepted."""
+    tools, qualities = "", list[tuple[float, float]]()
+    for stroke in strokes(mask, truth):
+        if stroke.resized:
+            tools += Tool.SIZE
+            qualities.append(qualities[-1] if qualities else _quality(mask, truth))
+        tools += stroke.tool
+        qualities.append(_quality(stroke.mask, truth))
+        if qualities[-1][0] >= accept:
+            break
+    return Painting(after, tools, tuple(iou for iou, _ in qualities), tuple(border for _, border in qualities))
+
+
+def _quality(mask: BoolArray, truth: BoolArray) -> tuple[float, float]:
+    """Return the IoU and the boundary F at `BORDER_PIXELS` of a mask."""
+    pair = metrics.Pair.of(mask, truth)
+    return metrics.iou_of(pair), metrics.boundary_fs_of(pair, [BORDER_PIXELS])[0]
 
 
 def _partners(proposals: Sequence[Proposal], objects: Sequence[Object], ious: metrics.Floats) -> dict[int, int]:
@@ -137,41 +242,3 @@ def _partners(proposals: Sequence[Proposal], objects: Sequence[Object], ious: me
         free[pairs.pred] = 0.0
         free[:, pairs.gt] = 0.0
     return partners
-
-
-def _click(
-    segmenter: Segmenter, embedding: Embedding, target: Object, habits: Habits, proposal: BoolArray | None = None
-) -> Action:
-    """ClassOutline an object by clicks, or correct a proposal by clicks, and paint what they do not reach.
-
-    The logits of each answer are part of the next prompt, as when the model serves. A proposal is part of the first
-    prompt, and a click in its middle, which the annotator does not make, is part of all prompts. Without that click,
-    the segmenter would take a click on an error of the proposal for a click on the object.
-    """
-    truth = target.mask
-    mask, points, labels = np.zeros(truth.shape, bool), list[Point](), list[int]()
-    logits: FloatArray | None = None
-    window: Window | None = None
-    if proposal is not None:
-        mask, points, labels, logits = proposal, [deepest_point(proposal)], [POSITIVE], _as_logits(proposal)
-    reached: list[float] = []
-    while len(reached) < habits.most_clicks:
-        click = correction(mask, truth, points)
-        if click is None:
-            break
-        points.append(click[0])
-        labels.append(click[1])
-        prompt = Prompt(np.array(points, np.float32), np.array(labels), logits=logits, window=window)
-        answer = segmenter.decode(embedding, [prompt])[0]
-        mask, logits, window = answer.masks[answer.best], answer.logits[answer.best], answer.window
-        reached.append(metrics.iou(mask, truth))
-        if reached[-1] >= habits.accept:
-            return Action(Fate.OUTLINED, target.label, len(reached), reached=tuple(reached), mask=mask)
-    clicks = len(reached) + habits.painting
-    return Action(Fate.OUTLINED, target.label, clicks, painted=True, reached=tuple(reached), mask=truth)
-
-
-def _as_logits(mask: BoolArray) -> FloatArray:
-    """Return logits like those of a model that answers with the mask (H, W)."""
-    smooth: FloatArray = cv2.GaussianBlur(on_grid(mask).astype(np.float32), (0, 0), 1.0)
-    return 2 * _PROPOSAL_LOGIT * smooth - _PROPOSAL_LOGIT

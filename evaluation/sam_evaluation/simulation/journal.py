@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sam_backend.arrays import BoolArray
 from sam_evaluation.coco_rle import decode_mask, encode_mask
-from sam_evaluation.simulation.annotator import Action, Fate
+from sam_evaluation.simulation.actions import Fate, Painting
+from sam_evaluation.simulation.annotator import Action
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,30 @@ class RecordedAction:
     painted: bool
     relabelled: bool
     iou: float
+    border: float
     score: float | None
+    tools: str
     reached: tuple[float, ...]
+    borders: tuple[float, ...]
+    paintings: tuple[Painting, ...]
     rle: str
 
     @classmethod
     def of(cls, action: Action) -> RecordedAction:
         """Convert an action."""
         rle = "" if action.mask is None else encode_mask(action.mask)
-        facts = (action.fate, action.label, action.clicks, action.painted, action.relabelled, action.iou, action.score)
-        return cls(*facts, tuple(round(iou, 4) for iou in action.reached), rle)
+        facts = {field.name: getattr(action, field.name) for field in fields(cls) if field.name != "rle"}
+        paintings = tuple(
+            replace(made, reached=_rounded(made.reached), borders=_rounded(made.borders)) for made in action.paintings
+        )
+        steps = {"reached": _rounded(action.reached), "borders": _rounded(action.borders), "paintings": paintings}
+        return cls(**{**facts, **steps}, rle=rle)
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> RecordedAction:
         """Read a JSON object; raise KeyError or TypeError if it is no action."""
-        return cls(**{**facts, "reached": tuple(facts["reached"])})
+        paintings = tuple(Painting(**_with_tuples(made)) for made in facts["paintings"])
+        return cls(**{**_with_tuples(facts), "paintings": paintings})
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,14 @@ def images_done(path: Path) -> int:
     start = f'{{"{_EVENT}": "{_LABELLED}"'.encode()
     with path.open("rb") as file:
         return sum(line.startswith(start) for line in file)
+
+
+def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(value, 4) for value in values)
+
+
+def _with_tuples(facts: dict[str, Any]) -> dict[str, Any]:
+    return {**facts, "reached": tuple(facts["reached"]), "borders": tuple(facts["borders"])}
 
 
 def _read(line: bytes) -> Event | None:

@@ -21,7 +21,7 @@ from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.errors import BrokenSampleError
-from sam_evaluation.simulation.annotator import Habits, annotate
+from sam_evaluation.simulation.annotator import Habits, Manner, annotate
 from sam_evaluation.simulation.choosing import choose
 from sam_evaluation.simulation.image_set import EmbeddingCaches, ImageSet
 from sam_evaluation.simulation.journal import (
@@ -32,7 +32,7 @@ from sam_evaluation.simulation.journal import (
     QualityMeasured,
     RecordedAction,
 )
-from sam_evaluation.simulation.plans import RANDOM, Plan, rounds
+from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, Plan, rounds, stops_of
 from sam_evaluation.simulation.quality import HeldOutImages
 from sam_evaluation.simulation.simulation_data import SimulationData
 
@@ -162,7 +162,9 @@ class Loop:
             proposals = self._memory.propose(self._segmenter, embedding, self._classes, limit=limit)
         # If several people outlined the same image, the first of them is simulated.
         objects = [target for target in sample.objects if target.annotator == sample.objects[0].annotator]
-        actions = annotate(self._segmenter, embedding, objects, proposals, self._conditions.habits)
+        habits, plan = self._conditions.habits, self._plan
+        manner = Manner(plan.box, stops_of(habits.most_clicks, by_hand=plan == ARMS[PLAIN]))
+        actions = annotate(self._segmenter, embedding, objects, proposals, habits, manner)
         return ImageLabelled(images, name, embedding.size, tuple(map(RecordedAction.of, actions)))
 
     def _order(self) -> list[str]:

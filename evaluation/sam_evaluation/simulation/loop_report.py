@@ -16,6 +16,8 @@ from sam_evaluation.report.page import Drawn, template
 from sam_evaluation.report.words import Words
 from sam_evaluation.report.write import write_text
 from sam_evaluation.simulation import summary
+from sam_evaluation.simulation.action_sheets import action_sheets, action_statement
+from sam_evaluation.simulation.action_tables import actions_table, levels_of, ways_of
 from sam_evaluation.simulation.learning_curves import charts
 from sam_evaluation.simulation.loop_sheets import sheets
 from sam_evaluation.simulation.loop_statements import cautions, lead
@@ -23,6 +25,7 @@ from sam_evaluation.simulation.plans import ARMS
 from sam_evaluation.simulation.simulation_result import SimulationResult
 
 _TEMPLATE = "simulation.html.j2"
+_STEPS = ("reached", "borders")
 
 
 def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
@@ -37,6 +40,10 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
     strategies = summary.strategies_table(run.tables, run.strategies)
     fates = summary.fates(run.tables, run.arms)
     levels = summary.by_accept(run.tables, run.arms, run.conditions.habits.accept)
+    habits = run.conditions.habits
+    ways = ways_of(run.arms, habits.most_clicks)
+    accepted = levels_of(habits.accept, None if run.people is None else run.people["value"])
+    actions = actions_table(run.tables, ways, accepted)
     note = _note(run)
     figures = [
         Drawn(run.card.title, chart, f"{chart.kind}.png", chart.png())
@@ -46,17 +53,19 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         write_whole(out / "figures" / figure.file, figure.png, private=False)
     context = {
         "run": run,
-        "habits": run.conditions.habits,
-        "words": Words(tuple(lead(run, totals, strategies)), (), tuple(cautions(run))),
-        "sheets": [sheet for sheet in sheets(run, totals, levels, strategies, fates, note) if sheet.rows],
+        "habits": habits,
+        "words": Words((*action_statement(run, actions), *lead(run, totals, strategies)), (), tuple(cautions(run))),
+        "sheets": [
+            *action_sheets(run, actions, ways, accepted, note),
+            *(sheet for sheet in sheets(run, totals, levels, strategies, fates, note) if sheet.rows),
+        ],
         "figures": figures,
         "findings": {"datasets": [run.card.title]},
         "galleries": [],
         "broken": _broken(run),
         "note": note,
     }
-    reached = run.tables.actions["reached"].map(lambda ious: " ".join(f"{iou:g}" for iou in ious))
-    for name, table in (("images", run.tables.images), ("actions", run.tables.actions.assign(reached=reached))):
+    for name, table in (("images", run.tables.images), ("actions", _flat(run.tables.actions))):
         write_text(out / f"{name}.csv", csv_text(table))
     write_text(out / "quality.csv", csv_text(run.tables.quality))
     write_text(out / "tunings.csv", csv_text(run.tables.tunings))
@@ -66,7 +75,9 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         "model": run.version,
         "seeds": run.seeds,
         "conditions": asdict(run.conditions),
+        "people": run.people,
         "arms": _records(totals),
+        "actions": _records(actions),
         "accept": _records(levels),
         "proposals": _records(fates),
         "strategies": _records(strategies),
@@ -90,6 +101,13 @@ def _note(run: SimulationResult) -> str:
         f"clicks for {habits.painting} more; below, proposals are {below}.{tuned} "
         f"Seeds: 0 to {run.seeds - 1}. [ ]: 95 % interval over seeds, Student's t."
     )
+
+
+def _flat(actions: pd.DataFrame) -> pd.DataFrame:
+    """Return the actions with texts instead of sequences."""
+    numbers = {name: actions[name].map(lambda values: " ".join(f"{value:g}" for value in values)) for name in _STEPS}
+    painted = actions["paintings"].map(lambda made: " ".join(f"{painting.after}:{painting.tools}" for painting in made))
+    return actions.assign(**numbers, paintings=painted)
 
 
 def _broken(run: SimulationResult) -> list[dict[str, str]]:

@@ -13,6 +13,8 @@ from sam_backend.names import did_you_mean
 RANDOM = "random"
 """The order of the stream itself."""
 
+_STOPS = (1, 2, 3, 5)
+
 _GROWTH = 3
 """In each round the number of labelled images grows by one part in so many."""
 
@@ -26,28 +28,31 @@ class Plan:
     memory : whether images come with proposals of the example memory.
     finetune : whether the model is tuned during the run.
     strategy : name of the strategy that chooses the next images.
+    box : whether a box shows an object to the model, instead of a click.
     """
 
     memory: bool = False
     finetune: bool = False
     strategy: str = RANDOM
+    box: bool = False
 
     @property
     def name(self) -> str:
         """A unique name that is also a valid folder name."""
-        parts = [part for part, on in (("memory", self.memory), ("finetune", self.finetune)) if on]
+        parts = [part for part, on in (("memory", self.memory), ("finetune", self.finetune), ("box", self.box)) if on]
         return "-".join([*(parts or ["plain"]), self.strategy])
 
 
-PLAIN = "plain"
+PLAIN, BOX = "plain", "box"
 
 ARMS: dict[str, Plan] = {
     PLAIN: Plan(),
+    BOX: Plan(box=True),
     "+memory": Plan(memory=True),
     "+finetune": Plan(memory=True, finetune=True),
     "+ranking": Plan(memory=True, finetune=True, strategy=DEFAULT),
 }
-"""Each arm includes what the arms before it include."""
+"""Each arm with a plus includes what the arms with a plus before it include."""
 
 
 def parse_arms(text: str) -> list[str]:
@@ -112,6 +117,22 @@ def rounds(budget: int, tune_every: int) -> list[int]:
         reached = min(reached + max(math.ceil(reached / _GROWTH), 1), budget)
         ends.add(reached)
     return sorted(ends)
+
+
+def stops_of(most_clicks: int, *, by_hand: bool = False) -> tuple[int, ...]:
+    """Return after how many prompts an annotator might paint the rest, at most `most_clicks`.
+
+    Parameters
+    ----------
+    most_clicks : number of clicks after which it is painted in any case.
+    by_hand : whether 0 is one of them: everything is painted.
+
+    Examples
+    --------
+    >>> stops_of(10)
+    (1, 2, 3, 5, 10)
+    """
+    return (*((0,) if by_hand else ()), *(stop for stop in _STOPS if stop < most_clicks), most_clicks)
 
 
 def _split(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sam_evaluation.simulation.annotator import Fate
+from sam_evaluation.simulation.actions import Fate
 from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured
 from sam_evaluation.simulation.loop import RunSpec
 
@@ -17,7 +17,10 @@ ALL = "all"
 
 _RUN = ("plan", "strategy", "seed", "images")
 _IMAGE = (*_RUN, "image", "clicks", "objects", *Fate, "missed", "painted", "relabelled", "problem")
-_ACTION = (*_RUN, "image", "fate", "label", "clicks", "painted", "relabelled", "iou", "score", "reached")
+_ACTION = (
+    *(*_RUN, "image", "fate", "label", "clicks", "painted", "relabelled", "iou", "border", "score"),
+    *("tools", "reached", "borders", "paintings"),
+)
 _QUALITY = (*_RUN, "version", "label", "pixel_iou", "box", "click")
 _TUNING = (*_RUN, "version", "passed", "reason")
 
@@ -53,7 +56,7 @@ class RunTables:
             for labelled in journal.of(ImageLabelled):
                 image = {**run, "images": labelled.images, "image": labelled.name}
                 images.append({**image, **_counts(labelled), "problem": labelled.problem})
-                actions += [{**image, **asdict(action)} for action in labelled.actions]
+                actions += [{**image, **vars(action)} for action in labelled.actions]
             for measured in journal.of(QualityMeasured):
                 row = {**run, "images": measured.images, "version": measured.version}
                 means = {"pixel_iou": measured.pixel_iou, "box": measured.box, "click": measured.click}

@@ -8,10 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from sam_backend.progress import ProgressCallback, no_progress
+from sam_evaluation import statistics
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
+from sam_evaluation.humans import human_agreement
 from sam_evaluation.left_out import CountedDataset
 from sam_evaluation.report.numbers import count
 
@@ -19,6 +22,9 @@ _TRAINING = ("training", "train", "Train")
 """Names of the training split in the formats."""
 
 _MEASURED_SHARE = 0.25
+
+_COMPARED = 50
+"""Images on which people are compared, about."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,27 @@ class SimulationData:
                 progress(done, total)
             sentences += counted.sentences()
         return list(dict.fromkeys(sentences))
+
+
+def people_agreement(
+    data: SimulationData, budget: int, seeds: int, progress: ProgressCallback = no_progress
+) -> dict[str, float] | None:
+    """Return value, low and high of the mean IoU of two people's outlines of an object, on some images of all runs.
+
+    None if every image has one annotator. Pairs and metric are those of `human_agreement`.
+    """
+    names = sorted({name for seed in range(seeds) for name in data.stream(budget, seed)})
+    names = names[:: max(1, len(names) // _COMPARED)]
+    dataset, parts = data.labelled.open(), []
+    for done, name in enumerate(names):
+        progress(done, len(names))
+        parts.append(human_agreement(dataset, [name]))
+    progress(len(names), len(names))
+    pairs = pd.concat(parts, ignore_index=True)
+    if pairs.empty:
+        return None
+    agreement = statistics.mean(pairs["iou"], pairs["sample"])
+    return {"value": agreement.value, "low": agreement.low, "high": agreement.high}
 
 
 def open_simulation_data(text: str, budget: int, measured: int) -> SimulationData:

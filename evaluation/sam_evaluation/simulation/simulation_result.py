@@ -26,6 +26,8 @@ class SimulationResult:
     fingerprint : str, changes when the files of the data set change.
     measured : number of images on which quality was measured.
     version : version of the shipped model.
+    people : columns value, low and high of the mean IoU of two people's outlines of an object, from `people_agreement`;
+        None if every image has one annotator.
     """
 
     tables: RunTables
@@ -38,6 +40,7 @@ class SimulationResult:
     fingerprint: str
     measured: int
     version: str
+    people: dict[str, float] | None = None
 
     @property
     def title(self) -> str:

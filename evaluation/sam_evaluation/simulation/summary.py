@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sam_evaluation.metrics import Floats
-from sam_evaluation.simulation.annotator import Fate
+from sam_evaluation.simulation.actions import Fate
 from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, plan_of_strategy
 from sam_evaluation.simulation.run_tables import ALL, RunTables
 from sam_evaluation.statistics import LEVEL
@@ -62,7 +62,7 @@ def totals(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
         own = _by_seed(tables.images, plan.name)
         last = tables.quality[(tables.quality["plan"] == plan.name) & (tables.quality["label"] == ALL)]
         ends = last.sort_values("images").groupby("seed")["pixel_iou"].last().reindex(own.index)
-        with_labels = [side["clicks"] + side[Fate.OUTLINED] for side in (own, plain)]
+        with_labels = [side["clicks"] + side[Fate.OUTLINED] + side[Fate.REDRAWN] for side in (own, plain)]
         ratio = (own["clicks"] / plain["clicks"]).reindex(own.index)
         values = {
             "clicks": own["clicks"],
@@ -73,7 +73,7 @@ def totals(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
             "painted": own["painted"] / own["objects"],
             "pixel_iou": ends,
         }
-        rows.append({"arm": arm, **_estimates(values)})
+        rows.append({"arm": arm, **estimates(values)})
     return pd.DataFrame(rows)
 
 
@@ -91,7 +91,7 @@ def by_accept(tables: RunTables, arms: Sequence[str], accept: float) -> pd.DataF
             own = clicks[ARMS[arm].name]
             plain = clicks.get(ARMS[PLAIN].name, pd.Series(np.nan, own.index))
             values = {"per_object": own / _by_seed(tables.images, ARMS[arm].name)["objects"], "ratio": own / plain}
-            rows.append({"arm": arm, "accept": level, **_estimates(values)})
+            rows.append({"arm": arm, "accept": level, **estimates(values)})
     return pd.DataFrame(rows)
 
 
@@ -106,10 +106,12 @@ def clicks_until(action: Any, accept: float) -> int:
     if action.fate == Fate.DELETED:
         return int(action.clicks)
     if action.iou >= accept:
-        # The proposal was deleted and its object outlined again; the deletion is already counted as a click.
-        return 0 if action.fate == Fate.OUTLINED else 1 + int(action.relabelled)
+        return 1 + int(action.relabelled)
     needed = next((click for click, iou in enumerate(action.reached, 1) if iou >= accept), None)
-    return int(action.clicks) if needed is None else needed + int(action.relabelled)
+    if needed is None:
+        return int(action.clicks)
+    # One click deleted a proposal that was redrawn, with its label.
+    return needed + (1 if action.fate == Fate.REDRAWN else int(action.relabelled))
 
 
 def clicks_curve(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
@@ -165,7 +167,7 @@ def strategies_table(tables: RunTables, strategies: Sequence[str]) -> pd.DataFra
             "needed": needed,
             "clicks": clicks,
         }
-        rows.append({"strategy": name, **_estimates(values)})
+        rows.append({"strategy": name, **estimates(values)})
     return pd.DataFrame(rows)
 
 
@@ -200,15 +202,18 @@ def fates(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
             continue
         own = _by_seed(tables.images, ARMS[arm].name)
         kept = own[Fate.ACCEPTED] + own[Fate.CORRECTED]
-        shown = kept + own[Fate.DELETED]
+        deleted = own[Fate.DELETED] + own[Fate.REDRAWN]
+        shown = kept + deleted
         images = tables.images[tables.images["plan"] == ARMS[arm].name].groupby("seed").size()
         values = {
             "proposals": shown / images,
-            **{fate.value: own[fate] / shown for fate in (Fate.ACCEPTED, Fate.CORRECTED, Fate.DELETED)},
+            "accepted": own[Fate.ACCEPTED] / shown,
+            "corrected": own[Fate.CORRECTED] / shown,
+            "deleted": deleted / shown,
             "missed": own["missed"] / own["objects"],
             "relabelled": own["relabelled"] / kept,
         }
-        rows.append({"arm": arm, **_estimates(values)})
+        rows.append({"arm": arm, **estimates(values)})
     return pd.DataFrame(rows)
 
 
@@ -219,7 +224,8 @@ def fates_by_score(tables: RunTables, arm: str) -> pd.DataFrame:
     groups = []
     for index, start in enumerate(SCORES):
         members = rows[group == index]
-        shares = {fate.value: float((members["fate"] == fate).mean()) for fate in Fate if fate != Fate.OUTLINED}
+        fates = members["fate"].replace({Fate.REDRAWN.value: Fate.DELETED.value})
+        shares = {fate.value: float((fates == fate).mean()) for fate in (Fate.ACCEPTED, Fate.CORRECTED, Fate.DELETED)}
         groups.append({"score": start, "proposals": len(members), **shares})
     return pd.DataFrame(groups)
 
@@ -242,11 +248,11 @@ def _curve(by_seed: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"images": by_seed.columns, "value": mean, "low": low, "high": high})
 
 
-def _estimates(values: Mapping[str, pd.Series]) -> dict[str, float]:
-    """Return means with their intervals, cut off at the limits of the quantity."""
-    estimates: dict[str, float] = {}
+def estimates(values: Mapping[Any, pd.Series]) -> dict[str, float]:
+    """Return means over seeds with their intervals, cut off at the limits of the quantity."""
+    known: dict[str, float] = {}
     for name, by_seed in values.items():
         ends = np.concatenate(over_seeds(by_seed.to_numpy(np.float64)[:, None]))
         ends = ends.clip(-np.inf if name in _SIGNED else 0.0, 1.0 if name in _SHARES else np.inf)
-        estimates |= {f"{name}{suffix}": float(end) for suffix, end in zip(("", "_low", "_high"), ends, strict=True)}
-    return estimates
+        known |= {f"{name}{suffix}": float(end) for suffix, end in zip(("", "_low", "_high"), ends, strict=True)}
+    return known

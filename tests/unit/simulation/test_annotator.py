@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from sam_backend.arrays import BoolArray
-from sam_backend.memory.grid import on_grid
 from sam_backend.memory.proposals import Proposal
 from sam_backend.samples import Object
-from sam_backend.segmenters import Candidates, Embedding, Prompt
-from sam_evaluation.simulation.annotator import Action, Fate, Habits, annotate
+from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
+from sam_evaluation.simulation.actions import Fate
+from sam_evaluation.simulation.annotator import Action, Habits, Manner, annotate
 
 SIZE = (40, 60)
 HABITS = Habits(accept=0.9, most_clicks=4, painting=7)
+CLICKS = Manner()
 
 
 def bar(left: int, right: int, top: int = 10, bottom: int = 20) -> BoolArray:
@@ -28,6 +29,7 @@ class Scripted:
     """A segmenter that answers with the given masks in order, and repeats the last one."""
 
     name = version = "scripted"
+    info = ModelInfo(name, "Masks in order", "Apache-2.0", lambda *_: Scripted(), corrections="refiner")
 
     def __init__(self, *masks: BoolArray) -> None:
         self.masks = list(masks)
@@ -40,14 +42,19 @@ class Scripted:
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
         self.asked += prompts
-        mask = self.masks.pop(0) if len(self.masks) > 1 else self.masks[0]
-        return [Candidates(mask[None], np.ones(1, np.float32), np.where(mask[None], 10, -10).astype(np.float32))]
+        masks = [self.masks.pop(0) if len(self.masks) > 1 else self.masks[0] for _ in prompts]
+        ones = np.ones(1, np.float32)
+        return [Candidates(mask[None], ones, np.where(mask[None], 10, -10).astype(np.float32)) for mask in masks]
 
 
 def label(
-    segmenter: Scripted, objects: list[Object], proposals: list[Proposal], habits: Habits = HABITS
+    segmenter: Scripted,
+    objects: list[Object],
+    proposals: list[Proposal],
+    habits: Habits = HABITS,
+    manner: Manner = CLICKS,
 ) -> list[Action]:
-    return annotate(segmenter, Embedding({}, SIZE), objects, proposals, habits)
+    return annotate(segmenter, Embedding({}, SIZE), objects, proposals, habits, manner)
 
 
 def summary(actions: list[Action]) -> list[tuple[str, str, int]]:
@@ -73,9 +80,9 @@ def test_an_object_costs_its_clicks_until_it_is_good_enough() -> None:
     first, _, last = segmenter.asked
     assert TRUE.mask[int(first.points[0, 1]), int(first.points[0, 0])]
     assert last.labels.tolist() == [1, 1, 1]
-    # As when serving: the logits of the last answer are part of the next prompt.
-    assert first.logits is None
-    np.testing.assert_array_equal(last.logits > 0, FAIR)
+    # As when serving: the last answer is part of the next prompt.
+    assert first.mask is None
+    np.testing.assert_array_equal(last.mask, FAIR)
 
 
 def test_the_rest_is_painted_at_its_price_and_the_mask_is_then_the_truth() -> None:
@@ -126,21 +133,69 @@ def test_a_fair_proposal_is_corrected_with_a_click_where_it_is_most_wrong() -> N
     assert summary([action]) == [("corrected", "pit", 1)]
     assert (action.iou, action.reached) == (pytest.approx(0.7), (pytest.approx(0.95),))
     (asked,) = segmenter.asked
-    np.testing.assert_array_equal(asked.logits > 0, on_grid(FAIR))
-    # A click in its middle, which the annotator does not make, and one on the missing part.
-    (x, y), (u, v) = asked.points
-    assert FAIR[int(y), int(x)]
-    assert TRUE.mask[int(v), int(u)]
-    assert not FAIR[int(v), int(u)]
-    assert asked.labels.tolist() == [1, 1]
-    assert asked.box is None
+    np.testing.assert_array_equal(asked.mask, FAIR)
+    ((x, y),) = asked.points
+    assert TRUE.mask[int(y), int(x)]
+    assert not FAIR[int(y), int(x)]
+    assert asked.labels.tolist() == [1]
+    assert (asked.box, asked.logits) == (None, None)
+
+
+def test_each_click_on_a_proposal_corrects_what_the_last_one_made_of_it() -> None:
+    segmenter = Scripted(POOR, bar(10, 36), GOOD)
+    (action,) = label(segmenter, [TRUE], [Proposal(FAIR, "pit", 0.5)])
+    assert action.tools == "ppn"
+    for asked, mask in zip(segmenter.asked, (FAIR, POOR, bar(10, 36)), strict=True):
+        np.testing.assert_array_equal(asked.mask, mask)
+    assert segmenter.asked[-1].labels.tolist() == [1, 1, 0]
+
+
+def test_objects_of_an_image_are_answered_together() -> None:
+    other = Object(bar(10, 30, 25, 35), "rust")
+    segmenter = Scripted(FAIR, other.mask, GOOD)
+    first, second = label(segmenter, [TRUE, other], [])
+    assert (first.tools, first.reached[-1]) == ("pp", pytest.approx(0.95))
+    assert (second.tools, second.reached, second.label) == ("p", (1.0,), "rust")
+
+
+def test_a_box_shows_an_object_without_a_proposal_and_clicks_correct_it() -> None:
+    segmenter = Scripted(FAIR, GOOD)
+    (action,) = label(segmenter, [TRUE], [], manner=Manner(box=True))
+    assert (action.tools, action.clicks) == ("op", 2)
+    box, click = segmenter.asked
+    assert (box.box.tolist(), len(box.points)) == ([10, 10, 30, 20], 0)
+    np.testing.assert_array_equal(click.mask, FAIR)
+    corrected = Scripted(GOOD)
+    label(corrected, [TRUE], [Proposal(FAIR, "pit", 0.5)], manner=Manner(box=True))
+    assert corrected.asked[0].box is None
+
+
+def test_the_rest_is_painted_from_each_stop_at_which_the_mask_is_not_accepted() -> None:
+    (action,) = label(Scripted(POOR, FAIR, GOOD), [TRUE], [], manner=Manner(stops=(0, 1, 2, 3, 4)))
+    assert [painting.after for painting in action.paintings] == [0, 1, 2]
+    for painting in action.paintings:
+        assert set(painting.tools) <= {"b", "s"}
+        assert painting.reached[-1] >= 0.9
+        assert all(iou < 0.9 for iou in painting.reached[:-1])
+        assert len(painting.tools) == len(painting.reached) == len(painting.borders)
+    # An object whose clicks end early, since nothing is left to click on, is painted from there.
+    (action,) = label(Scripted(FAIR), [TRUE], [], manner=Manner(stops=(1, 4)))
+    assert [painting.after for painting in action.paintings] == [1, 4]
+
+
+def test_the_border_of_each_mask_is_measured() -> None:
+    proposal = Proposal(FAIR, "pit", 0.5)
+    (action,) = label(Scripted(GOOD), [TRUE], [proposal])
+    # GOOD is one column short, thus within 2 px all around; FAIR lacks six columns.
+    assert action.borders == (1.0,)
+    assert 0.5 < action.border < 0.9
 
 
 def test_with_redraw_a_fair_proposal_is_deleted_and_its_object_outlined() -> None:
     redraw = Habits(accept=0.9, most_clicks=4, painting=7, redraw=True)
     actions = label(Scripted(GOOD), [TRUE], [Proposal(FAIR, "crack", 0.5)], redraw)
-    assert summary(actions) == [("deleted", "crack", 1), ("outlined", "pit", 1)]
-    assert actions[1].iou == pytest.approx(0.7)
+    assert summary(actions) == [("redrawn", "pit", 2)]
+    assert actions[0].iou == pytest.approx(0.7)
 
 
 def test_of_two_proposals_for_one_object_the_one_with_its_label_is_kept() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam_evaluation.simulation.annotator import Action, Fate
+from sam_evaluation.simulation.actions import Fate, Painting
+from sam_evaluation.simulation.annotator import Action
 from sam_evaluation.simulation.journal import (
     ImageLabelled,
     ImagesChosen,
@@ -25,7 +26,19 @@ LABELLED = ImageLabelled(
     "a/b.png",
     MASK.shape,
     (
-        RecordedAction.of(Action(Fate.OUTLINED, "pit", 3, painted=True, reached=(0.25, 0.5, 0.75), mask=MASK)),
+        RecordedAction.of(
+            Action(
+                Fate.OUTLINED,
+                "pit",
+                3,
+                painted=True,
+                tools="pnp",
+                reached=(0.25, 0.5, 0.75),
+                borders=(0.5, 0.5, 1.0),
+                paintings=(Painting(1, "bs", (0.25, 1.0), (0.5, 1.0)),),
+                mask=MASK,
+            )
+        ),
         RecordedAction.of(Action(Fate.DELETED, "crack", 1, iou=0.25, score=0.5)),
     ),
 )

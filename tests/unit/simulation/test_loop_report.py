@@ -13,6 +13,7 @@ from PIL import Image
 
 from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.simulation import summary
+from sam_evaluation.simulation.actions import Painting
 from sam_evaluation.simulation.annotator import Habits
 from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured, RecordedAction
 from sam_evaluation.simulation.loop import Conditions, RunSpec
@@ -37,7 +38,15 @@ def action(
     relabelled: bool = False,
     reached: tuple[float, ...] = (),
 ) -> RecordedAction:
-    return RecordedAction(fate, "pit", clicks, painted, relabelled, iou, score, reached, "")
+    """Two strokes paint each mask that the prompts so far have not brought to an IoU of 0.8."""
+    paintings = tuple(
+        Painting(after, "bb", (0.5, 0.95), (0.5, 1.0))
+        for after in range(len(reached) + 1)
+        if fate in ("outlined", "corrected", "redrawn") and max((iou, *reached[:after])) < 0.8
+    )
+    borders = tuple(0.0 for _ in reached)
+    facts = (fate, "pit", clicks, painted, relabelled, iou, 0.0, score, "p" * len(reached), reached, borders)
+    return RecordedAction(*facts, paintings, "")
 
 
 OUTLINED = action("outlined", 5, reached=(0.3, 0.5, 0.65, 0.6, 0.8))
@@ -114,10 +123,11 @@ def test_an_annotator_who_accepts_less_stops_clicking_earlier(tables: RunTables)
         (action("corrected", 13, 0.6, 0.5, relabelled=True, painted=True, reached=(0.65, 0.7)), 3),
         (action("corrected", 13, 0.6, 0.5, relabelled=True, painted=True, reached=(0.65, 0.68)), 13),
         (action("deleted", 1, 0.75, 0.5), 1),
-        (action("outlined", 4, 0.75), 0),
-        (action("outlined", 4, 0.6, reached=(0.5, 0.71)), 2),
+        (action("redrawn", 5, 0.75, 0.5), 1),
+        (action("redrawn", 5, 0.6, 0.5, relabelled=True, reached=(0.5, 0.71, 0.9, 0.9)), 3),
+        (action("redrawn", 25, 0.6, 0.5, painted=True, reached=(0.5,)), 25),
     ],
-    ids=["accepted", "fair enough", "corrected", "never", "deleted", "was redrawn", "redrawn"],
+    ids=["accepted", "fair enough", "corrected", "never", "deleted", "good enough", "redrawn", "redrawn and painted"],
 )
 def test_clicks_of_an_action_for_an_annotator_who_accepts_less(done: RecordedAction, clicks: int) -> None:
     assert summary.clicks_until(done, 0.7) == clicks
@@ -166,10 +176,13 @@ def test_proposals_are_counted_by_their_fate(tables: RunTables) -> None:
 
 def test_an_object_without_a_proposal_is_missed(tmp_path: Path, data: SimulationData, conditions: Conditions) -> None:
     spec = RunSpec(ARMS["+memory"], 0, data, conditions, tmp_path)
-    redrawn = (action("deleted", 1, 0.7, 0.6), action("outlined", 4, 0.7))
-    Journal(spec.journal).append(ImageLabelled(1, "a", (1, 1), (*redrawn, OUTLINED)))
-    (row,) = RunTables.of([spec]).images.to_dict("records")
-    assert (row["objects"], row["outlined"], row["missed"], row["deleted"], row["clicks"]) == (2, 2, 1, 1, 10)
+    Journal(spec.journal).append(ImageLabelled(1, "a", (1, 1), (action("redrawn", 5, 0.7, 0.6), OUTLINED)))
+    tables = RunTables.of([spec])
+    (row,) = tables.images.to_dict("records")
+    assert (row["objects"], row["outlined"], row["missed"], row["redrawn"], row["clicks"]) == (2, 1, 1, 1, 10)
+    # What was redrawn was deleted before.
+    assert summary.fates(tables, ["+memory"])["deleted"].tolist() == [1]
+    assert summary.fates_by_score(tables, "+memory").set_index("score").loc[0.5, "deleted"] == 1
 
 
 def test_an_uncertain_difference_is_not_stated_as_one(simulated: SimulationResult) -> None:
@@ -197,6 +210,9 @@ def test_the_report_holds_figures_tables_and_how_clicks_are_counted(
     assert "<i>of</i>" not in page
     for words in (
         "How clicks are counted",
+        "Actions in Label Studio",
+        "What the actions are",
+        "one click, then painting",
         "What became of the proposals",
         "What to label next",
         "Read with care",
@@ -212,6 +228,8 @@ def test_the_report_holds_figures_tables_and_how_clicks_are_counted(
     actions = pd.read_csv(tmp_path / "actions.csv")
     assert len(actions) == 8 + 2 * 10
     assert actions["reached"][0] == "0.3 0.5 0.65 0.6 0.8"
+    assert actions["tools"][0] == "ppppp"
+    assert actions["paintings"][0] == "0:bb 1:bb 2:bb 3:bb 4:bb"
 
 
 def test_tuning_is_reported_with_the_iou_of_the_model_that_served_then(

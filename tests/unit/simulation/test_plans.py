@@ -14,16 +14,17 @@ def test_arms_are_named_with_or_without_their_plus_and_come_in_their_order() -> 
     assert parse_arms("+ranking, memory,plain") == ["plain", "+memory", "+ranking"]
 
 
-def test_each_arm_includes_the_arms_before_it() -> None:
-    has = [(plan.memory, plan.finetune, plan.strategy != "random") for plan in ARMS.values()]
+def test_each_arm_with_a_plus_includes_those_before_it() -> None:
+    assert ARMS["box"] == Plan(box=True)
+    has = [(plan.memory, plan.finetune, plan.strategy != "random") for arm, plan in ARMS.items() if arm != "box"]
     assert has == [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
 
 
 @pytest.mark.parametrize(
     ("parse", "text", "sentence"),
     [
-        (parse_arms, "memry", r"no arm 'memry'; known are plain, \+memory, .*did you mean \+memory\?"),
-        (parse_arms, " , ", r"at least one arm of plain, \+memory"),
+        (parse_arms, "memry", r"no arm 'memry'; known are plain, box, \+memory, .*did you mean \+memory\?"),
+        (parse_arms, " , ", r"at least one arm of plain, box, \+memory"),
         (parse_strategies, "gian", r"no strategy 'gian'; known are gain, .*did you mean gain\?"),
     ],
 )
@@ -40,7 +41,7 @@ def test_random_is_always_among_the_compared_strategies() -> None:
 def test_random_has_the_plan_of_memory_and_runs_once() -> None:
     plans = plans_of(["plain", "+memory"], ["gain", "random"])
     assert plans == [Plan(), Plan(memory=True), Plan(memory=True, strategy="gain")]
-    assert len({plan.name for plan in plans}) == 3
+    assert len({plan.name for plan in (*plans, ARMS["box"])}) == 4
 
 
 def test_rounds_grow_by_a_third_and_end_before_each_tuning_and_at_the_end() -> None:
