@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from sam_backend.arrays import FloatArray
 from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
+from sam_backend.proposer.regions import DEFAULT_WEIGHTS, score_of
 
 PROPOSER = "proposer:"
 """With what the names of proposers begin among the models that have versions."""
@@ -35,13 +35,12 @@ class Manifest:
     labels: tuple[str, ...]
     scale: float
     least_area: int
-    score_weights: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    score_weights: tuple[float, float, float] = DEFAULT_WEIGHTS
     is_polished: bool = False
 
     def score(self, features: FloatArray) -> float:
         """Return the probability that a region with score features (2,) is correct, in [0, 1]."""
-        odds = float(features @ np.array(self.score_weights[:2]) + self.score_weights[2])
-        return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+        return score_of(features, self.score_weights)
 
     def write(self, folder: Path) -> None:
         """Write it into a folder; raise OSError if that fails."""

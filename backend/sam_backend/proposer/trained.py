@@ -18,8 +18,9 @@ from sam_backend.proposer.tiles import shares_of
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
 from sam_backend.segmenters.pixels import pixels_of
 
-MIN_SCORE = 0.1
-"""Proposals with a lower score are not shown."""
+MIN_SCORE = 0.25
+"""Proposals with a lower score are not shown. On held-out training images of NEU-Seg this leaves out four of ten false
+proposals and one of fifty correct ones."""
 
 
 class TrainedProposer:

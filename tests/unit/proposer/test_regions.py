@@ -14,7 +14,7 @@ def shares(*places, size=(40, 60)):
     return values
 
 
-def test_each_connected_component_of_a_class_is_a_region_the_surest_and_largest_first():
+def test_each_connected_component_of_a_class_is_a_region_the_surest_first():
     found = find_regions(
         shares(
             (1, slice(2, 6), slice(2, 6), 0.9),
@@ -23,7 +23,7 @@ def test_each_connected_component_of_a_class_is_a_region_the_surest_and_largest_
         ),
         least_area=6,
     )
-    assert [(region.index, region.shown.area) for region in found] == [(0, 100), (1, 50), (0, 16)]
+    assert [(region.index, region.shown.area) for region in found] == [(0, 100), (0, 16), (1, 50)]
     assert found[0].shown.mask[20:30, 20:30].all()
     assert found[0].shown.mask.sum() == 100
 
@@ -35,9 +35,18 @@ def test_specks_are_left_out():
 def test_a_clear_region_promises_a_higher_iou_than_a_doubtful_one():
     place = (slice(10, 20), slice(10, 20))
     clear = find_regions(shares((1, *place, 0.99)), 6)[0]
-    doubtful = find_regions(shares((1, slice(7, 23), slice(7, 23), 0.4), (1, *place, 0.6)), 6)[0]
-    assert clear.score_features[0] > 2 > 0 > doubtful.score_features[0]
-    assert clear.score_features[1] == doubtful.score_features[1] == np.float32(np.log(100))
+    doubtful = find_regions(shares((1, slice(7, 23), slice(7, 23), 0.45), (1, *place, 0.6)), 6)[0]
+    assert clear.score_features[0] > 4 > 1 > doubtful.score_features[0]
+    assert clear.score_features[1] == np.float32(np.log(100))
+
+
+def test_objects_that_touch_at_a_low_share_are_two_and_an_object_with_weak_places_is_one():
+    two = ((1, slice(10, 20), slice(10, 20), 0.95), (1, slice(10, 20), slice(30, 40), 0.95))
+    bridge = (1, slice(14, 15), slice(20, 30), 0.3)
+    assert sorted(region.shown.area for region in find_regions(shares(*two, bridge), 6)) == [100, 100]
+    weak = (1, slice(10, 20), slice(20, 24), 0.7)
+    halves = ((1, slice(10, 20), slice(10, 20), 0.9), (1, slice(10, 20), slice(24, 34), 0.9))
+    assert [region.shown.area for region in find_regions(shares(*halves, weak), 6)] == [240]
 
 
 def test_another_region_nearby_is_no_doubt_about_this_one():
