@@ -10,6 +10,7 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import BadRequestError
+from sam_backend.masks import mask_box
 from sam_backend.segmenters.pixels import digest_of, pixels_of, with_pixels
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.refiner.refiner import Refiner
@@ -70,12 +71,19 @@ class Correcting(SegmenterWrapper):
 
 def mask_logits(mask: BoolArray) -> FloatArray:
     """Return logits (256, 256) like those of a model that answers with a mask (H, W); padding is outside."""
-    height, width = mask.shape
-    scale = _LOGITS_SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
     low = np.zeros((_LOGITS_SIDE, _LOGITS_SIDE), np.float32)
-    shrunk = cv2.resize(np.ascontiguousarray(mask).view(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-    low[: size[1], : size[0]] = shrunk / np.float32(255)
+    box = mask_box(mask)
+    if box is not None:
+        cell = max(mask.shape) / _LOGITS_SIDE
+        left, top, right, bottom = (int(edge / cell) for edge in box)
+        columns, rows = right + 1 - left, bottom + 1 - top
+        x, y = round(left * cell), round(top * cell)
+        size = max(1, round(columns * cell)), max(1, round(rows * cell))
+        part = np.zeros(size[::-1], np.uint8)
+        seen = mask[y : y + size[1], x : x + size[0]]
+        part[: seen.shape[0], : seen.shape[1]] = seen
+        low_part = cv2.resize(255 * part, (columns, rows), interpolation=cv2.INTER_AREA) / np.float32(255)
+        low[top : top + rows, left : left + columns] = low_part[: _LOGITS_SIDE - top, : _LOGITS_SIDE - left]
     smooth: FloatArray = cv2.GaussianBlur(low, (0, 0), 1.0)
     return 2 * _LOGIT * smooth - _LOGIT
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.masks import mask_iou
+from sam_backend.masks import mask_box, mask_iou
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.correcting import Correcting
+from sam_backend.segmenters.correcting import Correcting, mask_logits
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
 from sam_backend.segmenters.refiner.merging import keep_clicks
 from sam_backend.segmenters.refiner.placing import LEAST_SIDE, THINNEST, place, thickness
@@ -125,7 +125,7 @@ def test_a_missing_file_says_what_to_do(tmp_path):
 @pytest.mark.parametrize("width", [2, 3, 6])
 def test_a_window_never_makes_a_long_thin_mask_thinner_than_it_can_see(width):
     crack = cv2.line(np.zeros((700, 2000), np.uint8), (10, 50), (1990, 600), 1, width).astype(bool)
-    square = place(crack, NOWHERE, np.array([1000, 325], np.float32))
+    square = place(crack, mask_box(crack), NOWHERE, np.array([1000, 325], np.float32))
     assert thickness(crack) * square.scale >= THINNEST
     assert abs(square.left + square.side / 2 - 1000) < square.side / 4
 
@@ -134,8 +134,8 @@ def test_a_window_never_makes_a_long_thin_mask_thinner_than_it_can_see(width):
 def test_a_window_surrounds_mask_and_clicks_and_stays_where_the_mask_changes_little(shift):
     mask = np.zeros((500, 600), bool)
     mask[200 : 280 + shift, 250:330] = True
-    square = place(mask, np.array([[340, 240]], np.float32), None)
-    assert square == place(mask[::1], np.array([[340, 240]], np.float32), None)
+    square = place(mask, mask_box(mask), np.array([[340, 240]], np.float32), None)
+    assert square == place(mask, mask_box(mask), np.array([[340, 240]], np.float32), None)
     assert square.left <= 250
     assert square.left + square.side >= 341
     assert LEAST_SIDE <= square.side < 200
@@ -167,3 +167,14 @@ def test_a_click_that_the_net_leaves_out_changes_a_few_pixels():
     keep_clicks(mask, np.array([[5, 5]], np.float32), np.array([1]))
     assert 1 <= mask.sum() <= 9
     assert mask[5, 5]
+
+
+@pytest.mark.parametrize("size", [(300, 500), (500, 300), (5, 8), (1, 40), (2048, 1000)])
+def test_logits_of_a_mask_show_it_where_it_is(size):
+    mask = np.zeros(size, bool)
+    mask[size[0] // 3 : size[0] // 2 + 1, size[1] // 3 : size[1] // 2 + 1] = True
+    low = mask_logits(mask) > 0
+    scale = 256 / max(size)
+    whole = cv2.resize(mask.view(np.uint8), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST).astype(bool)
+    assert mask_iou(low[: whole.shape[0], : whole.shape[1]], whole) > 0.9
+    assert not (mask_logits(np.zeros(size, bool)) > 0).any()

@@ -12,6 +12,9 @@ from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refiner.resampling import Square
 
+Box = tuple[int, int, int, int]
+"""xyxy in pixels of an image, half-open."""
+
 Rule = str
 RULE = "all"
 
@@ -31,8 +34,8 @@ class Part:
     inner : xyxy, the part of it where the window's answer is taken: not at edges beyond which the image goes on.
     """
 
-    box: tuple[int, int, int, int]
-    inner: tuple[int, int, int, int]
+    box: Box
+    inner: Box
 
     @classmethod
     def of(cls, square: Square, shape: tuple[int, ...]) -> Part:
@@ -47,29 +50,26 @@ class Part:
         return cls((box[0], box[2], box[1], box[3]), (inner[0], inner[2], inner[1], inner[3]))
 
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """A mask after a window's answer.
-
-    Attributes
-    ----------
-    mask : bool (H, W).
-    goes_on : (2,) xy float32, where what was added reaches the window's edge; None if it ends inside.
-    """
-
-    mask: BoolArray
-    goes_on: FloatArray | None
+def enclosing(one: Box, other: Box) -> Box:
+    """Return the smallest box around two."""
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
 
 
-def merged(
+def merge(
     mask: BoolArray,
     part: Part,
     logits: FloatArray,
     points: FloatArray,
     labels: NDArray[np.int64],
     rule: Rule | None = None,
-) -> Change:
-    """Return a mask (H, W) with the answer of a window, logits at the pixels of `part.box`."""
+) -> FloatArray | None:
+    """Let the answer of a window, logits at the pixels of `part.box`, change a mask (H, W).
+
+    Returns
+    -------
+    ndarray or None
+        (2,) xy float32, where what was added reaches the window's edge; None if it ends inside.
+    """
     rule = rule or RULE
     left, top, right, bottom = part.box
     before = mask[top:bottom, left:right]
@@ -81,9 +81,8 @@ def merged(
     changed = (answer != before) & inside
     if rule == "near" and len(points):
         changed = _near_click(changed, answer, points[-1] - np.array([left, top]), bool(labels[-1] == POSITIVE))
-    result = mask.copy()
-    result[top:bottom, left:right] = before ^ changed
-    return Change(result, _edge(added & ~inside, result[top:bottom, left:right], left, top))
+    before ^= changed
+    return _edge(added & ~inside, before, left, top)
 
 
 def _near_click(changed: BoolArray, answer: BoolArray, click: FloatArray, positive: bool) -> BoolArray:

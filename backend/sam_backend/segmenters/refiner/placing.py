@@ -23,11 +23,14 @@ THINNEST = 3.0
 
 _NARROWEST = 64.0
 _UNKNOWN_SIDE = 160.0
+_NEIGHBOURHOOD = 400
 _STEPS = 4
 _CELLS = 16
 
 
-def place(mask: BoolArray, points: FloatArray, focus: FloatArray | None) -> Square:
+def place(
+    mask: BoolArray, box: tuple[int, int, int, int] | None, points: FloatArray, focus: FloatArray | None
+) -> Square:
     """Return the window in which a mask is corrected.
 
     It surrounds the mask and all clicks, unless the mask would become too thin in it: then it is as large as the mask's
@@ -37,17 +40,17 @@ def place(mask: BoolArray, points: FloatArray, focus: FloatArray | None) -> Squa
     Parameters
     ----------
     mask : bool (H, W), may be empty.
+    box : xyxy of the mask, or of what surrounds it; None for an empty mask.
     points : (N, 2) xy in pixels of the image, the clicks.
     focus : (2,) xy, the last click or where the mask goes on; None for the middle of the mask.
     """
-    box = mask_box(mask)
     corners = [*points, *(points + 1)]
     if box is not None:
         corners += [np.array(box[:2], np.float32), np.array(box[2:], np.float32)]
     spots = np.array(corners or [(0, 0), mask.shape[::-1]], np.float32)
     low, high = spots.min(0), spots.max(0)
     side = max(float((high - low).max()) * CONTEXT, LEAST_SIDE)
-    most = _UNKNOWN_SIDE if box is None else max(WINDOW * thickness(mask) / THINNEST, _NARROWEST)
+    most = _UNKNOWN_SIDE if box is None else max(WINDOW * _thickness_near(mask, box, focus) / THINNEST, _NARROWEST)
     centre = (low + high) / 2
     if box is None:
         side = max(side, _UNKNOWN_SIDE)
@@ -56,6 +59,17 @@ def place(mask: BoolArray, points: FloatArray, focus: FloatArray | None) -> Squa
         steps = math.floor(_STEPS * math.log2(most / LEAST_SIDE))
         centre = centre if focus is None else focus
     return _stepped(centre, LEAST_SIDE * 2 ** (steps / _STEPS), mask.shape)
+
+
+def _thickness_near(mask: BoolArray, box: tuple[int, int, int, int], focus: FloatArray | None) -> float:
+    """Return the thickness around a point or, if nothing is there, of the whole mask."""
+    if focus is not None and max(box[2] - box[0], box[3] - box[1]) > _NEIGHBOURHOOD:
+        x, y = focus.astype(int).tolist()
+        half = _NEIGHBOURHOOD // 2
+        near = thickness(mask[max(0, y - half) : y + half, max(0, x - half) : x + half])
+        if near:
+            return near
+    return thickness(mask[box[1] : box[3], box[0] : box[2]])
 
 
 def thickness(mask: BoolArray) -> float:

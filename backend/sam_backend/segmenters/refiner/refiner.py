@@ -16,8 +16,9 @@ from scipy.special import expit
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import WeightsError
+from sam_backend.masks import mask_box
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
-from sam_backend.segmenters.refiner.merging import Part, keep_clicks, merged
+from sam_backend.segmenters.refiner.merging import Part, enclosing, keep_clicks, merge
 from sam_backend.segmenters.refiner.placing import place
 from sam_backend.segmenters.refiner.resampling import Square
 
@@ -83,19 +84,25 @@ class Refiner:
             newest last; none of them asks for a better mask without a click.
         """
         state, predicted = np.array(mask, np.bool_), 0.0
+        box = mask_box(state)
         points = np.clip(np.floor(points), 0, np.array(state.shape[::-1]) - 1).astype(np.float32)
         focus = points[-1] if len(points) else None
         for number in range(_MOST_WINDOWS):
-            square = place(state, points, focus)
+            square = place(state, box, points, focus)
             logits, quality = self._answer(image, digest, square, state, points, labels)
             part = Part.of(square, state.shape)
-            change = merged(state, part, square.to_image(logits, part.box), points, labels)
-            state, predicted = change.mask, quality if number == 0 else min(predicted, quality)
-            if change.goes_on is None:
+            focus = merge(state, part, square.to_image(logits, part.box), points, labels)
+            predicted = quality if number == 0 else min(predicted, quality)
+            if focus is None:
                 break
-            focus = change.goes_on
+            box = part.box if box is None else enclosing(box, part.box)
         keep_clicks(state, points, labels)
         return Correction(state, predicted)
+
+    def forget(self) -> None:
+        """Forget the windows that were seen."""
+        with self._lock:
+            self._windows.clear()
 
     def _answer(
         self,

@@ -40,7 +40,7 @@ class Square:
 
     def coverage(self, mask: NDArray[np.generic]) -> FloatArray:
         """Return a mask bool or a probability (H, W) in the window, float32 (S, S); 0 outside the image."""
-        return np.clip(self._warp(mask.astype(np.float32), 0.0), 0, 1)
+        return np.clip(np.asarray(self._warp(mask, 0.0), np.float32), 0, 1)
 
     def to_window(self, points: FloatArray) -> FloatArray:
         """Return points (N, 2), xy of pixels of the image, as pixels of the window."""
@@ -66,6 +66,8 @@ class Square:
         left, top = (max(0, int(edge - margin)) for edge in (self.left, self.top))
         right, bottom = min(width, int(self.left + self.side + margin)), min(height, int(self.top + self.side + margin))
         part = image[top:bottom, left:right]
+        if image.ndim == 2:
+            part = part.astype(np.float32)
         scale = self.scale
         if scale < 0.75:
             part = cv2.GaussianBlur(part, (0, 0), _BLUR / scale)
