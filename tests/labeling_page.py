@@ -69,19 +69,20 @@ class LabelingPage:
         held = ["Control"] if positive else ["Control", "Alt"]
 
         def draw() -> None:
-            self._page.mouse.click(*self._at(*point))
+            self._page.mouse.click(*self.at(*point))
 
         return self._ask(draw, labels_of, label, held)
 
     def drag(self, box: tuple[float, float, float, float], *, label: str) -> Asked:
-        def draw() -> None:
-            self._page.mouse.move(*self._at(box[0], box[1]))
-            self._page.mouse.down()
-            self._page.mouse.move(*self._at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), steps=3)
-            self._page.mouse.move(*self._at(box[2], box[3]), steps=3)
-            self._page.mouse.up()
+        return self._ask(lambda: self.draw(box), "box", label, ["Control"])
 
-        return self._ask(draw, "box", label, ["Control"])
+    def draw(self, box: tuple[float, float, float, float]) -> None:
+        """Drag from one corner of a box to the other."""
+        self._page.mouse.move(*self.at(box[0], box[1]))
+        self._page.mouse.down()
+        self._page.mouse.move(*self.at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), steps=3)
+        self._page.mouse.move(*self.at(box[2], box[3]), steps=3)
+        self._page.mouse.up()
 
     def screenshot(self, name: str) -> None:
         ARTIFACTS.mkdir(exist_ok=True)
@@ -100,7 +101,7 @@ class LabelingPage:
         assert sent.value.ok, sent.value.text()
 
     def _ask(self, draw, control: str, label: str, held: list[str]) -> Asked:
-        self._select_label(control, label)
+        self.select_label(control, label)
         for key in held:
             self._page.keyboard.down(key)
         with self._page.expect_response(lambda answer: "interactive-annotating" in answer.url) as answered:
@@ -120,18 +121,22 @@ class LabelingPage:
         expect(self._page.get_by_test_id("bottombar-accept-suggestions-button")).to_be_visible()
         return Asked(answered.value.request.post_data_json["context"]["result"], region, self.size)
 
-    def _select_label(self, control: str, label: str) -> None:
+    def select_label(self, control: str, label: str) -> None:
         """Press the label's key: after every prompt Label Studio lets go of the label."""
+        self.press_label(control, label)
+        self._page.wait_for_function(
+            "control => Htx.annotationStore.selected.names.get(control).isSelected", arg=control
+        )
+
+    def press_label(self, control: str, label: str) -> None:
+        """Press a label's key, which also gives the label to a region that is selected."""
         key = self._page.evaluate(
             "([control, label]) => Htx.annotationStore.selected.names.get(control).findLabel(label).hotkey",
             [control, label],
         )
         self._page.keyboard.press(key)
-        self._page.wait_for_function(
-            "control => Htx.annotationStore.selected.names.get(control).isSelected", arg=control
-        )
 
-    def _at(self, x: float, y: float) -> tuple[float, float]:
+    def at(self, x: float, y: float) -> tuple[float, float]:
         canvas = self._page.locator(".konvajs-content canvas").first.bounding_box()
         assert canvas is not None
         # The canvas is as wide as the page allows; the image lies in its upper left corner.

@@ -100,7 +100,7 @@ COSTS: dict[Work, Cost] = {
     Work.BRUSH: Cost(keys=1),
     Work.ERASER: Cost(keys=1),
     Work.STROKE: Cost(drags=1),
-    Work.SIZE: Cost(clicks=1),
+    Work.SIZE: Cost(keys=1),
     Work.SMART: Cost(keys=1),
     Work.SUBMIT: Cost(clicks=1),
 }
