@@ -27,7 +27,10 @@ def simulate(
     ),
     arms: Annotated[
         str,
-        typer.Option(help="Ways of labelling. An arm with a + also has all that the + arms before it have."),
+        typer.Option(
+            help="Ways of labelling, of plain, box, +memory, +finetune, +ranking, +proposer. An arm with a + also has "
+            "all that the + arms before it have, but +proposer has only the memory.",
+        ),
     ] = "plain,box,+memory,+finetune,+ranking",
     strategies: Annotated[
         str, typer.Option(help="Orders of labelling to compare with each other; an empty text for none.")
@@ -63,7 +66,9 @@ def simulate(
     interrupted goes on when it is started again. The folder gets report.html,
     figures (clicks.png is the most important), summary.json and the rows.
 
-    The arms +finetune and +ranking need the torch extra of the package.
+    With +proposer, a net is trained on the accepted masks instead, and proposes
+    where it is better than the memory. The arms +finetune, +ranking and
+    +proposer need the torch extra of the package.
 
     Example: sam-inspect simulate --data neu_seg:./neu_seg --budget 200
     Example: sam-inspect simulate --data masks:./parts --budget 20
@@ -130,9 +135,9 @@ def simulate(
 
 
 def _require_torch(plans: Sequence[Plan]) -> None:
-    if not any(plan.finetune for plan in plans):
+    if not any(plan.finetune or plan.proposer for plan in plans):
         return
-    require(TORCH, "An arm with fine-tuning", f"{how_to_install('torch')}, or take --arms plain,+memory.")
+    require(TORCH, "An arm with a training", f"{how_to_install('torch')}, or take --arms plain,+memory.")
 
 
 def _cells(arm: dict[str, Any]) -> tuple[str, ...]:

@@ -154,6 +154,6 @@ def _embedding_caches(storage: Storage, version: str) -> Iterator[EmbeddingCache
         shipped.close()
 
 
-def _length(spec: RunSpec) -> tuple[bool, bool, bool]:
+def _length(spec: RunSpec) -> tuple[bool, bool, bool, bool]:
     """Return a sort key: runs that take longer have larger ones."""
-    return spec.plan.finetune, spec.plan.strategy != RANDOM, spec.plan.memory
+    return spec.plan.finetune, spec.plan.proposer, spec.plan.strategy != RANDOM, spec.plan.memory

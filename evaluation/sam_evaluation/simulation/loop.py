@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,12 @@ from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memories import FOLDER
+from sam_backend.memory.memory_proposer import MemoryProposer
 from sam_backend.memory.project_memory import ProjectMemory
-from sam_backend.memory.proposals import Proposal
+from sam_backend.memory.proposals import Proposer
 from sam_backend.memory.records import Record
 from sam_backend.progress import ProgressCallback, no_progress
+from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.errors import BrokenSampleError
@@ -36,7 +39,13 @@ from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, Plan, rounds, s
 from sam_evaluation.simulation.quality import HeldOutImages
 from sam_evaluation.simulation.simulation_data import SimulationData
 
+if TYPE_CHECKING:
+    from sam_backend.proposer.trained import TrainedProposer
+
 JOURNAL = "journal.jsonl"
+PROPOSER = "proposer:run"
+"""The name of a run's proposer among its versions."""
+
 
 _TUNINGS = "tunings"
 _START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -133,6 +142,7 @@ class Loop:
             measured = ImageSet(data.measured, data.fingerprint, embeddings)
             self._held_out = HeldOutImages(measured, data.measured_names)
         self._classes = self._fit_classes()
+        self._trained = self._load_proposer()
 
     def run(self, progress: ProgressCallback = no_progress) -> None:
         """Label the remaining images.
@@ -156,16 +166,29 @@ class Loop:
             embedding = self._images.embed(self._segmenter, name)
         except BrokenSampleError as error:
             return ImageLabelled(images, name, problem=str(error))
-        proposals: list[Proposal] = []
-        if self._classes is not None:
-            limit = self._conditions.proposals
-            proposals = self._memory.propose(self._segmenter, embedding, self._classes, limit=limit)
+        proposer, limit = self._proposer(), self._conditions.proposals
+        proposals = [] if proposer is None else proposer.propose(self._segmenter, embedding, limit=limit)
         # If several people outlined the same image, the first of them is simulated.
         objects = [target for target in sample.objects if target.annotator == sample.objects[0].annotator]
         habits, plan = self._conditions.habits, self._plan
         manner = Manner(plan.box, stops_of(habits.most_clicks, by_hand=plan == ARMS[PLAIN]))
         actions = annotate(self._segmenter, embedding, objects, proposals, habits, manner)
         return ImageLabelled(images, name, embedding.size, tuple(map(RecordedAction.of, actions)))
+
+    def _proposer(self) -> Proposer | None:
+        """Return what proposes: the proposer that was promoted, else the memory; None without an example."""
+        if self._trained is not None:
+            return self._trained
+        return None if self._classes is None else MemoryProposer(self._memory, self._classes)
+
+    def _load_proposer(self) -> TrainedProposer | None:
+        """Return the proposer that was promoted in this run, or None."""
+        folder = self._versions.checkpoint(PROPOSER)
+        if not self._plan.proposer or folder is None:
+            return None
+        from sam_backend.proposer.trained import TrainedProposer
+
+        return TrainedProposer(folder, threads=1)
 
     def _order(self) -> list[str]:
         """Return the names of the images to label, as far as they are known."""
@@ -186,6 +209,8 @@ class Loop:
         is_due = images % conditions.tune_every == 0 and images < conditions.budget
         if plan.finetune and is_due and self._journal.at(ModelTuned, images) is None:
             self._tune(images, progress)
+        if plan.proposer and is_due and self._journal.at(ModelTuned, images) is None:
+            self._train_proposer(images, progress)
         if self._journal.at(QualityMeasured, images) is None:
             self._journal.append(self._measure(images))
         if plan.strategy != RANDOM and images < conditions.budget and self._journal.at(ImagesChosen, images) is None:
@@ -226,10 +251,7 @@ class Loop:
             conditions.focus,
             self._weights,
         )
-        accepted = [
-            (self._images.load(event.name), [AcceptedMask(mask, label) for label, mask in event.accepted()])
-            for event in self._labelled()
-        ]
+        accepted = self._accepted()
         folder = spec.folder / _TUNINGS
         name = self._plan.name
 
@@ -242,6 +264,27 @@ class Loop:
         if tuned.passed:
             self._segmenter = self._load(self._versions.checkpoint(conditions.model))
             self._learn()
+
+    def _train_proposer(self, images: int, progress: ProgressCallback) -> None:
+        """Train the proposer, and use it from now on if it passes the gate."""
+        # Imported here because it needs PyTorch.
+        from sam_evaluation.simulation.simulated_proposer import train
+
+        spec, name = self._spec, self._plan.name
+        work = spec.folder / _TUNINGS / "proposer"
+
+        def report(done: int, total: int, doing: str = "", /) -> None:
+            progress(images, self._conditions.budget, f"{name}: {doing}")
+
+        tuned = train(self._accepted(), self._segmenter, images, spec.seed, work, self._versions, report)
+        self._journal.append(tuned)
+        self._trained = self._load_proposer()
+
+    def _accepted(self) -> list[tuple[Sample, list[AcceptedMask]]]:
+        return [
+            (self._images.load(event.name), [AcceptedMask(mask, label) for label, mask in event.accepted()])
+            for event in self._labelled()
+        ]
 
     def _measure(self, images: int) -> QualityMeasured:
         assert self._held_out is not None

@@ -29,21 +29,23 @@ class Plan:
     finetune : whether the model is tuned during the run.
     strategy : name of the strategy that chooses the next images.
     box : whether a box shows an object to the model, instead of a click.
+    proposer : whether a proposer is trained during the run, and proposes in the memory's place when it is better.
     """
 
     memory: bool = False
     finetune: bool = False
     strategy: str = RANDOM
     box: bool = False
+    proposer: bool = False
 
     @property
     def name(self) -> str:
         """A unique name that is also a valid folder name."""
-        parts = [part for part, on in (("memory", self.memory), ("finetune", self.finetune), ("box", self.box)) if on]
+        parts = [part for part in ("memory", "finetune", "box", "proposer") if getattr(self, part)]
         return "-".join([*(parts or ["plain"]), self.strategy])
 
 
-PLAIN, BOX = "plain", "box"
+PLAIN, BOX, PROPOSER = "plain", "box", "+proposer"
 
 ARMS: dict[str, Plan] = {
     PLAIN: Plan(),
@@ -51,8 +53,9 @@ ARMS: dict[str, Plan] = {
     "+memory": Plan(memory=True),
     "+finetune": Plan(memory=True, finetune=True),
     "+ranking": Plan(memory=True, finetune=True, strategy=DEFAULT),
+    PROPOSER: Plan(memory=True, proposer=True),
 }
-"""Each arm with a plus includes what the arms with a plus before it include."""
+"""Each arm with a plus includes what the arms with a plus before it include, but `+proposer` only the memory."""
 
 
 def parse_arms(text: str) -> list[str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from colour_segmenter import ColourSegmenter
+from sam_backend.finetune.versions import Versions
 from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.progress import no_progress
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_evaluation.simulation.image_set import EmbeddingCaches
-from sam_evaluation.simulation.journal import ImageLabelled, ImagesChosen, Journal, QualityMeasured
+from sam_evaluation.simulation.journal import ImageLabelled, ImagesChosen, Journal, ModelTuned, QualityMeasured
 from sam_evaluation.simulation.loop import Conditions, Loop, RunSpec, is_finished
 from sam_evaluation.simulation.plans import Plan
 from sam_evaluation.simulation.simulation_data import SimulationData
@@ -59,6 +61,40 @@ def test_quality_is_measured_after_each_round(run: Run) -> None:
     assert set(measured[-1].classes) == {"red", "green"}
     assert measured[-1].pixel_iou > 0.7
     assert measured[-1].box is None
+
+
+def test_what_a_trained_proposer_proposes_comes_in_the_memorys_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the torch extra is not installed")
+    from sam_evaluation.simulation import simulated_proposer
+
+    trained: list[tuple[int, int]] = []
+
+    class Nothing:
+        name = "proposer-1"
+
+        def propose(self, segmenter: object, embedding: object, *, limit: int | None = None) -> list[object]:
+            return []
+
+    def train(accepted: list[object], segmenter: object, images: int, *_: object) -> ModelTuned:
+        trained.append((images, len(accepted)))
+        return ModelTuned(images, "proposer_run-0001", True, "better")
+
+    monkeypatch.setattr(simulated_proposer, "train", train)
+    monkeypatch.setattr(Loop, "_load_proposer", lambda loop: Nothing() if trained else None)
+    labelled = run(Plan(memory=True, proposer=True)).of(ImageLabelled)
+    assert trained == [(4, 4)]
+    fates = [{action.fate for action in event.actions} for event in labelled]
+    assert "accepted" in fates[3]
+    assert fates[4] == fates[5] == {"outlined"}
+
+
+def test_a_proposer_waits_for_enough_images(tmp_path: Path, segmenter: ColourSegmenter) -> None:
+    pytest.importorskip("torch", reason="the torch extra is not installed")
+    from sam_evaluation.simulation.simulated_proposer import train
+
+    tuned = train([], segmenter, 4, 0, tmp_path / "work", Versions(tmp_path / "models"), no_progress)
+    assert (tuned.version, tuned.passed) == ("", False)
+    assert "accept masks on" in tuned.reason
 
 
 @pytest.mark.parametrize("strategy", ["gain", "uncertainty", "diversity"])
