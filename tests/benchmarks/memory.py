@@ -28,7 +28,8 @@ from rich.table import Table
 from sam_backend.memory.class_outlines import class_map
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.logistic import fit_logistic
-from sam_backend.memory.project_memory import MIN_SCORE, ProjectMemory
+from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.proposals import MIN_SCORE
 from sam_backend.memory.records import Record
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding
@@ -220,7 +221,7 @@ def measure(segmenter, examples, images, classes, tallies):
             for proposal in reversed(proposals):
                 painted[proposal.mask] = 1 + classes.index(proposal.label)
             objects = [(proposal.mask, proposal.label, proposal.score) for proposal in proposals]
-            name = f"memory, score >= {MIN_SCORE:g}"
+            name = f"memory, score >= {MIN_SCORE:.2f}"
             tallies.setdefault(name, Tally()).add(painted, objects, image, classes)
 
 

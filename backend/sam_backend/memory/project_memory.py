@@ -18,7 +18,7 @@ from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
 from sam_backend.memory.left_out_examples import calibrate, read_calibration, read_click_weight
-from sam_backend.memory.proposals import Proposal
+from sam_backend.memory.proposals import MIN_SCORE, Proposal
 from sam_backend.memory.records import EmbedRecord, Example, NewestExample, ReadMasks, Record, RecordKey
 from sam_backend.memory.score_calibration import ScoreCalibration
 from sam_backend.memory.vector_cache import VectorCache
@@ -26,9 +26,6 @@ from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import Embedding, Segmenter
 
 logger = logging.getLogger(__name__)
-
-MIN_SCORE = 0.1
-"""Proposals with a lower score are not shown."""
 
 _EXAMPLES_PER_LABEL = 60
 """Examples of a label that are used, those changed last; more would make every change slower."""

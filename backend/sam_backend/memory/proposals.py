@@ -8,6 +8,15 @@ from typing import Protocol
 from sam_backend.arrays import BoolArray
 from sam_backend.segmenters import Embedding, Segmenter
 
+_DELETING = 2
+"""Actions in Label Studio that a false proposal costs: it is selected and deleted."""
+
+_SAVED = 4
+"""Actions that a right proposal saves on average: a label and a click always, all corrections if it is accepted."""
+
+MIN_SCORE = _DELETING / (_DELETING + _SAVED)
+"""The score from which a proposal is shown: from there on, it saves at least what it costs on average."""
+
 
 @dataclass(frozen=True, eq=False)
 class Proposal:

@@ -89,11 +89,11 @@ def _standardised(features: FloatArray) -> FloatArray:
     return np.hstack([(features - middle) / scale, np.ones((len(features), 1))])
 
 
-# About the mean and the standard deviation of the score features, and a fit to them, on example images of two data sets
-# of metal surfaces with one to twenty examples a class: docs/decisions/014-example-memory.md.
+# About the mean and the standard deviation of the score features, and a fit to the outlines in left-out example images
+# of two data sets of metal surfaces, of equal weight: docs/decisions/025-scores-and-clicks.md.
 _MIDDLE = (0.7, 0.4, 2.4, 0.8, 5.2)
 _SCALE = (0.5, 0.65, 1.2, 0.15, 1.5)
 
-DEFAULT_CALIBRATION = ScoreCalibration((0.55, 0.0, 1.0, 0.65, 0.8, -3.2))
+DEFAULT_CALIBRATION = ScoreCalibration((0.5, 0.33, 1.6, 0.23, 0.61, -2.72))
 
 assert len(_MIDDLE) == len(_SCALE) == len(SCORE_FEATURES)

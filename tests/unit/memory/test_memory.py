@@ -1,3 +1,4 @@
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,10 @@ from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
 from sam_backend.memory.grid import GRID
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.memory.proposals import MIN_SCORE
 from sam_backend.memory.records import Record
 from sam_backend.memory.score_calibration import DEFAULT_CALIBRATION, are_correct, fit_calibration
+from sam_evaluation.simulation.actions import Work, cost_of
 from threshold_segmenter import ThresholdSegmenter
 
 ANY = frozenset({"red", "green"}).__contains__
@@ -259,6 +262,13 @@ def test_an_accepted_mask_makes_one_outline_right_and_only_of_its_label():
     outlines = [outline("red", 10, 24), outline("red", 10, 29), outline("green", 10, 30)]
     assert are_correct(outlines, [AcceptedMask(mask, "red")]) == [False, True, False]
     assert are_correct([], [AcceptedMask(mask, "red")]) == []
+
+
+def test_a_proposal_is_shown_from_where_it_saves_what_a_false_one_costs():
+    deleting = cost_of(Counter({Work.SELECT: 1, Work.DELETE: 1}))
+    saved_by_right = 4
+    least = (deleting.keys + deleting.clicks) / (deleting.keys + deleting.clicks + saved_by_right)
+    assert pytest.approx(least) == MIN_SCORE
 
 
 def test_a_calibration_stays_close_to_the_default_with_few_outlines():
