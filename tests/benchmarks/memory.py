@@ -7,6 +7,9 @@ embedding, and the memory's own class map without the segmenter:
 prototype   a cell is of the class whose mean feature vector has the highest cosine similarity with it;
 regression  a multinomial logistic regression on cells, without weights;
 class map   the likeliest class of the memory.
+
+After the table stands the mean IoU of a lone click in the middle of each object: as the model answers, with the help of
+the memory, and of the best of its masks.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from sam_backend.masks import deepest_point, mask_iou
 from sam_backend.memory.class_outlines import class_map
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.logistic import fit_logistic
@@ -32,7 +36,7 @@ from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import MIN_SCORE
 from sam_backend.memory.records import Record
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import Embedding
+from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.metrics.calibration_error import expected_calibration_error
@@ -61,17 +65,19 @@ def main():
         table.add_column(label)
     for name in ("recall@0.5", "false positives an image", "ECE"):
         table.add_column(name)
+    clicks = Table("examples", "objects", "a click", "with the memory", "best of its masks", title="IoU")
     for count in options.examples:
-        tallies = {}
+        tallies, clicked = {}, []
         used = []
         for seed in range(options.seeds):
             examples = draw(pool, classes, count, np.random.default_rng(seed), segmenter)
             used.append(len(examples))
-            measure(segmenter, examples, images, classes, tallies)
+            clicked += measure(segmenter, examples, images, classes, tallies)
         for method, tally in tallies.items():
             table.add_row(str(count), f"{np.mean(used):.0f}", method, *tally.cells(classes))
+        clicks.add_row(str(count), str(len(clicked)), *(f"{iou:.3f}" for iou in np.mean(clicked, 0)))
         Console(width=150).print(f"{count} examples are measured", highlight=False)
-    Console(width=150).print(table)
+    Console(width=150).print(table, clicks)
 
 
 def split(data, on):
@@ -194,6 +200,8 @@ class Tally:
 
 
 def measure(segmenter, examples, images, classes, tallies):
+    """Add what the memory proposes to the tallies; return the IoU (N, 3) of clicks."""
+    clicked = []
     with tempfile.TemporaryDirectory() as folder:
         memory = ProjectMemory(Path(folder))
         for number, example in enumerate(examples):
@@ -223,6 +231,19 @@ def measure(segmenter, examples, images, classes, tallies):
             objects = [(proposal.mask, proposal.label, proposal.score) for proposal in proposals]
             name = f"memory, score >= {MIN_SCORE:.2f}"
             tallies.setdefault(name, Tally()).add(painted, objects, image, classes)
+            clicked += [
+                click(segmenter, memory, image, embedding, target) for target in image.masks if target.mask.sum() >= 20
+            ]
+    return clicked
+
+
+def click(segmenter, memory, image, embedding, target):
+    """Return the IoU of the answer to a click in the middle of an object, with the memory's help, and of the best."""
+    prompt = Prompt(np.array([deepest_point(target.mask)], np.float32), np.array([1]))
+    helped = memory.helping(segmenter, target.label, image.name)
+    own, other = (model.decode(embedding, [prompt])[0] for model in (segmenter, helped))
+    ious = [mask_iou(mask, target.mask) for mask in own.masks]
+    return ious[own.best], ious[other.best], max(ious)
 
 
 def cells_of(segmenter, examples, classes):

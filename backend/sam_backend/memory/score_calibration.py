@@ -94,6 +94,6 @@ def _standardised(features: FloatArray) -> FloatArray:
 _MIDDLE = (0.7, 0.4, 2.4, 0.8, 5.2)
 _SCALE = (0.5, 0.65, 1.2, 0.15, 1.5)
 
-DEFAULT_CALIBRATION = ScoreCalibration((0.5, 0.33, 1.6, 0.23, 0.61, -2.72))
+DEFAULT_CALIBRATION = ScoreCalibration((0.5, 0.6, 1.61, 0.39, 0.52, -2.65))
 
 assert len(_MIDDLE) == len(_SCALE) == len(SCORE_FEATURES)
