@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,6 +97,7 @@ def annotate(
     proposals: Sequence[Proposal],
     habits: Habits,
     manner: Manner = Manner(),
+    helped: Callable[[str], Segmenter] | None = None,
 ) -> list[Action]:
     """Label an image by the rules of `docs/decisions/016-counting-clicks.md` and `026-counting-actions.md`.
 
@@ -108,7 +109,10 @@ def annotate(
     proposals : the pre-annotation; may be empty.
     habits : Habits of the annotator.
     manner : Manner of showing objects, and where painting is tried.
+    helped : function that returns the segmenter for clicks under a label, such as `ProjectMemory.helping`; None for
+        `segmenter`.
     """
+    segmenters = {target.label: helped(target.label) if helped else segmenter for target in objects}
     truths = [target.mask for target in objects]
     ious = metrics.pairwise_iou([proposal.mask for proposal in proposals], truths)
     partners = _partners(proposals, objects, ious)
@@ -120,12 +124,12 @@ def annotate(
     proposal_of = {number: proposals[index] for index, number in partners.items()}
     for batch in batches(objects):
         works = [_work_on(segmenter, objects[number], proposal_of.get(number), habits, manner) for number in batch]
-        actions += _carry_out(segmenter, embedding, works)
+        actions += _carry_out([segmenters[objects[number].label] for number in batch], embedding, works)
     return actions
 
 
-def _carry_out(segmenter: Segmenter, embedding: Embedding, works: Sequence[Outlining]) -> list[Action]:
-    """Answer the prompts of several objects together, until the work on each is done."""
+def _carry_out(segmenters: Sequence[Segmenter], embedding: Embedding, works: Sequence[Outlining]) -> list[Action]:
+    """Answer the prompts of several objects, those of one segmenter together, until the work on each is done."""
     done: dict[int, Action] = {}
     answers: dict[int, Candidates | None] = dict.fromkeys(range(len(works)))
     while answers:
@@ -135,8 +139,10 @@ def _carry_out(segmenter: Segmenter, embedding: Embedding, works: Sequence[Outli
                 prompts[index] = next(works[index]) if answer is None else works[index].send(answer)
             except StopIteration as end:
                 done[index] = end.value
-        decoded = segmenter.decode(embedding, list(prompts.values())) if prompts else []
-        answers = dict(zip(prompts, decoded, strict=True))
+        answers = {}
+        for segmenter in {id(segmenters[index]): segmenters[index] for index in prompts}.values():
+            members = [index for index in prompts if segmenters[index] is segmenter]
+            answers |= zip(members, segmenter.decode(embedding, [prompts[index] for index in members]), strict=True)
     return [done[index] for index in range(len(works))]
 
 

@@ -172,7 +172,10 @@ class Loop:
         objects = [target for target in sample.objects if target.annotator == sample.objects[0].annotator]
         habits, plan = self._conditions.habits, self._plan
         manner = Manner(plan.box, stops_of(habits.most_clicks, by_hand=plan == ARMS[PLAIN]))
-        actions = annotate(self._segmenter, embedding, objects, proposals, habits, manner)
+        helped: Callable[[str], Segmenter] | None = None
+        if self._classes is not None:
+            helped = lambda label: self._memory.helping(self._segmenter, label, name)  # noqa: E731
+        actions = annotate(self._segmenter, embedding, objects, proposals, habits, manner, helped)
         return ImageLabelled(images, name, embedding.size, tuple(map(RecordedAction.of, actions)))
 
     def _proposer(self) -> Proposer | None:

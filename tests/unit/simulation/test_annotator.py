@@ -201,3 +201,16 @@ def test_with_redraw_a_fair_proposal_is_deleted_and_its_object_outlined() -> Non
 def test_of_two_proposals_for_one_object_the_one_with_its_label_is_kept() -> None:
     proposals = [Proposal(GOOD, "crack", 0.9), Proposal(bar(10, 28), "pit", 0.5)]
     assert summary(label(Scripted(GOOD), [TRUE], proposals)) == [("deleted", "crack", 1), ("accepted", "pit", 1)]
+
+
+def test_a_click_under_a_label_is_answered_by_the_segmenter_that_the_memory_helps() -> None:
+    wrong, right = Scripted(bar(0, 5)), Scripted(bar(30, 50))
+    objects = [Object(bar(5, 20), "crack"), Object(bar(30, 50), "pit")]
+    actions = annotate(
+        wrong, Embedding({}, SIZE), objects, [], HABITS, CLICKS, lambda label: right if label == "pit" else wrong
+    )
+    assert [(action.label, action.painted, len(action.reached)) for action in actions] == [
+        ("crack", True, 4),
+        ("pit", False, 1),
+    ]
+    assert len(right.asked) == 1
