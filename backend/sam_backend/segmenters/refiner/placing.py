@@ -18,8 +18,8 @@ CONTEXT = 1.5
 LEAST_SIDE = 48.0
 """Least side of a window in pixels of the image: enlarging fewer shows nothing new."""
 
-THINNEST = 3.0
-"""Pixels of a window that the thinnest part of a mask keeps at least."""
+THINNEST = 8.0
+"""Pixels of a window that the thickness of a long thin mask keeps."""
 
 _NARROWEST = 64.0
 _UNKNOWN_SIDE = 160.0
