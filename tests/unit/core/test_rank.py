@@ -14,8 +14,10 @@ from sam_backend.labelstudio.messages import Event, parse_message
 from sam_backend.labelstudio.projects import open_project
 from sam_backend.memory.ranking.strategies import find_strategy
 from sam_backend.progress import no_progress
+from sam_backend.segmenters.correcting import Correcting
 from tokens import LEGACY
 
+VERSION = Correcting(ColourSegmenter()).version
 PROJECT = {"id": 1, "created_at": "2026-11-23T05:20:01.714782Z", "label_config": CONFIG}
 
 
@@ -24,9 +26,9 @@ def label_studio():
     """A Label Studio whose task 1 has a prediction of the model and task 2 has none; task 3 shows no object."""
     with serving() as server:
         tasks = [
-            {**task(1, ASKED[0]), "predictions": [{"id": 8, "model_version": "colour-1"}]},
+            {**task(1, ASKED[0]), "predictions": [{"id": 8, "model_version": VERSION}]},
             task(2, TAUGHT[0]),
-            {**task(3, surface(3)[0]), "predictions": [{"id": 9, "model_version": "colour-1"}]},
+            {**task(3, surface(3)[0]), "predictions": [{"id": 9, "model_version": VERSION}]},
         ]
         server.routes["/api/projects/1/"] = json.dumps(PROJECT).encode()
         server.routes["/api/tasks/"] = json.dumps({"tasks": tasks, "total": 3}).encode()

@@ -28,7 +28,7 @@ def client(make_client, label_studio):
 def learnt(client):
     backend = client.app.state.backend
     assert backend.learner.wait(TIMEOUT)
-    return sorted(key[0] for key in backend.memories.of(PROJECT).store.example_heads("colour-1"))
+    return sorted(key[0] for key in backend.memories.of(PROJECT).store.example_heads(backend.model.version))
 
 
 def annotations(client):

@@ -44,7 +44,7 @@ def test_an_accepted_annotation_makes_labelled_pre_annotations(client):
         assert (drawn & mask).sum() / (drawn | mask).sum() > 0.85
         assert 0.5 < regions[label]["score"] <= 1
     assert 0.5 < result["score"] <= 1
-    assert result["model_version"] == "colour-1"
+    assert result["model_version"].startswith("colour-1-")
 
 
 def test_events_in_any_order_and_twice_lead_to_the_same_pre_annotations(make_client, make_settings):

@@ -1,4 +1,7 @@
-"""How a window's answer enters the mask: what is near the click changes, and what was right far from it stays."""
+"""How a window's answer enters the mask: what is near the click changes, and what was right far from it stays.
+
+A mask that was wholly wrong changes everywhere in the window.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.masks import mask_iou
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refiner.resampling import Square
 
 Box = tuple[int, int, int, int]
 """xyxy in pixels of an image, half-open."""
 
-Rule = str
-RULE = "all"
-
 _MARGIN = 5
 """Pixels of a window at its edges where its answer is not taken, since it does not see what is beyond."""
 
-_DISC = 1.5
+_WHOLLY_WRONG = 0.5
+"""IoU with the answer below which a mask was so wrong that all of the answer is taken."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,6 @@ def merge(
     logits: FloatArray,
     points: FloatArray,
     labels: NDArray[np.int64],
-    rule: Rule | None = None,
 ) -> FloatArray | None:
     """Let the answer of a window, logits at the pixels of `part.box`, change a mask (H, W).
 
@@ -70,7 +71,6 @@ def merge(
     ndarray or None
         (2,) xy float32, where what was added reaches the window's edge; None if it ends inside.
     """
-    rule = rule or RULE
     left, top, right, bottom = part.box
     before = mask[top:bottom, left:right]
     answer = logits > 0
@@ -79,7 +79,7 @@ def merge(
     inner = np.array(part.inner) - np.array([left, top, left, top])
     inside[inner[1] : inner[3], inner[0] : inner[2]] = True
     changed = (answer != before) & inside
-    if rule == "near" and len(points):
+    if len(points) and mask_iou(answer, before) >= _WHOLLY_WRONG:
         changed = _near_click(changed, answer, points[-1] - np.array([left, top]), bool(labels[-1] == POSITIVE))
     before ^= changed
     return _edge(added & ~inside, before, left, top)
