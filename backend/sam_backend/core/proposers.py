@@ -18,8 +18,9 @@ from sam_backend.finetune.version_record import folder_name
 from sam_backend.finetune.versions import SHIPPED, VERSIONS, Versions
 from sam_backend.memory.memory_proposer import MemoryProposer
 from sam_backend.memory.project_memory import ProjectMemory
-from sam_backend.memory.proposals import Proposer
+from sam_backend.memory.proposals import Proposal, Proposer
 from sam_backend.proposer.manifest import PROPOSER
+from sam_backend.segmenters import Embedding, Segmenter
 
 if TYPE_CHECKING:
     from sam_backend.proposer.trained import TrainedProposer
@@ -55,6 +56,24 @@ class _Loaded:
     proposer: TrainedProposer | None
 
 
+@dataclass(frozen=True, eq=False)
+class _WithNewLabels:
+    """A trained proposer, and the memory for the labels that came after its training; see `Proposer`."""
+
+    trained: TrainedProposer
+    memory: MemoryProposer
+    labels: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return self.trained.name
+
+    def propose(self, segmenter: Segmenter, embedding: Embedding, *, limit: int | None = None) -> list[Proposal]:
+        of_memory = [one for one in self.memory.propose(segmenter, embedding) if one.label in self.labels]
+        both = [*self.trained.propose(segmenter, embedding, limit=limit), *of_memory]
+        return sorted(both, key=lambda one: -one.score)[:limit]
+
+
 class Proposers:
     """The proposers of all projects. Safe to share between threads.
 
@@ -77,11 +96,12 @@ class Proposers:
         version : str, the version of the model that answers, for example "nano-cca3e915".
         is_known : function that returns whether a label is still in use.
         """
-        trained = self._trained(proposer_of(memory))
-        if trained is not None and any(map(is_known, trained.manifest.labels)):
-            return trained
-        classes = memory.classes(version, is_known)
-        return None if classes is None else MemoryProposer(memory, classes)
+        trained, classes = self._trained(proposer_of(memory)), memory.classes(version, is_known)
+        examples = None if classes is None else MemoryProposer(memory, classes)
+        if trained is None or not any(map(is_known, trained.manifest.labels)):
+            return examples
+        new = frozenset(classes.labels if classes else ()) - set(trained.manifest.labels)
+        return _WithNewLabels(trained, examples, new) if examples and new else trained
 
     def _trained(self, model: str) -> TrainedProposer | None:
         """Return the promoted proposer of a name; None where there is none or it is damaged, which is logged once."""

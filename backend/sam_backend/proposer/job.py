@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from sam_backend.segmenters import Embedding, Segmenter
 WEIGHTS = "weights.safetensors"
 """Name of the file in the work folder from which the next training goes on, whether or not its result served."""
 
+_MEMORY = "memory"
 _REPORT_EVERY = 1.0
 
 
@@ -163,7 +163,9 @@ def _serving(
     serving = versions.serving(job.model)
     if serving.folder is not None:
         return TrainedProposer(serving.folder, threads=1)
-    folder = Path(tempfile.mkdtemp(dir=run.work))
+    # A training that was killed may have left it.
+    folder = run.work / _MEMORY
+    shutil.rmtree(folder, ignore_errors=True)
     try:
         show = lambda done, total, doing="": run.show(doing=f"Learning {done} of {total} images as the memory does")  # noqa: E731
         return memory_of(names, examples.load, job.segmenter, folder, show) or NoProposals()

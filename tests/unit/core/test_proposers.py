@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from annotation_events import ASKED, CONFIG, event, task
@@ -27,13 +29,13 @@ def reds(tmp_path_factory):
         def forward(self, image):
             colours = image.permute(0, 3, 1, 2).float()
             red = ((colours[:, 0] - colours[:, 1]) / 32).sigmoid()[:, None]
-            return torch.cat([1 - red, red], 1)
+            return torch.cat([1 - red, red, 0 * red], 1)
 
     folder = tmp_path_factory.mktemp("reds")
     axes = {"image": {1: "height", 2: "width"}, "shares": {2: "height", 3: "width"}}
     image = torch.zeros(1, 32, 64, 3, dtype=torch.uint8)
     write_onnx(Reds(), (image,), folder / WEIGHTS, ["image"], ["shares"], axes)
-    Manifest(("red",), 1.0, 6).write(folder)
+    Manifest(("red", "green"), 1.0, 6).write(folder)
     return folder
 
 
@@ -63,6 +65,17 @@ def test_a_batch_shows_what_the_promoted_proposer_proposes_and_the_memory_again_
     promote(versions, memory, reds)
     assert labels(client) == ["red"]
     versions.roll_back(proposer_of(memory))
+    assert labels(client) == ["green", "red"]
+
+
+def test_a_label_that_came_after_the_training_is_proposed_by_the_memory(make_client, reds, tmp_path):
+    client = make_client(Correcting(ColourSegmenter()))
+    backend = client.app.state.backend
+    client.post("/webhook", json=event("ANNOTATION_CREATED"))
+    assert backend.learner.wait(60)
+    older = shutil.copytree(reds, tmp_path / "older")
+    Manifest(("red", "blue"), 1.0, 6).write(older)
+    promote(Versions(backend.settings.home / VERSIONS), backend.memories.of(PROJECT), older)
     assert labels(client) == ["green", "red"]
 
 
