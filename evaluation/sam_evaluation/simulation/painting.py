@@ -110,6 +110,10 @@ class _Canvas:
         padded = cv2.copyMakeBorder(allowed.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=edge)
         distances = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
         self._depths: Depths = np.minimum(distances, _RADII[-1])
+        angles = np.pi * np.arange(2 * _DIRECTIONS) / _DIRECTIONS
+        # One step more than fits into the canvas: each way ends outside of it.
+        steps = np.arange(int(np.hypot(*allowed.shape)) + 2)[:, None]
+        self._ways = np.rint(steps * np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, None]).astype(np.int64)
 
     def best_stroke(self, wrong: BoolArray, size: float | None) -> _Candidate:
         """Return the stroke through the deepest wrong pixel that is worth most.
@@ -157,18 +161,10 @@ class _Canvas:
     def _lines(self, centre: _Point, radius: float) -> set[tuple[_Point, _Point]]:
         """Return the straight strokes through a centre, each as long as the brush fits."""
         height, width = self._depths.shape
-        steps = np.arange(height + width)[:, None]
-        ends: list[_Point] = []
-        for turn in range(2 * _DIRECTIONS):
-            angle = np.pi * turn / _DIRECTIONS
-            places = np.rint(steps * (np.cos(angle), np.sin(angle)) + centre).astype(int)
-            inside = (places >= 0).all(1) & (places < (width, height)).all(1)
-            places = places[: _leading(inside)]
-            x, y = places[max(_leading(self._depths[places[:, 1], places[:, 0]] >= radius) - 1, 0)]
-            ends.append((int(x), int(y)))
+        places = self._ways + np.array(centre)
+        columns, rows = places[..., 0], places[..., 1]
+        inside = (columns >= 0) & (rows >= 0) & (columns < width) & (rows < height)
+        fits = inside & (self._depths[rows.clip(0, height - 1), columns.clip(0, width - 1)] >= radius)
+        last = np.maximum(np.argmin(fits, axis=1) - 1, 0)
+        ends = [(int(x), int(y)) for x, y in places[np.arange(len(places)), last]]
         return {(ends[turn], ends[turn + _DIRECTIONS]) for turn in range(_DIRECTIONS)}
-
-
-def _leading(flags: BoolArray) -> int:
-    """Return how many flags are set before the first one that is not."""
-    return len(flags) if flags.all() else int(np.argmin(flags))
