@@ -8,6 +8,7 @@ its own, and has to be worth it: the most pixels an action win.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ class _Canvas:
         self._depths: Depths = np.minimum(distances, _RADII[-1])
         angles = np.pi * np.arange(2 * _DIRECTIONS) / _DIRECTIONS
         # One step more than fits into the canvas: each way ends outside of it.
-        steps = np.arange(int(np.hypot(*allowed.shape)) + 2)[:, None]
+        steps = np.arange(math.ceil(math.hypot(*allowed.shape)) + 2)[:, None]
         self._ways = np.rint(steps * np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, None]).astype(np.int64)
 
     def best_stroke(self, wrong: BoolArray, size: float | None) -> _Candidate:
