@@ -132,7 +132,7 @@ class Examples:
         if self.too_small:
             unread += f" {self.too_small} masks are too small to be learnt: they have fewer than {MIN_CELLS} pixels."
         raise TooFewMasksError(
-            f"Fine-tuning needs accepted masks on about {total + round(more + 0.5)} images, and there are {total} "
+            f"A training needs accepted masks on about {total + round(more + 0.5)} images, and there are {total} "
             f"({which}); accept masks on {round(more + 0.5)} more.{unread}"
         )
 

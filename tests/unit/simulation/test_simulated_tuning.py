@@ -141,7 +141,7 @@ def test_too_few_masks_are_recorded_and_the_run_goes_on(spec: RunSpec, embedding
     journal = go(spec, embeddings)
     (tuned,) = journal.of(ModelTuned)
     assert not tuned.passed
-    assert "Fine-tuning needs accepted masks on about" in tuned.reason
+    assert "A training needs accepted masks on about" in tuned.reason
     assert len(journal.of(ImageLabelled)) == 6
 
 
