@@ -57,8 +57,8 @@ def cautions(run: SimulationResult) -> Iterator[str]:
     )
     yield (
         "Painting is simulated without a slip and with knowledge of the object's border to the pixel. People need more "
-        "strokes, so painting by hand is counted too low rather than too high. A drag counts as much as a key, but takes "
-        "longer."
+        "strokes, so painting by hand is counted too low rather than too high. A drag counts as much as a key, but "
+        "takes longer."
     )
     images = run.tables.images
     painted = images["painted"].sum() / max(images["objects"].sum(), 1)
