@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         description="New accepted images after which `serve` trains a project's proposer again; 0 trains none by "
         "itself.",
     )
+    correct_in_place: bool = Field(
+        True,
+        description="Whether a click or a box about an existing mask corrects that mask; if not, every prompt makes a "
+        "new region.",
+    )
     image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
     max_body_mb: int = Field(

@@ -158,7 +158,15 @@ def assemble(
     automatic = AutomaticTrainings(settings, memories, trainings)
     learner = Learner(memories, embeddings, model, servers, automatic.start_if_due)
     proposers = Proposers(settings.home)
-    predictor = Predictor(model, embeddings, memories, proposers, learner, max_pixels=settings.max_image_pixels)
+    predictor = Predictor(
+        model,
+        embeddings,
+        memories,
+        proposers,
+        learner,
+        max_pixels=settings.max_image_pixels,
+        in_place=settings.correct_in_place,
+    )
     return Backend(model, promotions, servers, cache, memories, learner, predictor, trainings, settings)
 
 

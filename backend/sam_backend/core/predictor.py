@@ -6,10 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sam_backend import deadlines
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.clicks import Clicks
+from sam_backend.core.correction import correct
+from sam_backend.core.in_place import InPlace
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
 from sam_backend.core.proposers import Proposers
@@ -20,10 +24,11 @@ from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
-from sam_backend.labelstudio.region_json import make_regions, prediction
+from sam_backend.labelstudio.region_json import prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.proposals import Proposer
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refinement import AnswersMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
@@ -45,6 +50,7 @@ class Predictor:
     ----------
     model, embeddings, memories, proposers, learner : the parts that it uses.
     max_pixels : int, the largest image whose strokes are read as prompts.
+    in_place : bool, whether prompts about an existing mask correct it.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Predictor:
         learner: Learner,
         *,
         max_pixels: int,
+        in_place: bool,
     ) -> None:
         self._model = model
         self._embeddings = embeddings
@@ -64,6 +71,7 @@ class Predictor:
         self._learner = learner
         self._max_pixels = max_pixels
         self._memo = AnswersMemo()
+        self._in_place = InPlace(in_place)
         self._stopping = threading.Event()
 
     def predict(self, request: PredictRequest, notes: RequestNotes) -> Results:
@@ -93,8 +101,7 @@ class Predictor:
         task = request.tasks[0]
         drawn = read_drawn(request.drawn, config.of_task(task.data), max_pixels=self._max_pixels)
         notes.task, notes.prompt = str(task.id), _prompt_kind(drawn)
-        # Negative clicks alone have no mask to subtract from.
-        if drawn is None or not (drawn.box or any(click.positive for click in drawn.clicks)):
+        if drawn is None:
             return prediction([], 0.0, self._model.version)
         notes.page = config.page(drawn.target, drawn.item_index)
         segmenter = self._segmenter()
@@ -102,22 +109,27 @@ class Predictor:
         configured = literal_origin(drawn.target.image.value)
         fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
         notes.image = fetched.source
-        prompt = drawn.to_prompt(fetched.embedding.size)
-        memory = None if request.project is None else self._memories.of(str(request.project))
-        helped = memory.helping(segmenter, drawn.label, fetched.key) if memory else segmenter
-        candidates = refine(helped, fetched.embedding, prompt, self._memo, f"{fetched.key} {drawn.label}")
+        size = fetched.embedding.size
+        prompt = drawn.to_prompt(size)
+        place = (str(request.project), str(task.id), drawn.target.image.name, drawn.item_index or 0)
+        subject = self._in_place.subject(place, task, drawn, prompt, size)
+        clicks = Clicks(prompt.points, prompt.labels)
+        said = clicks.last_word()
+        if subject.start is not None:
+            candidates = correct(segmenter, fetched.embedding, subject.start, clicks, self._memo, fetched.key)
+        elif prompt.box is not None or (said.labels == POSITIVE).any():
+            prompt = replace(prompt, points=said.points, labels=said.labels)
+            memory = None if request.project is None else self._memories.of(str(request.project))
+            helped = memory.helping(segmenter, drawn.label, fetched.key) if memory else segmenter
+            candidates = refine(helped, fetched.embedding, prompt, self._memo, f"{fetched.key} {drawn.label}")
+        else:
+            # Negative clicks beside every mask have nothing to subtract from.
+            return prediction([], 0.0, segmenter.version)
         if request.project is not None:
             # Another process may have stored annotations, and while people draw, no batch request comes.
             self._learner.check(str(request.project), segmenter.version)
         score = rounded_score(candidates.predicted_iou[0])
-        regions = make_regions(
-            candidates.masks[0],
-            drawn.target,
-            label=drawn.label,
-            score=score,
-            item_index=drawn.item_index,
-            rotation=drawn.rotation,
-        )
+        regions = self._in_place.answer(place, subject, drawn, clicks, candidates.masks[0], score)
         return prediction(regions, score, segmenter.version)
 
     def _pre_annotate(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> Results:

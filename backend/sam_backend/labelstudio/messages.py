@@ -48,11 +48,27 @@ WholeNumber = Annotated[int, AfterValidator(_whole_number)]
 Identifier = Annotated[int | str, AfterValidator(_identifier)]
 
 
+class Dispensable:
+    """Marks a field that is left out where a body holds too much of it."""
+
+
+Dispensed = Annotated[Any, Dispensable()]
+
+
 class Task(BaseModel):
-    """A task; its annotations, drafts and predictions are ignored."""
+    """A task.
+
+    Attributes
+    ----------
+    annotations, drafts, predictions : what an interactive request says about the masks that are there; not validated,
+        since a click is answered without them, too.
+    """
 
     id: Identifier | None = None
     data: dict[str, Any] = {}
+    drafts: Dispensed = None
+    annotations: Dispensed = None
+    predictions: Dispensed = None
 
 
 class Annotation(BaseModel):

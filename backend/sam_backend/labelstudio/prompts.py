@@ -88,6 +88,9 @@ class DrawnPrompt:
     item_index : int, which image of a list; None if the task has no list.
     original_size : (height, width) in pixels of the image in Label Studio; None if the request lacks it.
     rotation : int, degrees by which the page showed the image turned; coordinates are those of the upright image.
+    ids : tuple of str, the ids of the drawn prompts on this image, the oldest first.
+    has_own_labels : bool, whether the last prompt's tool has labels of its own. Label Studio 1.23 lets such a tool draw
+        only while no region is selected.
     """
 
     target: Target
@@ -97,6 +100,8 @@ class DrawnPrompt:
     item_index: int | None = None
     original_size: tuple[int, int] | None = None
     rotation: int = 0
+    ids: tuple[str, ...] = ()
+    has_own_labels: bool = False
 
     def to_prompt(self, size: tuple[int, int]) -> Prompt:
         """Return the prompt in pixels of the image, whose real `size` is (H, W).
@@ -164,9 +169,12 @@ def read_drawn(
     box: Outline | None = None
     label: str | None = None
     strokes = 0
+    ids: list[str] = []
     for region in regions:
         if _place(region, first) != place:
             continue
+        if _shape(region) in _PROMPTS:
+            ids.append(str(region.get("id", "")))
         value, shape = region["value"], _shape(region)
         label = _label(value, _kind(region)) or label
         if shape == "keypoint":
@@ -188,7 +196,17 @@ def read_drawn(
     target = config.target(place[0])
     target.output(label)
     item_index = None if last.get("item_index") is None else place[1]
-    return DrawnPrompt(target, tuple(clicks), box, label, item_index, _size(last), _rotation(last))
+    return DrawnPrompt(
+        target,
+        tuple(clicks),
+        box,
+        label,
+        item_index,
+        _size(last),
+        _rotation(last),
+        ids=tuple(ids),
+        has_own_labels=_kind(last).endswith("labels"),
+    )
 
 
 def _shape(region: Mapping[str, Any]) -> str:

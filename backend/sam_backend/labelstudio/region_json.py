@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
+
+import cv2
+import numpy as np
 
 from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.bitmask import encode_bitmask
 from sam_backend.labelstudio.config import Output, Target
 from sam_backend.labelstudio.outlines import Ring, bounding_rectangle, fitted_ellipse, rings, without_specks
+from sam_backend.labelstudio.region_masks import region_id as id_of
+from sam_backend.labelstudio.region_masks import region_shape
 from sam_backend.labelstudio.rle import encode_rle
+
+_GEOMETRY = frozenset(
+    {"format", "rle", "imageDataURL", "points", "closed", "vertices"}
+    | {"x", "y", "width", "height", "rotation", "radiusX", "radiusY"}
+)
+"""Keys of a region's value that hold its shape."""
 
 
 def make_regions(
@@ -21,6 +32,7 @@ def make_regions(
     score: float | None = None,
     item_index: int | None = None,
     rotation: int = 0,
+    region_id: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the regions of one mask, ready for the `result` of a prediction; none for an empty mask.
 
@@ -36,6 +48,7 @@ def make_regions(
     score : float, the model's estimate of the mask's quality, in [0, 1].
     item_index : int, which image of a list; None if the task has no list.
     rotation : int, degrees by which the page shows the image turned; the region stays that of the upright image.
+    region_id : str, the id of the first region; None for a new one.
 
     Raises
     ------
@@ -55,9 +68,63 @@ def make_regions(
         frame["item_index"] = item_index
     regions = []
     for geometry in _geometries(mask, output.control.shape):
-        region_id = uuid4().hex[:10]
-        regions += [{"id": region_id, **frame, **result} for result in _results(geometry, output, label)]
+        own = region_id or new_id()
+        region_id = None
+        regions += [{"id": own, **frame, **result} for result in _results(geometry, output, label)]
     return regions
+
+
+def replace_mask(
+    mask: BoolArray, entries: Sequence[Mapping[str, Any]], *, label: str | None = None, score: float | None = None
+) -> list[dict[str, Any]]:
+    """Return the entries of a region with another mask: the same id, shape, control and label, and what was said of it.
+
+    Label Studio replaces the whole region, so choices and texts about it must be in the answer. Where a mask needs
+    several polygons or vectors, the largest one keeps the id, and the others are new regions.
+
+    Parameters
+    ----------
+    mask : bool (H, W), in pixels of the image; an empty one gives no entries.
+    entries : of one region, at least one with a shape.
+    label : str, the label of a region that has none; None leaves it without.
+    score : float, in [0, 1], in the place of the region's own.
+    """
+    if not mask.any():
+        return []
+    shape = next(filter(None, map(region_shape, entries)))
+    geometries = sorted(_geometries(mask, shape), key=_ring_area, reverse=True)
+    ids = [id_of(entries[0]), *(new_id() for _ in geometries[1:])]
+    return [
+        _with_geometry(entry, geometry, mask.shape, label, score) | {"id": own}
+        for own, geometry in zip(ids, geometries, strict=True)
+        for entry in entries
+    ]
+
+
+def new_id() -> str:
+    """Return an id for a region."""
+    return uuid4().hex[:10]
+
+
+def _with_geometry(
+    entry: Mapping[str, Any], geometry: dict[str, Any], size: tuple[int, ...], label: str | None, score: float | None
+) -> dict[str, Any]:
+    value = dict(entry["value"])
+    if region_shape(entry):
+        value = {key: content for key, content in value.items() if key not in _GEOMETRY} | geometry
+    kind = str(entry.get("type"))
+    if label is not None and kind.endswith("labels") and not value.get(kind):
+        value[kind] = [label]
+    changed = {**entry, "value": value, "origin": "prediction"}
+    if region_shape(entry):
+        changed |= {"original_width": size[1], "original_height": size[0]}
+    return changed | ({"score": score} if score is not None else {})
+
+
+def _ring_area(geometry: Mapping[str, Any]) -> float:
+    """Return the area of a polygon or a vector, in per cent squared; 0 for other shapes."""
+    points = geometry.get("points") or [(vertex["x"], vertex["y"]) for vertex in geometry.get("vertices", ())]
+    return abs(cv2.contourArea(np.asarray(points, np.float32))) if points else 0.0
 
 
 def prediction(regions: Sequence[dict[str, Any]], score: float, model_version: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.mask_runs import MaskRuns
 
 _CHANNELS = 4
 _VALUE_BITS = 8
@@ -70,6 +71,25 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
     BadRequestError
         If the bytes are not such a stream, or belong to an image of another size.
     """
+    lengths, opaque = _read_pixels(rle, size)
+    return np.repeat(opaque, lengths).reshape(size)
+
+
+def decode_runs(rle: list[int], size: tuple[int, int]) -> MaskRuns:
+    """Decode a brush of Label Studio to its runs; parameters and errors as of `decode_rle`."""
+    lengths, opaque = _read_pixels(rle, size)
+    ends = np.cumsum(lengths)
+    starts, stops = (ends - lengths)[opaque], ends[opaque]
+    kept = stops > starts
+    starts, stops = starts[kept], stops[kept]
+    # A run of pixels may come as several runs of the stream.
+    first = np.concatenate([[True], starts[1:] != stops[:-1]]) if len(starts) else np.zeros(0, np.bool_)
+    last = np.concatenate([first[1:], [True]]) if len(starts) else first
+    return MaskRuns(size, starts[first], stops[last])
+
+
+def _read_pixels(rle: list[int], size: tuple[int, int]) -> tuple[NDArray[np.int64], BoolArray]:
+    """Return the lengths in pixels of the runs of the stream, and whether each is opaque; errors as of `decode_rle`."""
     height, width = size
     expected = height * width * _CHANNELS
     try:
@@ -88,7 +108,7 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
     lengths, values = _read_chunks(data, total)
     # Alpha is every fourth byte, so the first n bytes contain n // 4 alpha bytes.
     opaque = np.frombuffer(values, np.uint8) >= 128
-    return np.repeat(opaque, np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0)).reshape(height, width)
+    return np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0), opaque
 
 
 def _runs(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import types
 from collections.abc import Iterable
 from typing import Any, Union, get_args, get_origin
@@ -10,7 +11,9 @@ import msgspec
 from pydantic import BaseModel
 
 from sam_backend.errors import BadRequestError
-from sam_backend.labelstudio.messages import Message, parse_message
+from sam_backend.labelstudio.messages import Dispensable, Message, parse_message
+
+logger = logging.getLogger(__name__)
 
 _SMALL = 2**18
 """Bytes up to which a body is parsed as a whole; its objects take a few tens of megabytes at most."""
@@ -33,6 +36,7 @@ _MAX_DEPTH = 64
 _CONTAINERS = frozenset((dict, list))
 
 _structs: dict[type[BaseModel], Any] = {}
+_dispensable: dict[Any, list[str]] = {}
 
 
 def parse_body(body: bytes | bytearray, kind: type[Message]) -> Message:
@@ -75,10 +79,22 @@ class _Values:
     def of(self, decoded: Any) -> Any:
         if isinstance(decoded, msgspec.Struct):
             fields = {name: getattr(decoded, name) for name in decoded.__struct_fields__}
-            return {name: self.of(value) for name, value in fields.items() if value is not msgspec.UNSET}
+            given = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+            spare = _dispensable[type(decoded)]
+            values = {name: self.of(value) for name, value in given.items() if name not in spare}
+            return values | {name: self._optional(name, given[name]) for name in spare if name in given}
         if isinstance(decoded, list):
             return [self.of(item) for item in decoded]
         return self._leaf(bytes(decoded)) if isinstance(decoded, msgspec.Raw) else decoded
+
+    def _optional(self, name: str, decoded: Any) -> Any:
+        try:
+            return self.of(decoded)
+        except BadRequestError as error:
+            logger.warning(
+                "The %s of a task are left out, and masks in them are not corrected in place: %s", name, error
+            )
+            return None
 
     def _leaf(self, raw: bytes) -> Any:
         # Those in texts count as well; texts with so many are none of Label Studio's.
@@ -98,6 +114,11 @@ def _struct(kind: type[BaseModel]) -> Any:
     if kind not in _structs:
         fields = [(name, _shape(info.annotation), msgspec.UNSET) for name, info in kind.model_fields.items()]
         _structs[kind] = msgspec.defstruct(kind.__name__, fields)
+        _dispensable[_structs[kind]] = [
+            name
+            for name, info in kind.model_fields.items()
+            if any(isinstance(mark, Dispensable) for mark in info.metadata)
+        ]
     return _structs[kind]
 
 

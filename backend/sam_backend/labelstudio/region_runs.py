@@ -1,0 +1,79 @@
+"""The masks of regions as runs, kept by their content: most masks of a page are the same at the next click."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from cachetools import LRUCache
+
+from sam_backend.errors import BadRequestError, BrokenSampleError
+from sam_backend.labelstudio.mask_runs import MaskRuns
+from sam_backend.labelstudio.region_masks import region_mask, region_shape
+from sam_backend.labelstudio.rle import decode_runs
+
+_LIMIT = 64 * 2**20
+_OVERHEAD = 1_000
+"""Bytes of an entry beside its runs."""
+
+
+class RegionRuns:
+    """Decodes regions, and keeps what it decoded. Safe to share between threads.
+
+    Parameters
+    ----------
+    limit_bytes : int, the limit of what is kept; the least recently used are dropped first.
+    """
+
+    def __init__(self, limit_bytes: int = _LIMIT) -> None:
+        self._kept: LRUCache[bytes, MaskRuns] = LRUCache(limit_bytes, getsizeof=lambda runs: runs.nbytes + _OVERHEAD)
+        self._lock = threading.Lock()
+
+    def of_entry(self, entry: Mapping[str, Any], size: tuple[int, int]) -> MaskRuns | None:
+        """Return the mask of a region.
+
+        Parameters
+        ----------
+        entry : the entry of a `result` that has the shape.
+        size : (H, W) of the image in pixels.
+
+        Returns
+        -------
+        MaskRuns or None
+            None where the region is damaged, or was drawn on an image of another size.
+        """
+        if (entry.get("original_height"), entry.get("original_width")) != size:
+            return None
+        key = _digest(entry, size)
+        with self._lock:
+            runs = self._kept.get(key)
+        if runs is None:
+            try:
+                runs = _decode(entry, size)
+            except (BadRequestError, BrokenSampleError):
+                return None
+            with self._lock:
+                if runs.nbytes + _OVERHEAD <= self._kept.maxsize:
+                    self._kept[key] = runs
+        return runs
+
+
+def _decode(entry: Mapping[str, Any], size: tuple[int, int]) -> MaskRuns:
+    if region_shape(entry) == "brush":
+        return decode_runs(entry["value"]["rle"], size)
+    mask = region_mask(entry)
+    if mask is None:
+        raise BadRequestError("The region has no area.")
+    return MaskRuns.of_mask(mask)
+
+
+def _digest(entry: Mapping[str, Any], size: tuple[int, int]) -> bytes:
+    value = entry["value"]
+    content = value.get("rle")
+    try:
+        data = bytes(content) if isinstance(content, list) else repr(value).encode("utf-8", "replace")
+    except (TypeError, ValueError):
+        data = repr(content).encode()
+    return hashlib.blake2b(data + repr(size).encode(), digest_size=16).digest()
