@@ -88,9 +88,11 @@ class _Values:
         return self._leaf(bytes(decoded)) if isinstance(decoded, msgspec.Raw) else decoded
 
     def _optional(self, name: str, decoded: Any) -> Any:
+        left = self._containers, self._values, self._quotes
         try:
             return self.of(decoded)
         except BadRequestError as error:
+            self._containers, self._values, self._quotes = left
             logger.warning(
                 "The %s of a task are left out, and masks in them are not corrected in place: %s", name, error
             )

@@ -39,8 +39,17 @@ def test_a_body_of_any_size_is_the_same_message(values, kind, padding):
 def test_what_is_not_read_of_a_large_body_is_not_limited(monkeypatch):
     monkeypatch.setattr(json_messages, "_MAX_VALUES", 100)
     monkeypatch.setattr(json_messages, "_MAX_CONTAINERS", 100)
-    body = interactive(click(25, 15), annotations=[{"result": [[7] * 200_000, [[]] * 1000]}])
+    body = interactive(click(25, 15), more=[{"result": [[7] * 200_000, [[]] * 1000]}])
     assert parse_body(json.dumps(body).encode(), PredictRequest).tasks[0].id == 1
+
+
+def test_masks_of_a_task_that_are_too_many_are_left_out_and_the_click_is_read(monkeypatch):
+    monkeypatch.setattr(json_messages, "_MAX_VALUES", 1000)
+    body = interactive(click(25, 15), annotations=[{"result": [[7] * 200_000]}], drafts=[{"result": [7]}])
+    request = parse_body(json.dumps(body).encode(), PredictRequest)
+    assert request.drawn
+    assert request.tasks[0].annotations is None
+    assert request.tasks[0].drafts == [{"result": [7]}]
 
 
 @pytest.mark.parametrize("limit", ["_MAX_VALUES", "_MAX_CONTAINERS", "_MAX_OBJECTS", "_MAX_TEXTS"])
