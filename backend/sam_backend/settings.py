@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     proposer_every: int = Field(
         25,
         ge=0,
-        description="New accepted images after which `serve` trains a project's proposer again; 0 trains none by "
-        "itself.",
+        description="New accepted images after which `serve` trains a project's proposer and tunes its refiner "
+        "again; 0 does neither by itself.",
     )
     correct_in_place: bool = Field(
         True,

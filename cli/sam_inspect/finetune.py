@@ -12,7 +12,9 @@ from sam_backend.finetune.tuning_recipe import Parts
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import ModelOption, RequirementsOption, settings_of
 from sam_inspect.output import print_error, print_lines
-from sam_inspect.train_proposer import fetch_project, report_outcome, train_on
+from sam_inspect.project_parts import fetch_project
+from sam_inspect.train_proposer import report_outcome, train_on
+from sam_inspect.tune_refiner import report_refiner, tune_on
 
 if TYPE_CHECKING:
     from sam_backend.labelstudio.projects import KnownProject
@@ -43,6 +45,9 @@ def finetune(
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
     proposer: Annotated[
         bool, typer.Option("--proposer", help="Before that, train what proposes masks in the project: train-proposer.")
+    ] = False,
+    refiner: Annotated[
+        bool, typer.Option("--refiner", help="After that, tune what corrects masks in the project: tune-refiner.")
     ] = False,
     seed: Annotated[
         int, typer.Option(help="The same seed, images and start give the same weights, on the CPU of the same machine.")
@@ -130,6 +135,8 @@ def finetune(
             f"{outcome.version.name} ({outcome.version.model_version}) {state}.",
             f"Its curves: {versions.folder_of(outcome.version.name) / 'curves.png'}",
         )
+    if known and refiner:
+        _tune_refiner(settings, known, model)
 
 
 def _train_proposer(settings: Settings, known: KnownProject, model: str) -> None:
@@ -138,5 +145,15 @@ def _train_proposer(settings: Settings, known: KnownProject, model: str) -> None
 
     try:
         report_outcome(train_on(settings, known, model, ProposerRecipe()))
+    except SamInspectError as error:
+        print_error(error)
+
+
+def _tune_refiner(settings: Settings, known: KnownProject, model: str) -> None:
+    """Tune what corrects masks; what the fine-tuning made stays, if that is not possible."""
+    from sam_backend.finetune.refiner.head_recipe import HeadRecipe
+
+    try:
+        report_refiner(tune_on(settings, known, model, HeadRecipe()))
     except SamInspectError as error:
         print_error(error)

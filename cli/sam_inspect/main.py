@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sam_backend.errors import SamInspectError
-from sam_inspect import demo, evaluation, finetune, memory_commands, model_commands, serve, simulate, train_proposer
+from sam_inspect import (
+    demo,
+    evaluation,
+    finetune,
+    memory_commands,
+    model_commands,
+    serve,
+    simulate,
+    train_proposer,
+    tune_refiner,
+)
 from sam_inspect.options import EVALUATION, LABEL_STUDIO, MODELS
 from sam_inspect.output import print_error
 
@@ -37,11 +48,12 @@ def _root(
     context.obj = settings
 
 
-for panel, commands in {
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     LABEL_STUDIO: (serve.serve, demo.demo, memory_commands.preannotate, memory_commands.rank),
-    MODELS: (model_commands.download, finetune.finetune, train_proposer.train_proposer),
+    MODELS: (model_commands.download, finetune.finetune, train_proposer.train_proposer, tune_refiner.tune_refiner),
     EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
-}.items():
+}
+for panel, commands in _COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(memory_commands.memory, name="memory", rich_help_panel=LABEL_STUDIO)

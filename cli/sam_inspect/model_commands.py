@@ -71,12 +71,14 @@ def promote(
 
     Example: sam-inspect models promote nano-0002
     """
+    from sam_backend.finetune.refiner.names import REFINER
     from sam_backend.finetune.served_version import promote as promote_checked
     from sam_backend.finetune.version_record import read_record
     from sam_backend.proposer.manifest import PROPOSER
     from sam_backend.proposer.trained import TrainedProposer
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import load_segmenter
+    from sam_backend.segmenters.refiner.refiner import Refiner
 
     settings, versions = settings_of(context), _versions(context)
     folders = WeightFolders.of_settings(settings)
@@ -84,6 +86,9 @@ def promote(
         model = read_record(versions.folder_of(version)).model
         if model.startswith(PROPOSER):
             TrainedProposer(versions.verified(version), threads=1)
+            before = versions.promote(version)
+        elif model.startswith(REFINER):
+            Refiner(versions.verified(version), threads=1)
             before = versions.promote(version)
         else:
             before = promote_checked(

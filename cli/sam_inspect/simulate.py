@@ -28,8 +28,8 @@ def simulate(
     arms: Annotated[
         str,
         typer.Option(
-            help="Ways of labelling, of plain, box, +memory, +finetune, +ranking, +proposer. An arm with a + also has "
-            "all that the + arms before it have, but +proposer has only the memory.",
+            help="Ways of labelling, of plain, box, +memory, +finetune, +ranking, +proposer, +refiner. An arm with a + "
+            "also has all that the + arms before it have, but +proposer and +refiner have only the memory.",
         ),
     ] = "plain,box,+memory,+finetune,+ranking",
     strategies: Annotated[
@@ -67,8 +67,9 @@ def simulate(
     figures (clicks.png is the most important), summary.json and the rows.
 
     With +proposer, a net is trained on the accepted masks instead, and proposes
-    where it is better than the memory. The arms +finetune, +ranking and
-    +proposer need the torch extra of the package.
+    where it is better than the memory; with +refiner, what corrects masks is
+    tuned on them. The arms +finetune, +ranking, +proposer and +refiner need the
+    torch extra of the package.
 
     Example: sam-inspect simulate --data neu_seg:./neu_seg --budget 200
     Example: sam-inspect simulate --data masks:./parts --budget 20
@@ -135,7 +136,7 @@ def simulate(
 
 
 def _require_torch(plans: Sequence[Plan]) -> None:
-    if not any(plan.finetune or plan.proposer for plan in plans):
+    if not any(plan.finetune or plan.proposer or plan.refiner for plan in plans):
         return
     require(TORCH, "An arm with a training", f"{how_to_install('torch')}, or take --arms plain,+memory.")
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sam_backend.errors import BadRequestError
 from sam_backend.extras import require_training
-from sam_inspect.bars import progress_bars
 from sam_inspect.options import ModelOption, settings_of
 from sam_inspect.output import print_lines
+from sam_inspect.project_parts import choose_source, open_part_run
 
 if TYPE_CHECKING:
     from sam_backend.labelstudio.projects import KnownProject
-    from sam_backend.progress import ProgressCallback
     from sam_backend.proposer.job import ProposerOutcome
     from sam_backend.proposer.training import ProposerRecipe
     from sam_backend.settings import Settings
@@ -48,19 +46,10 @@ def train_proposer(
     Example: sam-inspect train-proposer --project 3
     """
     require_training("train-proposer")
-    from sam_backend.labelstudio.projects import find_project
-    from sam_backend.labelstudio.servers import ServerRegistry
     from sam_backend.proposer.training import ProposerRecipe
-    from sam_evaluation.datasets.registry import DatasetSpec
 
-    if (project is None) == (data is None):
-        raise BadRequestError("Name what to learn from: either --project or --data.")
     settings = settings_of(context)
-    source: KnownProject | DatasetSpec = (
-        DatasetSpec.parse(data)
-        if data is not None
-        else find_project(ServerRegistry.of_settings(settings), str(project))
-    )
+    source = choose_source(settings, project, data)
     recipe = ProposerRecipe(minutes=minutes)
     report_outcome(train_on(settings, source, model or settings.model, recipe, limit))
 
@@ -85,67 +74,22 @@ def train_on(
     SamInspectError
         If there are too few images, or they cannot be read or fetched.
     """
-    import hashlib
-
-    from sam_backend.core.proposers import proposer_of, work_folder
     from sam_backend.finetune.served_version import LoadWeights, load_served
-    from sam_backend.finetune.training_run import open_run
-    from sam_backend.finetune.training_status import TRAININGS, TrainingStatus
     from sam_backend.finetune.versions import VERSIONS, Versions
-    from sam_backend.labelstudio.accepted import EXPORT
-    from sam_backend.labelstudio.servers import ServerRegistry
-    from sam_backend.memory.memories import Memories
     from sam_backend.proposer.job import ProposerJob
     from sam_backend.proposer.job import train_proposer as train
     from sam_backend.proposer.manifest import PROPOSER
     from sam_backend.segmenters import WeightFolders
     from sam_backend.segmenters.model_registry import load_segmenter
-    from sam_evaluation.datasets.registry import DatasetSpec
-    from sam_evaluation.left_out import CountedDataset
     from sam_evaluation.proposal_gate import ProposalGate
 
-    if isinstance(source, DatasetSpec):
-        spec, known = source, None
-        name = hashlib.sha256(f"{spec.format}:{spec.folder.resolve()}@{spec.split}".encode()).hexdigest()[:8]
-        proposer = f"{PROPOSER}data-{name}"
-    else:
-        known = source
-        spec = DatasetSpec("label_studio", settings.home / TRAININGS / f"project-{known.uid}" / EXPORT)
-        proposer = proposer_of(Memories(settings.home, ServerRegistry.of_settings(settings)).of(known.uid))
-    described = f"{spec.format}:{spec.folder}" + (f"@{spec.split}" if spec.split else "")
     versions, folders = Versions(settings.home / VERSIONS), WeightFolders.of_settings(settings)
     load: LoadWeights = lambda weights: load_segmenter(  # noqa: E731
         model, weights, threads=1, focus=settings.focus, folders=folders
     )
-    with progress_bars() as add_bar:
-        progress = add_bar("Training the proposer")
-
-        def show(status: TrainingStatus) -> None:
-            progress(status.step, status.steps, status.doing)
-
-        with open_run(work_folder(settings.home, proposer), described, proposer, show) as run:
-            if known:
-                run.show(doing="Fetching the project")
-                fetch_project(settings, known, spec, progress)
-            segmenter = load_served(versions, model, load).segmenter
-            counted = CountedDataset(spec.open(), described)
-            job = ProposerJob(counted, proposer, described, recipe, ProposalGate(segmenter), segmenter, limit)
-            try:
-                return train(job, run, versions)
-            finally:
-                print_lines(*counted.sentences())
-
-
-def fetch_project(settings: Settings, known: KnownProject, spec: DatasetSpec, progress: ProgressCallback) -> None:
-    """Fetch the accepted masks of a Label Studio project into the folder of a data set."""
-    from sam_backend.labelstudio.accepted import fetch_accepted
-    from sam_backend.labelstudio.images import TaskImages
-
-    fetch_accepted(
-        known.server,
-        known.id,
-        spec.folder.parent,
-        TaskImages.of_settings(settings),
-        timeout=settings.image_timeout,
-        progress=progress,
-    )
+    with open_part_run(settings, source, PROPOSER, "Training the proposer") as part:
+        segmenter = load_served(versions, model, load).segmenter
+        gate = ProposalGate(segmenter)
+        return train(
+            ProposerJob(part.source, part.model, part.data, recipe, gate, segmenter, limit), part.run, versions
+        )

@@ -19,6 +19,10 @@ from sam_evaluation.row_columns import last_clicks
 from sam_evaluation.sample_rows import sample_rows
 
 PROTOCOLS = "box,click,clicks:3"
+
+CORRECTIONS = "clicks:5,box+clicks:4"
+"""What is measured where only corrections may change."""
+
 METRICS = ("iou", "boundary_f")
 """The metrics that must not get worse; the first must get better."""
 
@@ -38,10 +42,12 @@ class PromotionGate:
     ----------
     requirements : Requirements of the production line, or None.
     fewest_images : int, the number of held-out images that a verdict needs at least.
+    protocols : str, what is measured.
     """
 
     requirements: Requirements | None = None
     fewest_images: int = FEWEST_IMAGES
+    protocols: str = PROTOCOLS
 
     def __call__(
         self,
@@ -61,7 +67,7 @@ class PromotionGate:
             def show(done: int) -> None:
                 progress(done, len(names), f"Measuring {what}")
 
-            return measure(segmenter, map(load, names), everything=recall, progress=show)
+            return measure(segmenter, map(load, names), self.protocols, everything=recall, progress=show)
 
         before, after = measured(serving, "what serves"), measured(candidate, "what was tuned")
         return judge(before, after, self.requirements)
@@ -70,6 +76,7 @@ class PromotionGate:
 def measure(
     segmenter: Segmenter,
     samples: Iterable[Sample],
+    protocols: str = PROTOCOLS,
     *,
     everything: bool = False,
     progress: Callable[[int], None] = lambda done: None,
@@ -80,13 +87,14 @@ def measure(
     ----------
     segmenter : Segmenter to be measured.
     samples : iterable of Sample.
+    protocols : str, as in `parse_protocols`.
     everything : bool, whether to measure it without prompts, too.
     progress : function, called with the number of samples done.
     """
-    protocols = parse_protocols(f"{PROTOCOLS},{EVERYTHING}" if everything else PROTOCOLS)
+    parsed = parse_protocols(f"{protocols},{EVERYTHING}" if everything else protocols)
     rows = []
     for done, sample in enumerate(samples, 1):
-        rows += [row for row in sample_rows(segmenter, sample, protocols) if row["kind"] == "object"]
+        rows += [row for row in sample_rows(segmenter, sample, parsed) if row["kind"] == "object"]
         progress(done)
     table = pd.DataFrame(rows).drop(columns="kind")
     return table.assign(model=segmenter.name, version=segmenter.version, dataset="held-out")

@@ -1,4 +1,4 @@
-"""Trainings that nobody starts: a project's proposer learns again when enough new images were accepted."""
+"""Trainings that nobody starts: a project's proposer and refiner learn again when enough new images were accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import logging
 from pathlib import Path
 
-from sam_backend.core.proposers import proposer_of, work_folder
+from sam_backend.core.project_versions import work_folder
+from sam_backend.core.proposers import proposer_of
+from sam_backend.core.refiners import refiner_of
 from sam_backend.core.trainings import Trainings
 from sam_backend.files import make_folder, write_whole
 from sam_backend.memory.memories import Memories
@@ -15,13 +17,13 @@ from sam_backend.settings import Settings
 logger = logging.getLogger(__name__)
 
 FEWEST_IMAGES = 40
-"""Accepted images from which a proposer is trained: about ten of them are held out for its gate."""
+"""Accepted images from which they learn: about ten of them are held out for the gate."""
 
 _STARTED = "started.json"
 
 
 class AutomaticTrainings:
-    """Starts the training of a proposer after each `Settings.proposer_every` new accepted images of its project.
+    """Starts what a project learns after each `Settings.proposer_every` new accepted images.
 
     Parameters
     ----------
@@ -53,17 +55,23 @@ class AutomaticTrainings:
             return
         memory = self._memories.of(project)
         images = len({(record.task, record.index) for record in memory.store.heads() if record.is_usable})
-        file = work_folder(self._settings.home, proposer_of(memory)) / _STARTED
-        if images < max(FEWEST_IMAGES, _images_before(file) + every):
-            return
-        started, message = self._trainings.start_proposer(project)
-        if started:
-            make_folder(file.parent)
-            write_whole(file, json.dumps({"images": images}).encode())
-            logger.info("Project %s: its proposer learns from %d accepted images", project, images)
-        elif message not in self._refusals:
-            self._refusals.add(message)
-            logger.info("Project %s: its proposer is not trained. %s", project, message)
+        parts = (
+            (proposer_of(memory), self._trainings.start_proposer),
+            (refiner_of(memory), self._trainings.start_refiner),
+        )
+        for model, start in parts:
+            file = work_folder(self._settings.home, model) / _STARTED
+            if images < max(FEWEST_IMAGES, _images_before(file) + every):
+                continue
+            # One training runs at a time; the other one starts after a later annotation.
+            started, message = start(project)
+            if started:
+                make_folder(file.parent)
+                write_whole(file, json.dumps({"images": images}).encode())
+                logger.info("%s learns from %d accepted images", model, images)
+            elif message not in self._refusals:
+                self._refusals.add(message)
+                logger.info("%s does not learn now. %s", model, message)
 
 
 def _images_before(file: Path) -> int:

@@ -17,6 +17,7 @@ from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import Predictor
 from sam_backend.core.promotions import Promotions
 from sam_backend.core.proposers import Proposers
+from sam_backend.core.refiners import Refiners
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError
@@ -157,12 +158,13 @@ def assemble(
     trainings = Trainings(settings, model.name, checkpoint)
     automatic = AutomaticTrainings(settings, memories, trainings)
     learner = Learner(memories, embeddings, model, servers, automatic.start_if_due)
-    proposers = Proposers(settings.home)
+    proposers, refiners = Proposers(settings.home), Refiners(settings.home)
     predictor = Predictor(
         model,
         embeddings,
         memories,
         proposers,
+        refiners,
         learner,
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,

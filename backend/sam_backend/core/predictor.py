@@ -17,6 +17,7 @@ from sam_backend.core.in_place import InPlace
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
 from sam_backend.core.proposers import Proposers
+from sam_backend.core.refiners import Refiners
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals, rounded_score
 from sam_backend.errors import BadRequestError, SamInspectError
@@ -26,6 +27,7 @@ from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_json import prediction
 from sam_backend.memory.memories import Memories
+from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.protocol import POSITIVE
@@ -48,7 +50,7 @@ class Predictor:
 
     Parameters
     ----------
-    model, embeddings, memories, proposers, learner : the parts that it uses.
+    model, embeddings, memories, proposers, refiners, learner : the parts that it uses.
     max_pixels : int, the largest image whose strokes are read as prompts.
     in_place : bool, whether prompts about an existing mask correct it.
     """
@@ -59,6 +61,7 @@ class Predictor:
         embeddings: TaskEmbeddings,
         memories: Memories,
         proposers: Proposers,
+        refiners: Refiners,
         learner: Learner,
         *,
         max_pixels: int,
@@ -68,6 +71,7 @@ class Predictor:
         self._embeddings = embeddings
         self._memories = memories
         self._proposers = proposers
+        self._refiners = refiners
         self._learner = learner
         self._max_pixels = max_pixels
         self._memo = AnswersMemo()
@@ -104,7 +108,8 @@ class Predictor:
         if drawn is None:
             return prediction([], 0.0, self._model.version)
         notes.page = config.page(drawn.target, drawn.item_index)
-        segmenter = self._segmenter()
+        memory = None if request.project is None else self._memories.of(str(request.project))
+        segmenter = self._segmenter(memory)
         url = drawn.target.image.source(task.data, drawn.item_index or 0)
         configured = literal_origin(drawn.target.image.value)
         fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
@@ -115,13 +120,14 @@ class Predictor:
         subject = self._in_place.subject(place, task, drawn, prompt, size)
         clicks = Clicks(prompt.points, prompt.labels)
         said = clicks.last_word()
+        # An answer of another refiner is not continued.
+        answered = f"{fetched.key} {self._refiners.version(memory)}"
         if subject.start is not None:
-            candidates = correct(segmenter, fetched.embedding, subject.start, clicks, self._memo, fetched.key)
+            candidates = correct(segmenter, fetched.embedding, subject.start, clicks, self._memo, answered)
         elif prompt.box is not None or (said.labels == POSITIVE).any():
             prompt = replace(prompt, points=said.points, labels=said.labels)
-            memory = None if request.project is None else self._memories.of(str(request.project))
             helped = memory.helping(segmenter, drawn.label, fetched.key) if memory else segmenter
-            candidates = refine(helped, fetched.embedding, prompt, self._memo, f"{fetched.key} {drawn.label}")
+            candidates = refine(helped, fetched.embedding, prompt, self._memo, f"{answered} {drawn.label}")
         else:
             # Negative clicks beside every mask have nothing to subtract from.
             return prediction([], 0.0, segmenter.version)
@@ -136,7 +142,8 @@ class Predictor:
         # Label Studio asks again for a task without a prediction, but not for a task with an empty one.
         deadline = time.monotonic() + BUDGET
         notes.task, notes.prompt = _task_ids(request.tasks), "everything"
-        segmenter = _DeadlineSegmenter(self._segmenter(), deadline, self._stopping)
+        memory = None if request.project is None else self._memories.of(str(request.project))
+        segmenter = _DeadlineSegmenter(self._segmenter(memory), deadline, self._stopping)
         results: Results = []
         for task in request.tasks:
             try:
@@ -229,8 +236,10 @@ class Predictor:
         self._learner.check(str(project), version)
         return self._proposers.of(self._memories.of(str(project)), version, config.knows)
 
-    def _segmenter(self) -> Segmenter:
-        return self._embeddings.measured(self._model.get(deadlines.remaining(BUDGET)))
+    def _segmenter(self, memory: ProjectMemory | None) -> Segmenter:
+        """Return the segmenter for the project that a memory belongs to, with the project's own refiner."""
+        segmenter = self._model.get(deadlines.remaining(BUDGET))
+        return self._embeddings.measured(self._refiners.segmenter(segmenter, memory))
 
 
 class _DeadlineSegmenter(SegmenterWrapper):

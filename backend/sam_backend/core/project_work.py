@@ -15,7 +15,9 @@ from sam_backend.core.accepted_records import accepted_masks
 from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
-from sam_backend.core.proposers import Proposers, forget_proposer
+from sam_backend.core.project_versions import forget_versions
+from sam_backend.core.proposers import Proposers, proposer_of
+from sam_backend.core.refiners import refiner_of
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
@@ -231,7 +233,7 @@ class ProjectWork:
 
 
 def forget(settings: Settings, project: str) -> list[str]:
-    """Forget all examples of a project and its proposer; return the uids that were forgotten.
+    """Forget all examples of a project, its proposer and its refiner; return the uids that were forgotten.
 
     Parameters
     ----------
@@ -251,5 +253,6 @@ def forget(settings: Settings, project: str) -> list[str]:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
     for memory in memories.all_of(known[0]):
         memory.store.forget()
-        forget_proposer(settings.home, memory)
+        for model in (proposer_of(memory), refiner_of(memory)):
+            forget_versions(settings.home, model)
     return known

@@ -16,7 +16,7 @@ from sam_backend.extras import require_training
 from sam_backend.files import make_folder
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_backend.finetune.training_status import FAILED, RUNNING, TRAININGS, TrainingStatus, last_written, latest_status
-from sam_backend.finetune.tunable_models import require_tunable
+from sam_backend.finetune.tunable_models import require_refined, require_tunable
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -68,11 +68,19 @@ class Trainings:
             require_tunable(self._model)
         except SamInspectError as error:
             return False, str(error)
-        return self._start("finetune", "--proposer", "--project", project)
+        return self._start("finetune", "--proposer", "--refiner", "--project", project)
 
     def start_proposer(self, project: str) -> tuple[bool, str]:
         """Start the training of a project's proposer alone; see `start`."""
         return self._start("train-proposer", "--project", project)
+
+    def start_refiner(self, project: str) -> tuple[bool, str]:
+        """Start the tuning of a project's refiner alone; see `start`."""
+        try:
+            require_refined(self._model)
+        except SamInspectError as error:
+            return False, str(error)
+        return self._start("tune-refiner", "--project", project)
 
     def _start(self, *command: str) -> tuple[bool, str]:
         try:

@@ -27,3 +27,17 @@ def require_tunable(name: str) -> None:
             f"its weights are not known here. Choose one of {tunable}."
         )
     raise WeightsError(f"{name} cannot be tuned; choose one of {tunable}.")
+
+
+def require_refined(name: str) -> None:
+    """Check that a model's answers are corrected by the refiner, so that tuning it is of use.
+
+    Raises
+    ------
+    UnknownModelError
+        If no model has this name.
+    WeightsError
+        If the model corrects its own answers.
+    """
+    if model_info(name).corrections == "model":
+        raise WeightsError(f"{name} corrects its own answers, so a tuned refiner would change little; tune the model.")

@@ -33,12 +33,26 @@ class Correcting(SegmenterWrapper):
 
     def __init__(self, segmenter: Segmenter, refiner: Refiner | None = None) -> None:
         super().__init__(segmenter)
-        self._refiner = refiner or shipped_refiner()
+        self._refiner = self._named = refiner or shipped_refiner()
 
     @property
     def version(self) -> str:
         """The segmenter's version and that of the refiner: `nano-0123abcd-refiner-4567cdef`."""
-        return f"{self._segmenter.version}-refiner-{self._refiner.version}"
+        return f"{self._segmenter.version}-refiner-{self._named.version}"
+
+    @property
+    def refiner(self) -> Refiner:
+        """The refiner."""
+        return self._refiner
+
+    def with_refiner(self, refiner: Refiner) -> Correcting:
+        """Return the same segmenter with a project's own refiner.
+
+        Embeddings and version are the same, so that what was computed with the one serves the other.
+        """
+        other = Correcting(self._segmenter, refiner)
+        other._named = self._named
+        return other
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, uint8 RGB (H, W, 3), and keep it in the embedding."""

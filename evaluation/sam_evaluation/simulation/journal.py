@@ -101,6 +101,24 @@ class ModelTuned:
 
 
 @dataclass(frozen=True)
+class RefinerTuned:
+    """A tuning of the refiner ended, with or without a new version.
+
+    Attributes
+    ----------
+    images : number of labelled images.
+    version : the new version, for example "refiner_simulated-0001"; "" if none was made.
+    passed : whether the new version serves from now on.
+    reason : the gate's reason, or why no version was made.
+    """
+
+    images: int
+    version: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class QualityMeasured:
     """Quality was measured.
 
@@ -138,13 +156,14 @@ class ImagesChosen:
     names: tuple[str, ...]
 
 
-Event = ImageLabelled | ModelTuned | QualityMeasured | ImagesChosen
-_Kind = TypeVar("_Kind", ImageLabelled, ModelTuned, QualityMeasured, ImagesChosen)
+Event = ImageLabelled | ModelTuned | RefinerTuned | QualityMeasured | ImagesChosen
+_Kind = TypeVar("_Kind", ImageLabelled, ModelTuned, RefinerTuned, QualityMeasured, ImagesChosen)
 
 _EVENT, _LABELLED = "event", "Labelled"
 _KINDS: dict[str, type[Any]] = {
     _LABELLED: ImageLabelled,
     "Tuned": ModelTuned,
+    "RefinerTuned": RefinerTuned,
     "Measured": QualityMeasured,
     "Chosen": ImagesChosen,
 }

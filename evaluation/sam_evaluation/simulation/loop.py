@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam_backend.finetune.refiner.names import SIMULATED
 from sam_backend.finetune.tuning_recipe import recipe_for
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.memory.class_model import ClassModel
@@ -23,6 +24,8 @@ from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders
+from sam_backend.segmenters.correcting import Correcting
+from sam_backend.segmenters.refiner.refiner import Refiner
 from sam_evaluation.errors import BrokenSampleError
 from sam_evaluation.simulation.annotator import Habits, Manner, annotate
 from sam_evaluation.simulation.choosing import choose
@@ -34,6 +37,7 @@ from sam_evaluation.simulation.journal import (
     ModelTuned,
     QualityMeasured,
     RecordedAction,
+    RefinerTuned,
 )
 from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, Plan, rounds, stops_of
 from sam_evaluation.simulation.quality import HeldOutImages
@@ -133,7 +137,7 @@ class Loop:
         self._journal = Journal(spec.journal)
         self._images = ImageSet(data.labelled, data.fingerprint, embeddings)
         self._versions = Versions(spec.folder / VERSIONS)
-        self._segmenter = load(self._versions.checkpoint(spec.conditions.model))
+        self._segmenter = self._serve()
         self._memory = ProjectMemory(spec.folder / FOLDER)
         self._ends = rounds(self._conditions.budget, self._conditions.tune_every)
         self._stream = data.stream(self._conditions.budget, spec.seed)
@@ -214,6 +218,8 @@ class Loop:
             self._tune(images, progress)
         if plan.proposer and is_due and self._journal.at(ModelTuned, images) is None:
             self._train_proposer(images, progress)
+        if plan.refiner and is_due and self._journal.at(RefinerTuned, images) is None:
+            self._tune_refiner(images, progress)
         if self._journal.at(QualityMeasured, images) is None:
             self._journal.append(self._measure(images))
         if plan.strategy != RANDOM and images < conditions.budget and self._journal.at(ImagesChosen, images) is None:
@@ -265,7 +271,7 @@ class Loop:
         self._journal.append(tuned)
         delete_masks(folder, images)
         if tuned.passed:
-            self._segmenter = self._load(self._versions.checkpoint(conditions.model))
+            self._segmenter = self._serve()
             self._learn()
 
     def _train_proposer(self, images: int, progress: ProgressCallback) -> None:
@@ -288,6 +294,34 @@ class Loop:
             (self._images.load(event.name), [AcceptedMask(mask, label) for label, mask in event.accepted()])
             for event in self._labelled()
         ]
+
+    def _tune_refiner(self, images: int, progress: ProgressCallback) -> None:
+        """Tune the refiner, and correct masks with the tuned one from now on if it passes the gate."""
+        # Imported here because it needs PyTorch.
+        from sam_evaluation.simulation.simulated_refiner import AcceptedSamples, tune
+
+        spec, name = self._spec, self._plan.name
+        masks = {
+            event.name: [AcceptedMask(mask, label) for label, mask in event.accepted()] for event in self._labelled()
+        }
+        served = self._load(self._versions.checkpoint(spec.conditions.model))
+        assert isinstance(served, Correcting)
+
+        def report(done: int, total: int, doing: str = "", /) -> None:
+            progress(images, spec.conditions.budget, f"{name}: {doing}")
+
+        accepted = AcceptedSamples(self._images.load, masks)
+        tuned = tune(served, images, accepted, spec.folder / _TUNINGS, self._versions, spec.seed, report)
+        self._journal.append(tuned)
+        self._segmenter = self._serve()
+
+    def _serve(self) -> Segmenter:
+        """Return the model and the refiner that passed their gates last."""
+        segmenter = self._load(self._versions.checkpoint(self._spec.conditions.model))
+        folder = self._versions.checkpoint(SIMULATED)
+        if folder is None or not isinstance(segmenter, Correcting):
+            return segmenter
+        return segmenter.with_refiner(Refiner(folder, threads=1, beside=segmenter.refiner))
 
     def _measure(self, images: int) -> QualityMeasured:
         assert self._held_out is not None

@@ -92,7 +92,7 @@ def _note(run: SimulationResult) -> str:
     below = "redrawn" if habits.redraw else "corrected"
     tuned = (
         f" Tuned every {conditions.tune_every} images, {conditions.tune_steps} steps at most."
-        if any(ARMS[arm].finetune for arm in run.arms)
+        if any(ARMS[arm].refiner or ARMS[arm].finetune for arm in run.arms)
         else ""
     )
     return (

@@ -135,16 +135,20 @@ def _tunings(run: SimulationResult, note: str) -> Sheet:
     quality = run.tables.quality[run.tables.quality["label"] == ALL]
     for arm in run.arms:
         plan = ARMS[arm].name
-        own, trainings = (table[table["plan"] == plan] for table in (quality, run.tables.tunings))
+        own, every = (table[table["plan"] == plan] for table in (quality, run.tables.tunings))
+        trainings = every[every["part"] == "model"]
         for images in [own["images"].min(), *sorted(trainings["images"].unique())] if len(trainings) else []:
             here, made = (table[table["images"] == images] for table in (own, trainings))
             means = (number(float(here[prompt].mean())) for prompt in ("box", "click"))
             passed = f"{int(made['passed'].sum())} of {len(made)}" if len(made) else NOTHING
             rows.append((f"{arm}, after {images}", passed, *means))
+        for images, made in every[every["part"] == "refiner"].groupby("images"):
+            passed = f"{int(made['passed'].sum())} of {len(made)}"
+            rows.append((f"{arm}, refiner after {int(str(images))}", passed, NOTHING, NOTHING))
     return Sheet(
         "Tuning",
-        "In how many seeds the tuned model passed the gate, and the mean IoU of the model that served then, for a "
-        "tight box and for one click, on images that are never labelled. The reasons are in tunings.csv.",
+        "In how many seeds the tuned model or refiner passed its gate, and the mean IoU of the model that served then, "
+        "for a tight box and for one click, on images that are never labelled. The reasons are in tunings.csv.",
         ("images", "promoted", "box", "click"),
         tuple(rows),
         1,

@@ -30,6 +30,7 @@ class Plan:
     strategy : name of the strategy that chooses the next images.
     box : whether a box shows an object to the model, instead of a click.
     proposer : whether a proposer is trained during the run, and proposes in the memory's place when it is better.
+    refiner : whether the refiner is tuned during the run, and corrects masks when it is better.
     """
 
     memory: bool = False
@@ -37,11 +38,12 @@ class Plan:
     strategy: str = RANDOM
     box: bool = False
     proposer: bool = False
+    refiner: bool = False
 
     @property
     def name(self) -> str:
         """A unique name that is also a valid folder name."""
-        parts = [part for part in ("memory", "finetune", "box", "proposer") if getattr(self, part)]
+        parts = [part for part in ("memory", "finetune", "box", "proposer", "refiner") if getattr(self, part)]
         return "-".join([*(parts or ["plain"]), self.strategy])
 
 
@@ -54,8 +56,9 @@ ARMS: dict[str, Plan] = {
     "+finetune": Plan(memory=True, finetune=True),
     "+ranking": Plan(memory=True, finetune=True, strategy=DEFAULT),
     PROPOSER: Plan(memory=True, proposer=True),
+    "+refiner": Plan(memory=True, refiner=True),
 }
-"""Each arm with a plus includes what the arms with a plus before it include, but `+proposer` only the memory."""
+"""Each arm with a plus includes what those before it include, but `+proposer` and `+refiner` only the memory."""
 
 
 def parse_arms(text: str) -> list[str]:

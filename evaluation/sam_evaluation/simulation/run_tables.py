@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sam_evaluation.simulation.actions import Fate
-from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured
+from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured, RefinerTuned
 from sam_evaluation.simulation.loop import RunSpec
 
 ALL = "all"
@@ -22,7 +22,7 @@ _ACTION = (
     *("tools", "reached", "borders", "paintings"),
 )
 _QUALITY = (*_RUN, "version", "label", "pixel_iou", "box", "click")
-_TUNING = (*_RUN, "version", "passed", "reason")
+_TUNING = (*_RUN, "part", "version", "passed", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,8 @@ class RunTables:
                 means = {"pixel_iou": measured.pixel_iou, "box": measured.box, "click": measured.click}
                 quality.append({**row, "label": ALL, **means})
                 quality += [{**row, "label": label, "pixel_iou": iou} for label, iou in measured.classes.items()]
-            tunings += [{**run, **asdict(tuned)} for tuned in journal.of(ModelTuned)]
+            tunings += [{**run, "part": "model", **asdict(tuned)} for tuned in journal.of(ModelTuned)]
+            tunings += [{**run, "part": "refiner", **asdict(tuned)} for tuned in journal.of(RefinerTuned)]
         return cls(
             pd.DataFrame(images, columns=list(_IMAGE)),
             pd.DataFrame(actions, columns=list(_ACTION)),

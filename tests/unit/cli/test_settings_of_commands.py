@@ -86,6 +86,7 @@ def test_the_option_allow_host_adds_to_its_setting(monkeypatch: pytest.MonkeyPat
         ["evaluate", "--data", "masks:{surfaces}", "--out", "{folder}/out"],
         ["simulate", "--data", "masks:{surfaces}", "--budget", "1", "--arms", "plain", "--out", "{folder}/out"],
         pytest.param(["finetune", "--data", "masks:{surfaces}"], marks=needs_torch),
+        pytest.param(["tune-refiner", "--data", "masks:{surfaces}"], marks=needs_torch),
     ],
     ids=lambda words: words[0],
 )

@@ -12,6 +12,7 @@ from label_studio_requests import PROJECT
 from sam_backend.core.automatic_trainings import FEWEST_IMAGES, AutomaticTrainings
 from sam_backend.core.project_work import forget
 from sam_backend.core.proposers import Proposers, proposer_of
+from sam_backend.core.refiners import refiner_of
 from sam_backend.finetune.versions import SHIPPED, VERSIONS, Version, Versions
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.records import Record
@@ -97,13 +98,16 @@ def test_a_proposer_whose_labels_are_all_gone_proposes_nothing(tmp_path, reds):
     assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "blue") is None
 
 
-def test_forgetting_a_project_forgets_its_proposer(make_settings, reds):
+def test_forgetting_a_project_forgets_its_proposer_and_its_refiner(make_settings, reds):
     settings = make_settings()
     memory, versions = Memories(settings.home).of(PROJECT), Versions(settings.home / VERSIONS)
     memory.store.put(Record(1, task=1, image="a"))
     promote(versions, memory, reds)
+    with versions.staging(refiner_of(memory)) as folder:
+        (folder / "head.onnx").write_bytes(b"head")
+        versions.promote(versions.add(Version("", refiner_of(memory)), folder).name)
     forget(settings, PROJECT)
-    assert versions.current(proposer_of(memory)) == SHIPPED
+    assert versions.current(proposer_of(memory)) == versions.current(refiner_of(memory)) == SHIPPED
     assert versions.all() == []
 
 
@@ -114,7 +118,11 @@ class Starts:
         self.answer, self.projects = answer, []
 
     def start_proposer(self, project):
-        self.projects.append(project)
+        self.projects.append(("proposer", project))
+        return self.answer
+
+    def start_refiner(self, project):
+        self.projects.append(("refiner", project))
         return self.answer
 
 
@@ -123,7 +131,7 @@ def accept(memory, count):
         memory.store.put(Record(number, "2026-11-23T05:32:00Z", number, f"{number}.png"))
 
 
-def test_a_proposer_is_trained_from_forty_images_on_and_again_after_each_twenty_five(make_settings):
+def test_proposer_and_refiner_learn_from_forty_images_on_and_again_after_each_twenty_five(make_settings):
     settings, starts = make_settings(), Starts()
     memories = Memories(settings.home)
     automatic = AutomaticTrainings(settings, memories, starts)
@@ -134,7 +142,20 @@ def test_a_proposer_is_trained_from_forty_images_on_and_again_after_each_twenty_
         # Another process of the service knows what was started.
         AutomaticTrainings(settings, memories, starts).start_if_due(PROJECT)
         started.append(len(starts.projects))
-    assert started == [0, 1, 1, 2]
+    assert started == [0, 2, 2, 4]
+    assert starts.projects == 2 * [("proposer", PROJECT), ("refiner", PROJECT)]
+
+
+def test_the_one_that_had_to_wait_for_the_other_starts_after_a_later_annotation(make_settings):
+    settings, starts = make_settings(), Starts()
+    memories = Memories(settings.home)
+    accept(memories.of(PROJECT), FEWEST_IMAGES)
+    automatic = AutomaticTrainings(settings, memories, starts)
+    starts.start_refiner = lambda project: (False, "A training is running already")
+    automatic.start_if_due(PROJECT)
+    del starts.start_refiner
+    automatic.start_if_due(PROJECT)
+    assert starts.projects == [("proposer", PROJECT), ("refiner", PROJECT)]
 
 
 def test_with_the_setting_at_zero_no_training_starts_by_itself(make_settings):
@@ -153,7 +174,7 @@ def test_why_no_training_starts_is_logged_once_and_it_is_tried_again(make_settin
     automatic = AutomaticTrainings(settings, memories, starts)
     for _ in range(3):
         automatic.start_if_due(PROJECT)
-    assert len(starts.projects) == 3
+    assert len(starts.projects) == 6
     assert caplog.text.count("pip install 'sam-inspect[torch]'") == 1
 
 

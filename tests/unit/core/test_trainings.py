@@ -57,7 +57,17 @@ def test_label_studios_own_request_starts_a_training_of_its_project(client, comm
     answer = client.post("/webhook", json={"action": "START_TRAINING", "project": project}).json()
     assert (answer["status"], answer["action"]) == ("started", "START_TRAINING")
     ((command, environment),) = commands[0]
-    assert command[1:] == ["-m", "sam_inspect", "finetune", "--proposer", "--project", PROJECT, "--model", "nano"]
+    assert command[1:] == [
+        "-m",
+        "sam_inspect",
+        "finetune",
+        "--proposer",
+        "--refiner",
+        "--project",
+        PROJECT,
+        "--model",
+        "nano",
+    ]
     assert environment["SAM_INSPECT_HOME"] == str(tmp_path / "home")
 
 
@@ -168,3 +178,12 @@ def test_missing_packages_for_training_are_named(make_settings, monkeypatch):
     started, message = Trainings(make_settings(), "nano").start("3")
     assert not started
     assert "needs torch" in message
+
+
+def test_no_refiner_is_tuned_for_a_model_that_corrects_its_own_answers(make_settings, commands):
+    started, message = Trainings(make_settings(), "sam:vit_b").start_refiner(PROJECT)
+    assert not started
+    assert message.startswith("sam:vit_b corrects its own answers")
+    assert commands[0] == []
+    assert Trainings(make_settings(), "nano").start_refiner(PROJECT)[0]
+    assert commands[0][0][0][3:] == ["tune-refiner", "--project", PROJECT, "--model", "nano"]

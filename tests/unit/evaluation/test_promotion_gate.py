@@ -10,7 +10,7 @@ import pytest
 
 from evaluation_rows import ious
 from sam_backend.samples import Object, Sample
-from sam_evaluation.promotion_gate import PromotionGate, judge, measure
+from sam_evaluation.promotion_gate import CORRECTIONS, PromotionGate, judge, measure
 from sam_evaluation.requirements import parse_requirements
 from threshold_segmenter import ThresholdSegmenter
 
@@ -110,6 +110,18 @@ def test_held_out_images_are_measured_by_box_click_and_corrected_clicks(block: S
     assert set(found["protocol"]) == {"box", "click", "clicks:3", "everything"}
     assert found.loc[found["protocol"] == "click", "iou"].tolist() == [1.0]
     assert set(found["version"]) == {"threshold-1"}
+
+
+def test_where_only_corrections_may_change_corrections_are_measured(block: Sample) -> None:
+    names = [f"{number}.png" for number in range(10)]
+    verdict = PromotionGate(protocols=CORRECTIONS)(
+        ThresholdSegmenter(),
+        ThresholdSegmenter(),
+        names,
+        lambda name: replace(block, name=name),
+        lambda done, total, doing="": None,
+    )
+    assert {name.rpartition(".")[0] for name in verdict.metrics} == {"clicks:5", "box+clicks:4"}
 
 
 def test_the_gate_measures_both_models_and_says_what_it_does(block: Sample) -> None:

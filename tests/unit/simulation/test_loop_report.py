@@ -15,7 +15,14 @@ from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.actions import Painting
 from sam_evaluation.simulation.annotator import Habits
-from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured, RecordedAction
+from sam_evaluation.simulation.journal import (
+    ImageLabelled,
+    Journal,
+    ModelTuned,
+    QualityMeasured,
+    RecordedAction,
+    RefinerTuned,
+)
 from sam_evaluation.simulation.loop import Conditions, RunSpec
 from sam_evaluation.simulation.loop_report import write_report
 from sam_evaluation.simulation.loop_statements import lead
@@ -241,6 +248,7 @@ def test_tuning_is_reported_with_the_iou_of_the_model_that_served_then(
         QualityMeasured(1, "v1", {"pit": 0.2}, 0.51, 0.41),
         ImageLabelled(2, "b", (1, 1), (OUTLINED,)),
         ModelTuned(2, "nano-0001", True, "better"),
+        RefinerTuned(2, "", False, "no better"),
         QualityMeasured(2, "v2", {"pit": 0.3}, 0.62, 0.52),
     ):
         Journal(spec.journal).append(event)
@@ -251,6 +259,8 @@ def test_tuning_is_reported_with_the_iou_of_the_model_that_served_then(
     page = (tmp_path / "report" / "report.html").read_text()
     assert "+finetune, after 2" in page
     assert "1 of 1" in page
+    assert "+finetune, refiner after 2" in page
+    assert "0 of 1" in page
     assert all(number in page for number in ("0.510", "0.410", "0.620", "0.520"))
     assert (tmp_path / "report" / "figures" / "tuning.png").exists()
 

@@ -17,7 +17,8 @@ def test_arms_are_named_with_or_without_their_plus_and_come_in_their_order() -> 
 def test_each_arm_with_a_plus_includes_those_before_it() -> None:
     assert ARMS["box"] == Plan(box=True)
     assert ARMS["+proposer"] == Plan(memory=True, proposer=True)
-    plans = [plan for arm, plan in ARMS.items() if arm not in ("box", "+proposer")]
+    assert ARMS["+refiner"] == Plan(memory=True, refiner=True)
+    plans = [plan for arm, plan in ARMS.items() if arm not in ("box", "+proposer", "+refiner")]
     has = [(plan.memory, plan.finetune, plan.strategy != "random") for plan in plans]
     assert has == [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
 

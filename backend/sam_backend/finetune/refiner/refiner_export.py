@@ -77,7 +77,7 @@ def export_head(head: Head, folder: Path) -> None:
     names = [f"features{level}" for level in range(len(features))]
     inputs = ["pixels", "maps", *names]
     _write(_Head(head), (_no_pixels(), maps, *features), folder / HEAD, inputs, ["logits", "quality"])
-    stored = {name: value.detach().clone() for name, value in tuned_weights(head).items()}
+    stored = {name: value.detach().contiguous() for name, value in tuned_weights(head).items()}
     half = {name: value.half() if value.numel() >= _LEAST_VALUES else value for name, value in stored.items()}
     write_whole(folder / WEIGHTS, save(half), private=False)
 

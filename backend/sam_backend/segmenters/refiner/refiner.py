@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import threading
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Refiner:
     ----------
     folder : Path or None, the folder of `backbone.onnx` and `head.onnx`; None for the package's own.
     threads : int, threads of onnxruntime; 0 takes all cores.
+    beside : Refiner or None, another one, with which it shares the backbone and the windows seen, if its backbone has
+        the same file.
 
     Raises
     ------
@@ -53,12 +56,14 @@ class Refiner:
         If a file is missing or is not an ONNX model.
     """
 
-    def __init__(self, folder: Path | None = None, threads: int = 0) -> None:
-        folder = folder or Path(__file__).parent
-        self._files = (folder / BACKBONE, folder / HEAD)
-        self._backbone, self._head = (_session(path, threads) for path in self._files)
-        self._windows: LRUCache[tuple[str, Square], _Seen] = LRUCache(_WINDOWS_BYTES, getsizeof=_Seen.bytes)
-        self._lock = threading.Lock()
+    def __init__(self, folder: Path | None = None, threads: int = 0, beside: Refiner | None = None) -> None:
+        self.folder = folder or Path(__file__).parent
+        self._files = (self.folder / BACKBONE, self.folder / HEAD)
+        self._head = _session(self._files[1], threads)
+        shares = beside is not None and self.has_backbone_of(beside)
+        self._backbone: _Backbone = (
+            beside._backbone if beside and shares else _Backbone(_session(self._files[0], threads))
+        )
 
     @cached_property
     def version(self) -> str:
@@ -67,6 +72,15 @@ class Refiner:
         for path in self._files:
             digest.update(path.read_bytes())
         return digest.hexdigest()[:8]
+
+    def has_backbone_of(self, other: Refiner) -> bool:
+        """Return whether both backbones have the same file, so that their heads take the same features."""
+        path = self._files[0]
+        return path.exists() and filecmp.cmp(path, other._files[0], shallow=False)
+
+    def features(self, pixels: NDArray[np.uint8]) -> list[FloatArray]:
+        """Return the features, each (1, C, h, w), that the head needs of a window's pixels uint8 (S, S, 3)."""
+        return self._backbone.features(pixels)
 
     def correct(
         self, image: ImageArray, digest: str, mask: BoolArray, points: FloatArray, labels: NDArray[np.int64]
@@ -101,8 +115,7 @@ class Refiner:
 
     def forget(self) -> None:
         """Forget the windows that were seen."""
-        with self._lock:
-            self._windows.clear()
+        self._backbone.forget()
 
     def _answer(
         self,
@@ -114,7 +127,7 @@ class Refiner:
         labels: NDArray[np.int64],
     ) -> tuple[FloatArray, float]:
         """Return logits (S, S) in a window, and their predicted IoU."""
-        seen = self._seen(image, digest, square)
+        seen = self._backbone.look(image, digest, square)
         placed = square.to_window(points)
         newest = len(placed) - 1 if len(placed) and bool(((placed[-1] >= 0) & (placed[-1] < WINDOW)).all()) else None
         maps = guidance_maps(square.coverage(mask), placed, labels, newest)
@@ -122,18 +135,6 @@ class Refiner:
         inputs |= {f"features{level}": feature for level, feature in enumerate(seen.features)}
         logits, quality = self._head.run(None, inputs)
         return logits[0], float(expit(quality[0]))
-
-    def _seen(self, image: ImageArray, digest: str, square: Square) -> _Seen:
-        """Return a window's pixels and features, which are kept between clicks."""
-        key = digest, square
-        with self._lock:
-            kept = self._windows.get(key)
-        if kept is None:
-            pixels = square.pixels(image)[None]
-            kept = _Seen(pixels, self._backbone.run(None, {"pixels": pixels}))
-            with self._lock:
-                self._windows[key] = kept
-        return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +146,35 @@ class _Seen:
 
     def bytes(self) -> int:
         return self.pixels.nbytes + sum(feature.nbytes for feature in self.features)
+
+
+class _Backbone:
+    """A backbone, and the windows that it has seen lately, which are kept between clicks."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._windows: LRUCache[tuple[str, Square], _Seen] = LRUCache(_WINDOWS_BYTES, getsizeof=_Seen.bytes)
+        self._lock = threading.Lock()
+
+    def features(self, pixels: NDArray[np.uint8]) -> list[FloatArray]:
+        features: list[FloatArray] = self._session.run(None, {"pixels": pixels[None]})
+        return features
+
+    def forget(self) -> None:
+        with self._lock:
+            self._windows.clear()
+
+    def look(self, image: ImageArray, digest: str, square: Square) -> _Seen:
+        """Return a window's pixels and features."""
+        key = digest, square
+        with self._lock:
+            kept = self._windows.get(key)
+        if kept is None:
+            pixels = square.pixels(image)
+            kept = _Seen(pixels[None], self.features(pixels))
+            with self._lock:
+                self._windows[key] = kept
+        return kept
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

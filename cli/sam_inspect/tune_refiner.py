@@ -1,0 +1,102 @@
+"""The command `tune-refiner`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sam_backend.extras import require_training
+from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.output import print_lines
+from sam_inspect.project_parts import choose_source, open_part_run
+
+if TYPE_CHECKING:
+    from sam_backend.finetune.refiner.head_recipe import HeadRecipe
+    from sam_backend.finetune.refiner.refiner_job import RefinerOutcome
+    from sam_backend.labelstudio.projects import KnownProject
+    from sam_backend.settings import Settings
+    from sam_evaluation.datasets.registry import DatasetSpec
+
+
+def tune_refiner(
+    context: typer.Context,
+    project: Annotated[
+        str | None,
+        typer.Option(help="Id of a Label Studio project that this backend is, or was, connected to."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
+    ] = None,
+    model: ModelOption = None,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, help="Most seconds of computing, on one core; a busy machine takes longer.")
+    ] = 90.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed, images and start give the same weights.")] = 0,
+) -> None:
+    """Teach the refiner, which corrects masks by clicks, what a project accepts.
+
+    It learns from chains of simulated clicks on the accepted masks, which
+    begin with what the project's model answers to a click or a box. A quarter
+    of the images is held out; on these five clicks, and a box with four
+    corrections, must be better than what the project gets now, by more than
+    their uncertainty. Then it corrects the masks of this project at once, and
+    of no other. A server does this by itself after each 25 new images
+    (SAM_INSPECT_PROPOSER_EVERY), and with Label Studio's Start Training. It
+    needs the torch extra of the package.
+
+    Example: sam-inspect tune-refiner --project 3
+    Example: sam-inspect tune-refiner --data neu_seg:./neu_seg@training
+             --limit 200
+    """
+    require_training("tune-refiner")
+    from sam_backend.finetune.refiner.head_recipe import HeadRecipe
+
+    settings = settings_of(context)
+    source = choose_source(settings, project, data)
+    recipe = HeadRecipe(seconds=seconds, seed=seed)
+    report_refiner(tune_on(settings, source, model or settings.model, recipe, limit))
+
+
+def report_refiner(outcome: RefinerOutcome) -> None:
+    """Print what came of a tuning."""
+    what = f"{outcome.version.name} corrects masks now." if outcome.version else "What corrected masks before goes on."
+    print_lines(outcome.verdict.reason, what)
+
+
+def tune_on(
+    settings: Settings,
+    source: KnownProject | DatasetSpec,
+    model: str,
+    recipe: HeadRecipe,
+    limit: int | None = None,
+) -> RefinerOutcome:
+    """Tune the refiner of a project or a data set, with a progress bar.
+
+    Raises
+    ------
+    SamInspectError
+        If there are too few images, or they cannot be read or fetched.
+    """
+    from sam_backend.finetune.refiner.names import REFINER
+    from sam_backend.finetune.refiner.refiner_job import RefinerJob
+    from sam_backend.finetune.refiner.refiner_job import tune_refiner as tune
+    from sam_backend.finetune.served_version import LoadWeights, load_served
+    from sam_backend.finetune.tunable_models import require_refined
+    from sam_backend.finetune.versions import VERSIONS, Versions
+    from sam_backend.segmenters import WeightFolders
+    from sam_backend.segmenters.correcting import Correcting
+    from sam_backend.segmenters.model_registry import load_segmenter
+    from sam_evaluation.promotion_gate import CORRECTIONS, PromotionGate
+
+    require_refined(model)
+    versions, folders = Versions(settings.home / VERSIONS), WeightFolders.of_settings(settings)
+    load: LoadWeights = lambda weights: load_segmenter(  # noqa: E731
+        model, weights, threads=1, focus=settings.focus, folders=folders
+    )
+    with open_part_run(settings, source, REFINER, "Tuning the refiner") as part:
+        segmenter = load_served(versions, model, load).segmenter
+        assert isinstance(segmenter, Correcting)
+        gate = PromotionGate(protocols=CORRECTIONS)
+        return tune(RefinerJob(part.source, part.model, part.data, recipe, gate, segmenter, limit), part.run, versions)
