@@ -27,20 +27,20 @@ class HeadRecipe:
     mix : TaskMix, what is drawn in a window.
     """
 
-    steps: int = 120
+    steps: int = 80
     seconds: float = 90.0
-    windows: int = 4
+    windows: int = 3
     most_clicks: int = 5
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-4
     warm_up: int = 8
     clip: float = 4.0
     average: float = 0.95
-    checks: int = 6
-    patience: int = 3
+    checks: int = 8
+    patience: int = 4
     seed: int = 0
     mix: TaskMix = field(
         default_factory=lambda: TaskMix(
-            tasks=2,
+            tasks=3,
             local_share=0.15,
             thin_share=0.1,
             free_share=0.0,
