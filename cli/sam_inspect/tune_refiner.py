@@ -55,7 +55,7 @@ def tune_refiner(
 
     settings = settings_of(context)
     source = choose_source(settings, project, data)
-    recipe = HeadRecipe(seconds=seconds, seed=seed)
+    recipe = HeadRecipe.of_seconds(seconds, seed)
     report_refiner(tune_on(settings, source, model or settings.model, recipe, limit))
 
 

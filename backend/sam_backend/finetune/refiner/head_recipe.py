@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from sam_backend.finetune.refiner.tasks import TaskMix
 
@@ -50,3 +51,15 @@ class HeadRecipe:
             polish_share=0.1,
         )
     )
+
+    @classmethod
+    def of_seconds(cls, seconds: float, seed: int = 0) -> Self:
+        """Return a longer or shorter recipe: its steps are in proportion to its seconds.
+
+        Examples
+        --------
+        >>> HeadRecipe.of_seconds(180).steps
+        160
+        """
+        usual = cls(seed=seed)
+        return replace(usual, seconds=seconds, steps=max(1, round(usual.steps * seconds / usual.seconds)))
