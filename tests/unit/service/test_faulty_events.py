@@ -162,7 +162,7 @@ def test_a_poisoned_annotation_is_set_aside_and_the_rest_is_learnt(client, make_
     again = make_client(ColourSegmenter("colour-2"))
     assert again.post("/webhook", json=event("ANNOTATION_CREATED", number=3, second=2)).status_code == 200
     assert again.app.state.backend.learner.wait(TIMEOUT)
-    heads = again.app.state.backend.memories.of(PROJECT).store.example_heads("colour-2")
+    heads = again.app.state.backend.memories.of(PROJECT).store.example_heads(again.app.state.backend.model.version)
     assert {(2, 0), (3, 0)} <= set(heads)
     assert not heads[2, 0].problem
     assert not heads[3, 0].problem
