@@ -3,6 +3,7 @@
 import numpy as np
 
 from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
+from sam_backend.segmenters.correcting import Correcting
 from sam_backend.segmenters.model_registry import no_features
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE
 
@@ -51,3 +52,7 @@ class ThresholdSegmenter:
             for x, y in prompt.points[prompt.labels == label].astype(int):
                 mask[abs(grey - grey[y, x]) <= tolerance] = label == POSITIVE
         return mask
+
+
+SERVED_VERSION = Correcting(ThresholdSegmenter()).version
+"""Its version in a service, where the refiner stands behind it."""

@@ -28,9 +28,10 @@ from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.core.trainings import Trainings
 from sam_backend.errors import BadRequestError, WeightsError
+from sam_backend.segmenters.correcting import Correcting
 from sam_backend.settings import Settings
 from services import make_app
-from threshold_segmenter import ThresholdSegmenter
+from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 from tokens import LEGACY
 
 STAND_IN = Path(__file__).parents[1] / "label_studio_ml_2"
@@ -76,7 +77,7 @@ def make_server(monkeypatch, tmp_path):
 
     def make(load):
         monkeypatch.setattr(backend_module, "assemble", assemble_and_keep)
-        monkeypatch.setattr(backend_module, "load_segmenter", lambda *_, **__: load())
+        monkeypatch.setattr(backend_module, "load_segmenter", lambda *_, **__: Correcting(load()))
         for name in ("home", "cache"):
             monkeypatch.setenv(f"SAM_INSPECT_{name.upper()}", str(tmp_path / name))
         write_documented_files(tmp_path, version=2)
@@ -170,8 +171,8 @@ def test_setup_answers_the_version_and_does_not_wait_for_the_model(make_server):
     assert server.post("/setup", SETUP).json == {"model_version": "nano"}
     loaded.set()
     (result,) = server.predict(interactive(click(25, 15)))
-    assert result["model_version"] == "threshold-1"
-    assert server.post("/setup", SETUP).json == {"model_version": "threshold-1"}
+    assert result["model_version"] == SERVED_VERSION
+    assert server.post("/setup", SETUP).json == {"model_version": SERVED_VERSION}
 
 
 def test_a_model_that_cannot_be_loaded_answers_with_the_reason(make_server):
@@ -259,7 +260,7 @@ def test_outside_a_request_it_answers_and_raises_our_own_errors(server):
     (result,) = model.predict(body["tasks"], context=body["params"]["context"])
     assert result["result"]
     model.setup()
-    assert model.get("model_version") == "threshold-1"
+    assert model.get("model_version") == SERVED_VERSION
     with pytest.raises(BadRequestError, match="inside the image"):
         model.predict(body["tasks"], context={"result": [click(125, 15)]})
 

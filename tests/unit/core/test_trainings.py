@@ -15,7 +15,7 @@ from sam_backend.core.backend import assemble
 from sam_backend.core.trainings import Trainings
 from sam_backend.finetune.training_status import FINISHED, LOCK, RUNNING, TrainingStatus, write_status
 from sam_backend.segmenters import ModelInfo, model_registry
-from threshold_segmenter import ThresholdSegmenter
+from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_second_training_waits_for_the_first(client, commands):
 
 def test_status_shows_a_training_as_soon_as_it_is_started(client, commands):
     answer = client.get("/status").json()
-    assert answer == {"model_version": "threshold-1", "training": None, "problems": [], "memory": {}}
+    assert answer == {"model_version": SERVED_VERSION, "training": None, "problems": [], "memory": {}}
     start(client)
     training = client.get("/status").json()["training"]
     assert (training["state"], training["process"]) == ("running", commands[1][0].pid)

@@ -7,7 +7,7 @@ import pytest
 
 from sam_backend.masks import deepest_point
 from sam_backend.samples import Object
-from sam_backend.segmenters import Candidates, Embedding
+from sam_backend.segmenters import Candidates, Embedding, ModelInfo
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.protocols import simulated_clicks
 from sam_evaluation.protocols.named_protocols import parse_protocols
@@ -65,6 +65,7 @@ class Half:
     """Answers with the left part of the image, wider with each click; remembers its prompts."""
 
     name = version = "half"
+    info = ModelInfo(name, "Left parts", "Apache-2.0", lambda *_: Half())
 
     def __init__(self) -> None:
         self.prompts: list[object] = []

@@ -12,8 +12,9 @@ from loopback import serving
 from sam_backend.core import backend as backend_module
 from sam_backend.errors import SamInspectError, WeightsError
 from sam_backend.labelstudio.transport import AT_ONCE
+from sam_backend.segmenters.correcting import Correcting
 from services import make_app
-from threshold_segmenter import ThresholdSegmenter
+from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 from tokens import LEGACY
 
 SETUP = {"project": PROJECT, "schema": CONFIG, "hostname": "", "access_token": LEGACY, "extra_params": None}
@@ -31,14 +32,14 @@ def label_studio():
 def test_health_is_up(client, path):
     answer = client.get(path).json()
     assert answer["status"] == "UP"
-    assert answer["model_version"] == "threshold-1"
+    assert answer["model_version"] == SERVED_VERSION
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_versions_lists_the_model(client, method):
     # Label Studio sends a body with its GET.
     answer = client.request(method, "/versions", json={"project": PROJECT})
-    assert answer.json() == {"versions": ["threshold-1"]}
+    assert answer.json() == {"versions": [SERVED_VERSION]}
 
 
 def test_health_and_setup_do_not_wait_for_the_model_but_predict_does(make_client, monkeypatch):
@@ -46,7 +47,7 @@ def test_health_and_setup_do_not_wait_for_the_model_but_predict_does(make_client
 
     def load(_name, _checkpoint, **_options):
         assert loaded.wait(30)
-        return ThresholdSegmenter()
+        return Correcting(ThresholdSegmenter())
 
     monkeypatch.setattr(backend_module, "load_segmenter", load)
     client = make_client("nano")
@@ -60,7 +61,7 @@ def test_health_and_setup_do_not_wait_for_the_model_but_predict_does(make_client
     loaded.set()
     asking.join(30)
     assert answers[0]["results"][0]["result"]
-    assert client.post("/setup", json=SETUP).json() == {"model_version": "threshold-1"}
+    assert client.post("/setup", json=SETUP).json() == {"model_version": SERVED_VERSION}
 
 
 def test_setup_is_answered_however_many_predictions_wait(make_client, label_studio):
@@ -77,7 +78,7 @@ def test_setup_is_answered_however_many_predictions_wait(make_client, label_stud
     label_studio.released.set()
     for thread in waiting:
         thread.join(30)
-    assert answer.json() == {"model_version": "threshold-1"}
+    assert answer.json() == {"model_version": SERVED_VERSION}
 
 
 def test_health_metrics_and_passwords_take_no_thread(make_client, monkeypatch):
@@ -165,7 +166,7 @@ def test_the_settings_say_whether_the_model_takes_a_second_look(make_client, mon
 
     def load(_name, _checkpoint, *, focus, **_options):
         asked.append(focus)
-        return ThresholdSegmenter()
+        return Correcting(ThresholdSegmenter())
 
     monkeypatch.setattr(backend_module, "load_segmenter", load)
     for fields in ({}, {"focus": "off"}):

@@ -9,7 +9,7 @@ from label_studio_requests import batch, data_url, defect_image, png, task
 from sam_backend.core import predictor
 from sam_backend.core.task_proposals import MAX_PROPOSALS
 from services import make_app
-from threshold_segmenter import ThresholdSegmenter
+from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 
 
 def predict(client, body):
@@ -25,7 +25,7 @@ def test_every_task_gets_a_prediction_of_the_objects_in_it(client):
         # The two squares; the surface around them is too large for an object.
         assert len(result["result"]) >= 2
         assert 0.7 <= result["score"] <= 1
-        assert result["model_version"] == "threshold-1"
+        assert result["model_version"] == SERVED_VERSION
         assert all(region["type"] == "brushlabels" for region in result["result"])
 
 
@@ -40,7 +40,7 @@ def test_a_broken_task_does_not_affect_the_others(client, caplog):
     broken = [task("data:image/png;base64,aGVsbG8=", 2), {"id": 3}, task("file:///etc/passwd", 4)]
     results = predict(client, batch(task(number=1), *broken, task(number=5)))
     assert [bool(result["result"]) for result in results] == [True, False, False, False, True]
-    assert results[1] == {"result": [], "score": 0.0, "model_version": "threshold-1"}
+    assert results[1] == {"result": [], "score": 0.0, "model_version": SERVED_VERSION}
     for number, reason in ((2, "is not an image"), (3, "field 'image'"), (4, "cannot be followed")):
         assert any(f"Task {number} " in line and reason in line for line in caplog.messages)
 

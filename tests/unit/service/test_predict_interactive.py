@@ -17,7 +17,7 @@ from label_studio_requests import (
 )
 from sam_backend.labelstudio.rle import decode_rle
 from services import make_app
-from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
+from threshold_segmenter import PREDICTED_IOU, SERVED_VERSION, SINGLE_IOU, ThresholdSegmenter
 
 
 def predict(client, body):
@@ -46,7 +46,7 @@ def test_a_click_gives_the_mask_under_it_with_its_label_score_and_version(client
     result = predict(client, interactive(click(25, 15, "Crack")))
     np.testing.assert_array_equal(mask_of(result), BRIGHT)
     assert result["score"] == pytest.approx(max(PREDICTED_IOU))
-    assert result["model_version"] == "threshold-1"
+    assert result["model_version"] == SERVED_VERSION
     assert result["result"][0]["value"]["brushlabels"] == ["Crack"]
 
 
@@ -96,12 +96,12 @@ def test_an_image_is_encoded_once_per_model_version(make_client, segmenter):
 def test_without_a_positive_prompt_the_prediction_has_no_regions(client, segmenter, drawn):
     result = predict(client, interactive(*drawn))
     assert segmenter.asked == []
-    assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
+    assert result == {"result": [], "score": 0.0, "model_version": SERVED_VERSION}
 
 
 def test_an_empty_mask_gives_a_prediction_without_regions(client):
     result = predict(client, interactive(click(25, 15), click(26, 16, positive=False)))
-    assert result == {"result": [], "score": 0.0, "model_version": "threshold-1"}
+    assert result == {"result": [], "score": 0.0, "model_version": SERVED_VERSION}
 
 
 def test_only_the_first_task_is_read_and_none_of_its_annotations(client):
