@@ -156,15 +156,10 @@ def test_a_slow_machine_takes_fewer_steps(segmenter):
     assert tuner.step == 10
 
 
-def test_the_model_answers_once_for_an_image_and_windows_begin_with_these_answers():
+def test_the_model_answers_once_for_an_image():
     asked = ThresholdSegmenter()
     mix = replace(SHORT.mix, tasks=1, local_share=0.0, thin_share=0.0, empty_share=0.0, answer_share=1.0)
     windows = AcceptedWindows(read_examples(Rings()), Correcting(asked, Refiner(threads=1)), mix, seed=0)
     drawn = [windows.draw(np.random.default_rng(number), "3.png") for number in range(4)]
     assert asked.encoded == 1
-    for window in drawn:
-        start, target = window.masks[0, 0], window.targets[0, 0]
-        # The model sees the disc; the person draws it wider.
-        assert start.any()
-        assert not (start & ~target).any()
-        assert start.sum() < 0.9 * target.sum()
+    assert all(window.masks.any() for window in drawn)
