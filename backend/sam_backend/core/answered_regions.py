@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 from cachetools import LRUCache
 
@@ -11,13 +12,16 @@ from sam_backend.core.clicks import Clicks
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.labelstudio.page_regions import PageRegion
 
-Place = tuple[str, str, str, int]
-"""An image of a task: the project, the task, the name of the image's tag, the index in its list."""
+Place = tuple[str, str, str, int, str]
+"""An image of a task: project, task, name of the image's tag, index in its list, and the key of its embedding.
+
+The key tells images apart where the task got another image, or where requests name no task.
+"""
 
 _LIMIT = 32 * 2**20
 _MOST_AN_IMAGE = 200
 _OVERHEAD = 2_000
-"""Bytes of an answer beside its masks."""
+"""Bytes of an answer beside its regions and masks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +63,11 @@ class Answered:
     drawn: Clicks | None
     saved: str
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes held, about."""
-        rle = 8 * sum(len(entry["value"].get("rle", ())) for entry in self.region.entries)
-        return _OVERHEAD + rle + self.mask.nbytes + (self.start.mask.nbytes if self.start else 0)
+        before = self.start.region.nbytes + self.start.mask.nbytes if self.start else 0
+        return _OVERHEAD + self.region.nbytes + self.mask.nbytes + before
 
 
 class AnsweredRegions:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sam_backend.arrays import BoolArray
+import numpy as np
+
+from sam_backend import deadlines
+from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.core.answered_regions import Answered, AnsweredRegions, Place, Start
 from sam_backend.core.clicks import Clicks
 from sam_backend.labelstudio.mask_runs import MaskRuns, box_iou
@@ -16,8 +21,10 @@ from sam_backend.labelstudio.page_regions import Page, PageRegion, read_page
 from sam_backend.labelstudio.prompts import DrawnPrompt
 from sam_backend.labelstudio.region_json import make_regions, new_id, replace_mask
 from sam_backend.labelstudio.region_masks import entries_by_region, region_id, region_labels
-from sam_backend.labelstudio.region_runs import RegionRuns
+from sam_backend.labelstudio.region_runs import RegionRuns, is_elsewhere
 from sam_backend.segmenters.protocol import POSITIVE, Prompt
+
+logger = logging.getLogger(__name__)
 
 NEAR_SHARE = 0.1
 """How far from a mask's edge a positive click is still about it: this share of the square root of its area, ..."""
@@ -27,6 +34,8 @@ TIGHT_IOU = 0.6
 """The least IoU of a drawn box with the box around a mask at which it replaces the mask."""
 _SAME_IOU = 0.98
 """The least IoU of a saved mask with the answered one at which it is that answer: outlines are rounded when saved."""
+_READING_SECONDS = 5.0
+"""How long the masks of a page are read before a click is answered without the others."""
 _MOST_CLICKS = 100
 """Most earlier clicks on a region that are kept, the newest ones."""
 
@@ -94,9 +103,10 @@ class InPlace:
             if answer.drawn is not None and len(clicks) and _continues(answer, drawn.ids, clicks):
                 region = answer.start.region if answer.start else None
                 return Subject(answer.region.id, region, answer.start, page.saved)
+        near = _near(prompt)
         candidates = [
             candidate
-            for candidate in self._candidates(place, page, answers, size)
+            for candidate in self._candidates(place, page, answers, size, near)
             if drawn.label is None or not candidate.region.labels or drawn.label in candidate.region.labels
         ]
         if prompt.box is not None:
@@ -158,14 +168,28 @@ class InPlace:
             )
 
     def _candidates(
-        self, place: Place, page: Page, answers: Sequence[Answered], size: tuple[int, int]
+        self, place: Place, page: Page, answers: Sequence[Answered], size: tuple[int, int], near: FloatArray
     ) -> Iterator[_Candidate]:
         remembered = {answer.region.id: answer for answer in answers}
-        for region in page.regions.values():
+        end = time.monotonic() + _READING_SECONDS
+        for number, region in enumerate(page.regions.values()):
+            deadlines.check()
+            if time.monotonic() > end:
+                logger.warning(
+                    "Task %s: %d of its %d masks are not corrected in place by this click, since reading them takes "
+                    "longer than %g s; the next click goes on.",
+                    place[1],
+                    len(page.regions) - number,
+                    len(page.regions),
+                    _READING_SECONDS,
+                )
+                break
+            answer = remembered.get(region.id)
+            if answer is None and is_elsewhere(region.shape, size, near):
+                continue
             mask = self._runs.of_entry(region.shape, size)
             if mask is None or not len(mask.starts):
                 continue
-            answer = remembered.get(region.id)
             yield _Candidate(region, mask, Clicks.none()) if answer is None else _of_both(region, mask, answer, page)
         for id_, answer in remembered.items():
             if id_ in page.regions or id_ in page.kept or answer.mask.size != size:
@@ -176,6 +200,14 @@ class InPlace:
                 yield _Candidate(answer.region, answer.mask, answer.clicks)
             else:
                 self._answered.forget(place, id_)
+
+
+def _near(prompt: Prompt) -> FloatArray:
+    """Return boxes (N, 4), xyxy in pixels; masks outside all of them are not what a prompt is about."""
+    if prompt.box is not None:
+        return prompt.box[None]
+    reach = NEAR_MOST + 1
+    return np.concatenate([prompt.points - reach, prompt.points + reach], axis=1)
 
 
 def _of_both(region: PageRegion, mask: MaskRuns, answer: Answered, page: Page) -> _Candidate:

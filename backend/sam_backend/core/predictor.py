@@ -116,7 +116,7 @@ class Predictor:
         notes.image = fetched.source
         size = fetched.embedding.size
         prompt = drawn.to_prompt(size)
-        place = (str(request.project), str(task.id), drawn.target.image.name, drawn.item_index or 0)
+        place = (str(request.project), str(task.id), drawn.target.image.name, drawn.item_index or 0, fetched.key)
         subject = self._in_place.subject(place, task, drawn, prompt, size)
         clicks = Clicks(prompt.points, prompt.labels)
         said = clicks.last_word()

@@ -7,8 +7,6 @@ region counts only if all of them have it alike.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +20,9 @@ Entry = Mapping[str, Any]
 
 _MOST_STATES = 1_000
 """Most drafts, annotations and predictions of a task that are read, the newest ones."""
+
+_CONTAINER, _NUMBER = 100, 32
+"""Bytes of an empty list or object, and of a number or an empty text, about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +46,9 @@ class PageRegion:
         return next(entry for entry in self.entries if region_shape(entry))
 
     @property
-    def digest(self) -> str:
-        """A hash of everything in it."""
-        return hashlib.blake2b(json.dumps(self.entries, sort_keys=True, default=str).encode()).hexdigest()
+    def nbytes(self) -> int:
+        """Bytes of its entries in memory, about."""
+        return sum(map(_nbytes, self.entries))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,17 +101,18 @@ def read_page(task: Task, target: Target, item_index: int | None) -> Page:
 def _saved_states(task: Task) -> list[Mapping[str, Any]]:
     """Return drafts and annotations, the newest first; an annotation with a draft counts by its draft."""
     drafts = _dicts(task.drafts)
-    drafted = {draft.get("annotation") for draft in drafts}
+    # As texts, since a damaged one may hold anything.
+    drafted = {str(draft["annotation"]) for draft in drafts if draft.get("annotation") is not None}
     annotations = [
         annotation
         for annotation in _dicts(task.annotations)
-        if not annotation.get("was_cancelled") and (annotation.get("id") is None or annotation["id"] not in drafted)
+        if not annotation.get("was_cancelled") and str(annotation.get("id")) not in drafted
     ]
     return sorted(drafts + annotations, key=lambda state: str(state.get("updated_at")), reverse=True)[:_MOST_STATES]
 
 
 def _alike(regions: Mapping[str, PageRegion], own: Mapping[str, PageRegion]) -> dict[str, PageRegion]:
-    return {id_: region for id_, region in regions.items() if id_ in own and own[id_].digest == region.digest}
+    return {id_: region for id_, region in regions.items() if id_ in own and own[id_].entries == region.entries}
 
 
 def _regions(result: Sequence[Entry], target: Target, item_index: int) -> Iterable[PageRegion]:
@@ -150,3 +152,13 @@ def _result(state: Mapping[str, Any]) -> list[Entry]:
 
 def _dicts(values: object) -> list[Mapping[str, Any]]:
     return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+
+
+def _nbytes(value: object) -> int:
+    if isinstance(value, Mapping):
+        return _CONTAINER + sum(map(_nbytes, value.values()))
+    if isinstance(value, list):
+        # The small numbers of a brush exist once in Python.
+        inside = [item for item in value if not isinstance(item, int)]
+        return _CONTAINER + 8 * len(value) + sum(map(_nbytes, inside))
+    return _NUMBER + (len(value) if isinstance(value, str) else 0)

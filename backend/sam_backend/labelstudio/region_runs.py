@@ -7,8 +7,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from cachetools import LRUCache
 
+from sam_backend.arrays import FloatArray
 from sam_backend.errors import BadRequestError, BrokenSampleError
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.labelstudio.region_masks import region_mask, region_shape
@@ -58,6 +60,35 @@ class RegionRuns:
                 if runs.nbytes + _OVERHEAD <= self._kept.maxsize:
                     self._kept[key] = runs
         return runs
+
+
+def is_elsewhere(entry: Mapping[str, Any], size: tuple[int, int], boxes: FloatArray) -> bool:
+    """Return whether the corners of a polygon or a vector show that it touches none of some boxes; False for others.
+
+    A page may hold thousands of outlines, and to fill one takes milliseconds.
+
+    Parameters
+    ----------
+    entry : the entry of a `result` that has the shape.
+    size : (H, W) of the image in pixels.
+    boxes : (N, 4), xyxy in pixels.
+    """
+    value, shape = entry["value"], region_shape(entry)
+    if shape not in ("polygon", "vector"):
+        return False
+    try:
+        if shape == "polygon":
+            corners = np.asarray(value["points"], np.float64)
+        else:
+            corners = np.array([(vertex["x"], vertex["y"]) for vertex in value["vertices"]], np.float64)
+    except (KeyError, TypeError, ValueError):
+        return False
+    if corners.ndim != 2 or corners.shape[1] != 2 or not len(corners):
+        return False
+    corners = corners * (size[1] / 100, size[0] / 100)
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    touches = (boxes[:, 0] <= right) & (left <= boxes[:, 2]) & (boxes[:, 1] <= bottom) & (top <= boxes[:, 3])
+    return not touches.any()
 
 
 def _decode(entry: Mapping[str, Any], size: tuple[int, int]) -> MaskRuns:

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from label_studio_requests import CONFIG, HEIGHT, WIDTH, click, interactive, rectangle
+from label_studio_requests import CONFIG, HEIGHT, WIDTH, click, data_url, interactive, png, rectangle
+from sam_backend.core import in_place
+from sam_backend.labelstudio import region_runs
 from sam_backend.labelstudio.bitmask import encode_bitmask
 from sam_backend.labelstudio.region_masks import region_mask
 from sam_backend.labelstudio.rle import decode_rle, encode_rle
@@ -49,6 +51,7 @@ def mask_of(left, top, right, bottom):
 
 BRIGHT, DARK = mask_of(20, 10, 30, 20), mask_of(40, 10, 50, 20)
 BOTH = BRIGHT | DARK
+FAR = mask_of(55, 35, 60, 40)
 VALUES = {
     "brushlabels": lambda mask: {"format": "rle", "rle": encode_rle(mask)},
     "bitmasklabels": lambda mask: {"imageDataURL": encode_bitmask(mask)},
@@ -164,6 +167,13 @@ def test_a_suggestion_that_the_page_saved_without_was_rejected(client, refiner):
     assert np.array_equal(mask, BOTH)
 
 
+def test_what_was_answered_on_another_image_of_the_same_task_is_not_corrected(client):
+    answer(client, named(rectangle(18, 8, 52, 22, label="Blowhole"), "b1"))
+    negative = named(click(35, 12, positive=False), "k1")
+    assert answer(client, negative, image=data_url(png(np.full((*SIZE, 3), 50, np.uint8)))) == []
+    assert answer(client, negative)
+
+
 def test_a_click_inside_what_was_just_rejected_tries_again_as_a_new_region(client):
     id_, _ = brush(answer(client, named(click(25, 15), "k1")))
     again, _ = brush(answer(client, named(click(26, 16), "k2")))
@@ -227,6 +237,7 @@ def test_the_setting_and_tools_without_labels_make_new_regions_only(make_client,
         prediction(region(np.zeros(SIZE, bool))),
         prediction(region(BOTH, label="No longer there")),
         [{"id": 1, "result": "x"}],
+        [{"id": {"a": 1}, "annotation": [1], "completed_by": [1], "updated_at": {}, "result": [1]}, {"annotation": 3}],
         {"a": 1},
     ],
 )
@@ -244,3 +255,23 @@ def test_of_contradictory_clicks_the_last_wins_and_thirty_are_answered(client):
     id_, mask = brush(entries)
     assert id_ == "there"
     assert mask[15, 25]
+
+
+def test_outlines_far_from_a_click_are_not_filled(client, monkeypatch):
+    filled = []
+    monkeypatch.setattr(region_runs, "region_mask", lambda entry: filled.append(entry["id"]) or region_mask(entry))
+    config = CONFIG.replace("Brush", "Polygon")
+    far = [region(FAR, f"far{number}", kind="polygonlabels") for number in range(9)]
+    there = prediction(*far, region(BRIGHT, kind="polygonlabels"))
+    for drawn in (click(20.5, 10.5, positive=False), rectangle(19, 9, 31, 21, label="Blowhole")):
+        filled.clear()
+        (entry,) = answer(client, drawn, config=config, predictions=there)
+        assert entry["id"] == "there"
+        assert not any(id_.startswith("far") for id_ in filled)
+
+
+def test_a_click_is_answered_when_reading_the_masks_of_the_page_takes_too_long(client, monkeypatch, caplog):
+    monkeypatch.setattr(in_place, "_READING_SECONDS", -1.0)
+    id_, _ = brush(answer(client, click(25, 15), predictions=prediction(region(BRIGHT), region(DARK, "dark"))))
+    assert id_ != "there"
+    assert "2 of its 2 masks are not corrected in place by this click" in caplog.text
