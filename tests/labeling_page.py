@@ -100,6 +100,14 @@ class LabelingPage:
             self._page.get_by_role("button", name="Submit").click()
         assert sent.value.ok, sent.value.text()
 
+    def update(self) -> None:
+        """Save an annotation that was submitted before."""
+        with self._page.expect_response(
+            lambda answer: answer.request.method == "PATCH" and "/annotations" in answer.url
+        ) as sent:
+            self._page.get_by_test_id("bottombar-update-button").click()
+        assert sent.value.ok, sent.value.text()
+
     def _ask(self, draw, control: str, label: str, held: list[str]) -> Asked:
         self.select_label(control, label)
         for key in held:
