@@ -62,7 +62,7 @@ def evaluate(
         typer.Option(min=1, help="Number of processes. Default: one per core; for sam:* one on all cores."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images of each data set.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the protocols that draw at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the protocols that draw at random.")] = 0,
     requirements: RequirementsOption = None,
     min_area: Annotated[int, typer.Option(min=1, help="Objects with fewer pixels are left out.")] = 20,
     focus: FocusOption = None,
@@ -216,7 +216,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="Folder of run A; RUN@MODEL if it has several models.")],
     second: Annotated[str, typer.Argument(help="Folder of run B, or RUN@MODEL.")],
     metric: Annotated[str, typer.Option(help="What to compare: iou, dice, boundary_f, boundary_iou, hd95, …")] = "iou",
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Compare run B with run A on the same objects: which is better, and how certain that is.
 

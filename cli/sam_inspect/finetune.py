@@ -50,7 +50,10 @@ def finetune(
         bool, typer.Option("--refiner", help="After that, tune what corrects masks in the project: tune-refiner.")
     ] = False,
     seed: Annotated[
-        int, typer.Option(help="The same seed, images and start give the same weights, on the CPU of the same machine.")
+        int,
+        typer.Option(
+            min=0, help="The same seed, images and start give the same weights, on the CPU of the same machine."
+        ),
     ] = 0,
 ) -> None:
     """Teach a model what was accepted, and let it serve if it got better.
@@ -86,6 +89,11 @@ def finetune(
 
     if (project is None) == (data is None):
         raise BadRequestError("Name what to learn from: either --project or --data.")
+    if data is not None and (proposer or refiner):
+        raise BadRequestError(
+            "--proposer and --refiner go with --project; for a data set, run sam-inspect train-proposer --data or "
+            "sam-inspect tune-refiner --data."
+        )
     settings = settings_of(context)
     model = model or settings.model
     require_tunable(model)

@@ -93,7 +93,7 @@ def rank(
     queue: Annotated[
         bool, typer.Option("--queue", help="Let the project's queue, Label All Tasks, follow the order as well.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same order.")] = 0,
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:

@@ -30,7 +30,8 @@ def train_proposer(
     ] = None,
     model: ModelOption = None,
     minutes: Annotated[
-        float, typer.Option(min=0.1, help="Most minutes of computing, on one core; a busy machine takes longer.")
+        float,
+        typer.Option(min=0.1, max=1_440.0, help="Most minutes of computing, on one core; a busy machine takes longer."),
     ] = 8.0,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
 ) -> None:
@@ -75,6 +76,7 @@ def train_on(
         If there are too few images, or they cannot be read or fetched.
     """
     from sam_backend.finetune.served_version import LoadWeights, load_served
+    from sam_backend.finetune.tunable_models import require_features
     from sam_backend.finetune.versions import VERSIONS, Versions
     from sam_backend.proposer.job import ProposerJob
     from sam_backend.proposer.job import train_proposer as train
@@ -83,6 +85,7 @@ def train_on(
     from sam_backend.segmenters.model_registry import load_segmenter
     from sam_evaluation.proposal_gate import ProposalGate
 
+    require_features(model)
     versions, folders = Versions(settings.home / VERSIONS), WeightFolders.of_settings(settings)
     load: LoadWeights = lambda weights: load_segmenter(  # noqa: E731
         model, weights, threads=1, focus=settings.focus, folders=folders

@@ -30,10 +30,13 @@ def tune_refiner(
     ] = None,
     model: ModelOption = None,
     seconds: Annotated[
-        float, typer.Option(min=1.0, help="Most seconds of computing, on one core; a busy machine takes longer.")
+        float,
+        typer.Option(
+            min=1.0, max=86_400.0, help="Most seconds of computing, on one core; a busy machine takes longer."
+        ),
     ] = 90.0,
     limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed, images and start give the same weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, images and start give the same weights.")] = 0,
 ) -> None:
     """Teach the refiner, which corrects masks by clicks, what a project accepts.
 

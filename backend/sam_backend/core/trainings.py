@@ -16,7 +16,7 @@ from sam_backend.extras import require_training
 from sam_backend.files import make_folder
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_backend.finetune.training_status import FAILED, RUNNING, TRAININGS, TrainingStatus, last_written, latest_status
-from sam_backend.finetune.tunable_models import require_refined, require_tunable
+from sam_backend.finetune.tunable_models import require_features, require_refined, require_tunable
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,10 @@ class Trainings:
 
     def start_proposer(self, project: str) -> tuple[bool, str]:
         """Start the training of a project's proposer alone; see `start`."""
+        try:
+            require_features(self._model)
+        except SamInspectError as error:
+            return False, str(error)
         return self._start("train-proposer", "--project", project)
 
     def start_refiner(self, project: str) -> tuple[bool, str]:

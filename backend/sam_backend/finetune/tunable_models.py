@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.entries import OWN
-from sam_backend.segmenters.model_registry import model_info
+from sam_backend.segmenters.model_registry import known_models, model_info
 
 
 def require_tunable(name: str) -> None:
@@ -41,3 +41,18 @@ def require_refined(name: str) -> None:
     """
     if model_info(name).corrections == "model":
         raise WeightsError(f"{name} corrects its own answers, so a tuned refiner would change little; tune the model.")
+
+
+def require_features(name: str) -> None:
+    """Check that a model has features, without which its projects have no memory and no masks to learn from.
+
+    Raises
+    ------
+    UnknownModelError
+        If no model has this name.
+    WeightsError
+        If it has none.
+    """
+    if not model_info(name).has_features:
+        suitable = ", ".join(info.name for info in known_models() if info.has_features)
+        raise WeightsError(f"No proposer is trained beside {name}, which has no features; choose one of {suitable}.")

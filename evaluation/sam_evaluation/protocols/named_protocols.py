@@ -180,22 +180,24 @@ NAMES = (*_ONCE, f"{AFTER_CLICK}N", f"{AFTER_BOX}N", EVERYTHING)
 def parse_protocols(text: str) -> list[Protocol | None]:
     """Return the protocols of a list such as `box,click,clicks:5,everything`; None stands for `everything`.
 
+    One that is named twice is measured once.
+
     Raises
     ------
     EvaluationError
         If a name is unknown, or a number of clicks is not 1 to 20.
     """
-    protocols: list[Protocol | None] = []
+    protocols: dict[str, Protocol | None] = {}
     for name in [part.strip() for part in text.split(",") if part.strip()]:
         if name == EVERYTHING:
-            protocols.append(None)
+            protocols[name] = None
         elif name in _ONCE:
-            protocols.append(_ONCE[name])
+            protocols[name] = _ONCE[name]
         elif name.startswith((AFTER_CLICK, AFTER_BOX)):
             kind, _, count = name.partition(":")
             if not count.isdigit() or not 1 <= int(count) <= MOST_CLICKS:
                 raise EvaluationError(f"{kind}:N takes 1 to {MOST_CLICKS} clicks; got {name!r}.")
-            protocols.append(Corrected(int(count), name.startswith(AFTER_BOX)))
+            protocols[f"{kind}:{int(count)}"] = Corrected(int(count), name.startswith(AFTER_BOX))
         else:
             known = ", ".join(NAMES)
             raise EvaluationError(
@@ -203,4 +205,4 @@ def parse_protocols(text: str) -> list[Protocol | None]:
             )
     if not protocols:
         raise EvaluationError(f"Name at least one protocol of {', '.join(NAMES)}.")
-    return protocols
+    return list(protocols.values())

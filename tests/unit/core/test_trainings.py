@@ -180,6 +180,15 @@ def test_missing_packages_for_training_are_named(make_settings, monkeypatch):
     assert "needs torch" in message
 
 
+def test_no_proposer_is_trained_beside_a_model_without_features(make_settings, commands):
+    started, message = Trainings(make_settings(), "grabcut").start_proposer(PROJECT)
+    assert not started
+    assert message.startswith("No proposer is trained beside grabcut")
+    assert commands[0] == []
+    assert Trainings(make_settings(), "nano").start_proposer(PROJECT)[0]
+    assert commands[0][0][0][3:] == ["train-proposer", "--project", PROJECT, "--model", "nano"]
+
+
 def test_no_refiner_is_tuned_for_a_model_that_corrects_its_own_answers(make_settings, commands):
     started, message = Trainings(make_settings(), "sam:vit_b").start_refiner(PROJECT)
     assert not started

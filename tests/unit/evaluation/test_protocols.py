@@ -99,6 +99,11 @@ def test_corrected_clicks_feed_the_logits_back_and_stop_when_the_mask_is_perfect
     assert len(second.points) == 2
 
 
+def test_a_protocol_that_is_named_twice_is_measured_once():
+    protocols = parse_protocols("box+clicks:2, box,everything,box+clicks:02,box,everything,clicks:2")
+    assert [protocol and protocol.name for protocol in protocols] == ["box+clicks:2", "box", None, "clicks:2"]
+
+
 def test_corrections_after_a_box_keep_the_box_and_begin_with_its_answer() -> None:
     model, mask = Half(), np.zeros((30, 40), bool)
     mask[:, 3:25] = True
