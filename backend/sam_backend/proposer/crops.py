@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +12,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sam_backend.arrays import ImageArray
-from sam_backend.samples import Cropped, Sample
+from sam_backend.proposer.scale import ImageFacts
+from sam_backend.samples import Sample
 
 LabelMap = NDArray[np.uint8]
 """uint8 (H, W): 0 for the background, 1 + the index of the class elsewhere."""
@@ -52,26 +53,34 @@ def label_map(sample: Sample, classes: Sequence[str]) -> LabelMap:
 
 
 class CropSource:
-    """Draws crops of images with their label maps, which it keeps in memory.
+    """Draws crops of images with their label maps; of a large project, not all images fit into memory at once.
 
     Parameters
     ----------
-    samples : images to learn from, at least one.
+    images : ImageFacts of the images to learn from, at least one.
+    load : function that returns an image by its place among them.
     classes : the classes.
     scale : float, the size of an image as the proposer sees it, divided by its own.
     side : int, S, the side of a crop.
     """
 
-    def __init__(self, samples: Sequence[Sample], classes: Sequence[str], scale: float, side: int) -> None:
-        self._images = [(sample.image, label_map(sample, classes)) for sample in samples]
+    def __init__(
+        self,
+        images: Sequence[ImageFacts],
+        load: Callable[[int], Sample],
+        classes: Sequence[str],
+        scale: float,
+        side: int,
+    ) -> None:
+        self._images, self._load, self._classes = images, load, classes
         self._scale, self._side = scale, side
-        self._objects: list[tuple[int, Cropped]] = []
+        self._objects: list[tuple[int, int]] = []
         labels: list[str] = []
-        for index, sample in enumerate(samples):
-            for target in sample.objects:
-                if target.label in classes:
-                    self._objects.append((index, target.cropped))
-                    labels.append(target.label)
+        for index, image in enumerate(images):
+            for number, label in enumerate(image.labels):
+                if label in classes:
+                    self._objects.append((index, number))
+                    labels.append(label)
         counts = Counter(labels)
         weights = np.array([counts[label] ** (_BALANCE - 1) for label in labels])
         self._weights = weights / max(weights.sum(), 1e-9)
@@ -79,13 +88,16 @@ class CropSource:
     def draw(self, rng: Generator) -> Crop:
         """Return a random crop, mirrored, slightly turned, nearer or farther, in other light."""
         if self._objects and rng.random() < _AROUND_OBJECT:
-            index, shown = self._objects[rng.choice(len(self._objects), p=self._weights)]
+            index, number = self._objects[rng.choice(len(self._objects), p=self._weights)]
+            sample = self._load(index)
+            shown = sample.objects[number].cropped
             pixels = np.argwhere(shown.part)
             row, column = pixels[rng.integers(len(pixels))] + shown.corner
         else:
             index = int(rng.integers(len(self._images)))
-            row, column = (rng.random(2) * self._images[index][0].shape[:2]).astype(int)
-        image, labels = self._images[index]
+            sample = self._load(index)
+            row, column = (rng.random(2) * self._images[index].size).astype(int)
+        image, labels = sample.image, label_map(sample, self._classes)
         scale = self._scale * float(np.exp(rng.uniform(*np.log(_ZOOM))))
         centre = [
             _centre(float(place), length, self._side / scale, rng)

@@ -22,7 +22,7 @@ from sam_backend.proposer.export import export_proposer
 from sam_backend.proposer.manifest import Manifest
 from sam_backend.proposer.memory_rival import memory_of
 from sam_backend.proposer.net import ProposerNet, continued_net, write_net
-from sam_backend.proposer.scale import least_area, scale_for
+from sam_backend.proposer.scale import ImageFacts, least_area, scale_for
 from sam_backend.proposer.trained import TrainedProposer
 from sam_backend.proposer.training import CROP, ProposerRecipe, train
 from sam_backend.segmenters import Embedding, Segmenter
@@ -107,18 +107,19 @@ def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> Pr
     examples.require_enough(job.gate.fewest_images)
     # Nothing is chosen on the validation images, so they are learnt from, too.
     names = [*examples.names[Split.TRAINING], *examples.names[Split.VALIDATION]]
-    samples = [examples.load(name) for name in names]
-    labels = tuple(sorted({target.label for sample in samples for target in sample.objects}))
+    images = [ImageFacts.of(examples.load(name)) for name in names]
+    labels = tuple(sorted({label for image in images for label in image.labels}))
     if not labels:
         raise TooFewMasksError("None of the training images has a mask; accept some.")
-    scale = scale_for(samples)
+    scale = scale_for(images)
     torch.manual_seed(job.recipe.seed)
     net = continued_net(labels, run.work / WEIGHTS)
-    train(net, CropSource(samples, labels, scale, CROP), job.recipe, _shower(run.show))
+    source = CropSource(images, lambda index: examples.load(names[index]), labels, scale, CROP)
+    train(net, source, job.recipe, _shower(run.show))
     write_net(net, labels, run.work / WEIGHTS)
     run.show(doing="Exporting", seconds_left=None)
     with versions.staging(job.model) as folder:
-        candidate = _export(net, Manifest(labels, scale, least_area(samples, scale)), examples, job.segmenter, folder)
+        candidate = _export(net, Manifest(labels, scale, least_area(images, scale)), examples, job.segmenter, folder)
         serving = _serving(job, versions, names, examples, run)
         verdict = job.gate(
             serving,

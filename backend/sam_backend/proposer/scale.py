@@ -1,8 +1,10 @@
-"""The size at which a proposer sees images, and how small its regions may be: both follow from the accepted masks."""
+"""What a training keeps of all images at once, and what follows from it: the scale, and how small regions may be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -18,15 +20,38 @@ _SMALLEST_SHARE = 0.05
 _LEAST_AREA = 6
 
 
-def scale_for(samples: Sequence[Sample]) -> float:
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of an image while it is not in memory.
+
+    Attributes
+    ----------
+    size : (H, W) in pixels.
+    labels : tuple of str, of its objects.
+    areas : tuple of int, the pixels of each object.
+    """
+
+    size: tuple[int, ...]
+    labels: tuple[str, ...]
+    areas: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sample: Sample) -> Self:
+        """Return the facts of an image."""
+        objects = sample.objects
+        areas = tuple(target.cropped.area for target in objects)
+        return cls(sample.image.shape[:2], tuple(target.label for target in objects), areas)
+
+
+def scale_for(images: Sequence[ImageFacts]) -> float:
     """Return the scale in (0, 1]: 1 unless images are large and all their objects are, too."""
-    widths = [np.sqrt(target.cropped.area) for sample in samples for target in sample.objects]
-    longest = max(max(sample.image.shape[:2]) for sample in samples)
+    widths = [np.sqrt(area) for image in images for area in image.areas]
+    longest = max(max(image.size) for image in images)
     needed = _LEAST_WIDTH / float(np.quantile(widths, _SMALLEST_SHARE)) if widths else 0.0
     return float(min(1.0, max(_LONG_SIDE / longest, needed)))
 
 
-def least_area(samples: Sequence[Sample], scale: float) -> int:
+def least_area(images: Sequence[ImageFacts], scale: float) -> int:
     """Return the pixels on the net's input from which a region is a proposal: half of what a small object has."""
-    areas = [target.cropped.area * scale**2 for sample in samples for target in sample.objects]
+    areas = [area * scale**2 for image in images for area in image.areas]
     return max(_LEAST_AREA, round(float(np.quantile(areas, _SMALLEST_SHARE)) / 2)) if areas else _LEAST_AREA

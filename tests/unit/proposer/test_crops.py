@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam_backend.proposer.crops import CropSource, label_map
-from sam_backend.proposer.scale import least_area, scale_for
+from sam_backend.proposer.scale import ImageFacts, least_area, scale_for
 from sam_backend.samples import Object, Sample
 
 CLASSES = ("pit", "crack")
@@ -20,6 +20,10 @@ def sample(*objects, size=(1000, 1000)):
     return Sample("one", np.full((*size, 3), 90, np.uint8), tuple(made))
 
 
+def source_of(*samples, scale=1.0, side=192):
+    return CropSource([ImageFacts.of(one) for one in samples], samples.__getitem__, CLASSES, scale, side)
+
+
 PIT = ("pit", slice(700, 710), slice(300, 310))
 
 
@@ -31,7 +35,7 @@ def test_of_objects_that_overlap_the_smaller_one_counts():
 
 
 def test_most_crops_of_a_large_image_show_its_tiny_object_at_its_own_size():
-    source = CropSource([sample(PIT)], CLASSES, 1.0, 192)
+    source = source_of(sample(PIT))
     rng = np.random.default_rng(0)
     areas = np.array([(source.draw(rng).labels == 1).sum() for _ in range(40)])
     assert (areas > 0).mean() > 0.55
@@ -40,21 +44,21 @@ def test_most_crops_of_a_large_image_show_its_tiny_object_at_its_own_size():
 
 def test_a_rare_class_is_seen_more_often_than_its_share_of_the_objects():
     pits = [("pit", slice(20 * n, 20 * n + 10), slice(20, 30)) for n in range(40)]
-    source = CropSource([sample(*pits), sample(("crack", slice(500, 510), slice(500, 510)))], CLASSES, 1.0, 64)
+    source = source_of(sample(*pits), sample(("crack", slice(500, 510), slice(500, 510))), side=64)
     rng = np.random.default_rng(0)
     shown = [(source.draw(rng).labels == 2).any() for _ in range(200)]
     assert np.mean(shown) > 0.06  # by its share it would be 0.7 / 41
 
 
 def test_the_same_generator_draws_the_same_crop():
-    source = CropSource([sample(PIT)], CLASSES, 1.0, 96)
+    source = source_of(sample(PIT), side=96)
     one, other = (source.draw(np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one.image, other.image)
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_images_without_objects_show_background():
-    crop = CropSource([sample(size=(50, 70))], CLASSES, 1.0, 96).draw(np.random.default_rng(0))
+    crop = source_of(sample(size=(50, 70)), side=96).draw(np.random.default_rng(0))
     assert crop.image.shape == (96, 96, 3)
     assert not crop.labels.any()
 
@@ -70,10 +74,11 @@ def test_images_without_objects_show_background():
     ],
 )
 def test_large_images_are_shrunk_as_far_as_their_small_objects_allow(objects, size, scale):
-    assert scale_for([sample(*objects, size=size)]) == scale
+    assert scale_for([ImageFacts.of(sample(*objects, size=size))]) == scale
 
 
 def test_a_region_must_have_half_the_pixels_of_a_small_object():
-    assert least_area([sample(PIT)], 1.0) == 50
-    assert least_area([sample(PIT)], 0.5) == 12
-    assert least_area([sample()], 1.0) == 6
+    pit = ImageFacts.of(sample(PIT))
+    assert least_area([pit], 1.0) == 50
+    assert least_area([pit], 0.5) == 12
+    assert least_area([ImageFacts.of(sample())], 1.0) == 6

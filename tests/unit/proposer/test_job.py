@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from blob_images import write_blobs  # noqa: E402
+from sam_backend.finetune import examples  # noqa: E402
 from sam_backend.finetune.examples import TooFewMasksError  # noqa: E402
 from sam_backend.finetune.training_run import open_run  # noqa: E402
 from sam_backend.finetune.training_status import FINISHED, read_status  # noqa: E402
@@ -18,6 +20,7 @@ from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
 from sam_backend.proposer.crops import CropSource  # noqa: E402
 from sam_backend.proposer.job import WEIGHTS, ProposerJob, train_proposer  # noqa: E402
 from sam_backend.proposer.net import continued_net, new_net, write_net  # noqa: E402
+from sam_backend.proposer.scale import ImageFacts  # noqa: E402
 from sam_backend.proposer.trained import TrainedProposer  # noqa: E402
 from sam_backend.proposer.training import ProposerRecipe, segmentation_loss, train  # noqa: E402
 from sam_backend.segmenters.model_registry import load_segmenter  # noqa: E402
@@ -54,8 +57,8 @@ def blobs(tmp_path_factory) -> Path:
 def start(tmp_path, blobs, nano):
     versions = Versions(tmp_path / "models")
 
-    def run_job(gate, recipe=RECIPE, folder=blobs):
-        job = ProposerJob(MaskFolder(folder), MODEL, "masks:blobs", recipe, gate, nano)
+    def run_job(gate, recipe=RECIPE, folder=blobs, source=None):
+        job = ProposerJob(source or MaskFolder(folder), MODEL, "masks:blobs", recipe, gate, nano)
         with open_run(tmp_path / "work", job.data, MODEL) as run:
             return train_proposer(job, run, versions)
 
@@ -96,6 +99,31 @@ def test_what_is_no_better_is_not_kept_but_the_next_training_goes_on_from_it(sta
     assert [serving for serving, _ in gate.asked] == ["memory", "memory", gate.asked[1][1]]
 
 
+class CountedFolder(MaskFolder):
+    """Notes the most images that were in memory at once."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.alive, self.most = weakref.WeakSet(), 0
+
+    def load(self, name):
+        sample = super().load(name)
+        self.alive.add(sample)
+        self.most = max(self.most, len(self.alive))
+        return sample
+
+
+@pytest.mark.slow
+def test_of_a_large_project_only_some_images_are_in_memory(start, blobs, nano, monkeypatch):
+    folder = CountedFolder(blobs)
+    sample = folder.load("000.png")
+    room = 4 * (sample.image.nbytes + sum(target.cropped.part.nbytes for target in sample.objects))
+    del sample
+    monkeypatch.setattr(examples, "_MEMORY_BYTES", room)
+    start(FixedGate(passed=False), ProposerRecipe(steps=2, crops=1, warm_up=1), source=folder)
+    assert folder.most < 10
+
+
 def test_too_few_images_are_one_sentence_that_says_how_many_are_missing(start, tmp_path):
     few = write_blobs(tmp_path / "few", 8)
     with pytest.raises(TooFewMasksError, match=r"accept masks on \d+ more"):
@@ -114,10 +142,11 @@ def test_classes_that_an_earlier_training_knew_keep_their_weights(tmp_path):
 
 
 def test_a_slow_machine_takes_fewer_steps(blobs):
-    samples = [MaskFolder(blobs).load("000.png")]
+    sample = MaskFolder(blobs).load("000.png")
+    source = CropSource([ImageFacts.of(sample)], lambda _: sample, (LABEL,), 1.0, 64)
     steps = []
     recipe = ProposerRecipe(steps=1000, minutes=1 / 6000, crops=1)
-    train(new_net(1), CropSource(samples, (LABEL,), 1.0, 64), recipe, lambda step, of, loss: steps.append(step))
+    train(new_net(1), source, recipe, lambda step, of, loss: steps.append(step))
     assert steps == list(range(1, 11))
 
 
