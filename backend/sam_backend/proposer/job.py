@@ -33,6 +33,9 @@ WEIGHTS = "weights.safetensors"
 _MEMORY = "memory"
 _REPORT_EVERY = 1.0
 
+_JUDGED = 200
+"""Held-out images at most that scores are fitted to and that are judged: each costs seconds."""
+
 
 @dataclass(frozen=True)
 class ProposerJob:
@@ -124,7 +127,7 @@ def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> Pr
         verdict = job.gate(
             serving,
             candidate,
-            examples.names[Split.HELD_OUT],
+            _judged(examples),
             examples.load,
             lambda done, total, doing="": run.show(doing=f"{doing}: {done} of {total} held-out images"),
         )
@@ -152,9 +155,15 @@ def _export(
 ) -> TrainedProposer:
     """Write what serves into a folder, with its scores fitted to the held-out images, and load it as serving does."""
     export_proposer(net, manifest, folder)
-    held_out = (examples.load(name) for name in examples.names[Split.HELD_OUT])
+    held_out = map(examples.load, _judged(examples))
     calibrate(TrainedProposer(folder, threads=1), held_out, segmenter).write(folder)
     return TrainedProposer(folder, threads=1)
+
+
+def _judged(examples: Examples) -> Sequence[str]:
+    """Return the names of the held-out images, or of some that are evenly spread among them."""
+    names = examples.names[Split.HELD_OUT]
+    return names[:: -(-len(names) // _JUDGED)]
 
 
 def _serving(

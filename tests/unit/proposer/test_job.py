@@ -17,6 +17,7 @@ from sam_backend.finetune.training_run import open_run  # noqa: E402
 from sam_backend.finetune.training_status import FINISHED, read_status  # noqa: E402
 from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
+from sam_backend.proposer import job  # noqa: E402
 from sam_backend.proposer.crops import CropSource  # noqa: E402
 from sam_backend.proposer.job import WEIGHTS, ProposerJob, train_proposer  # noqa: E402
 from sam_backend.proposer.net import continued_net, new_net, write_net  # noqa: E402
@@ -40,6 +41,7 @@ class FixedGate:
 
     def __call__(self, serving, candidate, names, load, progress):
         self.asked.append((serving.name, candidate.name))
+        self.names = names
         return Verdict(self.passed, "It was measured.", {"proposals.recall": [0.1, 0.2]})
 
 
@@ -58,9 +60,9 @@ def start(tmp_path, blobs, nano):
     versions = Versions(tmp_path / "models")
 
     def run_job(gate, recipe=RECIPE, folder=blobs, source=None):
-        job = ProposerJob(source or MaskFolder(folder), MODEL, "masks:blobs", recipe, gate, nano)
-        with open_run(tmp_path / "work", job.data, MODEL) as run:
-            return train_proposer(job, run, versions)
+        training = ProposerJob(source or MaskFolder(folder), MODEL, "masks:blobs", recipe, gate, nano)
+        with open_run(tmp_path / "work", training.data, MODEL) as run:
+            return train_proposer(training, run, versions)
 
     run_job.versions, run_job.work = versions, tmp_path / "work"
     return run_job
@@ -97,6 +99,14 @@ def test_what_is_no_better_is_not_kept_but_the_next_training_goes_on_from_it(sta
     assert 0 < (after - before).abs().max() < 0.01
     start(gate, short)
     assert [serving for serving, _ in gate.asked] == ["memory", "memory", gate.asked[1][1]]
+
+
+@pytest.mark.slow
+def test_of_many_held_out_images_some_are_judged(start, monkeypatch):
+    monkeypatch.setattr(job, "_JUDGED", 4)
+    gate = FixedGate(passed=False)
+    start(gate, ProposerRecipe(steps=2, crops=1, warm_up=1))
+    assert 2 < len(gate.names) <= 4
 
 
 class CountedFolder(MaskFolder):
