@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sam_backend.errors import BadRequestError
 from sam_backend.finetune.os_errors import os_errors_as_sentences
-from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def promote(
     from sam_backend.finetune.refiner.names import REFINER
     from sam_backend.finetune.served_version import promote as promote_checked
     from sam_backend.finetune.version_record import read_record
+    from sam_backend.finetune.versions import SHIPPED
     from sam_backend.proposer.manifest import PROPOSER
     from sam_backend.proposer.trained import TrainedProposer
     from sam_backend.segmenters.model_info import WeightFolders
@@ -82,6 +84,8 @@ def promote(
 
     settings, versions = settings_of(context), _versions(context)
     folders = WeightFolders.of_settings(settings)
+    if version == SHIPPED:
+        raise BadRequestError("What ships has no version; go back to it with sam-inspect models rollback.")
     with os_errors_as_sentences():
         model = read_record(versions.folder_of(version)).model
         if model.startswith(PROPOSER):
@@ -98,14 +102,33 @@ def promote(
 
 
 @models.command()
-def rollback(context: typer.Context, model: ModelOption = None) -> None:
+def rollback(
+    context: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model, or what was trained for a project: proposer:<project> or refiner:<project>, as the names "
+            "of their versions begin. Default: SAM_INSPECT_MODEL, or nano."
+        ),
+    ] = None,
+) -> None:
     """Let the version serve again that served before the last promotion.
 
     Example: sam-inspect models rollback
+    Example: sam-inspect models rollback --model proposer:3.1795411201
     """
-    model = model or settings_of(context).model
+    from sam_backend.finetune.version_record import folder_name
+    from sam_backend.names import did_you_mean
+    from sam_backend.segmenters.model_registry import known_models
+
+    model, versions = model or settings_of(context).model, _versions(context)
+    known = dict.fromkeys([*(info.name for info in known_models()), *(version.model for version in versions.all())])
+    if folder_name(model) not in map(folder_name, known):
+        raise BadRequestError(
+            f"There is no model {model!r}; the known ones are {', '.join(known)}{did_you_mean(model, known)}"
+        )
     with os_errors_as_sentences():
-        left, now = _versions(context).roll_back(model)
+        left, now = versions.roll_back(model)
     print_lines(f"{now} serves {model} again, instead of {left}.")
 
 
