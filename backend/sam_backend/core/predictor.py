@@ -127,7 +127,9 @@ class Predictor:
         elif prompt.box is not None or (said.labels == POSITIVE).any():
             prompt = replace(prompt, points=said.points, labels=said.labels)
             helped = memory.helping(segmenter, drawn.label, fetched.key) if memory else segmenter
-            candidates = refine(helped, fetched.embedding, prompt, self._memo, f"{answered} {drawn.label}")
+            # What the memory of one project chose is not continued in another one with the same image.
+            chosen = f"{answered} {request.project} {drawn.label}"
+            candidates = refine(helped, fetched.embedding, prompt, self._memo, chosen)
         else:
             # Negative clicks beside every mask have nothing to subtract from.
             return prediction([], 0.0, segmenter.version)

@@ -14,9 +14,11 @@ from sam_backend.core.refiners import Refiners, refiner_of
 from sam_backend.finetune.versions import VERSIONS, Version, Versions
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.memory.memories import Memories
+from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.correcting import Correcting, shipped_refiner
 from sam_backend.segmenters.refiner import refiner as refiner_module
+from sam_backend.segmenters.wrapper import SegmenterWrapper
 from threshold_segmenter import ThresholdSegmenter
 
 OTHER = "4.1795411201"
@@ -109,3 +111,32 @@ def test_on_a_page_the_projects_refiner_answers_the_second_click_also_after_anot
     assert own[1] == shared[1]
     assert answered(PROJECT, clicks[0]) == first
     assert answered(OTHER, *clicks) == shared
+
+
+class Everything(SegmenterWrapper):
+    """Takes the whole image for what was clicked."""
+
+    def decode(self, embedding, prompts, *, multimask=None):
+        answers = self._segmenter.decode(embedding, prompts, multimask=multimask)
+        return [
+            replace(answer, masks=answer.masks | (len(prompt.points) == 1))
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+
+def test_what_one_projects_memory_chose_is_not_continued_in_another_project_with_the_same_image(
+    make_client, monkeypatch
+):
+    def helping(memory, segmenter, label, image):
+        return Everything(segmenter) if memory.store.folder.name == PROJECT else segmenter
+
+    monkeypatch.setattr(ProjectMemory, "helping", helping)
+    client = make_client(Correcting(Corrected()))
+
+    def area(project, *clicks):
+        (answer,) = client.post("/predict", json=interactive(*clicks, project=project)).json()["results"]
+        return int(decode_rle(answer["result"][0]["value"]["rle"], (HEIGHT, WIDTH)).sum())
+
+    clicks = [click(25, 15), click(45, 15)]
+    assert area(PROJECT, clicks[0]) == HEIGHT * WIDTH
+    assert area(OTHER, *clicks) < area(PROJECT, *clicks)
