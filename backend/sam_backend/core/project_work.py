@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from sam_backend.core.accepted_records import accepted_masks
 from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
-from sam_backend.core.project_versions import forget_versions
+from sam_backend.core.project_versions import forget_versions, work_folder
 from sam_backend.core.proposers import Proposers, proposer_of
 from sam_backend.core.refiners import refiner_of
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.served_version import LoadWeights, load_served
+from sam_backend.finetune.training_status import RUNNING, read_status
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, TaskImage
@@ -243,7 +245,8 @@ def forget(settings: Settings, project: str) -> list[str]:
     Raises
     ------
     BadRequestError
-        If no project or several projects with examples have this id.
+        If no project or several projects with examples have this id, or a training of its parts runs: what it makes
+        would serve afterwards.
     """
     memories = Memories(settings.home)
     known = [uid for uid in memories.projects() if project in (uid, uid.partition(".")[0])]
@@ -251,8 +254,15 @@ def forget(settings: Settings, project: str) -> list[str]:
         raise BadRequestError(f"Nothing is remembered of a project {project}.")
     if len(known) > 1:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
-    for memory in memories.all_of(known[0]):
+    parts = {memory: (proposer_of(memory), refiner_of(memory)) for memory in memories.all_of(known[0])}
+    for model in chain.from_iterable(parts.values()):
+        status = read_status(work_folder(settings.home, model))
+        if status is not None and status.state == RUNNING:
+            raise BadRequestError(
+                f"A training of project {project} runs (process {status.process}); end it or wait for it, then forget."
+            )
+    for memory, models in parts.items():
         memory.store.forget()
-        for model in (proposer_of(memory), refiner_of(memory)):
+        for model in models:
             forget_versions(settings.home, model)
     return known

@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from filelock import FileLock
 
 from annotation_events import ASKED, CONFIG, event, task
 from colour_segmenter import ColourSegmenter
 from label_studio_requests import PROJECT
 from sam_backend.core.automatic_trainings import FEWEST_IMAGES, AutomaticTrainings
+from sam_backend.core.project_versions import work_folder
 from sam_backend.core.project_work import forget
 from sam_backend.core.proposers import Proposers, proposer_of
 from sam_backend.core.refiners import refiner_of
+from sam_backend.errors import BadRequestError
+from sam_backend.finetune.training_status import LOCK, RUNNING, TrainingStatus, write_status
 from sam_backend.finetune.versions import SHIPPED, VERSIONS, Version, Versions
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.records import Record
@@ -109,6 +113,20 @@ def test_forgetting_a_project_forgets_its_proposer_and_its_refiner(make_settings
     forget(settings, PROJECT)
     assert versions.current(proposer_of(memory)) == versions.current(refiner_of(memory)) == SHIPPED
     assert versions.all() == []
+
+
+def test_a_project_is_not_forgotten_while_its_proposer_is_trained(make_settings):
+    settings = make_settings()
+    memory = Memories(settings.home).of(PROJECT)
+    memory.store.put(Record(1, task=1, image="a"))
+    folder = work_folder(settings.home, proposer_of(memory))
+    folder.mkdir(parents=True)
+    write_status(folder, TrainingStatus(RUNNING, process=77))
+    with FileLock(folder / LOCK), pytest.raises(BadRequestError, match="runs \\(process 77\\); end it or wait for it"):
+        forget(settings, PROJECT)
+    assert len(Memories(settings.home).of(PROJECT).store.heads()) == 1
+    forget(settings, PROJECT)
+    assert Memories(settings.home).of(PROJECT).store.heads() == []
 
 
 class Starts:
