@@ -25,7 +25,8 @@ del sys.modules["torch"]
 if sys.argv[2] == "colour":
     from colour_segmenter import ColourSegmenter
     from sam_backend.core import backend
-    backend.load_segmenter = lambda *_, **__: ColourSegmenter()
+    from sam_backend.segmenters.correcting import Correcting
+    backend.load_segmenter = lambda *_, **__: Correcting(ColourSegmenter())
 from _wsgi import app
 app.run("127.0.0.1", int(sys.argv[1]), threaded=True)
 """

@@ -118,7 +118,7 @@ def test_a_mask_stands_beside_points_only():
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(WeightsError, match=r"backbone\.onnx.*install sam-inspect again"):
+    with pytest.raises(WeightsError, match=r"onnx, but it is missing; install sam-inspect again"):
         Refiner(tmp_path)
 
 
