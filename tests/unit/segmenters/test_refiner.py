@@ -72,6 +72,14 @@ def test_every_click_is_obeyed_and_of_two_on_one_pixel_the_last(segmenter, embed
     assert all(mask[y, x] == label for (x, y), label in wanted.items())
 
 
+@pytest.mark.parametrize(("click", "label"), [((8, 8), 0), ((180, 80), 0), ((120, 80), 1)])
+def test_a_click_that_the_mask_fulfils_already_changes_nothing(segmenter, embedding, disc, click, label):
+    small = disc & (np.arange(SIZE[1]) < 105)
+    for mask in (disc, small):
+        if mask[click[1], click[0]] == label:
+            np.testing.assert_array_equal(corrected(segmenter, embedding, mask, [click], [label]), mask)
+
+
 def test_clicks_outside_the_image_count_for_its_nearest_pixel(segmenter, embedding, disc):
     assert corrected(segmenter, embedding, disc, [(-40, 500)], [1])[SIZE[0] - 1, 0]
 

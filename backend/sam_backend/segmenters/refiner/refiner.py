@@ -18,6 +18,7 @@ from scipy.special import expit
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import WeightsError
 from sam_backend.masks import mask_box
+from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
 from sam_backend.segmenters.refiner.merging import Part, enclosing, keep_clicks, merge
 from sam_backend.segmenters.refiner.placing import place
@@ -88,6 +89,7 @@ class Refiner:
         """Return the mask that the clicks about it ask for.
 
         Positive clicks are inside the answer and negative ones outside; of two clicks on one pixel the last one counts.
+        If the mask fulfils the newest click already, it stays as it is.
 
         Parameters
         ----------
@@ -101,12 +103,15 @@ class Refiner:
         box = mask_box(state)
         points = np.clip(np.floor(points), 0, np.array(state.shape[::-1]) - 1).astype(np.float32)
         focus = points[-1] if len(points) else None
+        is_fulfilled = len(points) > 0 and state[int(points[-1][1]), int(points[-1][0])] == (labels[-1] == POSITIVE)
         for number in range(_MOST_WINDOWS):
             square = place(state, box, points, focus)
             logits, quality = self._answer(image, digest, square, state, points, labels)
+            predicted = quality if number == 0 else min(predicted, quality)
+            if is_fulfilled:
+                break
             part = Part.of(square, state.shape)
             focus = merge(state, part, square.to_image(logits, part.box), points, labels)
-            predicted = quality if number == 0 else min(predicted, quality)
             if focus is None:
                 break
             box = part.box if box is None else enclosing(box, part.box)
