@@ -54,8 +54,8 @@ class RefinerRecipe(TaskMix):
     start : str, digest of the weights that the training starts from; "" for the backbone of `nano` alone.
     """
 
-    steps: int = 4000
-    fall: int = 1200
+    steps: int = 2100
+    fall: int = 600
     seed: int = 0
     rate: float = 1.5e-3
     backbone_rate: float = 1.5e-4
@@ -90,7 +90,7 @@ class RefinerRecipe(TaskMix):
         return list(zip(firsts, (self.mixed, self.surfaces, self.compositions, self.regions), strict=True))
 
 
-FIRST = RefinerRecipe(steps=1200, fall=1)
+FIRST = RefinerRecipe(steps=900, fall=1)
 """Short chains, so that the refiner learns soon what a click means."""
 
 SECOND = RefinerRecipe(most_clicks=8, windows=4, drawn_share=0.6, thin_share=0.35)
