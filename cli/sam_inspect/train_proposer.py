@@ -9,7 +9,7 @@ import typer
 from sam_backend.extras import require_training
 from sam_inspect.options import ModelOption, settings_of
 from sam_inspect.output import print_lines
-from sam_inspect.project_parts import choose_source, open_part_run
+from sam_inspect.project_parts import choose_source, load_beside_service, open_part_run
 
 if TYPE_CHECKING:
     from sam_backend.labelstudio.projects import KnownProject
@@ -75,23 +75,17 @@ def train_on(
     SamInspectError
         If there are too few images, or they cannot be read or fetched.
     """
-    from sam_backend.finetune.served_version import LoadWeights, load_served
     from sam_backend.finetune.tunable_models import require_features
     from sam_backend.finetune.versions import VERSIONS, Versions
     from sam_backend.proposer.job import ProposerJob
     from sam_backend.proposer.job import train_proposer as train
     from sam_backend.proposer.manifest import PROPOSER
-    from sam_backend.segmenters import WeightFolders
-    from sam_backend.segmenters.model_registry import load_segmenter
     from sam_evaluation.proposal_gate import ProposalGate
 
     require_features(model)
-    versions, folders = Versions(settings.home / VERSIONS), WeightFolders.of_settings(settings)
-    load: LoadWeights = lambda weights: load_segmenter(  # noqa: E731
-        model, weights, threads=1, focus=settings.focus, folders=folders
-    )
+    versions = Versions(settings.home / VERSIONS)
     with open_part_run(settings, source, PROPOSER, "Training the proposer") as part:
-        segmenter = load_served(versions, model, load).segmenter
+        segmenter = load_beside_service(settings, versions, model)
         gate = ProposalGate(segmenter)
         return train(
             ProposerJob(part.source, part.model, part.data, recipe, gate, segmenter, limit), part.run, versions

@@ -9,7 +9,7 @@ import typer
 from sam_backend.extras import require_training
 from sam_inspect.options import ModelOption, settings_of
 from sam_inspect.output import print_lines
-from sam_inspect.project_parts import choose_source, open_part_run
+from sam_inspect.project_parts import choose_source, load_beside_service, open_part_run
 
 if TYPE_CHECKING:
     from sam_backend.finetune.refiner.head_recipe import HeadRecipe
@@ -85,21 +85,15 @@ def tune_on(
     from sam_backend.finetune.refiner.names import REFINER
     from sam_backend.finetune.refiner.refiner_job import RefinerJob
     from sam_backend.finetune.refiner.refiner_job import tune_refiner as tune
-    from sam_backend.finetune.served_version import LoadWeights, load_served
     from sam_backend.finetune.tunable_models import require_refined
     from sam_backend.finetune.versions import VERSIONS, Versions
-    from sam_backend.segmenters import WeightFolders
     from sam_backend.segmenters.correcting import Correcting
-    from sam_backend.segmenters.model_registry import load_segmenter
     from sam_evaluation.promotion_gate import CORRECTIONS, PromotionGate
 
     require_refined(model)
-    versions, folders = Versions(settings.home / VERSIONS), WeightFolders.of_settings(settings)
-    load: LoadWeights = lambda weights: load_segmenter(  # noqa: E731
-        model, weights, threads=1, focus=settings.focus, folders=folders
-    )
+    versions = Versions(settings.home / VERSIONS)
     with open_part_run(settings, source, REFINER, "Tuning the refiner") as part:
-        segmenter = load_served(versions, model, load).segmenter
+        segmenter = load_beside_service(settings, versions, model)
         assert isinstance(segmenter, Correcting)
         gate = PromotionGate(protocols=CORRECTIONS)
         return tune(RefinerJob(part.source, part.model, part.data, recipe, gate, segmenter, limit), part.run, versions)

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
-from sam_backend.errors import WeightsError
 from sam_backend.memory.proposals import Proposal
 from sam_backend.proposer.manifest import MANIFEST, WEIGHTS, read_manifest
 from sam_backend.proposer.regions import Region, find_regions
 from sam_backend.proposer.tiles import shares_of
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
+from sam_backend.segmenters.onnx_sessions import open_session
 from sam_backend.segmenters.pixels import pixels_of
 
 MIN_SCORE = 0.25
@@ -39,17 +38,9 @@ class TrainedProposer:
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self.manifest = read_manifest(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Spinning threads would compete with the web server's and with each other.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = folder / WEIGHTS
-        try:
-            content = path.read_bytes()
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise WeightsError(f"{path} is no ONNX model ({error}); train the proposer again.") from error
-        digest = hashlib.sha256(content + (folder / MANIFEST).read_bytes()).hexdigest()[:8]
+        self._session = open_session(path, threads, "proposer", "train the proposer again")
+        digest = hashlib.sha256(path.read_bytes() + (folder / MANIFEST).read_bytes()).hexdigest()[:8]
         self._name = f"proposer-{digest}"
 
     @property

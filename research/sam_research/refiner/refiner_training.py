@@ -20,6 +20,7 @@ from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.segmenters.refiner.refiner import Refiner
 from sam_evaluation.workers import worker_pool
 from sam_research import training_log
+from sam_research.nano_validation import HELD_OUT
 from sam_research.refiner.chain_validation import curve
 from sam_research.refiner.model_answers import save_answers
 from sam_research.refiner.refiner_recipe import FIRST, SECOND, RefinerRecipe
@@ -29,9 +30,6 @@ from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES
 from sam_research.scenes.scene_store import build_scenes, load_scene
-
-HELD_OUT = 900_000
-"""Number of the first scene of each kind that is never trained on."""
 
 ANSWERED = 400
 """Scenes of each kind on which `nano` answers, so that the refiner learns from masks that people really correct."""

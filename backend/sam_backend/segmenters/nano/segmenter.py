@@ -9,13 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.arrays import FloatArray, ImageArray
-from sam_backend.errors import WeightsError
 from sam_backend.segmenters.entries import NANO
+from sam_backend.segmenters.onnx_sessions import open_session
 from sam_backend.segmenters.pieces import clicked_pieces
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
@@ -48,12 +47,10 @@ class NanoSegmenter:
 
     def __init__(self, folder: Path | None = None, threads: int = 0) -> None:
         folder = folder or Path(__file__).parent
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Spinning threads would compete with the web server's and with each other.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        is_ours = folder == Path(__file__).parent
+        cure = "install sam-inspect again" if is_ours else "give the folder of a version that sam-inspect finetune made"
         self._files = (folder / "encoder.onnx", folder / "decoder.onnx")
-        self._encoder, self._decoder = (_session(path, options) for path in self._files)
+        self._encoder, self._decoder = (open_session(path, threads, "model", cure) for path in self._files)
 
     @cached_property
     def version(self) -> str:
@@ -168,14 +165,3 @@ def _unpack(packed: FloatArray) -> FloatArray:
     # Channels are (row, column) within a cell of stride 8; the first half of each says which cell of stride 4.
     half = half.transpose(5, 1, 6, 3, 0, 2, 4).reshape(2 * rows, 2 * columns, finest, 4)
     return np.concatenate([base, quarter, half.mean(3), half.std(3)], 2)
-
-
-def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    is_ours = path.parent == Path(__file__).parent
-    cure = "install sam-inspect again" if is_ours else "give the folder of a version that sam-inspect finetune made"
-    if not path.exists():
-        raise WeightsError(f"Expected the model's file {path}, but it is missing; {cure}.")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise WeightsError(f"{path} is no ONNX model ({error}); {cure}.") from error

@@ -90,7 +90,6 @@ def thickness(mask: BoolArray) -> float:
         return 0.0
     part = np.ascontiguousarray(mask[box[1] : box[3], box[0] : box[2]]).view(np.uint8)
     padded = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    # The border between pixels, corrected for the steps of slanted lines (pi / 4).
     steps = int(np.count_nonzero(np.diff(padded, axis=0))) + int(np.count_nonzero(np.diff(padded, axis=1)))
     return 2 * int(part.sum()) / (steps * math.pi / 4)
 

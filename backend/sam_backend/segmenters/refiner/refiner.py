@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
-from sam_backend.errors import WeightsError
 from sam_backend.masks import mask_box
+from sam_backend.segmenters.onnx_sessions import open_session
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
 from sam_backend.segmenters.refiner.merging import Part, enclosing, keep_clicks, merge
@@ -29,6 +29,7 @@ BACKBONE, HEAD = "backbone.onnx", "head.onnx"
 WEIGHTS = "weights.safetensors"
 """The weights of the head, from which a project's own head is tuned; not needed for serving."""
 
+_CURE = "install sam-inspect again"
 _MOST_WINDOWS = 5
 _WINDOWS_BYTES = 64 * 2**20
 
@@ -60,10 +61,12 @@ class Refiner:
     def __init__(self, folder: Path | None = None, threads: int = 0, beside: Refiner | None = None) -> None:
         self.folder = folder or Path(__file__).parent
         self._files = (self.folder / BACKBONE, self.folder / HEAD)
-        self._head = _session(self._files[1], threads)
+        self._head = open_session(self._files[1], threads, "refiner", _CURE)
         shares = beside is not None and self.has_backbone_of(beside)
         self._backbone: _Backbone = (
-            beside._backbone if beside and shares else _Backbone(_session(self._files[0], threads))
+            beside._backbone
+            if beside and shares
+            else _Backbone(open_session(self._files[0], threads, "refiner", _CURE))
         )
 
     @cached_property
@@ -180,15 +183,3 @@ class _Backbone:
             with self._lock:
                 self._windows[key] = kept
         return kept
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not path.exists():
-        raise WeightsError(f"Expected the refiner's file {path}, but it is missing; install sam-inspect again.")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise WeightsError(f"{path} is no ONNX model ({error}); install sam-inspect again.") from error
