@@ -11,6 +11,7 @@ import torch
 from sam_backend.arrays import FloatArray
 from sam_backend.errors import WeightsError
 from sam_backend.finetune.refiner.refiner_export import export_head, load_head
+from sam_backend.segmenters.onnx_sessions import open_session
 from sam_backend.segmenters.refiner import refiner
 from sam_backend.segmenters.refiner.architecture import Head, normalised
 from sam_backend.segmenters.refiner.guidance import MAPS, WINDOW
@@ -23,9 +24,9 @@ def answers(folder: Path, head: Head) -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (1, WINDOW, WINDOW, 3), np.uint8)
     maps = rng.random((1, MAPS, WINDOW, WINDOW), np.float32)
-    features = refiner._session(SHIPPED / refiner.BACKBONE, 1).run(None, {"pixels": pixels})
+    features = open_session(SHIPPED / refiner.BACKBONE, 1, "refiner", "").run(None, {"pixels": pixels})
     inputs = {"pixels": pixels, "maps": maps} | {f"features{level}": value for level, value in enumerate(features)}
-    served = refiner._session(folder / refiner.HEAD, 1).run(None, inputs)[0][0]
+    served = open_session(folder / refiner.HEAD, 1, "refiner", "").run(None, inputs)[0][0]
     with torch.no_grad():
         trained = head.eval()(
             normalised(torch.from_numpy(pixels)),
