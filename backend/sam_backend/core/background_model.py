@@ -110,17 +110,17 @@ class MeasuredSegmenter(SegmenterWrapper):
     ----------
     segmenter : Segmenter, does the work.
     observer : Observer, receives the times.
-    slots : context manager, entered for the work, for example a semaphore with one slot per core.
+    queue : context manager, entered for the work, for example a `DeviceQueue`.
     """
 
-    def __init__(self, segmenter: Segmenter, observer: Observer, slots: AbstractContextManager[object]) -> None:
+    def __init__(self, segmenter: Segmenter, observer: Observer, queue: AbstractContextManager[object]) -> None:
         super().__init__(segmenter)
         self._observer = observer
-        self._slots = slots
+        self._queue = queue
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, as the segmenter does."""
-        with self._slots:
+        with self._queue:
             started = time.perf_counter()
             try:
                 return self._segmenter.encode(image)
@@ -131,7 +131,7 @@ class MeasuredSegmenter(SegmenterWrapper):
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
         """Decode prompts, as the segmenter does."""
-        with self._slots:
+        with self._queue:
             started = time.perf_counter()
             try:
                 return self._segmenter.decode(embedding, prompts, multimask=multimask)

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 
 from sam_backend.core.accepted_records import accepted_masks, records_or_reason
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.device_queue import Rank
 from sam_backend.core.gathering import gather
 from sam_backend.core.incomplete import IncompleteProjects
 from sam_backend.core.task_embeddings import TaskEmbeddings
@@ -189,7 +190,8 @@ class Learner:
                 self._busy = True
             try:
                 self._gather_what_is_missing(project)
-                self._learn(project)
+                with self._embeddings.queue.job(Rank.BACKGROUND, f"learning project {project}"):
+                    self._learn(project)
                 if not self._stopping:
                     self._on_learnt(project)
             except SamInspectError as error:

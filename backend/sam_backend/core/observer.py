@@ -17,7 +17,7 @@ class Observer:
         """Receive the time that decoding a batch of prompts took, or that it took until it failed."""
 
     def embedding_fetched(self, source: EmbeddingSource) -> None:
-        """Receive the source of an embedding that was fetched."""
+        """Receive the source of an embedding that was fetched for a request."""
 
     def image_failed(self, status: int) -> None:
         """Receive the HTTP status, for example 502, of an error that prevented fetching an image."""

@@ -13,6 +13,7 @@ from sam_backend import deadlines
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.clicks import Clicks
 from sam_backend.core.correction import correct
+from sam_backend.core.device_queue import Rank
 from sam_backend.core.in_place import InPlace
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
@@ -92,10 +93,12 @@ class Predictor:
         SamInspectError
             If a drawn prompt cannot be answered. A failing task of a batch is logged, and its prediction is empty.
         """
-        config = LabelingConfig.parse(request.label_config)
+        config, queue = LabelingConfig.parse(request.label_config), self._embeddings.queue
         if request.drawn is not None:
-            return [self._answer_prompt(request, config, notes)]
-        return self._pre_annotate(request, config, notes)
+            with queue.job(Rank.CLICK, f"click on task {request.tasks[0].id}"):
+                return [self._answer_prompt(request, config, notes)]
+        with queue.job(Rank.BATCH, f"predictions for tasks {_task_ids(request.tasks)}"):
+            return self._pre_annotate(request, config, notes)
 
     def stop(self) -> None:
         """Let running batches end early, so that the process can end."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sam_backend.arrays import ImageArray
 from sam_backend.core.background_model import MeasuredSegmenter
+from sam_backend.core.device_queue import DeviceQueue, Rank, current_job
 from sam_backend.core.observer import Observer
-from sam_backend.core.slots import Slots
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.addresses import Origin
 from sam_backend.labelstudio.images import TaskImages
@@ -46,6 +46,10 @@ class TaskEmbeddings:
     observer : Observer, receives the times of the work, the sources of embeddings and the failures of images.
     trusts_configs : bool, whether a labeling config may name a server with a private address; True where only users of
         this machine choose the config.
+
+    Attributes
+    ----------
+    queue : DeviceQueue, for all work with the model.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class TaskEmbeddings:
         self._cache = cache
         self._observer = observer
         self._trusts_configs = trusts_configs
-        self._slots = Slots(os.cpu_count() or 1)
+        self.queue = DeviceQueue(os.cpu_count() or 1)
 
     @classmethod
     def of_settings(
@@ -79,7 +83,7 @@ class TaskEmbeddings:
 
     def measured(self, segmenter: Segmenter) -> Segmenter:
         """Return a segmenter whose work is reported to the observer and waits for a free core."""
-        return MeasuredSegmenter(segmenter, self._observer, self._slots)
+        return MeasuredSegmenter(segmenter, self._observer, self.queue)
 
     def fetch(
         self,
@@ -116,9 +120,12 @@ class TaskEmbeddings:
             except SamInspectError as error:
                 self._observer.image_failed(error.status)
                 raise
-            with self._slots:
+            with self.queue:
                 return self._images.decode(file, url)
 
-        embedding, source = self._cache.fetch(key, segmenter, load)
-        self._observer.embedding_fetched(source)
+        is_asked = current_job().rank is not Rank.BACKGROUND
+        with self.queue.begun():
+            embedding, source = self._cache.fetch(key, segmenter, load)
+        if is_asked:
+            self._observer.embedding_fetched(source)
         return TaskEmbedding(key, embedding, source)

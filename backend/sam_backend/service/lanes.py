@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from sam_backend.deadlines import Deadline, within
 from sam_backend.service.answers import RefusedError
+
+_REMEMBERED = 32
+"""Ends of work from which the speed of a lane is taken."""
 
 Result = TypeVar("Result")
 
@@ -30,8 +36,9 @@ class Lane:
 
     def __init__(self, name: str, *, threads: int, waiting: int, seconds: float, drop: bool = True) -> None:
         self._name = name
-        self._threads = threads
-        self._room = threads + waiting
+        self._most = self._room = threads + waiting
+        self._ends: deque[float] = deque(maxlen=_REMEMBERED)
+        """When the present time without a pause began, then when pieces of work ended."""
         self._seconds = seconds
         self._drop = drop
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -47,11 +54,15 @@ class Lane:
             If the client has gone; what waits for a thread is then not worked on.
         """
         if not self._room:
+            wait = self.expected_wait()
             raise RefusedError(
                 503,
-                f"The backend is busy: too many {self._name} wait already; try again in a few seconds.",
-                Retry_After="5",
+                f"The backend is busy: too many {self._name} wait already; try again in about {wait} s.",
+                Retry_After=str(wait),
             )
+        if not self.pending:
+            self._ends.clear()
+            self._ends.append(monotonic())
         self._room -= 1
         deadline, loop = Deadline(self._seconds), asyncio.get_running_loop()
 
@@ -72,6 +83,18 @@ class Lane:
             if not outcome.done():
                 self._abandon(deadline, running)
         return outcome.result()
+
+    @property
+    def pending(self) -> int:
+        """Requests that are worked on or wait."""
+        return self._most - self._room
+
+    def expected_wait(self) -> int:
+        """Return the seconds, at least 1, until all present requests are answered at the speed of the last ones."""
+        if len(self._ends) < 2:
+            return math.ceil(self._seconds)
+        each = (monotonic() - self._ends[0]) / (len(self._ends) - 1)
+        return min(max(math.ceil(self.pending * each), 1), math.ceil(self._seconds))
 
     async def _wait(self, request: Request, outcome: asyncio.Future[Result]) -> None:
         """Wait until the work is done; raise if the client has gone or the time is over before."""
@@ -97,6 +120,7 @@ class Lane:
 
     def _give_back(self) -> None:
         self._room += 1
+        self._ends.append(monotonic())
 
 
 async def _until_gone(request: Request) -> None:

@@ -55,9 +55,39 @@ def test_who_would_wait_too_long_is_told_so_at_once_and_the_others_are_answered(
         return refused.value, answers, again
 
     refused, answers, again = asyncio.run(run())
-    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    # Nothing has ended yet from which a shorter wait could be told.
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
     assert answers == ["done", "done"]
     assert again == "again"
+
+
+def test_the_wait_that_is_told_follows_from_the_speed_of_the_last_answers(held, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("sam_backend.service.lanes.monotonic", lambda: clock[0])
+
+    async def run():
+        clicks, begun, steps = lane(waiting=5), threading.Event(), threading.Semaphore(0)
+
+        def work():
+            assert steps.acquire(timeout=30)
+
+        waiting = [asyncio.create_task(clicks.run(Client(), work)) for _ in range(2)]
+        waiting += [asyncio.create_task(clicks.run(Client(), lambda: hold(begun, held)))]
+        for task in waiting[:2]:
+            await asyncio.sleep(0)
+            clock[0] += 3
+            steps.release()
+            await task
+        await started(begun)
+        waiting += [asyncio.create_task(clicks.run(Client(), lambda: None)) for _ in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(RefusedError, match="try again in about 18 s") as refused:
+            await clicks.run(Client(), lambda: None)
+        held.set()
+        await asyncio.gather(*waiting)
+        return refused.value.headers["Retry-After"], clicks.pending
+
+    assert asyncio.run(run()) == ("18", 0)
 
 
 def test_a_request_whose_client_has_gone_while_it_waited_is_not_computed(held):
