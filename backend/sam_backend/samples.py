@@ -27,10 +27,17 @@ class Cropped:
     size: tuple[int, ...]
 
     @classmethod
-    def of(cls, mask: BoolArray) -> Cropped:
-        """Crop a mask bool (H, W)."""
-        left, top, right, bottom = mask_box(mask) or (0, 0, 0, 0)
-        return cls(mask[top:bottom, left:right].copy(), (top, left), mask.shape)
+    def of(cls, mask: BoolArray | Cropped) -> Cropped:
+        """Crop a mask bool (H, W); return one that is cropped already."""
+        if isinstance(mask, Cropped):
+            return mask
+        return cls.of_part(mask, (0, 0), mask.shape)
+
+    @classmethod
+    def of_part(cls, part: BoolArray, corner: tuple[int, int], size: tuple[int, ...]) -> Cropped:
+        """Crop a mask that lies in a part, bool (h, w), at `corner` (row, column) of an image of `size` (H, W)."""
+        left, top, right, bottom = mask_box(part) or (0, 0, 0, 0)
+        return cls(part[top:bottom, left:right].copy(), (corner[0] + top, corner[1] + left), size)
 
     @property
     def area(self) -> int:
@@ -62,7 +69,7 @@ class Object:
     """
 
     def __init__(self, mask: BoolArray | Cropped, label: str, annotator: int = 0) -> None:
-        self.cropped = mask if isinstance(mask, Cropped) else Cropped.of(mask)
+        self.cropped = Cropped.of(mask)
         self.label = label
         self.annotator = annotator
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sam_backend import deadlines
-from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.arrays import FloatArray
 from sam_backend.core.answered_regions import Answered, AnsweredRegions, Place, Start
 from sam_backend.core.clicks import Clicks
 from sam_backend.labelstudio.mask_runs import MaskRuns, box_iou
@@ -22,6 +22,7 @@ from sam_backend.labelstudio.prompts import DrawnPrompt
 from sam_backend.labelstudio.region_json import make_regions, new_id, replace_mask
 from sam_backend.labelstudio.region_masks import entries_by_region, region_id, region_labels
 from sam_backend.labelstudio.region_runs import RegionRuns, is_elsewhere
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import POSITIVE, Prompt
 
 logger = logging.getLogger(__name__)
@@ -118,9 +119,9 @@ class InPlace:
         return Subject(about.region.id, about.region, Start(about.region, about.mask, about.clicks), page.saved)
 
     def answer(
-        self, place: Place, subject: Subject, drawn: DrawnPrompt, clicks: Clicks, mask: BoolArray, score: float
+        self, place: Place, subject: Subject, drawn: DrawnPrompt, clicks: Clicks, mask: Cropped, score: float
     ) -> list[dict[str, Any]]:
-        """Return the regions that answer a prompt, its `clicks` in pixels, with a mask (H, W), and remember them."""
+        """Return the regions that answer a prompt, its `clicks` in pixels, with a mask, and remember them."""
         if subject.region is None:
             regions = make_regions(
                 mask,
@@ -135,7 +136,7 @@ class InPlace:
             label = None if subject.region.labels else drawn.label
             regions = replace_mask(mask, subject.region.entries, label=label, score=score)
         if self._enabled and drawn.has_own_labels:
-            self._remember(place, subject, drawn, clicks, regions, (mask.shape[0], mask.shape[1]))
+            self._remember(place, subject, drawn, clicks, regions, (mask.size[0], mask.size[1]))
         return regions
 
     def _remember(

@@ -30,6 +30,7 @@ from sam_backend.labelstudio.region_json import prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
+from sam_backend.samples import Cropped
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refinement import AnswersMemo, refine
@@ -140,7 +141,7 @@ class Predictor:
             # Another process may have stored annotations, and while people draw, no batch request comes.
             self._learner.check(str(request.project), segmenter.version)
         score = rounded_score(candidates.predicted_iou[0])
-        regions = self._in_place.answer(place, subject, drawn, clicks, candidates.masks[0], score)
+        regions = self._in_place.answer(place, subject, drawn, clicks, Cropped.of(candidates.masks[0]), score)
         return prediction(regions, score, segmenter.version)
 
     def _pre_annotate(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> Results:

@@ -2,30 +2,65 @@
 
 import base64
 import binascii
-import io
+import struct
+import zlib
 
 import numpy as np
-from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.image_headers import read_header
 
 _BLOCK_PIXELS = 1 << 20
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PALETTE = 3
+"""A PNG's colour type of palettes."""
+
 _PREFIX = "data:image/png;base64,"
 
 
-def encode_bitmask(mask: BoolArray) -> str:
-    """Encode a mask bool (H, W) as a data URL.
+def encode_bitmask(mask: BoolArray | Cropped) -> str:
+    """Encode a mask, bool (H, W) or Cropped, as a data URL.
 
     The PNG has two palette entries, transparent and opaque black, and therefore one bit per pixel. Browsers decode it
-    to the same RGBA pixels that Label Studio writes.
+    to the same RGBA pixels that Label Studio writes. It is written by rows, so that a small mask of a large image takes
+    little memory.
     """
-    image = Image.fromarray(np.ascontiguousarray(mask, np.uint8), "P")
-    image.putpalette([0, 0, 0, 0, 0, 0, 0, 255], "RGBA")
-    file = io.BytesIO()
-    image.save(file, "PNG", bits=1, transparency=bytes((0, 255)))
-    return _PREFIX + base64.b64encode(file.getvalue()).decode("ascii")
+    cropped = Cropped.of(mask)
+    height, width = cropped.size
+    header = struct.pack(">II5B", width, height, 1, _PALETTE, 0, 0, 0)
+    chunks = (
+        (b"IHDR", header),
+        (b"PLTE", bytes(6)),
+        (b"tRNS", b"\0\xff"),
+        (b"IDAT", _compressed_rows(cropped)),
+        (b"IEND", b""),
+    )
+    file = _SIGNATURE + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+    return _PREFIX + base64.b64encode(file).decode("ascii")
+
+
+def _compressed_rows(cropped: Cropped) -> bytes:
+    """Return the rows of a mask, each a byte 0 (no filter) and one bit a pixel, compressed by zlib."""
+    height, width = cropped.size
+    rows, columns = cropped.place
+    length = 1 + (width + 7) // 8
+    compressor, content = zlib.compressobj(), []
+    block = max(1, _BLOCK_PIXELS // length)
+    for start in (*range(0, rows.start, block), *range(rows.start, rows.stop, block), *range(rows.stop, height, block)):
+        limit = next(edge for edge in (rows.start, rows.stop, height) if start < edge)
+        stop = min(start + block, limit)
+        packed = np.zeros((stop - start, length), np.uint8)
+        if rows.start <= start < rows.stop:
+            bits = np.zeros((stop - start, 8 * (length - 1)), np.bool_)
+            bits[:, columns] = cropped.part[start - rows.start : stop - rows.start]
+            packed[:, 1:] = np.packbits(bits, axis=1)
+        content.append(compressor.compress(packed.data))
+    return b"".join([*content, compressor.flush()])
 
 
 def decode_bitmask(url: str, size: tuple[int, int]) -> BoolArray:

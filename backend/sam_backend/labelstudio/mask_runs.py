@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
+from sam_backend.samples import Cropped
 
 Box = tuple[int, int, int, int]
 
@@ -28,14 +29,21 @@ class MaskRuns:
     stops: NDArray[np.int64]
 
     @classmethod
-    def of_mask(cls, mask: BoolArray) -> MaskRuns:
-        """Return the runs of a mask (H, W)."""
-        flat = np.ascontiguousarray(mask).ravel().view(np.int8)
-        changes = np.flatnonzero(np.diff(flat)) + 1
-        edges = np.concatenate([[0], changes, [flat.size]]) if flat.size else np.zeros(1, np.int64)
-        first = int(flat.size > 0 and not flat[0])
-        size = mask.shape[0], mask.shape[1]
-        return cls(size, edges[:-1][first::2], edges[1:][first::2])
+    def of_mask(cls, mask: BoolArray | Cropped) -> MaskRuns:
+        """Return the runs of a mask, bool (H, W) or Cropped; only the mask's box takes memory."""
+        cropped = Cropped.of(mask)
+        height, width = cropped.size
+        part, (top, left) = cropped.part, cropped.corner
+        # With a column outside after each row, every run ends in the row in which it starts.
+        flat = np.pad(part, ((0, 0), (0, 1))).ravel().view(np.int8)
+        edges = np.flatnonzero(np.diff(flat, prepend=np.int8(0)))
+        rows, columns = np.divmod(edges, part.shape[1] + 1)
+        places = (rows + top) * width + columns + left
+        starts, stops = places[::2], places[1::2]
+        # Runs over the whole width go on in the next row.
+        ends = np.flatnonzero(starts[1:] != stops[:-1])
+        first, last = np.concatenate([[0], ends + 1]), np.concatenate([ends, [len(starts) - 1]])
+        return cls((height, width), starts[first], stops[last]) if len(starts) else cls((height, width), starts, stops)
 
     @property
     def area(self) -> int:
@@ -95,6 +103,11 @@ class MaskRuns:
         """Return the mask (H, W)."""
         return self._rows(0, self.size[0])
 
+    def cropped(self) -> Cropped:
+        """Return the mask in its box."""
+        left, top, right, bottom = self.box or (0, 0, 0, 0)
+        return Cropped(self._rows(top, bottom)[:, left:right].copy(), (top, left), self.size)
+
     def is_like(self, other: MaskRuns, least_iou: float) -> bool:
         """Return whether the IoU with another mask of the same image is at least so large."""
         if self.size != other.size:
@@ -102,9 +115,12 @@ class MaskRuns:
         if np.array_equal(self.starts, other.starts) and np.array_equal(self.stops, other.stops):
             return True
         small, large = sorted((self.area, other.area))
-        if small < least_iou * large:
+        if small < least_iou * large or self.box is None or other.box is None:
             return False
-        shared = int(np.count_nonzero(self.mask() & other.mask()))
+        rows = max(self.box[1], other.box[1]), min(self.box[3], other.box[3])
+        if rows[0] >= rows[1]:
+            return False
+        shared = int(np.count_nonzero(self._rows(*rows) & other._rows(*rows)))
         union = small + large - shared
         return shared >= least_iou * union
 

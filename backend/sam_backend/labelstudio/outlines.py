@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
-from sam_backend.masks import mask_box
+from sam_backend.samples import Cropped
 
 # A component smaller than this share of the largest component is a speck, not a part of the object.
 SPECK_FRACTION = 0.01
@@ -49,60 +49,54 @@ class Rectangle:
     height: float
 
 
-def without_specks(mask: BoolArray) -> BoolArray:
-    """Return a non-empty mask (H, W) without components (8-connected) smaller than `SPECK_FRACTION` of the largest."""
-    y0, x0, y1, x1 = _bounds(mask)
-    part = np.ascontiguousarray(mask[y0:y1, x0:x1], np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+def without_specks(mask: Cropped) -> Cropped:
+    """Return a non-empty mask without components (8-connected) smaller than `SPECK_FRACTION` of the largest."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.part.astype(np.uint8), connectivity=8)
     if count <= 2:
         return mask
     areas = stats[1:, cv2.CC_STAT_AREA]
     kept = np.concatenate([[False], areas >= SPECK_FRACTION * areas.max()])
-    clean = np.zeros_like(mask)
-    clean[y0:y1, x0:x1] = kept[labels]
-    return clean
+    return Cropped.of_part(kept[labels], mask.corner, mask.size)
 
 
-def rings(mask: BoolArray) -> list[Ring]:
-    """Return the outer rings of the components (8-connected) of a non-empty mask (H, W), in per cent, largest first.
+def rings(mask: Cropped) -> list[Ring]:
+    """Return the outer rings of the components (8-connected) of a non-empty mask, in per cent, largest first.
 
     A ring runs along the edges of pixels, so that even a line of single pixels has an area. It is simplified (Douglas
     and Peucker) by at most 1 px, or by less if its IoU with the component, holes filled, would fall below `RING_IOU`.
     Holes are filled, because Label Studio's polygons have none.
     """
-    y0, x0, y1, x1 = _bounds(mask)
     # On a lattice of half pixels, a pixel is a block of 3 x 3 knots, and its outer knots are the pixel's corners.
     # Therefore a contour through the outermost knots runs along the edges of pixels.
-    knots = np.zeros((2 * (y1 - y0) + 1, 2 * (x1 - x0) + 1), np.uint8)
-    knots[1::2, 1::2] = mask[y0:y1, x0:x1]
+    rows, columns = mask.part.shape
+    knots = np.zeros((2 * rows + 1, 2 * columns + 1), np.uint8)
+    knots[1::2, 1::2] = mask.part
     knots = cv2.dilate(knots, np.ones((3, 3), np.uint8))
     contours, _ = cv2.findContours(knots, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    height, width = mask.shape
+    height, width = mask.size
     scale = np.array((100 / width, 100 / height))
     # Four decimals of a per cent are a tenth of a pixel in an image that is 100,000 pixels wide.
     return [
-        ((_simplified(contour).reshape(-1, 2) / 2 + (x0, y0)) * scale).round(4).tolist()
+        ((_simplified(contour).reshape(-1, 2) / 2 + mask.corner[::-1]) * scale).round(4).tolist()
         for contour in sorted(contours, key=cv2.contourArea, reverse=True)
     ]
 
 
-def bounding_rectangle(mask: BoolArray) -> Rectangle:
-    """Return the bounding rectangle of a non-empty mask (H, W), from the first pixel to the end of the last one."""
-    height, width = mask.shape
-    y0, x0, y1, x1 = _bounds(mask)
-    return Rectangle(x0 / width * 100, y0 / height * 100, (x1 - x0) / width * 100, (y1 - y0) / height * 100)
+def bounding_rectangle(mask: Cropped) -> Rectangle:
+    """Return the bounding rectangle of a non-empty mask, from the first pixel to the end of the last one."""
+    (height, width), (y, x), (rows, columns) = mask.size, mask.corner, mask.part.shape
+    return Rectangle(x / width * 100, y / height * 100, columns / width * 100, rows / height * 100)
 
 
-def fitted_ellipse(mask: BoolArray) -> Ellipse:
-    """Return the ellipse with the same centre and second moments as a non-empty mask (H, W).
+def fitted_ellipse(mask: Cropped) -> Ellipse:
+    """Return the ellipse with the same centre and second moments as a non-empty mask.
 
     A radius is twice the standard deviation along its axis. A pixel is a unit square, which adds 1/12 to the variances.
     So the ellipse of an elliptical mask has the same radii, and that of a single pixel about the size of the pixel.
     """
-    y0, x0, y1, x1 = _bounds(mask)
-    ys, xs = np.nonzero(mask[y0:y1, x0:x1])
-    height, width = mask.shape
-    centre = x0 + xs.mean() + 0.5, y0 + ys.mean() + 0.5
+    ys, xs = np.nonzero(mask.part)
+    height, width = mask.size
+    centre = mask.corner[1] + xs.mean() + 0.5, mask.corner[0] + ys.mean() + 0.5
     covariance = np.cov(np.stack([xs, ys]), bias=True) + np.eye(2) / 12
     variances, axes = np.linalg.eigh(covariance)
     # The axis that is closer to the horizontal is x, so the rotation is small and the radius is a share of the width.
@@ -117,12 +111,6 @@ def fitted_ellipse(mask: BoolArray) -> Ellipse:
         radius_y=min(50.0, float(radii[1]) / height * 100),
         rotation=float(np.degrees(np.arctan2(along[1], along[0]))) % 360,
     )
-
-
-def _bounds(mask: BoolArray) -> tuple[int, int, int, int]:
-    """Return y0, x0, y1, x1 (half-open) of a non-empty mask."""
-    x0, y0, x1, y1 = mask_box(mask) or (0, 0, 0, 0)
-    return y0, x0, y1, x1
 
 
 def _simplified(contour: NDArray[np.int32]) -> NDArray[np.int32]:

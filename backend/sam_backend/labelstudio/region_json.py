@@ -16,6 +16,7 @@ from sam_backend.labelstudio.outlines import Ring, bounding_rectangle, fitted_el
 from sam_backend.labelstudio.region_masks import region_id as id_of
 from sam_backend.labelstudio.region_masks import region_shape
 from sam_backend.labelstudio.rle import encode_rle
+from sam_backend.samples import Cropped
 
 _GEOMETRY = frozenset(
     {"format", "rle", "imageDataURL", "points", "closed", "vertices"}
@@ -25,7 +26,7 @@ _GEOMETRY = frozenset(
 
 
 def make_regions(
-    mask: BoolArray,
+    mask: BoolArray | Cropped,
     target: Target,
     *,
     label: str | None = None,
@@ -42,7 +43,7 @@ def make_regions(
 
     Parameters
     ----------
-    mask : bool (H, W), in pixels of the image after its EXIF rotation.
+    mask : bool (H, W) or Cropped, in pixels of the image after its EXIF rotation.
     target : Target, the image and the controls that take the mask.
     label : str, the mask's label; None means the only label of the control, or no label if it has several.
     score : float, the model's estimate of the mask's quality, in [0, 1].
@@ -55,10 +56,11 @@ def make_regions(
     BadRequestError
         If the target's controls have labels, but not `label`.
     """
-    if not mask.any():
+    cropped = Cropped.of(mask)
+    if not cropped.part.any():
         return []
     output = target.output(label)
-    height, width = mask.shape
+    height, width = cropped.size
     frame: dict[str, Any] = {"original_width": width, "original_height": height, "image_rotation": rotation}
     frame["to_name"] = target.image.name
     frame["origin"] = "prediction"
@@ -67,7 +69,7 @@ def make_regions(
     if item_index is not None:
         frame["item_index"] = item_index
     regions = []
-    for geometry in _geometries(mask, output.control.shape):
+    for geometry in _geometries(cropped, output.control.shape):
         own = region_id or new_id()
         region_id = None
         regions += [{"id": own, **frame, **result} for result in _results(geometry, output, label)]
@@ -75,7 +77,11 @@ def make_regions(
 
 
 def replace_mask(
-    mask: BoolArray, entries: Sequence[Mapping[str, Any]], *, label: str | None = None, score: float | None = None
+    mask: BoolArray | Cropped,
+    entries: Sequence[Mapping[str, Any]],
+    *,
+    label: str | None = None,
+    score: float | None = None,
 ) -> list[dict[str, Any]]:
     """Return the entries of a region with another mask: the same id, shape, control and label, and what was said of it.
 
@@ -84,18 +90,19 @@ def replace_mask(
 
     Parameters
     ----------
-    mask : bool (H, W), in pixels of the image; an empty one gives no entries.
+    mask : bool (H, W) or Cropped, in pixels of the image; an empty one gives no entries.
     entries : of one region, at least one with a shape.
     label : str, the label of a region that has none; None leaves it without.
     score : float, in [0, 1], in the place of the region's own.
     """
-    if not mask.any():
+    cropped = Cropped.of(mask)
+    if not cropped.part.any():
         return []
     shape = next(filter(None, map(region_shape, entries)))
-    geometries = sorted(_geometries(mask, shape), key=_ring_area, reverse=True)
+    geometries = sorted(_geometries(cropped, shape), key=_ring_area, reverse=True)
     ids = [id_of(entries[0]), *(new_id() for _ in geometries[1:])]
     return [
-        _with_geometry(entry, geometry, mask.shape, label, score) | {"id": own}
+        _with_geometry(entry, geometry, cropped.size, label, score) | {"id": own}
         for own, geometry in zip(ids, geometries, strict=True)
         for entry in entries
     ]
@@ -136,7 +143,7 @@ def prediction(regions: Sequence[dict[str, Any]], score: float, model_version: s
     return {"result": list(regions), "score": float(score) if regions else 0.0, "model_version": model_version}
 
 
-def _geometries(mask: BoolArray, shape: str) -> list[dict[str, Any]]:
+def _geometries(mask: Cropped, shape: str) -> list[dict[str, Any]]:
     """Return the values of the mask's regions, without labels."""
     if shape == "brush":
         return [{"format": "rle", "rle": encode_rle(mask)}]

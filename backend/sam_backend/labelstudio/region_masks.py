@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, FiniteFloat
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError, BrokenSampleError, brief
 from sam_backend.labelstudio.bitmask import decode_bitmask
-from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.labelstudio.rle import decode_runs
 from sam_backend.polygons import ellipse_mask, polygon_mask, rectangle_mask
+from sam_backend.samples import Cropped
 from sam_backend.validation import T, checked
 
 UNLABELLED = "unlabelled"
@@ -153,7 +156,13 @@ def _text(value: object) -> str:
 
 
 def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
-    """Rasterise one entry of an annotation's or a prediction's `result`.
+    """Return the mask bool (original_height, original_width) of `cropped_region`."""
+    cropped = cropped_region(entry)
+    return None if cropped is None else cropped.mask
+
+
+def cropped_region(entry: Mapping[str, Any]) -> Cropped | None:
+    """Rasterise one entry of an annotation's or a prediction's `result`; of most shapes only the box takes memory.
 
     Parameters
     ----------
@@ -162,7 +171,7 @@ def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
 
     Returns
     -------
-    bool (original_height, original_width) or None
+    Cropped or None
         None for an entry without an area, see `region_shape`. Of a brush and a bitmask the pixels with an alpha of 128
         or more; of the other shapes the pixels by the convention of `polygons`, where 100 per cent are the image's full
         width and height. A polygon is taken as closed.
@@ -185,10 +194,10 @@ def region_mask(entry: Mapping[str, Any]) -> BoolArray | None:
     value, size = entry["value"], (frame.original_height, frame.original_width)
     try:
         if shape == "brush":
-            return decode_rle(value["rle"], size)
+            return decode_runs(value["rle"], size).cropped()
         if shape == "bitmask":
             url = value["imageDataURL"]
-            return decode_bitmask(url if isinstance(url, str) else "", size)
+            return Cropped.of(decode_bitmask(url if isinstance(url, str) else "", size))
     except BadRequestError as error:
         raise BrokenSampleError(f"{what} cannot be read. {error}") from None
     return _RASTERISERS[shape](value, size, what)
@@ -215,13 +224,13 @@ def _checked(kind: type[T], data: object, what: str) -> T:
     return checked(kind, data, what, cure="draw the region again")
 
 
-def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Cropped:
     _check_count(value["points"], what)
     points = _checked(list[tuple[_Coordinate, _Coordinate]], value["points"], what)
     return _ring_mask(points, size, what)
 
 
-def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Cropped:
     _check_count(value["vertices"], what)
     vertices = _checked(list[_Vertex], _along(value["vertices"]), what)
     return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size, what)
@@ -232,28 +241,51 @@ def _check_count(points: object, what: str) -> None:
         raise BrokenSampleError(f"{what} has {len(points)} points; at most {MAX_POINTS} are read.")
 
 
-def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int], what: str) -> BoolArray:
+def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int], what: str) -> Cropped:
     ring = np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100)
     rows = np.abs(np.diff(ring[:, 1], append=ring[:1, 1])).clip(0, size[0]).sum()
     if rows > MAX_CROSSINGS:
         raise BrokenSampleError(
             f"{what} has {len(points)} points that run across the image again and again; it is damaged. Draw it again."
         )
-    return polygon_mask(ring, size)
+    corners = ring if len(ring) else np.zeros((1, 2))
+    return _drawn_in_box(corners, size, lambda corner, box: polygon_mask(ring - corner, box))
 
 
-def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+def _rectangle(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Cropped:
     drawn = _checked(_Rectangle, dict(value), what)
     x, width = (share / 100 * size[1] for share in (drawn.x, drawn.width))
     y, height = (share / 100 * size[0] for share in (drawn.y, drawn.height))
-    return rectangle_mask((x, y, width, height), size, drawn.rotation or 0.0)
+    reach = math.hypot(width, height)
+    return _drawn_in_box(
+        np.array([(x - reach, y - reach), (x + reach, y + reach)]),
+        size,
+        lambda corner, box: rectangle_mask((x - corner[0], y - corner[1], width, height), box, drawn.rotation or 0.0),
+    )
 
 
-def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> BoolArray:
+def _ellipse(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Cropped:
     drawn = _checked(_Ellipse, dict(value), what)
     x, radius_x = (share / 100 * size[1] for share in (drawn.x, drawn.radius_x))
     y, radius_y = (share / 100 * size[0] for share in (drawn.y, drawn.radius_y))
-    return ellipse_mask((x, y), (abs(radius_x), abs(radius_y)), size, drawn.rotation or 0.0)
+    radii = abs(radius_x), abs(radius_y)
+    return _drawn_in_box(
+        np.array([(x - max(radii), y - max(radii)), (x + max(radii), y + max(radii))]),
+        size,
+        lambda corner, box: ellipse_mask((x - corner[0], y - corner[1]), radii, box, drawn.rotation or 0.0),
+    )
+
+
+def _drawn_in_box(
+    points: NDArray[np.float64],
+    size: tuple[int, int],
+    draw: Callable[[tuple[int, int], tuple[int, int]], BoolArray],
+) -> Cropped:
+    """Return what is drawn in the box around points (N, 2), xy in pixels; `draw` gets its corner xy and size (h, w)."""
+    limits = np.array(size[::-1])
+    left, top = np.floor(points.min(0)).clip(0, limits).astype(int).tolist()
+    right, bottom = np.ceil(points.max(0)).clip(0, limits).astype(int).tolist()
+    return Cropped.of_part(draw((left, top), (bottom - top, right - left)), (top, left), size)
 
 
 _RASTERISERS = {"polygon": _polygon, "vector": _vector, "rectangle": _rectangle, "ellipse": _ellipse}

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from sam_backend.arrays import FloatArray
 from sam_backend.errors import BadRequestError, BrokenSampleError
 from sam_backend.labelstudio.mask_runs import MaskRuns
-from sam_backend.labelstudio.region_masks import region_mask, region_shape
+from sam_backend.labelstudio.region_masks import cropped_region, region_shape
 from sam_backend.labelstudio.rle import decode_runs
 
 _LIMIT = 64 * 2**20
@@ -94,7 +94,7 @@ def is_elsewhere(entry: Mapping[str, Any], size: tuple[int, int], boxes: FloatAr
 def _decode(entry: Mapping[str, Any], size: tuple[int, int]) -> MaskRuns:
     if region_shape(entry) == "brush":
         return decode_runs(entry["value"]["rle"], size)
-    mask = region_mask(entry)
+    mask = cropped_region(entry)
     if mask is None:
         raise BadRequestError("The region has no area.")
     return MaskRuns.of_mask(mask)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.mask_runs import MaskRuns
+from sam_backend.samples import Cropped
 
 _CHANNELS = 4
 _VALUE_BITS = 8
@@ -24,8 +25,8 @@ _ONE = array("I", [1])
 _BREAKS_OFF = "The brush mask breaks off before its last pixel; was it cut short on the way?"
 
 
-def encode_rle(mask: BoolArray) -> list[int]:
-    """Encode a mask bool (H, W) as a brush of Label Studio: 255 in all four channels where it is true.
+def encode_rle(mask: BoolArray | Cropped) -> list[int]:
+    """Encode a mask, bool (H, W) or Cropped, as a brush of Label Studio: 255 in all four channels where it is true.
 
     Returns
     -------
@@ -33,7 +34,8 @@ def encode_rle(mask: BoolArray) -> list[int]:
         The bytes of the bit stream, 0-255. The four run sizes are chosen for this mask, so that the stream is the
         shortest one without literals. A mask never needs literals, since its runs have at least four bytes.
     """
-    lengths, values = _runs(np.ascontiguousarray(mask, bool))
+    runs = MaskRuns.of_mask(mask)
+    lengths, values = _chunks(runs)
     counts = lengths * _CHANNELS - 1
     needed = _bit_length(counts)
     sizes = _best_sizes(np.bincount(needed, minlength=_MAX_COUNT_BITS + 1)[1:])
@@ -42,7 +44,7 @@ def encode_rle(mask: BoolArray) -> list[int]:
 
     codes = ((0b100 | which) << size | counts) << _VALUE_BITS | values
     widths = 3 + size + _VALUE_BITS
-    header = mask.size * _CHANNELS
+    header = runs.size[0] * runs.size[1] * _CHANNELS
     for value, width in ((_VALUE_BITS - 1, 5), *((size - 1, 4) for size in sizes)):
         header = header << width | value
     header_bits = np.unpackbits(np.frombuffer(header.to_bytes(7, "big"), np.uint8))[-_HEADER_BITS:]
@@ -111,19 +113,12 @@ def _read_pixels(rle: list[int], size: tuple[int, int]) -> tuple[NDArray[np.int6
     return np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0), opaque
 
 
-def _runs(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the lengths in pixels and the values (0 or 255) of the runs; a run has at most 2**16 bytes."""
-    pixels = mask.ravel()
-    if not pixels.size:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    # Values change only between the pixel before the first row of the mask and the pixel after the last row.
-    rows = np.flatnonzero(mask.any(axis=1))
-    first, last = (rows[0] * mask.shape[1], (rows[-1] + 1) * mask.shape[1]) if len(rows) else (0, 0)
-    first, last = max(first - 1, 0), min(last, pixels.size - 1)
-    changes = np.flatnonzero(pixels[first + 1 : last + 1] != pixels[first:last]) + first + 1
-    starts = np.concatenate([[0], changes])
-    lengths = np.diff(starts, append=pixels.size)
-    values = pixels[starts] * np.int64(255)
+def _chunks(runs: MaskRuns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lengths in pixels and the values (0 or 255) of the stream's runs; one has at most 2**16 bytes."""
+    edges = np.column_stack([runs.starts, runs.stops]).ravel()
+    lengths = np.diff(edges, prepend=0, append=runs.size[0] * runs.size[1])
+    values = np.arange(len(lengths)) % 2 * np.int64(255)
+    lengths, values = lengths[lengths > 0], values[lengths > 0]
     longest = (1 << _MAX_COUNT_BITS) // _CHANNELS
     pieces = (lengths + longest - 1) // longest
     last = np.cumsum(pieces) - 1

@@ -9,8 +9,9 @@ import numpy as np
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
-from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.masks import mask_box, mask_depths
+from sam_backend.labelstudio.rle import decode_runs
+from sam_backend.masks import mask_depths
+from sam_backend.samples import Cropped
 
 _MAX_POINTS = 5
 _MAX_AREA = 2**21
@@ -45,20 +46,18 @@ def points_along(
             f"A stroke is read on images of up to {max_pixels} pixels; this one has {width} x {height}. Click instead."
         )
     if shape == "brush":
-        mask = decode_rle(value.get("rle", []), size)
+        mask = decode_runs(value.get("rle", []), size).cropped()
     else:
         url = value.get("imageDataURL")
-        mask = decode_bitmask(url if isinstance(url, str) else "", size)
+        mask = Cropped.of(decode_bitmask(url if isinstance(url, str) else "", size))
     return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _middle(mask)]
 
 
-def _middle(mask: BoolArray) -> list[tuple[int, int]]:
+def _middle(mask: Cropped) -> list[tuple[int, int]]:
     """Return up to five pixels xy along the middle of a mask; none for an empty one."""
-    box = mask_box(mask)
-    if box is None:
+    (top, left), stroke = mask.corner, mask.part
+    if not stroke.size:
         return []
-    left, top, right, bottom = box
-    stroke = mask[top:bottom, left:right]
     side = math.ceil(math.sqrt(stroke.size / _MAX_AREA))
     if side == 1:
         return [(left + x, top + y) for x, y in _spread(stroke)]

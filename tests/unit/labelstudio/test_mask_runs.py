@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from sam_backend.labelstudio.bitmask import encode_bitmask
 from sam_backend.labelstudio.mask_runs import MaskRuns, box_iou
 from sam_backend.labelstudio.rle import decode_runs, encode_rle
 from sam_backend.masks import mask_box
+from sam_backend.samples import Cropped
 
 
 @pytest.fixture(params=[0.0, 0.1, 0.5, 0.9, 1.0])
@@ -16,6 +18,17 @@ def test_runs_hold_exactly_the_mask(mask):
         assert np.array_equal(runs.mask(), mask)
         assert runs.area == mask.sum()
         assert runs.box == mask_box(mask)
+
+
+def test_a_mask_in_a_box_has_the_runs_of_the_whole_mask(mask):
+    whole = np.zeros((40, 30), bool)
+    whole[9:32, 6:23] = mask
+    cropped = Cropped(mask, (9, 6), whole.shape)
+    for runs in (MaskRuns.of_mask(cropped), MaskRuns.of_mask(whole)):
+        assert np.array_equal(runs.mask(), whole)
+        assert np.array_equal(runs.cropped().mask, whole)
+    assert encode_rle(cropped) == encode_rle(whole)
+    assert encode_bitmask(cropped) == encode_bitmask(whole)
 
 
 def test_a_point_is_inside_or_at_the_distance_that_the_mask_says(mask):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from sam_backend.labelstudio.outlines import bounding_rectangle, fitted_ellipse, rings, without_specks
+from sam_backend.samples import Cropped
 
 SIZE = (200, 300)
 
@@ -31,7 +32,7 @@ def test_the_ring_of_a_rectangle_runs_along_the_edges_of_its_pixels():
     mask = blank()
     mask[20:60, 30:100] = 1
 
-    (ring,) = rings(mask.astype(bool))
+    (ring,) = rings(Cropped.of(mask.astype(bool)))
 
     assert sorted(pixels(ring).round(2).tolist()) == [[30, 20], [30, 60], [100, 20], [100, 60]]
 
@@ -41,7 +42,7 @@ def test_a_single_pixel_encloses_its_area(edge):
     mask = blank()
     mask[edge] = 1
 
-    (ring,) = rings(mask.astype(bool))
+    (ring,) = rings(Cropped.of(mask.astype(bool)))
 
     np.testing.assert_array_equal(enclosed(ring), mask)
 
@@ -66,10 +67,10 @@ def drawn(name: str) -> np.ndarray:
 def test_a_ring_stays_within_a_pixel_of_the_exact_outline_and_close_to_its_mask(name, monkeypatch):
     mask = drawn(name)
 
-    (ring,) = rings(mask)
+    (ring,) = rings(Cropped.of(mask))
 
     monkeypatch.setattr("sam_backend.labelstudio.outlines.TOLERANCES", ())
-    (exact,) = rings(mask)
+    (exact,) = rings(Cropped.of(mask))
     np.testing.assert_array_equal(enclosed(exact), mask)
     outline = pixels(ring).astype(np.float32)
     beyond = [abs(cv2.pointPolygonTest(outline, point, measureDist=True)) for point in pixels(exact).tolist()]
@@ -78,7 +79,7 @@ def test_a_ring_stays_within_a_pixel_of_the_exact_outline_and_close_to_its_mask(
 
 
 def test_a_smooth_outline_needs_few_points():
-    (ring,) = rings(drawn("disc"))
+    (ring,) = rings(Cropped.of(drawn("disc")))
 
     assert len(ring) <= 40
 
@@ -88,7 +89,7 @@ def test_each_component_has_its_ring_the_largest_first():
     mask[10:20, 10:20] = 1
     mask[50:90, 50:90] = 1
 
-    assert [enclosed(ring).sum() for ring in rings(mask.astype(bool))] == [1600, 100]
+    assert [enclosed(ring).sum() for ring in rings(Cropped.of(mask.astype(bool)))] == [1600, 100]
 
 
 def test_a_hole_is_filled():
@@ -96,7 +97,7 @@ def test_a_hole_is_filled():
     mask[20:60, 30:100] = 1
     mask[30:40, 50:60] = 0
 
-    (ring,) = rings(mask.astype(bool))
+    (ring,) = rings(Cropped.of(mask.astype(bool)))
 
     assert enclosed(ring).sum() == 40 * 70
 
@@ -106,7 +107,7 @@ def test_specks_go_and_parts_of_the_object_stay():
     mask[20:60, 20:60] = 1  # 1600 pixels
     mask[100:104, 100:104] = 1  # 1 % of them
     mask[150, 150:165] = 1  # less
-    clean = without_specks(mask.astype(bool))
+    clean = without_specks(Cropped.of(mask.astype(bool))).mask
 
     assert clean[100, 100]
     assert clean.sum() == 1616
@@ -115,7 +116,7 @@ def test_specks_go_and_parts_of_the_object_stay():
 def test_the_rectangle_is_tight_and_half_open():
     mask = blank()
     mask[20:60, 30:100] = 1
-    box = bounding_rectangle(mask.astype(bool))
+    box = bounding_rectangle(Cropped.of(mask.astype(bool)))
 
     assert (box.x, box.y) == pytest.approx((10, 10))
     assert (box.width, box.height) == pytest.approx((70 / 3, 20))
@@ -126,7 +127,7 @@ def test_an_ellipse_gets_its_own_axes_back_at_any_turn(rotation):
     mask = blank()
     cv2.ellipse(mask, (140, 90), (60, 25), rotation, 0, 360, 1, -1)
 
-    fit = fitted_ellipse(mask.astype(bool))
+    fit = fitted_ellipse(Cropped.of(mask.astype(bool)))
 
     redrawn = blank()
     radii = fit.radius_x * SIZE[1] / 100, fit.radius_y * SIZE[0] / 100
@@ -138,7 +139,7 @@ def test_an_ellipse_gets_its_own_axes_back_at_any_turn(rotation):
 
 
 def test_the_ellipse_of_a_full_mask_is_no_larger_than_label_studio_allows():
-    fit = fitted_ellipse(np.ones(SIZE, bool))
+    fit = fitted_ellipse(Cropped.of(np.ones(SIZE, bool)))
 
     assert (fit.x, fit.y, fit.radius_x, fit.radius_y) == pytest.approx((50, 50, 50, 50))
 
@@ -146,7 +147,7 @@ def test_the_ellipse_of_a_full_mask_is_no_larger_than_label_studio_allows():
 def test_the_ellipse_of_a_single_pixel_is_about_its_size():
     mask = blank()
     mask[50, 150] = 1
-    fit = fitted_ellipse(mask.astype(bool))
+    fit = fitted_ellipse(Cropped.of(mask.astype(bool)))
 
     assert (fit.x, fit.y) == pytest.approx((150.5 / 3, 50.5 / 2))
     assert fit.radius_x * 3 == pytest.approx(0.577, abs=0.01)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
+from peak_memory import assert_peak
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.config import LabelingConfig
@@ -49,6 +50,26 @@ def test_brush_and_bitmask_hold_the_mask_to_the_pixel(own_labels):
     assert brush["format"] == "rle"
     np.testing.assert_array_equal(decode_rle(brush["rle"], MASK.shape), MASK)
     np.testing.assert_array_equal(decode_bitmask(bitmask["imageDataURL"], MASK.shape), MASK)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_small_mask_of_an_image_of_400_megapixels_takes_little_memory(shape):
+    before = f"""
+        import numpy as np
+        from sam_backend.labelstudio.config import LabelingConfig
+        from sam_backend.labelstudio.mask_runs import MaskRuns
+        from sam_backend.labelstudio.region_json import make_regions
+        from sam_backend.labelstudio.region_runs import RegionRuns
+        from sam_backend.samples import Cropped
+        mask = Cropped(np.ones((40, 30), bool), (15_000, 9_000), (20_000, 20_000))
+        target = LabelingConfig.parse({xml(shape)!r}).target()
+        def shared():
+            (region,) = make_regions(mask, target, label="Hole")
+            if {shape!r} == "Bitmask":
+                return region["value"]["imageDataURL"]  # to decode it takes the PNG's pixels
+            return MaskRuns.of_mask(mask).is_like(RegionRuns().of_entry(region, mask.size), 0.7)
+    """
+    assert_peak(before, "assert shared()", below=40_000_000)
 
 
 def test_a_vector_is_a_closed_line_of_vertices_for_each_component():

@@ -9,7 +9,7 @@ from label_studio_requests import CONFIG, HEIGHT, WIDTH, click, data_url, intera
 from sam_backend.core import in_place
 from sam_backend.labelstudio import region_runs
 from sam_backend.labelstudio.bitmask import encode_bitmask
-from sam_backend.labelstudio.region_masks import region_mask
+from sam_backend.labelstudio.region_masks import cropped_region, region_mask
 from sam_backend.labelstudio.rle import decode_rle, encode_rle
 from sam_backend.segmenters.correcting import Correcting
 from threshold_segmenter import ThresholdSegmenter
@@ -259,7 +259,9 @@ def test_of_contradictory_clicks_the_last_wins_and_thirty_are_answered(client):
 
 def test_outlines_far_from_a_click_are_not_filled(client, monkeypatch):
     filled = []
-    monkeypatch.setattr(region_runs, "region_mask", lambda entry: filled.append(entry["id"]) or region_mask(entry))
+    monkeypatch.setattr(
+        region_runs, "cropped_region", lambda entry: filled.append(entry["id"]) or cropped_region(entry)
+    )
     config = CONFIG.replace("Brush", "Polygon")
     far = [region(FAR, f"far{number}", kind="polygonlabels") for number in range(9)]
     there = prediction(*far, region(BRIGHT, kind="polygonlabels"))
