@@ -27,8 +27,9 @@ def segmenter():
 @pytest.fixture
 def make_settings(tmp_path):
     def make(**fields):
-        # The images of tests lie on this machine.
-        return Settings(**{"home": tmp_path / "home", "cache": tmp_path / "cache", "allow_host": "127.0.0.1"} | fields)
+        folders = {"home": tmp_path / "home", "cache": tmp_path / "cache"}
+        # The images of tests lie on this machine, and Label Studio is asked for nothing that the test did not.
+        return Settings(**folders | {"allow_host": "127.0.0.1", "prefetch": 0} | fields)
 
     return make
 

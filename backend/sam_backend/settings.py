@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         1024, gt=0, description="Open connections of `serve`; beyond, those that wait for a request are closed."
     )
+    prefetch: int = Field(
+        8, ge=0, description="Next tasks whose images `serve` encodes ahead of each annotator; 0 encodes none ahead."
+    )
     embedding_memory_mb: int = Field(512, gt=0, description="Memory in MB for embeddings of recent images.")
     embedding_disk_mb: int = Field(4096, ge=0, description="Disk in MB for embeddings; 0 keeps none on disk.")
 

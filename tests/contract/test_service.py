@@ -43,7 +43,8 @@ def running(app):
 
 @pytest.fixture
 def service(tmp_path):
-    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", image_timeout=0.5, allow_host="127.0.0.1")
+    folders = {"home": tmp_path / "home", "cache": tmp_path / "cache"}
+    settings = Settings(**folders, image_timeout=0.5, allow_host="127.0.0.1", prefetch=0)
     with running(make_app(ThresholdSegmenter(), settings)) as url:
         yield url
 

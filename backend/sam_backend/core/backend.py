@@ -15,6 +15,7 @@ from sam_backend.core.housekeeping import protect_folders, tidy
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import Predictor
+from sam_backend.core.prefetcher import Prefetcher
 from sam_backend.core.promotions import Promotions
 from sam_backend.core.proposers import Proposers
 from sam_backend.core.refiners import Refiners
@@ -53,6 +54,7 @@ class Backend:
     cache: EmbeddingCache
     memories: Memories
     learner: Learner
+    prefetcher: Prefetcher
     predictor: Predictor
     trainings: Trainings
     settings: Settings
@@ -71,6 +73,7 @@ class Backend:
         if self.promotions:
             self.promotions.stop()
         self.learner.stop()
+        self.prefetcher.stop()
         self.predictor.stop()
         self.cache.close()
 
@@ -79,7 +82,7 @@ class Backend:
         return self.promotions.problems() if self.promotions else []
 
     def connect(self, request: SetupRequest) -> None:
-        """Remember the Label Studio of a project, and learn the project's records that the model does not know yet.
+        """Remember a project's Label Studio, learn records that the model does not know yet, encode what comes first.
 
         Raises
         ------
@@ -91,6 +94,7 @@ class Backend:
         if request.hostname:
             connect_project(self.servers, str(request.project), request.hostname, request.access_token or "")
         self.learner.check(str(request.project), self.model.version)
+        self.prefetcher.ask(str(request.project))
 
     def handle(self, event: Event, *, learn: bool = True) -> dict[str, str]:
         """Handle an event of a project; return the answer to Label Studio, which says what was done.
@@ -112,6 +116,9 @@ class Backend:
         if kept is not None:
             answer = {"status": "remembered", "action": event.action}
             return answer | ({"message": " ".join(kept.set_aside)} if kept.set_aside else {})
+        if event.action == "TASKS_CREATED" and event.project is not None and learn:
+            self.prefetcher.ask(event.project.uid, is_new=True)
+            return {"status": "started", "action": event.action, "message": "The first tasks are encoded."}
         if event.action != "START_TRAINING":
             message = "Nothing here depends on this event."
             return {"status": "ignored", "action": event.action, "message": message}
@@ -158,6 +165,7 @@ def assemble(
     trainings = Trainings(settings, model.name, checkpoint)
     automatic = AutomaticTrainings(settings, memories, trainings)
     learner = Learner(memories, embeddings, model, servers, automatic.start_if_due)
+    prefetcher = Prefetcher(settings, model, embeddings, servers)
     proposers, refiners = Proposers(settings.home), Refiners(settings.home)
     predictor = Predictor(
         model,
@@ -166,10 +174,11 @@ def assemble(
         proposers,
         refiners,
         learner,
+        prefetcher,
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,
     )
-    return Backend(model, promotions, servers, cache, memories, learner, predictor, trainings, settings)
+    return Backend(model, promotions, servers, cache, memories, learner, prefetcher, predictor, trainings, settings)
 
 
 def _promotions(model: str, settings: Settings) -> Promotions:

@@ -17,6 +17,7 @@ from sam_backend.core.device_queue import Rank
 from sam_backend.core.in_place import InPlace
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
+from sam_backend.core.prefetcher import Prefetcher
 from sam_backend.core.proposers import Proposers
 from sam_backend.core.refiners import Refiners
 from sam_backend.core.task_embeddings import TaskEmbeddings
@@ -52,7 +53,7 @@ class Predictor:
 
     Parameters
     ----------
-    model, embeddings, memories, proposers, refiners, learner : the parts that it uses.
+    model, embeddings, memories, proposers, refiners, learner, prefetcher : the parts that it uses.
     max_pixels : int, the largest image whose strokes are read as prompts.
     in_place : bool, whether prompts about an existing mask correct it.
     """
@@ -65,6 +66,7 @@ class Predictor:
         proposers: Proposers,
         refiners: Refiners,
         learner: Learner,
+        prefetcher: Prefetcher,
         *,
         max_pixels: int,
         in_place: bool,
@@ -75,6 +77,7 @@ class Predictor:
         self._proposers = proposers
         self._refiners = refiners
         self._learner = learner
+        self._prefetcher = prefetcher
         self._max_pixels = max_pixels
         self._memo = AnswersMemo()
         self._in_place = InPlace(in_place)
@@ -97,9 +100,13 @@ class Predictor:
         config, queue = LabelingConfig.parse(request.label_config), self._embeddings.queue
         if request.drawn is not None:
             with queue.job(Rank.CLICK, f"click on task {request.tasks[0].id}"):
-                return [self._answer_prompt(request, config, notes)]
-        with queue.job(Rank.BATCH, f"predictions for tasks {_task_ids(request.tasks)}"):
-            return self._pre_annotate(request, config, notes)
+                results = [self._answer_prompt(request, config, notes)]
+        else:
+            with queue.job(Rank.BATCH, f"predictions for tasks {_task_ids(request.tasks)}"):
+                results = self._pre_annotate(request, config, notes)
+        if request.project is not None:
+            self._prefetcher.ask(str(request.project), request.tasks[-1].id)
+        return results
 
     def stop(self) -> None:
         """Let running batches end early, so that the process can end."""

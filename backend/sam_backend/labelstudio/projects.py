@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _PAGE = 100
 _TIMEOUT = 120.0
 
 Answer = TypeVar("Answer")
+Answered = TypeVar("Answered", bound=BaseModel)
 
 
 class _PredictionAnswer(BaseModel):
@@ -35,6 +37,14 @@ class _TaskAnswer(BaseModel):
     data: dict[str, Any]
     annotations: list[dict[str, Any]] | None = None
     predictions: list[_PredictionAnswer] | None = None
+
+
+class _ListedAnswer(BaseModel):
+    id: int
+    data: dict[str, Any]
+    is_labeled: bool = False
+    cancelled_annotations: int = 0
+    total_annotations: int = 0
 
 
 class _TasksAnswer(BaseModel):
@@ -86,6 +96,22 @@ class ProjectTask:
 
 
 @dataclass(frozen=True)
+class ListedTask:
+    """A task in a list, without its annotations.
+
+    Attributes
+    ----------
+    id : int.
+    data : the task's data, as Label Studio sends it to a backend.
+    is_done : bool, whether somebody annotated or skipped it.
+    """
+
+    id: int
+    data: Mapping[str, Any]
+    is_done: bool
+
+
+@dataclass(frozen=True)
 class Project:
     """A project and its client. Its methods raise ImageServerError where Label Studio refuses or does not answer.
 
@@ -94,30 +120,42 @@ class Project:
     id : int, in its Label Studio.
     uid : str, `<id>.<Unix time of its creation>`, the name that Label Studio gives it in messages to backends.
     label_config : str, the labeling config.
+    sampling : str, the order of its queue, as Label Studio calls it.
     """
 
     id: int
     uid: str
     label_config: str
+    sampling: str
     _client: LabelStudioClient = field(repr=False)
 
     def tasks(self) -> Iterator[ProjectTask]:
         """Yield all tasks; a task that is not as Label Studio writes them is left out with a line in the log."""
-        page = 1
-        while True:
-            query = {"project": self.id, "page": page, "page_size": _PAGE, "fields": "all"}
-            answer = self._request("GET", "/api/tasks/", _TasksAnswer.model_validate, query=query)
-            for fields in answer.tasks:
-                try:
-                    task = _TaskAnswer.model_validate(fields)
-                except ValidationError as error:
-                    logger.warning("A task of project %d is left out: %s.", self.id, _cause(fields, error))
-                    continue
-                predictions = [(one.id, one.model_version or "") for one in task.predictions or []]
-                yield ProjectTask(task.id, task.data, task.annotations or [], predictions)
-            if page * _PAGE >= answer.total or not answer.tasks:
-                return
-            page += 1
+        for task in self._pages(_TaskAnswer, {"fields": "all"}, _PAGE):
+            predictions = [(one.id, one.model_version or "") for one in task.predictions or []]
+            yield ProjectTask(task.id, task.data, task.annotations or [], predictions)
+
+    def list_tasks(self, view: Mapping[str, Any] | None = None, *, page: int = _PAGE) -> Iterator[ListedTask]:
+        """Yield tasks, page by page; a consumer that stops early asks for no further page.
+
+        Parameters
+        ----------
+        view : dict, order and filters as in a tab of the Data Manager, see `tabs`; None for all tasks, by their ids.
+        page : int, tasks of a page.
+        """
+        # With `review`, Label Studio lists tasks without asking backends for predictions that are missing.
+        query = {"review": "true"} | ({"query": json.dumps(view)} if view else {})
+        for task in self._pages(_ListedAnswer, query, page):
+            is_done = task.is_labeled or bool(task.cancelled_annotations or task.total_annotations)
+            yield ListedTask(task.id, task.data, is_done)
+
+    def tabs(self) -> list[Mapping[str, Any]]:
+        """Return the saved tabs of the Data Manager: for each its `ordering`, its `filters`, and how it shows them."""
+
+        def read(answer: Any) -> list[Mapping[str, Any]]:
+            return [dict(tab["data"] or {}) for tab in answer]
+
+        return self._request("GET", "/api/dm/views/", read, query={"project": self.id})
 
     def predict(self, task: ProjectTask, prediction: Mapping[str, Any]) -> None:
         """Give a task a prediction, in place of those of the same model version."""
@@ -139,6 +177,22 @@ class Project:
         """Let the queue of the project follow the scores of a model version's predictions, the lowest first."""
         body = {"sampling": UNCERTAINTY_SAMPLING, "model_version": model_version}
         self._request("PATCH", f"/api/projects/{self.id}/", _ignore, body=body)
+
+    def _pages(self, kind: type[Answered], query: Mapping[str, Any], size: int) -> Iterator[Answered]:
+        """Yield the tasks of a list, page by page."""
+        page = 1
+        while True:
+            # The addresses of images are those that `/predict` carries, not those that a browser needs.
+            whole = {"project": self.id, "page": page, "page_size": size, "resolve_uri": "false", **query}
+            answer = self._request("GET", "/api/tasks/", _TasksAnswer.model_validate, query=whole)
+            for fields in answer.tasks:
+                try:
+                    yield kind.model_validate(fields)
+                except ValidationError as error:
+                    logger.warning("A task of project %d is left out: %s.", self.id, _cause(fields, error))
+            if page * size >= answer.total or not answer.tasks:
+                return
+            page += 1
 
     def _request(self, method: str, path: str, read: Callable[[Any], Answer], **parameters: Any) -> Answer:
         return self._client.request(method, path, read, about=f"project {self.id}", **parameters)
@@ -188,7 +242,8 @@ def open_project(servers: ServerRegistry, project: str) -> Project:
 
     def read(answer: Any) -> Project:
         created = datetime.fromisoformat(answer["created_at"]).astimezone(UTC)
-        return Project(known.id, f"{known.id}.{int(created.timestamp())}", str(answer["label_config"]), client)
+        uid, sampling = f"{known.id}.{int(created.timestamp())}", str(answer.get("sampling", ""))
+        return Project(known.id, uid, str(answer["label_config"]), sampling, client)
 
     return client.request("GET", f"/api/projects/{known.id}/", read, about=f"project {known.id}")
 

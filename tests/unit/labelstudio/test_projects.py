@@ -1,4 +1,5 @@
 import json
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -88,3 +89,33 @@ def test_a_prediction_takes_the_place_of_those_of_its_model_version_and_orders_t
         ("/api/predictions/8/", None),
         ("/api/projects/3/", {"sampling": "Uncertainty sampling", "model_version": "nano-1"}),
     ]
+
+
+def test_a_list_of_tasks_asks_for_no_predictions_and_gives_addresses_as_requests_have_them(servers, label_studio):
+    counts = {"is_labeled": False, "total_annotations": 0, "cancelled_annotations": 0}
+    tasks = [
+        {"id": number, "data": {"image": "s3://a/b.png"}, **counts, **more}
+        for number, more in enumerate([{}, {"is_labeled": True}, {"cancelled_annotations": 1}])
+    ]
+    label_studio.routes["/api/tasks/"] = json.dumps({"tasks": tasks, "total": 3}).encode()
+    listed = open_project(servers, "3").list_tasks({"ordering": ["-tasks:id"]}, page=20)
+    assert [(task.id, task.data["image"], task.is_done) for task in listed] == [
+        (0, "s3://a/b.png", False),
+        (1, "s3://a/b.png", True),
+        (2, "s3://a/b.png", True),
+    ]
+    query = parse_qs(label_studio.paths()[-1].partition("?")[2])
+    assert query == {
+        "project": ["3"],
+        "page": ["1"],
+        "page_size": ["20"],
+        "resolve_uri": ["false"],
+        "review": ["true"],
+        "query": ['{"ordering": ["-tasks:id"]}'],
+    }
+
+
+def test_the_tabs_of_the_data_manager_are_read(servers, label_studio):
+    tab = {"title": "New", "ordering": ["tasks:data.n"]}
+    label_studio.routes["/api/dm/views/"] = json.dumps([{"id": 1, "data": tab}, {"id": 2, "data": None}]).encode()
+    assert open_project(servers, "3").tabs() == [tab, {}]
