@@ -6,6 +6,7 @@ import logging
 
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.accepted_masks import read_annotation
+from sam_backend.labelstudio.brush_text import with_numbers
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.region_masks import regions_of
@@ -47,7 +48,7 @@ def make_records(annotation: Annotation, task: Task, label_config: str) -> list[
     Raises
     ------
     BadRequestError
-        If the labeling config has no control for masks, or the task has no image.
+        If the labeling config has no control for masks, the task has no image, or a mask is no list of numbers.
     """
     task_id, updated = int(annotation.task or task.id or 0), annotation.updated_at or ""
     if annotation.was_cancelled:
@@ -62,7 +63,7 @@ def make_records(annotation: Annotation, task: Task, label_config: str) -> list[
             updated,
             task_id,
             image.address,
-            [dict(entry) for entry in image.regions.entries],
+            [with_numbers(entry) for entry in image.regions.entries],
             image.regions.left_out,
             index=image.index,
         )

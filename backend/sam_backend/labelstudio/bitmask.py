@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import numpy as np
+from PIL import Image
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
@@ -92,12 +93,32 @@ def decode_bitmask(url: str, size: tuple[int, int]) -> BoolArray:
                     f"The bitmask has {image.width} x {image.height} pixels, but the image {width} x {height}."
                 )
             image.load()
-            mask = np.empty(size, np.bool_)
-            # By rows: the RGBA pixels of the whole image would take four bytes a pixel, twice.
-            step = max(1, _BLOCK_PIXELS // width)
-            for top in range(0, height, step):
-                bottom = min(top + step, height)
-                mask[top:bottom] = np.asarray(image.crop((0, top, width, bottom)).convert("RGBA"))[..., 3] >= 128
+            return _opaque(image)
     except (binascii.Error, OSError, SyntaxError, ValueError) as error:
         raise BadRequestError("The bitmask is not a readable PNG; was it cut short on the way?") from error
+
+
+def _opaque(image: Image.Image) -> BoolArray:
+    """Return where the alpha of an image is 128 or more, bool (H, W)."""
+    mask = np.empty((image.height, image.width), np.bool_)
+    table = _opaque_colours(image)
+    # By rows: the pixels of the whole image would take several bytes a pixel, twice.
+    step = max(1, _BLOCK_PIXELS // image.width)
+    for top in range(0, image.height, step):
+        bottom = min(top + step, image.height)
+        block = image.crop((0, top, image.width, bottom))
+        if table is not None:
+            mask[top:bottom] = np.asarray(block.point(table))
+        else:
+            alpha = block if "A" in block.getbands() else block.convert("RGBA")
+            mask[top:bottom] = np.asarray(alpha.getchannel("A")) >= 128
     return mask
+
+
+def _opaque_colours(image: Image.Image) -> list[int] | None:
+    """Return 1 for each colour of a palette that is opaque, and 0 for the others; None without a palette."""
+    if image.mode != "P":
+        return None
+    transparency = image.info.get("transparency", b"")
+    alpha = {transparency: 0} if isinstance(transparency, int) else dict(enumerate(transparency))
+    return [int(alpha.get(colour, 255) >= 128) for colour in range(256)]

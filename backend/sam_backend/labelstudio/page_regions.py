@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam_backend.labelstudio.accepted_masks import MaskRule
+from sam_backend.labelstudio.brush_text import BrushText
 from sam_backend.labelstudio.config import Target
 from sam_backend.labelstudio.messages import Task
 from sam_backend.labelstudio.region_masks import entries_by_region, region_id, region_labels, region_shape
@@ -161,4 +162,5 @@ def _nbytes(value: object) -> int:
         # The small numbers of a brush exist once in Python.
         inside = [item for item in value if not isinstance(item, int)]
         return _CONTAINER + 8 * len(value) + sum(map(_nbytes, inside))
-    return _NUMBER + (len(value) if isinstance(value, str) else 0)
+    text = value.text if isinstance(value, BrushText) else value
+    return _NUMBER + (len(text) if isinstance(text, str | bytes) else 0)

@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from sam_backend.arrays import FloatArray
 from sam_backend.errors import BadRequestError, BrokenSampleError
+from sam_backend.labelstudio.brush_text import BrushText
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.labelstudio.region_masks import cropped_region, region_shape
 from sam_backend.labelstudio.rle import decode_runs
@@ -103,6 +104,8 @@ def _decode(entry: Mapping[str, Any], size: tuple[int, int]) -> MaskRuns:
 def _digest(entry: Mapping[str, Any], size: tuple[int, int]) -> bytes:
     value = entry["value"]
     content = value.get("rle")
+    if isinstance(content, BrushText):
+        return content.digest + repr(size).encode()
     try:
         data = bytes(content) if isinstance(content, list) else repr(value).encode("utf-8", "replace")
     except (TypeError, ValueError):

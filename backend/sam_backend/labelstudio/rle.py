@@ -5,7 +5,6 @@ sizes minus one (4 bits each), and then chunks. A chunk is 1 for a run or 0 for 
 size (2 bits), the count minus one (as many bits as the run size), and one value for a run, `count` values for literals.
 """
 
-from array import array
 from functools import lru_cache
 from itertools import combinations
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.brush_text import BrushText
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.samples import Cropped
 
@@ -21,7 +21,10 @@ _CHANNELS = 4
 _VALUE_BITS = 8
 _MAX_COUNT_BITS = 16
 _HEADER_BITS = 32 + 5 + 4 * 4
-_ONE = array("I", [1])
+_SHORTEST = 3 + 1 + _VALUE_BITS
+"""Bits of the shortest chunk."""
+_BLOCK = 2**16
+"""Bytes of the stream that are looked at together; each takes about thirty bytes of memory."""
 _BREAKS_OFF = "The brush mask breaks off before its last pixel; was it cut short on the way?"
 
 
@@ -55,12 +58,12 @@ def encode_rle(mask: BoolArray | Cropped) -> list[int]:
     return packed
 
 
-def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
+def decode_rle(rle: list[int] | BrushText, size: tuple[int, int]) -> BoolArray:
     """Decode a brush of Label Studio.
 
     Parameters
     ----------
-    rle : list of int, the bytes of the bit stream, 0-255.
+    rle : list of int or BrushText, the bytes of the bit stream, 0-255.
     size : (H, W) of the image in pixels.
 
     Returns
@@ -77,7 +80,7 @@ def decode_rle(rle: list[int], size: tuple[int, int]) -> BoolArray:
     return np.repeat(opaque, lengths).reshape(size)
 
 
-def decode_runs(rle: list[int], size: tuple[int, int]) -> MaskRuns:
+def decode_runs(rle: list[int] | BrushText, size: tuple[int, int]) -> MaskRuns:
     """Decode a brush of Label Studio to its runs; parameters and errors as of `decode_rle`."""
     lengths, opaque = _read_pixels(rle, size)
     ends = np.cumsum(lengths)
@@ -90,12 +93,12 @@ def decode_runs(rle: list[int], size: tuple[int, int]) -> MaskRuns:
     return MaskRuns(size, starts[first], stops[last])
 
 
-def _read_pixels(rle: list[int], size: tuple[int, int]) -> tuple[NDArray[np.int64], BoolArray]:
+def _read_pixels(rle: list[int] | BrushText, size: tuple[int, int]) -> tuple[NDArray[np.int64], BoolArray]:
     """Return the lengths in pixels of the runs of the stream, and whether each is opaque; errors as of `decode_rle`."""
     height, width = size
     expected = height * width * _CHANNELS
     try:
-        data = bytes(list(rle))
+        data = bytes(rle.numbers() if isinstance(rle, BrushText) else list(rle))
     except (TypeError, ValueError) as error:
         raise BadRequestError("A brush mask is a list of bytes from 0 to 255; got something else.") from error
     total = int.from_bytes(data[:4], "big")
@@ -105,11 +108,11 @@ def _read_pixels(rle: list[int], size: tuple[int, int]) -> tuple[NDArray[np.int6
             "was it drawn on another image?"
         )
     # The longest run has 2**16 bytes: a short list that claims many pixels is refused before it is read.
-    if (len(data) * 8 - _HEADER_BITS) << _MAX_COUNT_BITS < total * (3 + 1 + _VALUE_BITS):
+    if (len(data) * 8 - _HEADER_BITS) << _MAX_COUNT_BITS < total * _SHORTEST:
         raise BadRequestError(_BREAKS_OFF)
     lengths, values = _read_chunks(data, total)
     # Alpha is every fourth byte, so the first n bytes contain n // 4 alpha bytes.
-    opaque = np.frombuffer(values, np.uint8) >= 128
+    opaque = values >= 128
     return np.diff(np.cumsum(lengths) // _CHANNELS, prepend=0), opaque
 
 
@@ -149,40 +152,65 @@ def _best_sizes(histogram: NDArray[np.int64]) -> list[int]:
     return best
 
 
-def _read_chunks(data: bytes, total: int) -> tuple[NDArray[np.int64], bytes]:
+def _read_chunks(data: bytes, total: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the lengths and the values of all runs and literals (length 1) of the stream."""
-    end = len(data) * 8
-    padded = data + bytes(8)
-
-    def read(position: int, width: int) -> int:
-        first = position >> 3
-        window = int.from_bytes(padded[first : first + 4], "big")
-        return window >> (32 - width - (position & 7)) & ((1 << width) - 1)
-
-    if read(32, 5) + 1 != _VALUE_BITS:
+    stream = np.frombuffer(data + bytes(8), np.uint8)
+    if int(_bits(stream, np.array([32]), 5)[0]) + 1 != _VALUE_BITS:
         raise BadRequestError("A brush mask has values of 8 bits; this one is packed otherwise or damaged.")
-    sizes = [read(position, 4) + 1 for position in range(37, _HEADER_BITS, 4)]
-    lengths = array("I")
-    values = bytearray()
+    sizes = _bits(stream, np.arange(37, _HEADER_BITS, 4), 4) + 1
+    lengths, values = list[NDArray[np.int64]](), list[NDArray[np.int64]]()
     position, filled = _HEADER_BITS, 0
     while filled < total:
-        kind = read(position, 3)
-        size = sizes[kind & 3]
-        count = read(position + 3, size) + 1
-        position += 3 + size
-        if kind >> 2:
-            lengths.append(count)
-            values.append(read(position, _VALUE_BITS))
-            position += _VALUE_BITS
-        else:
-            lengths.extend(_ONE * count)
-            stop = position + count * _VALUE_BITS
-            window = int.from_bytes(padded[position >> 3 : (stop + 7) >> 3], "big") >> (-stop & 7)
-            values += (window & ((1 << count * _VALUE_BITS) - 1)).to_bytes(count, "big")
-            position = stop
-        filled += count
-        if position > end:
+        starts, position = _chunk_starts(stream, position, len(data) * 8, sizes)
+        if not len(starts):
             raise BadRequestError(_BREAKS_OFF)
+        kinds = _bits(stream, starts, 3)
+        size, is_run = sizes[kinds & 3], kinds >= 4
+        counts = _bits(stream, starts + 3, size) + 1
+        ends = filled + np.cumsum(counts)
+        # What comes after the last pixel is padding.
+        needed = int(np.searchsorted(ends, total)) + 1
+        starts, size, is_run, counts = starts[:needed], size[:needed], is_run[:needed], counts[:needed]
+        filled = int(ends[len(counts) - 1])
+        if int(starts[-1] + 3 + size[-1] + _VALUE_BITS * (1 if is_run[-1] else counts[-1])) > len(data) * 8:
+            raise BadRequestError(_BREAKS_OFF)
+        pieces = np.where(is_run, 1, counts)
+        first = np.cumsum(pieces) - pieces
+        nth = np.arange(int(pieces.sum())) - np.repeat(first, pieces)
+        lengths.append(np.repeat(np.where(is_run, counts, 1), pieces))
+        values.append(_bits(stream, np.repeat(starts + 3 + size, pieces) + _VALUE_BITS * nth, _VALUE_BITS))
     if filled != total:
         raise BadRequestError("The brush mask's last run goes beyond its last pixel; it is damaged.")
-    return np.frombuffer(lengths, np.uint32).astype(np.int64), bytes(values)
+    return np.concatenate([*lengths, np.zeros(0, np.int64)]), np.concatenate([*values, np.zeros(0, np.int64)])
+
+
+def _chunk_starts(
+    stream: NDArray[np.uint8], position: int, end: int, sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Return the bits at which the chunks of one block begin, from `position` on, and the bit after the last of them.
+
+    What a chunk at any bit of the block would be long is computed for all bits at once; the way from chunk to chunk is
+    then short.
+    """
+    base = position & ~7
+    bits = np.unpackbits(stream[base >> 3 : (base >> 3) + _BLOCK])
+    kinds = bits[:-2] << 2 | bits[1:-1] << 1 | bits[2:]
+    steps = kinds.tobytes().translate(bytes([0] * 4 + (3 + sizes + _VALUE_BITS).tolist() + [0] * 248))
+    place, last, starts = position - base, min(end - base - _SHORTEST + 1, len(steps)), list[int]()
+    while place < last:
+        starts.append(place)
+        step = steps[place]
+        if not step:
+            size = int(sizes[kinds[place] & 3])
+            step = 3 + size + _VALUE_BITS * (int(_bits(stream, np.array([base + place + 3]), size)[0]) + 1)
+        place += step
+    return np.array(starts, np.int64) + base, base + place
+
+
+def _bits(stream: NDArray[np.uint8], positions: NDArray[np.int64], width: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of `width` bits, up to 24, that begin at some bits of the stream."""
+    first = positions >> 3
+    window = np.zeros(len(positions), np.int64)
+    for byte in range(4):
+        window = window << 8 | stream[first + byte]
+    return window >> 32 - width - (positions & 7) & (1 << width) - 1

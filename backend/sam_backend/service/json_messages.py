@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel
 
 from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.brush_text import BrushText, cut_brushes, put_back
 from sam_backend.labelstudio.messages import Dispensable, Message, parse_message
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _MAX_CONTAINERS = 500_000
 """Lists and objects in the fields that are read of a larger body: a polygon has one for each corner."""
 
 _MAX_VALUES = 3_000_000
-"""Numbers and texts in the fields that are read of a larger body: a brush mask has about a hundred thousand."""
+"""Numbers and texts in the fields that are read of a larger body, without the numbers of brush masks."""
 
 _MAX_TEXTS = 1_000_000
 """Names and texts in the fields that are read of a larger body: a region has about thirty."""
@@ -64,16 +65,18 @@ def _decode(body: bytes | bytearray, kind: Any = Any) -> Any:
 
 
 def _fields(body: bytes | bytearray, kind: type[BaseModel]) -> Any:
-    """Parse only the fields that a class has; the masks of a task's other annotations are never built."""
+    """Parse only the fields that a class has; the numbers of brush masks stay text."""
+    body, brushes = cut_brushes(body)
     if body.count(b"{") > _MAX_OBJECTS:
         raise BadRequestError(f"The body has more than {_MAX_OBJECTS:,} objects; send fewer at a time.")
-    return _Values().of(_decode(body, _struct(kind)))
+    return _Values(brushes).of(_decode(body, _struct(kind)))
 
 
 class _Values:
     """Decodes the fields of one body, up to a number of values in all of them together."""
 
-    def __init__(self) -> None:
+    def __init__(self, brushes: dict[int, BrushText]) -> None:
+        self._brushes = brushes
         self._containers, self._values, self._quotes = _MAX_CONTAINERS, _MAX_VALUES, 2 * _MAX_TEXTS
 
     def of(self, decoded: Any) -> Any:
@@ -108,7 +111,9 @@ class _Values:
                 f"The body has more than {_MAX_VALUES:,} values, {_MAX_TEXTS:,} texts, or {_MAX_CONTAINERS:,} lists "
                 "and objects; send fewer regions at a time."
             )
-        return _decode(raw)
+        values = _decode(raw)
+        put_back(values, self._brushes)
+        return values
 
 
 def _struct(kind: type[BaseModel]) -> Any:
