@@ -83,7 +83,15 @@ class InPlace:
         self._answered = AnsweredRegions()
         self._runs = RegionRuns()
 
-    def subject(self, place: Place, task: Task, drawn: DrawnPrompt, prompt: Prompt, size: tuple[int, int]) -> Subject:
+    def subject(
+        self,
+        place: Place,
+        task: Task,
+        drawn: DrawnPrompt,
+        prompt: Prompt,
+        size: tuple[int, int],
+        left_out: list[str],
+    ) -> Subject:
         """Return what a prompt is about.
 
         Parameters
@@ -93,6 +101,7 @@ class InPlace:
         drawn : DrawnPrompt, as it came.
         prompt : Prompt, the same in pixels.
         size : (H, W) of the image in pixels.
+        left_out : list of str, receives a sentence if there was no time to read all masks of the page.
         """
         # A suggestion with the id of a selected region breaks the page of Label Studio 1.23.
         if not (self._enabled and drawn.has_own_labels):
@@ -107,7 +116,7 @@ class InPlace:
         near = _near(prompt)
         candidates = [
             candidate
-            for candidate in self._candidates(place, page, answers, size, near)
+            for candidate in self._candidates(place, page, answers, size, near, left_out)
             if drawn.label is None or not candidate.region.labels or drawn.label in candidate.region.labels
         ]
         if prompt.box is not None:
@@ -169,21 +178,26 @@ class InPlace:
             )
 
     def _candidates(
-        self, place: Place, page: Page, answers: Sequence[Answered], size: tuple[int, int], near: FloatArray
+        self,
+        place: Place,
+        page: Page,
+        answers: Sequence[Answered],
+        size: tuple[int, int],
+        near: FloatArray,
+        left_out: list[str],
     ) -> Iterator[_Candidate]:
         remembered = {answer.region.id: answer for answer in answers}
         end = time.monotonic() + _READING_SECONDS
         for number, region in enumerate(page.regions.values()):
             deadlines.check()
             if time.monotonic() > end:
-                logger.warning(
-                    "Task %s: %d of its %d masks are not corrected in place by this click, since reading them takes "
-                    "longer than %g s; the next click goes on.",
-                    place[1],
-                    len(page.regions) - number,
-                    len(page.regions),
-                    _READING_SECONDS,
+                sentence = (
+                    f"Task {place[1]}: {len(page.regions) - number} of its {len(page.regions)} masks are not corrected "
+                    f"in place by this click, since reading them takes longer than {_READING_SECONDS:g} s; the next "
+                    "click goes on."
                 )
+                logger.warning(sentence)
+                left_out.append(sentence)
                 break
             answer = remembered.get(region.id)
             if answer is None and is_elsewhere(region.shape, size, near):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sam_backend.segmenters.cache import EmbeddingSource
 
@@ -34,6 +34,7 @@ class RequestNotes:
     page : str, the image of the task if it has several, for example `front[1]`.
     image : str, the source of the embedding, a value of `EmbeddingSource`.
     error : str, the message of the error that was answered.
+    left_out : list of str, sentences about what the answer was made without.
     """
 
     task: str = ""
@@ -41,7 +42,9 @@ class RequestNotes:
     page: str = ""
     image: str = ""
     error: str = ""
+    left_out: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        fields = (f" {name}={value}" for name, value in vars(self).items() if value and name != "error")
+        shown = {name: value for name, value in vars(self).items() if name not in ("error", "left_out")}
+        fields = (f" {name}={value}" for name, value in shown.items() if value)
         return "".join(fields) + (f": {self.error}" if self.error else "")

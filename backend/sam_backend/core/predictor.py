@@ -128,7 +128,7 @@ class Predictor:
         size = fetched.embedding.size
         prompt = drawn.to_prompt(size)
         place = (str(request.project), str(task.id), drawn.target.image.name, drawn.item_index or 0, fetched.key)
-        subject = self._in_place.subject(place, task, drawn, prompt, size)
+        subject = self._in_place.subject(place, task, drawn, prompt, size, notes.left_out)
         clicks = Clicks(prompt.points, prompt.labels)
         said = clicks.last_word()
         # An answer of another refiner is not continued.

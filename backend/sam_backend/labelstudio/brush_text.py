@@ -48,7 +48,9 @@ class BrushText:
         try:
             return msgspec.json.decode(b"[%b]" % self.text, type=list[int])
         except msgspec.DecodeError as error:
-            raise BadRequestError(f"A brush mask is a list of bytes from 0 to 255; got something else ({error}).") from None
+            raise BadRequestError(
+                f"A brush mask is a list of bytes from 0 to 255; got something else ({error})."
+            ) from None
 
 
 def cut_brushes(body: bytes | bytearray) -> tuple[bytes | bytearray, dict[int, BrushText]]:

@@ -40,15 +40,21 @@ _structs: dict[type[BaseModel], Any] = {}
 _dispensable: dict[Any, list[str]] = {}
 
 
-def parse_body(body: bytes | bytearray, kind: type[Message]) -> Message:
+def parse_body(body: bytes | bytearray, kind: type[Message], left_out: list[str]) -> Message:
     """Parse JSON into a message of the given class.
+
+    Parameters
+    ----------
+    body : bytes, JSON.
+    kind : the class.
+    left_out : list of str, receives a sentence about each field that holds too much and is left out.
 
     Raises
     ------
     BadRequestError
         If it is not JSON, is nested too deeply, has too many values, or a field is missing or has the wrong type.
     """
-    values = _decode(body) if len(body) <= _SMALL else _fields(body, kind)
+    values = _decode(body) if len(body) <= _SMALL else _fields(body, kind, left_out)
     _check_depth(values)
     return parse_message(values, kind)
 
@@ -64,19 +70,20 @@ def _decode(body: bytes | bytearray, kind: Any = Any) -> Any:
         raise _too_deep() from None
 
 
-def _fields(body: bytes | bytearray, kind: type[BaseModel]) -> Any:
+def _fields(body: bytes | bytearray, kind: type[BaseModel], left_out: list[str]) -> Any:
     """Parse only the fields that a class has; the numbers of brush masks stay text."""
     body, brushes = cut_brushes(body)
     if body.count(b"{") > _MAX_OBJECTS:
         raise BadRequestError(f"The body has more than {_MAX_OBJECTS:,} objects; send fewer at a time.")
-    return _Values(brushes).of(_decode(body, _struct(kind)))
+    return _Values(brushes, left_out).of(_decode(body, _struct(kind)))
 
 
 class _Values:
     """Decodes the fields of one body, up to a number of values in all of them together."""
 
-    def __init__(self, brushes: dict[int, BrushText]) -> None:
+    def __init__(self, brushes: dict[int, BrushText], left_out: list[str]) -> None:
         self._brushes = brushes
+        self._left_out = left_out
         self._containers, self._values, self._quotes = _MAX_CONTAINERS, _MAX_VALUES, 2 * _MAX_TEXTS
 
     def of(self, decoded: Any) -> Any:
@@ -96,9 +103,9 @@ class _Values:
             return self.of(decoded)
         except BadRequestError as error:
             self._containers, self._values, self._quotes = left
-            logger.warning(
-                "The %s of a task are left out, and masks in them are not corrected in place: %s", name, error
-            )
+            sentence = f"The {name} of a task are left out, and masks in them are not corrected in place: {error}"
+            logger.warning(sentence)
+            self._left_out.append(sentence)
             return None
 
     def _leaf(self, raw: bytes) -> Any:

@@ -59,7 +59,7 @@ def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRo
 
     async def receive(request: Request, kind: type[Message], limit: int) -> Message:
         async with reader.read(request, limit) as body:
-            parse: Callable[[], Message] = lambda: parse_body(body, kind)  # noqa: E731
+            parse: Callable[[], Message] = lambda: parse_body(body, kind, notes_of(request).left_out)  # noqa: E731
             return parse() if len(body) <= _PARSED_IN_THE_LOOP else await lanes.bodies.run(request, parse)
 
     @router.get("/")
@@ -77,7 +77,12 @@ def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRo
     async def predict(request: Request) -> Response:
         message = await receive(request, PredictRequest, reader.largest)
         lane, notes = lanes.batches if message.drawn is None else lanes.clicks, notes_of(request)
-        return await lane.run(request, lambda: answer({"results": backend.predictor.predict(message, notes)}))
+
+        def predict() -> Response:
+            results = backend.predictor.predict(message, notes)
+            return answer({"results": results} | ({"left_out": notes.left_out} if notes.left_out else {}))
+
+        return await lane.run(request, predict)
 
     @router.post("/webhook")
     async def webhook(request: Request) -> Response:

@@ -107,6 +107,15 @@ def test_a_negative_click_corrects_the_mask_in_its_own_kind(client, kind):
     assert corrected[15, 25]
 
 
+def test_a_mask_of_a_large_request_is_corrected_too(client):
+    there = prediction(region(BRIGHT), region(DARK, "dark"))
+    for number in (1, 2):
+        drawn = click(20.5, 10.5, positive=False)
+        id_, corrected = brush(answer(client, drawn, number=number, predictions=there, more="x" * 2**18))
+        assert id_ == "there"
+        assert not corrected[10, 20]
+
+
 def test_a_positive_click_near_the_edge_extends_the_mask_and_one_farther_away_makes_a_new_region(client):
     near = answer(client, click(31, 15), predictions=prediction(region(BRIGHT)))
     assert brush(near)[0] == "there"
@@ -274,6 +283,10 @@ def test_outlines_far_from_a_click_are_not_filled(client, monkeypatch):
 
 def test_a_click_is_answered_when_reading_the_masks_of_the_page_takes_too_long(client, monkeypatch, caplog):
     monkeypatch.setattr(in_place, "_READING_SECONDS", -1.0)
-    id_, _ = brush(answer(client, click(25, 15), predictions=prediction(region(BRIGHT), region(DARK, "dark"))))
-    assert id_ != "there"
-    assert "2 of its 2 masks are not corrected in place by this click" in caplog.text
+    there = prediction(region(BRIGHT), region(DARK, "dark"))
+    body = client.post("/predict", json=interactive(click(25, 15), predictions=there)).json()
+    (entry,) = body["results"][0]["result"]
+    assert entry["id"] != "there"
+    (sentence,) = body["left_out"]
+    assert "2 of its 2 masks are not corrected in place by this click" in sentence
+    assert sentence in caplog.text

@@ -4,13 +4,17 @@ import pytest
 
 from label_studio_requests import CONFIG, click, interactive
 from sam_backend.errors import BadRequestError
+from sam_backend.labelstudio.brush_text import BrushText
 from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, ValidateRequest, parse_message
 from sam_backend.service import json_messages
-from sam_backend.service.json_messages import parse_body
 
 PADDING = "x" * 2**18
 """Makes a body large, in a field that is not read."""
 PROJECT = {"id": 1}
+
+
+def parse_body(body, kind, left_out=None):
+    return json_messages.parse_body(body, kind, [] if left_out is None else left_out)
 
 
 def drawn(value):
@@ -43,13 +47,53 @@ def test_what_is_not_read_of_a_large_body_is_not_limited(monkeypatch):
     assert parse_body(json.dumps(body).encode(), PredictRequest).tasks[0].id == 1
 
 
-def test_masks_of_a_task_that_are_too_many_are_left_out_and_the_click_is_read(monkeypatch):
+def test_values_of_a_task_that_are_too_many_are_left_out_the_click_is_read_and_the_answer_says_so(monkeypatch):
     monkeypatch.setattr(json_messages, "_MAX_VALUES", 1000)
     body = interactive(click(25, 15), annotations=[{"result": [[7] * 200_000]}], drafts=[{"result": [7]}])
-    request = parse_body(json.dumps(body).encode(), PredictRequest)
+    left_out = []
+    request = parse_body(json.dumps(body).encode(), PredictRequest, left_out)
     assert request.drawn
     assert request.tasks[0].annotations is None
     assert request.tasks[0].drafts == [{"result": [7]}]
+    (sentence,) = left_out
+    assert sentence.startswith("The annotations of a task are left out")
+
+
+def test_brush_masks_have_no_limit_but_the_bodys_and_stay_text(monkeypatch):
+    monkeypatch.setattr(json_messages, "_MAX_VALUES", 1000)
+    masks = [[number % 256] * 2000 for number in range(100)]
+    regions = [{"id": f"r{number}", "value": {"format": "rle", "rle": rle}} for number, rle in enumerate(masks)]
+    body = interactive({"value": {"rle": [1, 2, 300]}}, annotations=[{"result": regions}], drafts=[{"rle": "text"}])
+    request = parse_body(json.dumps(body).encode(), PredictRequest)
+    read = request.tasks[0].annotations[0]["result"]
+    assert [region["value"]["rle"].numbers() for region in read] == masks
+    assert request.drawn[0]["value"]["rle"].numbers() == [1, 2, 300]
+    assert request.tasks[0].drafts == [{"rle": "text"}]
+
+
+@pytest.mark.parametrize("content", ["[]", '["a", [1]]', "[[1, 2], 3]", '[{"a": "]"}]', '"[1, 2]"', '{"rle": [[]]}'])
+def test_a_list_that_is_no_list_of_numbers_is_read_as_it_is(content):
+    text = json.dumps(interactive(click(25, 15), annotations="HERE", drafts=PADDING)).replace('"HERE"', content)
+    expected = json.loads(content)
+    assert parse_body(text.encode(), PredictRequest).tasks[0].annotations == expected
+    named = text.replace(content, f'{{ "rle" : {content}}}')
+    read = parse_body(named.encode(), PredictRequest).tasks[0].annotations["rle"]
+    assert (read.numbers() if isinstance(read, BrushText) else read) == expected
+
+
+def test_a_text_that_looks_like_a_mask_stays_a_text():
+    looks = '{"rle": [1, 2], "rle" : [3, "rle'
+    request = parse_body(
+        json.dumps(interactive(click(25, 15), drafts=PADDING, annotations=looks)).encode(), PredictRequest
+    )
+    assert request.tasks[0].annotations == looks
+
+
+def test_one_mask_cannot_be_in_two_places():
+    body = json.dumps(interactive(click(25, 15), drafts=PADDING, annotations="HERE"))
+    text = body.replace('"HERE"', r'[{"rle": [5, 6]}, {"r\u006ce": [0]}, {"r\u006ce": [0]}]')
+    read = parse_body(text.encode(), PredictRequest).tasks[0].annotations
+    assert sum(isinstance(value["rle"], BrushText) for value in read) == 1
 
 
 @pytest.mark.parametrize("limit", ["_MAX_VALUES", "_MAX_CONTAINERS", "_MAX_OBJECTS", "_MAX_TEXTS"])

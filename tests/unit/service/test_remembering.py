@@ -67,6 +67,17 @@ def test_events_in_any_order_and_twice_lead_to_the_same_pre_annotations(make_cli
     assert len(seen) == 1
 
 
+def test_a_large_event_leads_to_the_same_records_as_a_small_one(make_client, make_settings):
+    kept = []
+    for more in ({}, {"more": "x" * 2**18}):
+        client = make_client(ColourSegmenter())
+        send(client, event("ANNOTATION_CREATED") | more)
+        (record,) = (make_settings().home / "memory" / PROJECT).glob("annotations/*.json")
+        kept.append(record.read_text())
+        client.app.state.backend.memories.of(PROJECT).store.forget()
+    assert kept[0] == kept[1]
+
+
 def test_updating_an_annotation_replaces_its_examples_and_deleting_it_removes_them(client):
     send(client, event("ANNOTATION_CREATED"))
     assert labels(client) == [("green",), ("red",)]
