@@ -11,6 +11,7 @@ import uvicorn
 
 from sam_backend.service import http_protocol, log_tally
 from sam_backend.service.http_protocol import limited_protocol
+from sam_backend.service.server import listen
 from sam_backend.settings import Settings
 from services import make_app
 from threshold_segmenter import ThresholdSegmenter
@@ -34,6 +35,42 @@ def listening(tmp_path, connections=100):
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
+
+
+@contextmanager
+def served(tmp_path):
+    """Serve on a socket as `sam-inspect serve` does; yield a connection and the server's socket of it."""
+    app = make_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
+    instance = uvicorn.Server(uvicorn.Config(app, http=limited_protocol(9), log_config=None, access_log=False))
+    with listen("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=lambda: instance.run(sockets=[listening]), daemon=True)
+        thread.start()
+        try:
+            with socket.create_connection(listening.getsockname(), timeout=PATIENCE) as client:
+                connections = instance.server_state.connections
+                wait_for(lambda: connections)
+                (protocol,) = connections
+                yield client, protocol.transport.get_extra_info("socket")
+        finally:
+            instance.should_exit = True
+            thread.join(PATIENCE)
+
+
+def test_an_answer_is_sent_at_once_not_when_the_client_acknowledged_its_beginning(tmp_path):
+    with served(tmp_path) as (_, connection):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux acknowledges on demand")
+def test_headers_whose_body_did_not_come_are_acknowledged_at_once(tmp_path, monkeypatch):
+    # Whether the acknowledgement was sent cannot be read; that another option was set can.
+    monkeypatch.setattr(http_protocol, "_QUICK_ACK", socket.TCP_KEEPCNT)
+    with served(tmp_path) as (client, connection):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) != 1
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        )
+        wait_for(lambda: connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 1)
 
 
 def is_closed(connection):

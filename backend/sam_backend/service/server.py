@@ -89,7 +89,7 @@ def serve(
         trusts_configs=_is_loopback(host) and not has_password(settings),
     )
     app = create_app(backend, settings, metrics)
-    listening = _listen(host, port)
+    listening = listen(host, port)
     config = uvicorn.Config(
         app,
         http=limited_protocol(_possible_connections(settings.max_connections)),
@@ -138,8 +138,14 @@ def _possible_connections(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - _OTHER_FILES), 1)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind the port before anything slow starts."""
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, bound before anything slow starts.
+
+    Raises
+    ------
+    AddressError
+        If the port is taken or the address is not this machine's.
+    """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
