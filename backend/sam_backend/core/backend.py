@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sam_backend.core.automatic_trainings import AutomaticTrainings
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.device_queue import DeviceQueue
 from sam_backend.core.housekeeping import protect_folders, tidy
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import Observer
@@ -46,10 +47,12 @@ class Backend:
     ----------
     model : BackgroundModel, loaded from `start` on.
     promotions : Promotions, replaces the model when another version is promoted; None if the weights are fixed.
+    queue : DeviceQueue, of the model's device.
     """
 
     model: BackgroundModel
     promotions: Promotions | None
+    queue: DeviceQueue
     servers: ServerRegistry
     cache: EmbeddingCache
     memories: Memories
@@ -178,7 +181,19 @@ def assemble(
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,
     )
-    return Backend(model, promotions, servers, cache, memories, learner, prefetcher, predictor, trainings, settings)
+    return Backend(
+        model,
+        promotions,
+        embeddings.queue,
+        servers,
+        cache,
+        memories,
+        learner,
+        prefetcher,
+        predictor,
+        trainings,
+        settings,
+    )
 
 
 def _promotions(model: str, settings: Settings) -> Promotions:

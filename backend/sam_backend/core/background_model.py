@@ -55,9 +55,17 @@ class BackgroundModel:
     @property
     def version(self) -> str:
         """The segmenter's version, or the model's name until the version is known."""
-        if self._loaded.done() and self._loaded.exception() is None:
-            return self._loaded.result().version
-        return self.name
+        return self._loaded.result().version if self.is_ready else self.name
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the segmenter is loaded."""
+        return self._loaded.done() and self._loaded.exception() is None
+
+    @property
+    def device(self) -> str:
+        """Where the segmenter computes, see `SegmenterWrapper.device`; "" while it is not loaded."""
+        return str(getattr(self._loaded.result(), "device", "cpu")) if self.is_ready else ""
 
     def get(self, timeout: float) -> Segmenter:
         """Return the segmenter; wait for it at most `timeout` seconds.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from sam_backend.segmenters.cache import EmbeddingSource
 
@@ -37,12 +38,20 @@ class RequestNotes:
     left_out : list of str, sentences about what the answer was made without.
     """
 
+    EVERYTHING: ClassVar[str] = "everything"
+    """The kind of prompt of a batch."""
+
     task: str = ""
     prompt: str = ""
     page: str = ""
     image: str = ""
     error: str = ""
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def is_click(self) -> bool:
+        """Whether an annotator drew a prompt."""
+        return self.prompt not in ("", self.EVERYTHING)
 
     def __str__(self) -> str:
         shown = {name: value for name, value in vars(self).items() if name not in ("error", "left_out")}

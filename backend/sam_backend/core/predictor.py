@@ -114,8 +114,9 @@ class Predictor:
 
     def _answer_prompt(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> dict[str, Any]:
         task = request.tasks[0]
+        notes.task = str(task.id)
         drawn = read_drawn(request.drawn, config.of_task(task.data), max_pixels=self._max_pixels)
-        notes.task, notes.prompt = str(task.id), _prompt_kind(drawn)
+        notes.prompt = _prompt_kind(drawn)
         if drawn is None:
             return prediction([], 0.0, self._model.version)
         notes.page = config.page(drawn.target, drawn.item_index)
@@ -154,7 +155,7 @@ class Predictor:
     def _pre_annotate(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> Results:
         # Label Studio asks again for a task without a prediction, but not for a task with an empty one.
         deadline = time.monotonic() + BUDGET
-        notes.task, notes.prompt = _task_ids(request.tasks), "everything"
+        notes.task, notes.prompt = _task_ids(request.tasks), notes.EVERYTHING
         memory = None if request.project is None else self._memories.of(str(request.project))
         segmenter = _DeadlineSegmenter(self._segmenter(memory), deadline, self._stopping)
         results: Results = []

@@ -102,6 +102,10 @@ class Prefetcher:
                 self._thread.start()
             self._changed.notify_all()
 
+    def remaining(self) -> int:
+        """Return how many images are still to be encoded, as far as that is known."""
+        return sum(len(one.images) for one in list(self._rounds))
+
     def stop(self) -> None:
         """Stop the thread after its current image."""
         with self._changed:

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -43,6 +44,16 @@ class EmbeddingSource(StrEnum):
     MEMORY = "memory"
     DISK = "disk"
     ENCODER = "encoder"
+
+
+@dataclass(frozen=True)
+class CacheFill:
+    """How full a cache is: bytes used, and their limit, in memory and on disk; 0 and 0 where no disk is used."""
+
+    memory_bytes: int
+    memory_limit: int
+    disk_bytes: int
+    disk_limit: int
 
 
 class EmbeddingCache:
@@ -109,6 +120,16 @@ class EmbeddingCache:
         self._finish(key, embedding)
         mine.set_result((embedding, source))
         return embedding, source
+
+    def fill(self) -> CacheFill:
+        """Return how full the cache is."""
+        with self._lock:
+            used, limit = int(self._memory.currsize), int(self._memory.maxsize)
+        disk = self._disk
+        try:
+            return CacheFill(used, limit, disk.volume() if disk else 0, disk.size_limit if disk else 0)
+        except _DISK_ERRORS:
+            return CacheFill(used, limit, 0, 0)
 
     def close(self) -> None:
         """Close the files; the cache then still works in memory."""

@@ -89,6 +89,11 @@ class SamSegmenter:
                 raise WeightsError(f"{tuned} is tuned from another model than {name}; fine-tune again.")
         return cls(model, info, version=f"{name}-{digest[:8]}", device=device)
 
+    @property
+    def device(self) -> str:
+        """The torch device, for example `cuda:0`."""
+        return str(self._model.device)
+
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image: uint8 RGB (H, W, 3).
 

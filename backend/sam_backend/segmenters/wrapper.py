@@ -35,6 +35,11 @@ class SegmenterWrapper:
         """The segmenter's version."""
         return self._segmenter.version
 
+    @property
+    def device(self) -> str:
+        """Where the segmenter computes, for example `cpu` or `cuda:0`; `cpu` where it does not say."""
+        return str(getattr(self._segmenter, "device", "cpu"))
+
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image; see `Segmenter.encode`."""
         return self._segmenter.encode(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from sam_backend.service.answers import answer_error, answer_mistake
 from sam_backend.service.authentication import Authentication
 from sam_backend.service.guard import GuardMiddleware
 from sam_backend.service.metrics import Metrics
+from sam_backend.service.recent import RecentWarnings
 from sam_backend.service.routes import make_router
 from sam_backend.service.tracing import MAX_SHOWN_PATH, TracingMiddleware, notes_of
 from sam_backend.settings import Settings
@@ -35,13 +37,16 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
     SamInspectError
         If only one of user and password is set.
     """
-    authentication = Authentication(settings)
+    authentication, warnings = Authentication(settings), RecentWarnings()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        ours = logging.getLogger("sam_backend")
+        ours.addHandler(warnings)
         backend.start()
         yield
         backend.stop()
+        ours.removeHandler(warnings)
 
     app = FastAPI(
         title="SAM Inspect",
@@ -51,7 +56,7 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
         # The address of a redirect would be made of the Host header.
         redirect_slashes=False,
     )
-    app.include_router(make_router(backend, metrics, settings))
+    app.include_router(make_router(backend, metrics, warnings, settings))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)
     # The middleware that is added last is called first.

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from sam_backend.core.observer import Observer
+from sam_backend.core.observer import Observer, RequestNotes
 from sam_backend.segmenters.cache import EmbeddingSource
+from sam_backend.service.recent import RecentClicks
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 
 
 class Metrics(Observer):
-    """The metrics of one application, in a registry of its own."""
+    """The metrics of one application, in a registry of its own.
+
+    Attributes
+    ----------
+    clicks : RecentClicks, the last ones.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Histogram(
+        self.clicks = RecentClicks()
+        self._requests = Histogram(
             "sam_inspect_request_seconds",
             "Time from a request's first byte to its answer's last; its count is the number of requests.",
             ["route", "status"],
@@ -41,6 +48,12 @@ class Metrics(Observer):
             ["status"],
             registry=self.registry,
         )
+
+    def answered(self, route: str, status: int, seconds: float, notes: RequestNotes) -> None:
+        """Count a request that was answered."""
+        self._requests.labels(route, status).observe(seconds)
+        if status == 200 and notes.is_click and notes.image:
+            self.clicks.add(seconds, notes.image)
 
     def encoded(self, seconds: float) -> None:
         """Count an encoding."""

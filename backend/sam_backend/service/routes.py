@@ -1,10 +1,9 @@
-"""The routes of Label Studio's contract with an ML backend, and `/metrics`; a route only translates."""
+"""The routes of Label Studio's contract with an ML backend, `/status` and `/metrics`; a route only translates."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -12,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sam_backend.core.backend import Backend
-from sam_backend.core.memory_status import memory_status
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Event, Message, PredictRequest, SetupRequest, ValidateRequest
 from sam_backend.service.answers import answer
@@ -20,6 +18,9 @@ from sam_backend.service.bodies import SMALL_BODY, BodyReader
 from sam_backend.service.json_messages import parse_body
 from sam_backend.service.lanes import Lane
 from sam_backend.service.metrics import Metrics
+from sam_backend.service.recent import RecentWarnings
+from sam_backend.service.status import status_values
+from sam_backend.service.status_page import status_page
 from sam_backend.service.tracing import notes_of
 from sam_backend.settings import Settings
 
@@ -52,7 +53,7 @@ class Lanes:
         self.bodies = Lane("large requests", threads=_PARSED_AT_ONCE, waiting=waiting, seconds=60, drop=False)
 
 
-def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRouter:
+def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, settings: Settings) -> APIRouter:
     """Return the routes of a backend."""
     router = APIRouter()
     model, reader, lanes = backend.model, BodyReader(settings), Lanes(settings)
@@ -95,14 +96,13 @@ def make_router(backend: Backend, metrics: Metrics, settings: Settings) -> APIRo
 
     @router.get("/status")
     async def status(request: Request) -> Response:
-        training, problems, memory = await lanes.questions.run(
-            request,
-            lambda: (backend.trainings.latest(), backend.problems(), memory_status(backend.memories, model.version)),
-        )
-        training_values = asdict(training) if training else None
-        return answer(
-            {"model_version": model.version, "training": training_values, "problems": problems, "memory": memory}
-        )
+        counted = {"clicks": lanes.clicks, "batches": lanes.batches}
+        values = await lanes.questions.run(request, lambda: status_values(backend, metrics.clicks, warnings, counted))
+        if "text/html" not in request.headers.get("Accept", ""):
+            return answer(values)
+        # The page needs nothing but its own style.
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(status_page(values), headers=policy, media_type="text/html")
 
     @router.get("/versions")
     @router.post("/versions")

@@ -71,7 +71,7 @@ class TracingMiddleware:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, status).observe(seconds)
+            self._metrics.answered(route, status, seconds, notes)
             level = logging.WARNING if status >= 400 else logging.DEBUG if route in _QUIET else logging.INFO
             if status in _COUNTED:
                 self._tally.add(safe_line(f"{status}: {notes.error}"))

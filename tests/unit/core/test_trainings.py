@@ -89,7 +89,8 @@ def test_a_second_training_waits_for_the_first(client, commands):
 
 def test_status_shows_a_training_as_soon_as_it_is_started(client, commands):
     answer = client.get("/status").json()
-    assert answer == {"model_version": SERVED_VERSION, "training": None, "problems": [], "memory": {}}
+    nothing = {"model_version": SERVED_VERSION, "training": None, "problems": [], "memory": {}}
+    assert nothing.items() <= answer.items()
     start(client)
     training = client.get("/status").json()["training"]
     assert (training["state"], training["process"]) == ("running", commands[1][0].pid)
