@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.samples import Cropped
-from sam_backend.segmenters.image_files import decode_values, turned
 from sam_backend.segmenters.image_headers import open_image, reason
+from sam_backend.segmenters.image_values import decode_values, turned
 from sam_evaluation.datasets.label_files import has_more_pages
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
 from sam_evaluation.datasets.pixel_values import distinct_values

@@ -13,6 +13,7 @@ from sam_backend.errors import BadRequestError
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
 _BITS_PER_SAMPLE, _COMPRESSION, _TILE_WIDTH, _TILE_LENGTH = 258, 259, 322, 323
 _LEAST_TILE = 1 << 18
+_PAGES_LOOKED_AT = 64
 _LZMA = 34925
 """A compression of TIFF; a few bytes can ask its decoder for 4 GB."""
 _KINDS = (
@@ -73,10 +74,15 @@ def open_image(file: bytes, name: str, *, max_pixels: int) -> Image.Image:
         raise BadRequestError(
             f"{name} is not an image that can be read ({reason(error)}); put a PNG, JPEG or TIFF there."
         ) from None
+    check_memory(image, file, name, max_pixels)
+    return image
+
+
+def check_memory(image: Image.Image, file: bytes, name: str, max_pixels: int) -> None:
+    """Raise BadRequestError if decoding an image, or the page that it is at, would take too much memory."""
     _check_pixels(image, file, name, max_pixels)
     if image.format == "TIFF":
         _check_tiff(image, name, max_pixels)
-    return image
 
 
 def has_deep_colours(image: Image.Image, file: bytes) -> bool:
@@ -102,6 +108,59 @@ def bits_per_sample(image: Image.Image) -> tuple[int, ...]:
     """Return the bits of each channel of a TIFF; (8,) for other formats."""
     bits: tuple[int, ...] = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
     return bits
+
+
+def choose_page(image: Image.Image, name: str, page: int | None) -> None:
+    """Go to a page of a TIFF, or to a frame of an animation.
+
+    Parameters
+    ----------
+    image : Image, its header; what is asked of it afterwards is about the page.
+    name : str, the image's name in messages.
+    page : int, from 1 on. None for the only page of a TIFF, or the first frame of an animation. Smaller pages, such as
+        thumbnails and the levels of a pyramid, do not count.
+
+    Raises
+    ------
+    BadRequestError
+        If there is no such page, or none is given and several have the same size.
+    """
+    if page is None:
+        if image.format == "TIFF" and _is_stack(image, name):
+            raise BadRequestError(
+                f"{name} is a stack of several pages; name one, counted from 1, in the task's data beside the image: "
+                'for "image" in the field "image_page".'
+            )
+        return
+    try:
+        image.seek(page - 1)
+    except EOFError:
+        image.seek(0)
+        raise BadRequestError(f"{name} has no page {page}; it has {getattr(image, 'n_frames', 1)}.") from None
+    except Exception as error:
+        raise broken(name, error) from None
+
+
+def _is_stack(image: Image.Image, name: str) -> bool:
+    """Return whether a TIFF has a second page of the first one's size."""
+    size = image.size
+    try:
+        for number in range(1, _PAGES_LOOKED_AT):
+            image.seek(number)
+            if image.size == size:
+                return True
+    except EOFError:
+        pass
+    except Exception as error:
+        raise broken(name, error) from None
+    finally:
+        image.seek(0)
+    return False
+
+
+def broken(name: str, error: Exception) -> BadRequestError:
+    """Return the error about a file whose content cannot be decoded."""
+    return BadRequestError(f"{name} is truncated or corrupt ({reason(error)}); put the whole file there.")
 
 
 def reason(error: Exception) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.errors import SamInspectError
-from sam_backend.segmenters.image_files import DecodedImage, decode_values, turned
 from sam_backend.segmenters.image_headers import (
     bits_per_sample,
     has_deep_colours,
@@ -19,6 +18,7 @@ from sam_backend.segmenters.image_headers import (
     reason,
     stretched_maximum,
 )
+from sam_backend.segmenters.image_values import DecodedImage, decode_values, turned
 from sam_evaluation.datasets.pixel_values import colour_name, colours_of, distinct_values, row_blocks
 from sam_evaluation.datasets.sample_files import max_pixels
 from sam_evaluation.errors import BrokenSampleError

@@ -9,7 +9,7 @@ from PIL import Image
 
 from peak_memory import assert_peak
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters.image_files import decode_image
+from sam_backend.segmenters.image_files import FileReader, decode_image
 
 GREY = np.arange(60, dtype=np.uint8).reshape(6, 10) * 4
 
@@ -157,7 +157,7 @@ def test_an_image_is_decoded_by_rows_as_it_is_at_once(monkeypatch):
         cv2.imencode(".png", rng.integers(0, 4000, (30, 40, 3), np.uint16))[1].tobytes(),
     ]
     at_once = [decoded(file) for file in files]
-    monkeypatch.setattr("sam_backend.segmenters.image_files._BLOCK_PIXELS", 200)
+    monkeypatch.setattr("sam_backend.segmenters.image_values._BLOCK_PIXELS", 200)
     for file, expected in zip(files, at_once, strict=True):
         np.testing.assert_array_equal(decoded(file), expected)
 
@@ -239,7 +239,7 @@ def test_texts_that_unpack_to_more_than_the_file_are_refused_with_the_reason():
 
 def test_of_an_animation_the_first_frame_is_decoded():
     frames = [Image.fromarray(GREY), *[Image.fromarray(GREY[::-1])] * 3]
-    for form in ("PNG", "GIF", "TIFF"):
+    for form in ("PNG", "GIF"):
         file = encoded(frames[0], form, save_all=True, append_images=frames[1:])
         np.testing.assert_array_equal(decoded(file)[..., 0], GREY)
 
@@ -263,3 +263,100 @@ def test_16_bit_ppm_colours_are_windowed_too():
     red = np.arange(0, 4000, 50, dtype=np.uint16).reshape(8, 10)
     _, file = cv2.imencode(".ppm", np.stack([red // 4, red // 2, red], axis=2))
     assert len(np.unique(decoded(file.tobytes())[..., 0])) > 70
+
+
+def reader(file, page=None):
+    return FileReader(file, "x", max_pixels=10_000_000, page=page)
+
+
+def stack(*pages, **options):
+    frames = [page if isinstance(page, Image.Image) else Image.fromarray(page) for page in pages]
+    return encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:], **options)
+
+
+def test_a_stack_without_a_page_is_one_sentence_that_names_the_field():
+    with pytest.raises(BadRequestError, match=r'^x is a stack of several pages; name one, .* field "image_page"\.$'):
+        reader(stack(GREY, GREY))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_page_of_a_stack_is_read_whatever_its_depth(dtype):
+    file = stack(*((GREY // 2 + 10 * number).astype(dtype) for number in range(4)))
+    for page in (1, 3):
+        expected = decoded(encoded((GREY // 2 + 10 * (page - 1)).astype(dtype)))
+        np.testing.assert_array_equal(reader(file, page).part((0, 0, 10, 6)), expected)
+    assert reader(file, 1).digest != reader(file, 3).digest
+
+
+def test_a_page_of_deep_colours_is_read():
+    pages = [np.random.default_rng(seed).integers(0, 4000, (6, 10, 3), np.uint16) for seed in range(3)]
+    _, file = cv2.imencodemulti(".tif", pages)
+    _, alone = cv2.imencode(".png", pages[2])
+    np.testing.assert_array_equal(reader(file.tobytes(), 3).part((0, 0, 10, 6)), decoded(alone.tobytes()))
+
+
+def test_a_page_that_is_not_there_is_one_sentence():
+    with pytest.raises(BadRequestError, match=r"^x has no page 5; it has 2\.$"):
+        reader(stack(GREY, GREY), 5)
+    with pytest.raises(BadRequestError, match=r"^x has no page 2; it has 1\.$"):
+        reader(encoded(GREY), 2)
+
+
+def test_smaller_pages_of_a_tiff_need_no_page():
+    np.testing.assert_array_equal(decoded(stack(GREY, GREY[::2, ::2]))[..., 0], GREY)
+
+
+def test_a_larger_page_is_held_to_the_limit_too():
+    with pytest.raises(BadRequestError, match="100 x 101 pixels; at most 10,000"):
+        FileReader(stack(GREY, np.zeros((101, 100), np.uint8)), "x", max_pixels=10_000, page=2)
+
+
+@pytest.mark.parametrize(
+    ("image", "mapping"),
+    [
+        (Image.fromarray(GREY), ""),
+        (Image.fromarray(GREY).convert("RGB"), ""),
+        (Image.fromarray(GREY).convert("P"), "palette to RGB"),
+        (Image.fromarray(GREY).convert("RGBA"), "transparency ignored"),
+        (Image.fromarray(GREY).convert("CMYK"), "CMYK to RGB"),
+        (Image.fromarray(np.arange(201, dtype=np.uint16)[None] * 10), "16-bit values, 10 to 1990 as 0 to 255"),
+        (
+            Image.fromarray(np.array([[np.nan, *np.linspace(-1, 1, 201)]], np.float32)),
+            "float values, -0.99 to 0.99 as 0 to 255, no number as 0",
+        ),
+    ],
+)
+def test_the_mapping_says_how_values_became_8_bits(image, mapping):
+    assert reader(encoded(image, "TIFF")).mapping == mapping
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_decoded_at_a_fraction_where_less_is_asked_for(orientation, monkeypatch):
+    values = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (400, 640, 3), np.uint8), (0, 0), 9)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    read = reader(encoded(values, "JPEG", quality=95, exif=exif))
+    assert read.size == ((400, 640) if orientation == 1 else (640, 400))
+    small = read.shrunk(160)
+    assert read._pixels is None
+    upright = values if orientation == 1 else np.rot90(values, -1)
+    expected = cv2.resize(upright, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert max(small.shape[:2]) == 160
+    assert np.abs(small.astype(int) - expected).mean() < 2
+    part = read.part((100, 50, 180, 90))
+    assert np.abs(part.astype(int) - upright[50:90, 100:180]).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB"])
+def test_other_files_are_shrunk_by_means_and_small_ones_stay_as_they_are(kind):
+    values = np.asarray(Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50), np.uint8)).convert(kind))
+    read = reader(encoded(values))
+    assert read.shrunk(60).shape == (30, 50, 3)
+    small = read.shrunk(25)
+    means = values.reshape(15, 2, 25, 2, -1).mean((1, 3))
+    assert np.abs(small - means).max() <= 1
+
+
+def test_a_digest_is_of_the_bytes_of_the_file():
+    assert reader(encoded(GREY)).digest == reader(encoded(GREY)).digest
+    assert reader(encoded(GREY)).digest != reader(encoded(GREY[::-1])).digest
