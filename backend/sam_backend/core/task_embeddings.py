@@ -13,10 +13,13 @@ from sam_backend.core.observer import Observer
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.addresses import Origin
 from sam_backend.labelstudio.images import TaskImages
-from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.labelstudio.servers import Server, ServerRegistry
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
 from sam_backend.settings import Settings
+
+_LAYOUT = "1"
+"""Part of all keys, to be changed with the arrays of embeddings: versions of this program may share a cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +113,17 @@ class TaskEmbeddings:
             If the image cannot be fetched or decoded.
         """
         server = self._servers.find(str(project))
-        # The server is part of the key, so that the users of one Label Studio never see images of another.
-        parts = "\n".join((segmenter.version, server.hostname if server else "", url))
-        key = hashlib.sha256(parts.encode()).hexdigest()
+        key = _key_of_address(segmenter, server, url)
 
-        def load() -> ImageArray:
+        def load() -> ImageArray | Embedding:
             try:
                 file = self._images.fetch(url, server, task, configured=configured if self._trusts_configs else None)
             except SamInspectError as error:
                 self._observer.image_failed(error.status)
                 raise
+            known = self._cache.find(_key_of_file(segmenter, file))
+            if known is not None:
+                return known
             with self.queue:
                 return self._images.decode(file, url)
 
@@ -129,3 +133,44 @@ class TaskEmbeddings:
         if is_asked:
             self._observer.embedding_fetched(source)
         return TaskEmbedding(key, embedding, source)
+
+    def is_ready(self, segmenter: Segmenter, url: str, project: str | int | None) -> bool:
+        """Return whether `fetch` would find the embedding of an image in the cache."""
+        return _key_of_address(segmenter, self._servers.find(str(project)), url) in self._cache
+
+    def store_file(self, segmenter: Segmenter, file: bytes, name: str) -> bool:
+        """Keep the embedding of a file, for every address at which the same file is found later.
+
+        Parameters
+        ----------
+        segmenter : Segmenter, encodes the image.
+        file : bytes of the image's file.
+        name : str, names the file in an error.
+
+        Returns
+        -------
+        bool, whether it was encoded now; otherwise, it was kept before.
+
+        Raises
+        ------
+        SamInspectError
+            If the file is no image.
+        """
+        key = _key_of_file(segmenter, file)
+        if key in self._cache:
+            return False
+        self._cache.fetch(key, segmenter, lambda: self._images.decode(file, name))
+        return True
+
+
+def _key_of_address(segmenter: Segmenter, server: Server | None, url: str) -> str:
+    # The server is part of the key, so that the users of one Label Studio never see images of another.
+    return _key(segmenter.version, server.hostname if server else "", url)
+
+
+def _key_of_file(segmenter: Segmenter, file: bytes) -> str:
+    return _key(segmenter.version, "file", hashlib.sha256(file).hexdigest())
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join((_LAYOUT, *parts)).encode()).hexdigest()

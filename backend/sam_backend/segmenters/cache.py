@@ -86,7 +86,7 @@ class EmbeddingCache:
         return cls.of_megabytes(settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb)
 
     def fetch(
-        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]
+        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray | Embedding]
     ) -> tuple[Embedding, EmbeddingSource]:
         """Return the embedding of `key` and where it came from.
 
@@ -98,7 +98,8 @@ class EmbeddingCache:
         ----------
         key : str, unique for an image and a version of the segmenter.
         segmenter : Segmenter, encodes on a miss.
-        load_image : function that returns the image, uint8 RGB (H, W, 3); called on a miss only.
+        load_image : function that returns the image, uint8 RGB (H, W, 3), or its embedding where that is kept under
+            another key; called on a miss only.
         """
         with self._lock:
             kept = self._memory.get(key)
@@ -121,6 +122,21 @@ class EmbeddingCache:
         mine.set_result((embedding, source))
         return embedding, source
 
+    def __contains__(self, key: str) -> bool:
+        """Return whether the embedding of `key` is kept, in memory or on disk."""
+        with self._lock:
+            if key in self._memory:
+                return True
+        disk = self._disk
+        try:
+            return disk is not None and key in disk
+        except _DISK_ERRORS:
+            return False
+
+    def find(self, key: str) -> Embedding | None:
+        """Return the embedding of `key` if it is on disk."""
+        return self._read(key)
+
     def fill(self) -> CacheFill:
         """Return how full the cache is."""
         with self._lock:
@@ -138,14 +154,18 @@ class EmbeddingCache:
             self._disk = None
 
     def _from_disk_or_encoder(
-        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray]
+        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray | Embedding]
     ) -> tuple[Embedding, EmbeddingSource]:
         embedding = self._read(key)
         if embedding is not None:
             return embedding, EmbeddingSource.DISK
-        embedding = segmenter.encode(load_image())
+        loaded = load_image()
+        if isinstance(loaded, Embedding):
+            embedding, source = loaded, EmbeddingSource.DISK
+        else:
+            embedding, source = segmenter.encode(loaded), EmbeddingSource.ENCODER
         self._write(key, embedding)
-        return embedding, EmbeddingSource.ENCODER
+        return embedding, source
 
     def _finish(self, key: str, embedding: Embedding | None) -> None:
         with self._lock:

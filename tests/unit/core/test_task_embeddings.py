@@ -28,3 +28,52 @@ def test_a_server_that_a_labeling_config_names_counts_only_where_configs_are_tru
     embeddings = TaskEmbeddings(images, servers, cache, Observer(), trusts_configs=trusts)
     embeddings.fetch(ColourSegmenter(), "http://10.0.0.5/a.png", None, 1, configured=PRIVATE)
     assert images.configured == used
+
+
+class Files:
+    """Images of a server, by address."""
+
+    def __init__(self, **files):
+        self.files = {f"/{name}.png": file for name, file in files.items()}
+        self.decoded = []
+
+    def fetch(self, url, server, task, *, configured=None):
+        return self.files[url]
+
+    def decode(self, file, url):
+        self.decoded.append(file)
+        return surface(len(file), red=[(20, 30)])[0]
+
+
+def embeddings_in(folder, images):
+    return TaskEmbeddings(images, ServerRegistry(folder), EmbeddingCache.of_megabytes(16, folder, 64), Observer())
+
+
+def test_a_file_that_was_stored_is_not_encoded_again_wherever_it_is_found(tmp_path):
+    images = Files(a=b"1", copy=b"1", other=b"2")
+    before = embeddings_in(tmp_path, images)
+    assert before.store_file(ColourSegmenter(), b"1", "a.png")
+    assert not before.store_file(ColourSegmenter(), b"1", "again.png")
+    embeddings = embeddings_in(tmp_path, images)
+    sources = [str(embeddings.fetch(ColourSegmenter(), f"/{name}.png", None, 1).source) for name in ("a", "copy", "a")]
+    assert sources == ["disk", "disk", "memory"]
+    assert images.decoded == [b"1"]
+    assert str(embeddings.fetch(ColourSegmenter(), "/other.png", None, 1).source) == "encoder"
+
+
+def test_an_image_is_ready_once_its_embedding_is_kept_for_this_model(tmp_path):
+    embeddings = embeddings_in(tmp_path, Files(a=b"1"))
+    assert not embeddings.is_ready(ColourSegmenter(), "/a.png", None)
+    embeddings.fetch(ColourSegmenter(), "/a.png", None, 1)
+    for others in (embeddings, embeddings_in(tmp_path, Files())):
+        assert others.is_ready(ColourSegmenter(), "/a.png", None)
+        assert not others.is_ready(ColourSegmenter("colour-2"), "/a.png", None)
+
+
+def test_versions_of_this_program_with_other_embeddings_share_a_folder_without_harm(tmp_path, monkeypatch):
+    embeddings_in(tmp_path, Files(a=b"1")).fetch(ColourSegmenter(), "/a.png", None, 1)
+    monkeypatch.setattr("sam_backend.core.task_embeddings._LAYOUT", "another")
+    newer = embeddings_in(tmp_path, Files(a=b"1"))
+    assert str(newer.fetch(ColourSegmenter(), "/a.png", None, 1).source) == "encoder"
+    monkeypatch.undo()
+    assert str(embeddings_in(tmp_path, Files()).fetch(ColourSegmenter(), "/a.png", None, 1).source) == "disk"
