@@ -37,7 +37,7 @@ def serving():
             else:
                 self.send_error(answer)
 
-        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *_args):
             pass
@@ -61,4 +61,5 @@ def send(handler, body, *, content_type="application/octet-stream", length=None)
     handler.send_header("Content-Type", content_type)
     handler.send_header("Content-Length", str(len(body) if length is None else length))
     handler.end_headers()
-    handler.wfile.write(body)
+    if handler.command != "HEAD":
+        handler.wfile.write(body)

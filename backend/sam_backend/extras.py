@@ -13,6 +13,9 @@ EVALUATION = ("jinja2", "matplotlib", "pandas", "pyarrow", "skimage")
 TORCH = ("torch", "torchvision", "segment_anything")
 """The packages of the official checkpoints and of every training."""
 
+TRANSFORMERS = ("torch", "torchvision", "timm", "transformers")
+"""The packages of the models on the Hugging Face Hub."""
+
 
 def how_to_install(*extras: str) -> str:
     """Return the command that installs extras: `pip install 'sam-inspect[torch]'`."""

@@ -32,6 +32,14 @@ class Settings(BaseSettings):
 
     model: str = Field("nano", description="The model of every command that takes `--model`.")
     weights: Path | None = Field(None, description="Folder that is searched first for official checkpoints.")
+    mirror: str = Field(
+        "",
+        description="Address that stands for the servers of all downloads of weights, for example "
+        "`http://mirror.example.com/models`; it has the same paths as they.",
+    )
+    hub_token: SecretStr | None = Field(
+        None, description="Token of the Hugging Face Hub, for models whose licence must be accepted there."
+    )
     home: Path = Field(
         default_factory=lambda: user_data_path("sam-inspect"),
         description="Folder for data that must survive a restart: memories, tuned models, addresses of Label Studio.",

@@ -48,12 +48,12 @@ def _list(context: typer.Context) -> None:
 
 def _weights(info: ModelInfo, folders: WeightFolders) -> str:
     """Return where the weights of a model are, or how to get them and what it needs besides."""
-    from sam_backend.segmenters.weights import find_checkpoint
+    from sam_backend.segmenters.hub import find_weights
 
-    if not info.files:
+    if not info.weights:
         lines = ["nothing to download"]
-    elif None in (paths := [find_checkpoint(file, folders) for file in info.files]):
-        lines = [f"{sum(file.size for file in info.files) / 1e6:,.0f} MB: sam-inspect download {info.name}"]
+    elif None in (paths := [find_weights(published, folders) for published in info.weights]):
+        lines = [f"{sum(published.size for published in info.weights) / 1e6:,.0f} MB: sam-inspect download {info.name}"]
     else:
         lines = [str(path) for path in paths]
     if info.missing_packages:
@@ -146,6 +146,10 @@ def download(
             help="A model that `sam-inspect models` lists, such as sam:vit_b. Default: SAM_INSPECT_MODEL, or nano."
         ),
     ] = None,
+    accept_licence: Annotated[
+        bool,
+        typer.Option("--accept-licence", help="For a model with a licence of its own: you have read and accept it."),
+    ] = False,
 ) -> None:
     """Download a model's weights, check them, and print where they are.
 
@@ -154,15 +158,21 @@ def download(
     not downloaded again.
 
     Example: sam-inspect download sam:vit_b
+    Example: sam-inspect download sam3 --accept-licence
     """
+    from sam_backend.segmenters.hub import find_weights, obtain_weights
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import model_info
-    from sam_backend.segmenters.weights import obtain_checkpoint
 
     settings = settings_of(context)
-    model = model or settings.model
-    files = model_info(model).files
-    if not files:
-        print_lines(f"{model} needs no download.")
-    for file in files:
-        print_lines(str(obtain_checkpoint(file, WeightFolders.of_settings(settings))))
+    info, folders = model_info(model or settings.model), WeightFolders.of_settings(settings)
+    if not info.weights:
+        print_lines(f"{info.name} needs no download.")
+    for published in info.weights:
+        page = info.repository.licence_page if info.repository else ""
+        if page and not accept_licence and find_weights(published, folders) is None:
+            raise BadRequestError(
+                f"{info.name} has a licence of its own, {info.licence}: read it on {page}, and if you accept it, run "
+                f"`sam-inspect download {info.name} --accept-licence`."
+            )
+        print_lines(str(obtain_weights(published, folders)))

@@ -7,7 +7,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # Seconds between attempts without a new byte; an attempt that brings some starts the list again.
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 
-_TIMEOUT = httpx.Timeout(30.0, connect=15.0)
+TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -34,7 +34,13 @@ class _RefusalError(Exception):
     """The transfer stopped for a reason that will not pass."""
 
 
-def fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext | None = None) -> None:
+def fetch(
+    url: str,
+    part: Path,
+    size: int,
+    certificates: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> None:
     """Fetch `url` into `part`; continue where an earlier attempt of this or another process stopped.
 
     Parameters
@@ -43,6 +49,7 @@ def fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext | None =
     part : Path, the file to write; its ETag is kept beside it, as `<part>.etag`, until it is complete.
     size : int, the size of the whole file in bytes.
     certificates : ssl.SSLContext, which servers are trusted; None for the default.
+    headers : headers of each request, such as a token; another server to which a request is sent on does not get them.
 
     Raises
     ------
@@ -53,16 +60,16 @@ def fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext | None =
     """
     instead = f"to go on without the network, put {url.rpartition('/')[2]} ({size / 1e6:.0f} MB) into {part.parent}"
     try:
-        _fetch(url, part, size, certificates or trusted_certificates())
+        _fetch(url, part, size, certificates or trusted_certificates(), headers or {})
         _etag_file(part).unlink(missing_ok=True)
     except _RefusalError as error:
         raise WeightsError(f"Cannot download {url}: {error}; {instead}.") from error
 
 
-def _fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext) -> None:
+def _fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext, headers: Mapping[str, str]) -> None:
     pauses = iter(PAUSES)
     start = furthest = _length(part)
-    options: dict[str, Any] = {"follow_redirects": True, "timeout": _TIMEOUT, "verify": certificates}
+    options: dict[str, Any] = {"follow_redirects": True, "timeout": TIMEOUT, "verify": certificates, "headers": headers}
     with byte_progress() as progress, httpx.Client(**options) as client:
         task = progress.add_task(f"Downloading {url.rpartition('/')[2]}", total=size, completed=start)
         while _length(part) < size:

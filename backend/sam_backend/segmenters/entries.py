@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sam_backend.errors import WeightsError
 from sam_backend.extras import TORCH, how_to_install
+from sam_backend.segmenters.hub_entries import CONFIG, HUB_MODELS, load_from_folder
 from sam_backend.segmenters.model_info import ModelInfo, WeightFolders, WeightsFile
 from sam_backend.segmenters.protocol import Segmenter
 
@@ -38,6 +39,8 @@ def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int, _fold
 def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
     from sam_backend.segmenters.weights import obtain_checkpoint
 
+    if checkpoint and (checkpoint / CONFIG).is_file():
+        return load_from_folder(info, checkpoint, threads, folders)
     tuned = tuned_weights(checkpoint) if checkpoint and checkpoint.is_dir() else None
     path = obtain_checkpoint(info.files[0], folders, None if tuned else checkpoint)
     # torch takes seconds to import, so missing weights are reported before.
@@ -111,6 +114,7 @@ OWN = {
             2_564_550_879,
             "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         ),
+        *HUB_MODELS,
         GRABCUT,
     )
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import urlsplit
 
 from sam_backend.extras import missing_packages
 from sam_backend.settings import Settings, read_settings
@@ -46,25 +47,63 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class Repository:
+    """A published folder of a model: its weights, its configuration, and how it takes images.
+
+    Attributes
+    ----------
+    model : str, the name of the model that it belongs to.
+    name : str, owner and name on the Hugging Face Hub.
+    size : int, bytes of all files, roughly; the server states each file's own size.
+    licence_page : str, the page on which the licence must be accepted before the download; "" where none must.
+    """
+
+    model: str
+    name: str
+    size: int
+    licence_page: str = ""
+
+    @property
+    def filename(self) -> str:
+        """The name of the folder in which it is kept."""
+        return self.name.replace("/", "--")
+
+
+@dataclass(frozen=True)
 class WeightFolders:
-    """Where files of weights are.
+    """Where files of weights are, and where they come from.
 
     Attributes
     ----------
     given : Path or None, the folder of the setting `weights`, which is searched first and never written.
     cache : Path, the folder of the setting `cache`; downloads go into `weights` in it.
     ca_bundle : Path or None, the certificates of the setting `ca_bundle`, which downloads trust too.
+    mirror : str, the address of the setting `mirror`, which stands for the servers of all downloads; "" for none.
+    hub_token : str, the setting `hub_token`, sent where repositories are downloaded from.
     """
 
     given: Path | None
     cache: Path
     ca_bundle: Path | None = None
+    mirror: str = ""
+    hub_token: str = field(default="", repr=False)
 
     @classmethod
     def of_settings(cls, settings: Settings | None) -> Self:
         """Return the folders of the settings; None reads the settings of this process."""
         chosen = settings or read_settings()
-        return cls(chosen.weights, chosen.cache, chosen.ca_bundle)
+        token = chosen.hub_token.get_secret_value() if chosen.hub_token else ""
+        return cls(chosen.weights, chosen.cache, chosen.ca_bundle, chosen.mirror, token)
+
+    def address(self, url: str) -> str:
+        """Return where to fetch what is published at `url`: the mirror has the same paths.
+
+        Examples
+        --------
+        >>> WeightFolders(None, Path("cache"), mirror="http://mirror/models").address("https://hub.org/owner/file")
+        'http://mirror/models/owner/file'
+        """
+        return self.mirror.rstrip("/") + urlsplit(url).path if self.mirror else url
 
 
 @dataclass(frozen=True)
@@ -80,6 +119,7 @@ class ModelInfo:
         threads (0 for all cores), and of the folders of weights; it returns the segmenter, or raises `WeightsError`.
     prompts : kinds of prompts that the model answers.
     files : files of weights that it needs beside the package; they can be downloaded before it is loaded.
+    repository : Repository or None, the folder of weights that it needs instead of files.
     packages : packages, by their import names, that it needs beside those of the base install.
     install : str, the command that installs these packages.
     is_trainable : bool, whether `sam-inspect finetune` can tune it.
@@ -95,6 +135,7 @@ class ModelInfo:
     load: Callable[[ModelInfo, Path | None, int, WeightFolders], Segmenter]
     prompts: frozenset[PromptKind] = EVERY_PROMPT
     files: tuple[WeightsFile, ...] = ()
+    repository: Repository | None = None
     packages: tuple[str, ...] = ()
     install: str = ""
     is_trainable: bool = False
@@ -102,6 +143,11 @@ class ModelInfo:
     focus_pays: bool = False
     has_features: bool = False
     corrections: Corrections = "model"
+
+    @property
+    def weights(self) -> tuple[WeightsFile | Repository, ...]:
+        """All that can be downloaded for it."""
+        return (*self.files, self.repository) if self.repository else self.files
 
     @property
     def missing_packages(self) -> tuple[str, ...]:

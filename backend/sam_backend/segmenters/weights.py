@@ -25,7 +25,7 @@ def find_checkpoint(checkpoint: WeightsFile, folders: WeightFolders) -> Path | N
 
     `obtain_checkpoint` checks its content.
     """
-    for folder in (folders.given, _downloads(folders)):
+    for folder in (folders.given, downloads(folders)):
         if folder is not None and (folder / checkpoint.filename).is_file():
             return folder / checkpoint.filename
     return None
@@ -55,7 +55,7 @@ def _verify(checkpoint: WeightsFile, path: Path, folders: WeightFolders) -> None
         If it is another file, or cannot be read.
     """
     try:
-        sha256 = _sha256(path, folders)
+        sha256 = file_sha256(path, folders)
     except OSError as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
     if sha256 == checkpoint.sha256:
@@ -69,12 +69,13 @@ def _verify(checkpoint: WeightsFile, path: Path, folders: WeightFolders) -> None
     )
 
 
-def _downloads(folders: WeightFolders) -> Path:
+def downloads(folders: WeightFolders) -> Path:
+    """Return the folder of downloaded weights."""
     return folders.cache / "weights"
 
 
 def _download(checkpoint: WeightsFile, folders: WeightFolders) -> Path:
-    target = _downloads(folders) / checkpoint.filename
+    target = downloads(folders) / checkpoint.filename
     part = target.with_name(target.name + _PART)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +83,12 @@ def _download(checkpoint: WeightsFile, folders: WeightFolders) -> Path:
         with FileLock(target.with_name(target.name + ".lock")):
             if target.exists():
                 return target
-            fetch(checkpoint.url, part, checkpoint.size, trusted_certificates(folders.ca_bundle))
-            if (sha256 := _sha256(part, folders)) != checkpoint.sha256:
+            url = folders.address(checkpoint.url)
+            fetch(url, part, checkpoint.size, trusted_certificates(folders.ca_bundle))
+            if (sha256 := file_sha256(part, folders)) != checkpoint.sha256:
                 part.unlink()
                 raise WeightsError(
-                    f"What {checkpoint.url} sent is not {checkpoint.filename}: its SHA-256 is {sha256}, expected "
+                    f"What {url} sent is not {checkpoint.filename}: its SHA-256 is {sha256}, expected "
                     f"{checkpoint.sha256}; try again, and if it stays so, ask who runs the proxy in between."
                 )
             part.replace(target)
@@ -96,7 +98,7 @@ def _download(checkpoint: WeightsFile, folders: WeightFolders) -> Path:
     return target
 
 
-def _sha256(path: Path, folders: WeightFolders) -> str:
+def file_sha256(path: Path, folders: WeightFolders) -> str:
     """Return a file's SHA-256 in hex. Gigabytes take seconds, so it is kept by path, size and time of change."""
     stat = path.stat()
     # A download keeps its record when it is renamed.

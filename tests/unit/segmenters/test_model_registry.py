@@ -12,6 +12,7 @@ from sam_backend import extras
 from sam_backend.errors import MissingExtraError, UnknownModelError, WeightsError
 from sam_backend.segmenters import ModelInfo, model_registry
 from sam_backend.segmenters.entries import OWN
+from sam_backend.segmenters.hub_entries import HUB_MODELS
 from sam_backend.segmenters.model_registry import known_models, load_segmenter, model_info
 from sam_inspect.main import app
 
@@ -31,9 +32,18 @@ def without_torch(package):
 
 def test_every_known_model_is_described():
     names = [model.name for model in known_models()]
-    assert names == ["nano", "sam:vit_b", "sam:vit_l", "sam:vit_h", "grabcut"]
+    hub = [info.name for info in HUB_MODELS]
+    assert names == ["nano", "sam:vit_b", "sam:vit_l", "sam:vit_h", *hub, "grabcut"]
     assert all(model.description and model.licence for model in known_models())
-    assert [model.name for model in known_models() if model.files] == ["sam:vit_b", "sam:vit_l", "sam:vit_h"]
+    assert [model.name for model in known_models() if not model.weights] == ["nano", "grabcut"]
+
+
+def test_a_model_with_a_licence_of_its_own_asks_before_it_is_downloaded(tmp_path):
+    environment = {"SAM_INSPECT_CACHE": str(tmp_path), "SAM_INSPECT_MIRROR": "http://127.0.0.1:1"}
+    asked = CliRunner().invoke(app, ["download", "sam3"], env=environment)
+    assert "sam3 has a licence of its own, SAM License: read it on https://huggingface.co/facebook/sam3" in asked.stderr
+    accepted = CliRunner().invoke(app, ["download", "sam3", "--accept-licence"], env=environment)
+    assert "Cannot download http://127.0.0.1:1/facebook/sam3/resolve/main/config.json" in accepted.stderr
 
 
 class EntryPoint:
@@ -79,7 +89,7 @@ def test_a_package_that_fails_is_logged_and_left_out(register, caplog):
     register(
         broken=ImportError("no module tensor"), wrong=lambda: "a string", taken=info_of("nano"), fine=info_of("fine")
     )
-    assert [info.name for info in known_models()][5:] == ["fine"]
+    assert [info.name for info in known_models()][len(OWN) :] == ["fine"]
     assert "The model broken of package:broken cannot be used: no module tensor" in caplog.text
     assert "The model wrong of package:wrong cannot be used: it gives str, not ModelInfo" in caplog.text
     assert "The model nano of package:taken is left out: the name is taken." in caplog.text
@@ -96,10 +106,9 @@ def test_the_list_of_models_imports_no_model():
 
 def test_an_unknown_model_is_reported_with_the_known_ones_and_the_nearest():
     with pytest.raises(UnknownModelError) as caught:
-        load_segmenter("vit_b")
+        load_segmenter("sam_vit_b")
     assert str(caught.value) == (
-        "There is no model 'vit_b'; the known ones are nano, sam:vit_b, sam:vit_l, sam:vit_h, grabcut; "
-        "did you mean sam:vit_b?"
+        f"There is no model 'sam_vit_b'; the known ones are {', '.join(OWN)}; did you mean sam:vit_b?"
     )
 
 

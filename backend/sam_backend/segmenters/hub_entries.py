@@ -1,0 +1,138 @@
+"""The entries of the models that the package `transformers` runs. Reading them imports neither it nor torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam_backend.errors import WeightsError
+from sam_backend.extras import TRANSFORMERS, how_to_install, require
+from sam_backend.segmenters.model_info import ModelInfo, Repository, WeightFolders
+from sam_backend.segmenters.protocol import Segmenter
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""Files of a published folder."""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What is common to models of one architecture.
+
+    Attributes
+    ----------
+    model, images : str, classes of `transformers`: the model, and its image processor.
+    segmenter : str, the class of `sam_backend.segmenters.interactive` that speaks to it.
+    """
+
+    model: str
+    images: str
+    segmenter: str
+
+
+FAMILIES = {
+    "sam": _Family("SamModel", "SamImageProcessor", "PaddedSegmenter"),
+    "slimsam": _Family("SamModel", "SamImageProcessor", "PaddedSegmenter"),
+    "hq": _Family("SamHQModel", "SamImageProcessor", "HighQualitySegmenter"),
+    "sam2.1": _Family("Sam2Model", "Sam2ImageProcessor", "InteractiveSegmenter"),
+    "edgetam": _Family("EdgeTamModel", "Sam2ImageProcessor", "InteractiveSegmenter"),
+    "sam3": _Family("Sam3TrackerModel", "Sam3ImageProcessor", "InteractiveSegmenter"),
+}
+"""What stands before the colon of a model's name -> its family."""
+
+
+def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: WeightFolders) -> Segmenter:
+    """Load a model from a folder in the layout of the Hugging Face Hub.
+
+    Raises
+    ------
+    WeightsError
+        If the folder does not hold a model of the entry's family.
+    """
+    require(TRANSFORMERS, f"{info.name} in {folder}", how_to_install("transformers"))
+    import torch
+    import transformers
+
+    from sam_backend.segmenters import interactive
+    from sam_backend.segmenters.weights import file_sha256
+
+    family = FAMILIES[info.name.partition(":")[0]]
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        model, report = _quietly(transformers, family.model, folder)
+        images = getattr(transformers, family.images).from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{folder} does not hold a model like {info.name} ({reason}).") from error
+    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if wrong:
+        raise WeightsError(
+            f"{folder} does not hold a model like {info.name}: {len(wrong)} of its weights are missing or have another "
+            f"shape, such as {wrong[0]}."
+        )
+    version = f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
+    loaded: Segmenter = getattr(interactive, family.segmenter)(model, images, info, version=version)
+    return loaded
+
+
+def _quietly(transformers: Any, name: str, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the model and which weights did not fit, without the package's own report and progress of it."""
+    logging = transformers.utils.logging
+    level, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        loaded: tuple[Any, dict[str, Any]] = getattr(transformers, name).from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, use_safetensors=True
+        )
+    finally:
+        logging.set_verbosity(level)
+        if shows_bars:
+            logging.enable_progress_bar()
+    return loaded
+
+
+def _load(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
+    from sam_backend.segmenters.hub import obtain_repository
+
+    assert info.repository is not None
+    return load_from_folder(info, obtain_repository(info.repository, folders, checkpoint), threads, folders)
+
+
+def _entry(
+    name: str, what: str, repository: str, megabytes: int, licence: str = "Apache-2.0", page: str = ""
+) -> ModelInfo:
+    return ModelInfo(
+        name,
+        what,
+        licence,
+        _load,
+        repository=Repository(name, repository, megabytes * 10**6, page),
+        packages=TRANSFORMERS,
+        install=how_to_install("transformers"),
+        is_heavy=True,
+        has_features=True,
+    )
+
+
+HUB_MODELS = (
+    _entry("slimsam", "SAM pruned to 5.7 M parameters (SlimSAM-77).", "nielsr/slimsam-77-uniform", 39),
+    _entry("hq:vit_b", "SAM-HQ with a ViT-B encoder: SAM with finer borders.", "syscv-community/sam-hq-vit-base", 379),
+    _entry("hq:vit_l", "SAM-HQ with a ViT-L encoder.", "syscv-community/sam-hq-vit-large", 1254),
+    _entry("hq:vit_h", "SAM-HQ with a ViT-H encoder.", "syscv-community/sam-hq-vit-huge", 2570),
+    _entry("sam2.1:tiny", "SAM 2.1 with a Hiera-T encoder, 39 M parameters.", "facebook/sam2.1-hiera-tiny", 156),
+    _entry("sam2.1:small", "SAM 2.1 with a Hiera-S encoder, 46 M parameters.", "facebook/sam2.1-hiera-small", 184),
+    _entry("sam2.1:base_plus", "SAM 2.1, Hiera-B+, 81 M parameters.", "facebook/sam2.1-hiera-base-plus", 324),
+    _entry("sam2.1:large", "SAM 2.1 with a Hiera-L encoder, 224 M parameters.", "facebook/sam2.1-hiera-large", 898),
+    _entry("edgetam", "EdgeTAM: SAM 2 for small devices, 14 M parameters.", "yonigozlan/EdgeTAM-hf", 56),
+    _entry(
+        "sam3",
+        "SAM 3, 840 M parameters; its tracker answers clicks and boxes.",
+        "facebook/sam3",
+        3440,
+        "SAM License",
+        "https://huggingface.co/facebook/sam3",
+    ),
+)
+"""The entries, the smallest family first."""

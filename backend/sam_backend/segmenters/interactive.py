@@ -1,0 +1,193 @@
+"""The interactive models of the package `transformers`: SAM, SlimSAM, SAM-HQ, SAM 2.1, EdgeTAM and SAM 3's tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.segmenters.model_info import ModelInfo
+from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
+
+_BATCH_BYTES = 1 << 29
+"""Bytes of full-size logits that one pass of the mask decoder may produce."""
+
+# (number of points, has a box, number of a prompt with logits, multimask): what agrees in all is decoded in one pass.
+_Shape = tuple[int, bool, int | None, bool]
+
+
+class InteractiveSegmenter:
+    """A `Segmenter` around a model that was trained on images stretched to a square, as SAM 2 and later ones.
+
+    Prompts with different numbers of points are decoded in separate passes and never padded, as in `SamSegmenter`. A
+    prompt with logits has a pass of its own, since these models take one mask an image.
+
+    Parameters
+    ----------
+    model : module of `transformers` with `get_image_embeddings` and SAM's prompts; it is put into evaluation mode.
+    images : its image processor.
+    info : ModelInfo, its entry.
+    version : str, the name and a hash of the weights.
+    device : str or None, a torch device; None takes a CUDA GPU if there is one.
+    """
+
+    def __init__(self, model: Any, images: Any, info: ModelInfo, *, version: str, device: str | None = None) -> None:
+        self.info = info
+        self.name = info.name
+        self.version = version
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.to(self._device).eval()
+        self._images = images
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Encode an image: uint8 RGB (H, W, 3).
+
+        Returns
+        -------
+        Embedding
+            `features0`, `features1`, ... each (C, h, w) float32, what the mask decoder takes, and `input_size` (2,)
+            int64, height and width in pixels of the image as the encoder saw it, without padding.
+        """
+        inputs = self._images(images=image, input_data_format="channels_last", return_tensors="pt")
+        with torch.inference_mode():
+            maps = self._encode(inputs["pixel_values"].to(self._device))
+        arrays: dict[str, Any] = {
+            f"features{level}": value[0].float().cpu().numpy() for level, value in enumerate(maps)
+        }
+        arrays["input_size"] = np.array(self._input_size(inputs), np.int64)
+        return Embedding(arrays, (image.shape[0], image.shape[1]))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt, in as few passes of the mask decoder as shapes and memory allow.
+
+        Raises
+        ------
+        BadRequestError
+            If the logits of a prompt do not have this model's size.
+        """
+        require_logits_size(prompts, self.name, self._logits_size(embedding))
+        groups: dict[_Shape, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            several = prompt.is_ambiguous if multimask is None else multimask
+            alone = None if prompt.logits is None else index
+            groups.setdefault((len(prompt.points), prompt.box is not None, alone, several), []).append(index)
+        with torch.inference_mode():
+            given = self._given([self._tensor(value) for value in _maps(embedding)])
+            answers: dict[int, Candidates] = {}
+            for (*_, several), indices in groups.items():
+                step = max(_BATCH_BYTES // (4 * embedding.size[0] * embedding.size[1] * (3 if several else 1)), 1)
+                for chunk in (indices[start : start + step] for start in range(0, len(indices), step)):
+                    made = self._answer(embedding, [prompts[index] for index in chunk], given, several)
+                    answers |= zip(chunk, made, strict=True)
+        return [answers[index] for index in range(len(prompts))]
+
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Return the image encoder's coarsest map, (n, n, C), with the image's own aspect ratio."""
+        values = torch.from_numpy(np.asarray(_maps(embedding)[-1], np.float32))
+        side, longer = values.shape[-1], max(embedding.size)
+        rows, columns = (max(round(side * length / longer), 1) for length in embedding.size)
+        placed = interpolate(values[None], (rows, columns), mode="area")[0]
+        square = pad(placed, (0, side - columns, 0, side - rows)).permute(1, 2, 0)
+        return DenseFeatures(np.ascontiguousarray(square.numpy()), (rows, columns))
+
+    def _answer(
+        self, embedding: Embedding, prompts: Sequence[Prompt], given: dict[str, Any], several: bool
+    ) -> list[Candidates]:
+        """Decode prompts (P) of one shape in one pass."""
+        first, scale = prompts[0], self._scale(embedding)
+        inputs = dict(given)
+        if len(first.points):
+            inputs["input_points"] = self._tensor(np.stack([prompt.points for prompt in prompts]) * scale)[None]
+            inputs["input_labels"] = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self._device)[None]
+        if first.box is not None:
+            boxes = np.stack([np.asarray(prompt.box) for prompt in prompts])
+            inputs["input_boxes"] = self._tensor(boxes * np.tile(scale, 2))[None]
+        if first.logits is not None:
+            inputs["input_masks"] = self._tensor(np.asarray(first.logits))[None, None]
+        answer = self._model(**inputs, multimask_output=several)
+        logits = answer.pred_masks[0].float()
+        masks = self._enlarged(logits, embedding).cpu().numpy()
+        scores = answer.iou_scores[0].float().cpu().numpy()
+        return [Candidates(*each) for each in zip(masks, scores, logits.cpu().numpy(), strict=True)]
+
+    def _encode(self, pixels: Tensor) -> list[Tensor]:
+        """Return what the mask decoder takes of an image, each (1, C, h, w), the finest map first."""
+        maps: list[Tensor] = self._model.get_image_embeddings(pixels)
+        return maps
+
+    def _given(self, maps: list[Tensor]) -> dict[str, Any]:
+        """Return the maps (C, h, w) as arguments of the model."""
+        return {"image_embeddings": [value[None] for value in maps]}
+
+    def _input_size(self, inputs: Any) -> Sequence[int]:
+        return list(inputs["pixel_values"].shape[-2:])
+
+    def _logits_size(self, embedding: Embedding) -> tuple[int, int]:
+        """Return the shape of the logits that a prompt may hold: four cells for each of the coarsest map."""
+        rows, columns = np.asarray(_maps(embedding)[-1]).shape[-2:]
+        return 4 * rows, 4 * columns
+
+    def _scale(self, embedding: Embedding) -> FloatArray:
+        """Return (2,), the encoder's pixels for a pixel of the image, in x and y."""
+        return np.asarray(embedding.arrays["input_size"][::-1] / np.array(embedding.size[::-1]), np.float32)
+
+    def _enlarged(self, logits: Tensor, embedding: Embedding) -> Tensor:
+        """Return masks bool (P, K, H, W) of logits (P, K, h, w)."""
+        masks: Tensor = self._images.post_process_masks([logits], [embedding.size])[0]
+        return masks
+
+    def _tensor(self, array: Any) -> Tensor:
+        return torch.as_tensor(np.asarray(array, np.float32), device=self._device)
+
+
+class PaddedSegmenter(InteractiveSegmenter):
+    """A model that was trained on images whose longer side fills the square and whose rest is padding: SAM, SlimSAM."""
+
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Return the image encoder's output (n, n, C)."""
+        values = np.asarray(_maps(embedding)[0], np.float32).transpose(1, 2, 0)
+        return DenseFeatures.of_square(
+            values, embedding.arrays["input_size"], self._model.config.vision_config.image_size
+        )
+
+    def _encode(self, pixels: Tensor) -> list[Tensor]:
+        return [self._model.get_image_embeddings(pixels)]
+
+    def _given(self, maps: list[Tensor]) -> dict[str, Any]:
+        return {"image_embeddings": maps[0][None]}
+
+    def _input_size(self, inputs: Any) -> Sequence[int]:
+        return [int(length) for length in inputs["reshaped_input_sizes"][0]]
+
+    def _logits_size(self, embedding: Embedding) -> tuple[int, int]:
+        rows, columns = np.asarray(_maps(embedding)[0]).shape[-2:]
+        return 4 * rows, 4 * columns
+
+    def _enlarged(self, logits: Tensor, embedding: Embedding) -> Tensor:
+        seen = embedding.arrays["input_size"].tolist()
+        masks: Tensor = self._images.post_process_masks([logits], [embedding.size], [seen])[0]
+        return masks
+
+
+class HighQualitySegmenter(PaddedSegmenter):
+    """SAM-HQ, whose mask decoder also sees an early map of the image encoder."""
+
+    def _encode(self, pixels: Tensor) -> list[Tensor]:
+        features, intermediate = self._model.get_image_embeddings(pixels)
+        return [features, intermediate[0]]
+
+    def _given(self, maps: list[Tensor]) -> dict[str, Any]:
+        return super()._given(maps) | {"intermediate_embeddings": [maps[1][None]]}
+
+
+def _maps(embedding: Embedding) -> list[Any]:
+    """Return the maps of an embedding in their order; other arrays may lie beside them."""
+    count = sum(name.startswith("features") and name[8:].isdigit() for name in embedding.arrays)
+    return [embedding.arrays[f"features{level}"] for level in range(count)]

@@ -1,0 +1,150 @@
+"""Models that are published as folders: found, fetched through a mirror, checked, and refused in one sentence."""
+
+import hashlib
+import json
+
+import pytest
+
+from loopback import send, serving
+from sam_backend.errors import WeightsError
+from sam_backend.segmenters.hub import find_repository, obtain_repository
+from sam_backend.segmenters.model_info import Repository, WeightFolders
+
+REPOSITORY = Repository("sam9:tiny", "owner/sam9-tiny", 1000, "https://example.com/licence")
+FILES = {
+    "config.json": b"{}",
+    "preprocessor_config.json": b'{"size": 9}',
+    "model.safetensors": b"weights of a model" * 1000,
+}
+PLACE = "/models/owner/sam9-tiny/resolve/main/"
+
+
+@pytest.fixture
+def server():
+    with serving() as loopback:
+        for name, content in FILES.items():
+            loopback.routes[PLACE + name] = content
+        yield loopback
+
+
+@pytest.fixture
+def folders(tmp_path, server):
+    return WeightFolders(
+        tmp_path / "given", tmp_path / "cache", mirror=f"{server.url}/models", hub_token="secret-token"
+    )
+
+
+def stored_elsewhere(server, sha256):
+    """Let the server send weights as the Hub does: the first answer names the store, their size and their SHA-256."""
+
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", f"{server.url}/store")
+        handler.send_header("X-Linked-Size", str(len(FILES["model.safetensors"])))
+        handler.send_header("X-Linked-ETag", f'"{sha256}"')
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.routes[PLACE + "model.safetensors"] = redirect
+    server.routes["/store"] = FILES["model.safetensors"]
+
+
+def test_a_folder_is_fetched_once_checked_and_found_again(server, folders):
+    stored_elsewhere(server, hashlib.sha256(FILES["model.safetensors"]).hexdigest())
+    assert find_repository(REPOSITORY, folders) is None
+    folder = obtain_repository(REPOSITORY, folders)
+    assert folder == folders.cache / "weights" / "owner--sam9-tiny"
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name in FILES} == FILES
+    assert server.requests[0][0]["Authorization"] == "Bearer secret-token"
+    asked = len(server.requests)
+    assert obtain_repository(REPOSITORY, folders) == find_repository(REPOSITORY, folders) == folder
+    assert len(server.requests) == asked
+
+
+def test_a_folder_put_there_by_hand_comes_first_and_needs_no_record(server, folders):
+    given = folders.given / "owner--sam9-tiny"
+    given.mkdir(parents=True)
+    for name, content in FILES.items():
+        (given / name).write_bytes(content)
+    assert obtain_repository(REPOSITORY, folders) == given
+    assert not server.requests
+
+
+def test_a_redirection_within_the_server_is_followed(server, folders):
+    def moved(handler):
+        handler.send_response(307)
+        handler.send_header("Location", "/cache/config.json")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.routes[PLACE + "config.json"] = moved
+    server.routes["/cache/config.json"] = FILES["config.json"]
+    assert (obtain_repository(REPOSITORY, folders) / "config.json").read_bytes() == FILES["config.json"]
+
+
+def test_what_is_not_what_the_server_announced_is_refused_and_fetched_again(server, folders):
+    stored_elsewhere(server, "0" * 64)
+    with pytest.raises(WeightsError, match=f"not what the server announced: its SHA-256 is .*, expected {'0' * 64}"):
+        obtain_repository(REPOSITORY, folders)
+    assert find_repository(REPOSITORY, folders) is None
+    server.routes[PLACE + "model.safetensors"] = FILES["model.safetensors"]
+    assert obtain_repository(REPOSITORY, folders)
+
+
+def test_a_file_that_changed_after_the_download_is_refused(folders):
+    folder = obtain_repository(REPOSITORY, folders)
+    (folder / "config.json").write_bytes(b"[]")
+    with pytest.raises(WeightsError, match=r"config\.json is not the file that was downloaded; delete .*sam9-tiny"):
+        obtain_repository(REPOSITORY, folders)
+    (folder / "downloaded.json").write_text(json.dumps([]))
+    with pytest.raises(WeightsError, match=r"downloaded\.json cannot be read; delete"):
+        obtain_repository(REPOSITORY, folders)
+
+
+def test_a_model_behind_a_licence_says_what_to_do_and_keeps_the_token(server, folders):
+    server.routes[PLACE + "config.json"] = 403
+    with pytest.raises(WeightsError, match=r"refused \(403\): accept .* https://example.com/licence") as caught:
+        obtain_repository(REPOSITORY, folders)
+    assert "SAM_INSPECT_HUB_TOKEN" in str(caught.value)
+    assert "secret-token" not in str(caught.value) + repr(folders)
+
+
+def test_a_lost_file_or_server_names_what_to_put_where(server, folders, tmp_path):
+    del server.routes[PLACE + "model.safetensors"]
+    with pytest.raises(
+        WeightsError, match=r"has no model\.safetensors; expected a folder like https://huggingface\.co/"
+    ):
+        obtain_repository(REPOSITORY, folders)
+    away = WeightFolders(None, tmp_path / "other", mirror="http://127.0.0.1:1")
+    with pytest.raises(WeightsError) as caught:
+        obtain_repository(REPOSITORY, away)
+    parts = ("to go on without the network", "config.json", "model.safetensors", str(tmp_path / "other"), "sam9-tiny")
+    assert all(part in str(caught.value) for part in parts)
+
+
+def test_an_explicit_folder_that_lacks_a_file_is_an_error(folders, tmp_path):
+    with pytest.raises(WeightsError, match=r"lacks config\.json; sam9:tiny needs a folder like"):
+        obtain_repository(REPOSITORY, folders, tmp_path)
+
+
+def test_a_download_that_broke_off_goes_on_where_it_stopped(server, folders):
+    content, asked = FILES["model.safetensors"], []
+
+    def rest(handler):
+        if handler.command == "HEAD":
+            send(handler, content)
+            return
+        asked.append(handler.headers["Range"])
+        start = int(asked[-1].removeprefix("bytes=").removesuffix("-"))
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        handler.wfile.write(content[start:])
+
+    folder = folders.cache / "weights" / "owner--sam9-tiny"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors.part").write_bytes(content[:700])
+    server.routes[PLACE + "model.safetensors"] = rest
+    assert (obtain_repository(REPOSITORY, folders) / "model.safetensors").read_bytes() == content
+    assert asked == ["bytes=700-"]
