@@ -41,9 +41,11 @@ def test_every_known_model_is_described():
 def test_a_model_with_a_licence_of_its_own_asks_before_it_is_downloaded(tmp_path):
     environment = {"SAM_INSPECT_CACHE": str(tmp_path), "SAM_INSPECT_MIRROR": "http://127.0.0.1:1"}
     asked = CliRunner().invoke(app, ["download", "sam3"], env=environment)
-    assert "sam3 has a licence of its own, SAM License: read it on https://huggingface.co/facebook/sam3" in asked.stderr
+    assert "sam3 has a licence of its own, SAM License: read it on https://huggingface.co/facebook/sam3" in str(
+        asked.exception
+    )
     accepted = CliRunner().invoke(app, ["download", "sam3", "--accept-licence"], env=environment)
-    assert "Cannot download http://127.0.0.1:1/facebook/sam3/resolve/main/config.json" in accepted.stderr
+    assert "Cannot download http://127.0.0.1:1/facebook/sam3/resolve/main/config.json" in str(accepted.exception)
 
 
 class EntryPoint:
