@@ -20,6 +20,7 @@ from sam_inspect import (
     simulate,
     train_proposer,
     tune_refiner,
+    warm,
 )
 from sam_inspect.options import EVALUATION, LABEL_STUDIO, MODELS
 from sam_inspect.output import print_error
@@ -49,7 +50,7 @@ def _root(
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    LABEL_STUDIO: (serve.serve, demo.demo, memory_commands.preannotate, memory_commands.rank),
+    LABEL_STUDIO: (serve.serve, demo.demo, warm.warm, memory_commands.preannotate, memory_commands.rank),
     MODELS: (model_commands.download, finetune.finetune, train_proposer.train_proposer, tune_refiner.tune_refiner),
     EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
 }

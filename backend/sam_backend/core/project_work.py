@@ -76,14 +76,8 @@ class ProjectWork:
     def open(cls, settings: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[ProjectWork]:
         """Open a project; raises the errors of `open_project` and `load_segmenter`."""
         servers = ServerRegistry.of_settings(settings)
-        opened = open_project(servers, project)
-        if not servers.uids(opened.uid) and (server := servers.find(opened.uid)):
-            # As `/setup` does, so that the images of its tasks can be fetched.
-            servers.remember(opened.uid, server.hostname, server.token)
-        folders = WeightFolders.of_settings(settings)
-        load: LoadWeights = lambda weights: load_segmenter(model, weights, focus=settings.focus, folders=folders)  # noqa: E731
-        versions = Versions(settings.home / VERSIONS)
-        segmenter = load(checkpoint) if checkpoint else load_served(versions, model, load).segmenter
+        opened = open_registered(servers, project)
+        segmenter = load_model(settings, model, checkpoint)
         cache = EmbeddingCache.of_settings(settings)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
         memories = Memories(settings.home, servers)
@@ -232,6 +226,21 @@ class ProjectWork:
                 logger.warning("Task %d gets no prediction%s: %s", task.id, page and f" on {page}", error)
                 continue
             yield image, fetched.embedding
+
+
+def open_registered(servers: ServerRegistry, project: str) -> Project:
+    """Open a project, and remember its server as `/setup` does, so that the images of its tasks can be fetched."""
+    opened = open_project(servers, project)
+    if not servers.uids(opened.uid) and (server := servers.find(opened.uid)):
+        servers.remember(opened.uid, server.hostname, server.token)
+    return opened
+
+
+def load_model(settings: Settings, model: str, checkpoint: Path | None) -> Segmenter:
+    """Load a model as the service does: with the given weights, or those that were promoted last."""
+    folders = WeightFolders.of_settings(settings)
+    load: LoadWeights = lambda weights: load_segmenter(model, weights, focus=settings.focus, folders=folders)  # noqa: E731
+    return load(checkpoint) if checkpoint else load_served(Versions(settings.home / VERSIONS), model, load).segmenter
 
 
 def forget(settings: Settings, project: str) -> list[str]:

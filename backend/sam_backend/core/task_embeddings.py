@@ -138,8 +138,12 @@ class TaskEmbeddings:
         """Return whether `fetch` would find the embedding of an image in the cache."""
         return _key_of_address(segmenter, self._servers.find(str(project)), url) in self._cache
 
-    def store_file(self, segmenter: Segmenter, file: bytes, name: str) -> bool:
-        """Keep the embedding of a file, for every address at which the same file is found later.
+    def is_file_ready(self, segmenter: Segmenter, file: bytes) -> bool:
+        """Return whether `fetch_file` would find the embedding of a file in the cache."""
+        return _key_of_file(segmenter, file) in self._cache
+
+    def fetch_file(self, segmenter: Segmenter, file: bytes, name: str) -> Embedding:
+        """Return the embedding of a file; `fetch` finds it for every address at which the same file lies.
 
         Parameters
         ----------
@@ -147,20 +151,13 @@ class TaskEmbeddings:
         file : bytes of the image's file.
         name : str, names the file in an error.
 
-        Returns
-        -------
-        bool, whether it was encoded now; otherwise, it was kept before.
-
         Raises
         ------
         SamInspectError
             If the file is no image.
         """
         key = _key_of_file(segmenter, file)
-        if key in self._cache:
-            return False
-        self._cache.fetch(key, segmenter, lambda: self._images.decode(file, name))
-        return True
+        return self._cache.fetch(key, segmenter, lambda: self._images.decode(file, name))[0]
 
 
 def _key_of_address(segmenter: Segmenter, server: Server | None, url: str) -> str:

@@ -157,6 +157,10 @@ class Project:
 
         return self._request("GET", "/api/dm/views/", read, query={"project": self.id})
 
+    def check(self) -> None:
+        """Raise ImageServerError if Label Studio does not answer about the project at the moment."""
+        self._request("GET", f"/api/projects/{self.id}/", _ignore)
+
     def predict(self, task: ProjectTask, prediction: Mapping[str, Any]) -> None:
         """Give a task a prediction, in place of those of the same model version."""
         version = prediction["model_version"]

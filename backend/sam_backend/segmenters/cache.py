@@ -143,7 +143,8 @@ class EmbeddingCache:
             used, limit = int(self._memory.currsize), int(self._memory.maxsize)
         disk = self._disk
         try:
-            return CacheFill(used, limit, disk.volume() if disk else 0, disk.size_limit if disk else 0)
+            # An empty one is false.
+            return CacheFill(used, limit, *((0, 0) if disk is None else (disk.volume(), disk.size_limit)))
         except _DISK_ERRORS:
             return CacheFill(used, limit, 0, 0)
 

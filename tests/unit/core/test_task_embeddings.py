@@ -52,8 +52,9 @@ def embeddings_in(folder, images):
 def test_a_file_that_was_stored_is_not_encoded_again_wherever_it_is_found(tmp_path):
     images = Files(a=b"1", copy=b"1", other=b"2")
     before = embeddings_in(tmp_path, images)
-    assert before.store_file(ColourSegmenter(), b"1", "a.png")
-    assert not before.store_file(ColourSegmenter(), b"1", "again.png")
+    assert not before.is_file_ready(ColourSegmenter(), b"1")
+    before.fetch_file(ColourSegmenter(), b"1", "a.png")
+    assert before.is_file_ready(ColourSegmenter(), b"1")
     embeddings = embeddings_in(tmp_path, images)
     sources = [str(embeddings.fetch(ColourSegmenter(), f"/{name}.png", None, 1).source) for name in ("a", "copy", "a")]
     assert sources == ["disk", "disk", "memory"]

@@ -1,0 +1,225 @@
+"""Encodes all images of a project or a folder into the cache, before anybody clicks on them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_backend.core.observer import Observer
+from sam_backend.core.project_work import load_model, open_registered
+from sam_backend.core.task_embeddings import TaskEmbeddings
+from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError
+from sam_backend.labelstudio.addresses import literal_origin
+from sam_backend.labelstudio.config import LabelingConfig, TaskImage
+from sam_backend.labelstudio.projects import ListedTask, Project
+from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.progress import ProgressCallback
+from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 15.0
+"""Seconds between two questions to a Label Studio that does not answer."""
+
+_PATIENCE = 40
+"""Questions after which it is given up."""
+
+_SAMPLE = 5
+"""Images from whose size that of all is estimated."""
+
+_FULL = 0.95
+"""The share of the cache that is filled; the rest are the pages of its database."""
+
+
+@dataclass
+class WarmCounts:
+    """How far a warm-up has come.
+
+    Attributes
+    ----------
+    images : int, all images.
+    encoded : int, those encoded now.
+    known : int, those that were in the cache before.
+    failed : int, those that cannot be used; the log names each.
+    mean_bytes : float, mean size of the embeddings that were measured.
+    measured : int, their number.
+    """
+
+    images: int = 0
+    encoded: int = 0
+    known: int = 0
+    failed: int = 0
+    mean_bytes: float = 0.0
+    measured: int = 0
+
+    @property
+    def ready(self) -> int:
+        """Images whose embeddings are in the cache."""
+        return self.encoded + self.known
+
+    def measure(self, embedding: Embedding) -> None:
+        """Count the size of an embedding."""
+        self.measured += 1
+        self.mean_bytes += (embedding.nbytes - self.mean_bytes) / self.measured
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image: its name for people, whether it is in the cache, and how to get its embedding."""
+
+    name: str
+    is_ready: Callable[[], bool]
+    fetch: Callable[[], Embedding]
+
+
+@dataclass(frozen=True, eq=False)
+class Warming:
+    """A model, and the cache that it fills.
+
+    Attributes
+    ----------
+    servers : ServerRegistry, knows the Label Studio of each project.
+    segmenter : Segmenter, encodes.
+    embeddings : TaskEmbeddings, keep what is encoded.
+    room : int, bytes that the cache on disk may take.
+    pause : callable, waits so many seconds.
+    """
+
+    servers: ServerRegistry
+    segmenter: Segmenter
+    embeddings: TaskEmbeddings
+    room: int
+    pause: Callable[[float], None] = time.sleep
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings, model: str, checkpoint: Path | None) -> Iterator[Warming]:
+        """Load a model and open the cache.
+
+        Raises
+        ------
+        SamInspectError
+            If the settings keep no embeddings on disk, or the model cannot be loaded.
+        """
+        servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
+        try:
+            room = cache.fill().disk_limit
+            if not room:
+                raise BadRequestError(
+                    f"Embeddings cannot be kept on disk in {settings.cache}; make the folder writable, and set "
+                    "SAM_INSPECT_EMBEDDING_DISK_MB to more than 0."
+                )
+            embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
+            yield cls(servers, load_model(settings, model, checkpoint), embeddings, room)
+        finally:
+            cache.close()
+
+    def warm_project(
+        self, project: str, counts: WarmCounts, reading: ProgressCallback, encoding: ProgressCallback
+    ) -> None:
+        """Encode the images of all tasks of a project, those first that nobody has touched.
+
+        A Label Studio that stops answering is asked again every 15 seconds, for ten minutes.
+
+        Parameters
+        ----------
+        project : str, the project's id or uid.
+        counts : WarmCounts, counts the images, also of a warm-up that ends early.
+        reading, encoding : ProgressCallback, called for the images that are listed and for those that are ready.
+
+        Raises
+        ------
+        BadRequestError
+            If no Label Studio with such a project is known.
+        ImageServerError
+            If Label Studio refuses, or has not answered for ten minutes.
+        """
+        opened = open_registered(self.servers, project)
+        config = LabelingConfig.parse(opened.label_config)
+        images: list[tuple[bool, _Image]] = []
+        for task in opened.list_tasks():
+            images += ((task.is_done, self._of_task(opened, task, image)) for image in config.images(task.data))
+            reading(len(images), 0)
+        reading(len(images), len(images))
+        untouched_first = sorted(images, key=lambda pair: pair[0])
+        self._warm([image for _, image in untouched_first], counts, encoding, opened)
+
+    def warm_files(self, files: Iterable[Path], counts: WarmCounts, encoding: ProgressCallback) -> None:
+        """Encode image files; the same files in a project are then found in the cache; see `warm_project`."""
+        self._warm([self._of_file(file) for file in files], counts, encoding, None)
+
+    def _of_task(self, project: Project, task: ListedTask, image: TaskImage) -> _Image:
+        configured = literal_origin(image.target.image.value)
+        return _Image(
+            f"Task {task.id}",
+            lambda: self.embeddings.is_ready(self.segmenter, image.address(task.data), project.uid),
+            lambda: (
+                self.embeddings.fetch(
+                    self.segmenter, image.address(task.data), project.uid, task.id, configured=configured
+                ).embedding
+            ),
+        )
+
+    def _of_file(self, file: Path) -> _Image:
+        return _Image(
+            str(file),
+            lambda: self.embeddings.is_file_ready(self.segmenter, _read(file)),
+            lambda: self.embeddings.fetch_file(self.segmenter, _read(file), str(file)),
+        )
+
+    def _warm(
+        self, images: Sequence[_Image], counts: WarmCounts, encoding: ProgressCallback, project: Project | None
+    ) -> None:
+        counts.images = len(images)
+        for number, image in enumerate(images):
+            encoding(number, len(images), image.name)
+            # More would push out what was encoded first.
+            if counts.measured >= _SAMPLE and (counts.ready + 1) * counts.mean_bytes > self.room * _FULL:
+                return
+            try:
+                is_known = image.is_ready()
+                if not is_known or counts.measured < _SAMPLE:
+                    counts.measure(self._fetched(image, project))
+            except SamInspectError as error:
+                if project is not None:
+                    # Without Label Studio, all others would fail as well.
+                    project.check()
+                counts.failed += 1
+                logger.warning("%s cannot be encoded: %s", image.name, error)
+            else:
+                counts.known += is_known
+                counts.encoded += not is_known
+        encoding(len(images), len(images))
+
+    def _fetched(self, image: _Image, project: Project | None) -> Embedding:
+        """Return the embedding of an image; wait for a Label Studio that does not answer."""
+        for _ in range(_PATIENCE):
+            try:
+                return image.fetch()
+            except ImageServerError as error:
+                if project is None or _answers(project):
+                    raise
+                logger.warning("Label Studio does not answer; it is asked again in %g s. %s", _PAUSE, error)
+            self.pause(_PAUSE)
+        return image.fetch()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadRequestError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _answers(project: Project) -> bool:
+    try:
+        project.check()
+    except ImageServerError:
+        return False
+    return True
