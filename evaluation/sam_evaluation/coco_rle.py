@@ -30,3 +30,14 @@ def encode_mask(mask: BoolArray) -> str:
 def decode_mask(counts: str, size: tuple[int, int]) -> BoolArray:
     """Return the mask bool (H, W) of `counts` written by `encode_mask`; `size` is (H, W)."""
     return np.asarray(coco.decode({"counts": counts.encode("ascii"), "size": list(size)}), bool)
+
+
+def area_of(counts: str, size: tuple[int, int]) -> int:
+    """Return the pixels of a mask without decoding it; 0 for "".
+
+    Examples
+    --------
+    >>> area_of("22", (2, 2))
+    2
+    """
+    return int(coco.area({"counts": counts.encode("ascii"), "size": list(size)})) if counts else 0

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
 from sam_evaluation.metrics import Floats, expected_calibration_error, match, pairwise_iou
 from sam_evaluation.statistics import interval, resample
+from sam_evaluation.summary_tables import SIZES, sizes_of
 
 CORRECT_IOU = 0.5
 """IoU with an object of the same label from which a proposal is correct."""
-
-SIZES = ((0, 100), (100, 400), (400, 2500), (2500, None))
-"""Sizes of objects in pixels by which recall is reported: up to 10 x 10, 20 x 20, 50 x 50, and larger."""
 
 LabelledMask = tuple[BoolArray, str, float]
 """A proposal: mask bool (H, W), label, and score in [0, 1]."""
@@ -92,18 +91,22 @@ class ProposalQuality:
     @property
     def recall(self) -> float:
         """The share of the objects that have a correct proposal; NaN without objects."""
-        return self.recall_of((0, None))[0]
+        found = self._found
+        return float(found.mean()) if len(found) else float("nan")
 
-    def recall_of(self, size: tuple[int, int | None]) -> tuple[float, int]:
-        """Return recall and number of the objects with `size[0]` <= pixels < `size[1]`; None for no limit."""
-        low, high = size
-        ious = [
-            iou
-            for image in self.images
-            for area, iou in zip(image.areas, image.ious, strict=True)
-            if low <= area and (high is None or area < high)
-        ]
-        return (float(np.mean(np.array(ious) > 0)) if ious else float("nan")), len(ious)
+    @property
+    def recall_by_size(self) -> dict[str, tuple[float, int]]:
+        """Recall and number of the objects of each of `SIZES` that occurs."""
+        sizes, found = sizes_of([area for image in self.images for area in image.areas]), self._found
+        return {
+            name: (float(found[sizes == index].mean()), int((sizes == index).sum()))
+            for index, name in enumerate(SIZES)
+            if (sizes == index).any()
+        }
+
+    @property
+    def _found(self) -> NDArray[np.bool_]:
+        return np.array([iou > 0 for image in self.images for iou in image.ious], bool)
 
     @property
     def false_per_image(self) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sam_evaluation import metrics, statistics
 from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
@@ -144,6 +144,17 @@ def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.
     return _sorted(pd.DataFrame(table, columns=list(_DETECTION)), len(RUN) + 2, kinds)
 
 
+def sizes_of(areas: ArrayLike) -> NDArray[np.intp]:
+    """Return the index in `SIZES` of each area in pixels.
+
+    Examples
+    --------
+    >>> sizes_of([99, 100, 20_000]).tolist()
+    [0, 1, 3]
+    """
+    return np.searchsorted(_SIZE_ENDS, areas, side="right")
+
+
 def image_ratios(images: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
     """Return the names of the K metrics of images in `detection`, their numerators (I, K) and denominators (I, K)."""
     objects, proposals = images["objects"].to_numpy(np.float64), images["proposals"].to_numpy(np.float64)
@@ -213,8 +224,7 @@ def _measured(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
     """Add the columns "size" and "size quartile"."""
-    area = rows["area"].to_numpy()
-    bins = np.searchsorted(_SIZE_ENDS, area, side="right")
+    bins = sizes_of(rows["area"])
     quartiles = pd.Series("", rows.index, dtype=object)
     for _, frame in rows.groupby("dataset"):
         # Each object counts once, whatever its number of clicks: the bins are the same for all models and protocols.

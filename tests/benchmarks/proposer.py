@@ -3,13 +3,16 @@
 Some images of the labelled side of a data set, drawn at random, are accepted; both learn them. The proposer is trained
 as the service does it, with its gate, on three quarters of them; the memory learns all. Images of the other side are
 measured: the pixel IoU, the mean over the classes; recall of objects at an IoU of 0.5, of all and by size; false
-proposals an image; the calibration error (ECE) of the scores. With --work, a training goes on where the last one ended.
+proposals an image; the calibration error (ECE) of the scores, and what it would be by chance if they were exact. With
+--work, a training that was interrupted goes on, and so does the measurement; another training begins with the weights
+of the last one, and --steps 0 judges these again.
 """
 
 import argparse
+import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 # ruff: noqa: E402 - the path comes first.
@@ -27,9 +30,11 @@ from sam_backend.proposer.memory_rival import memory_of
 from sam_backend.proposer.trained import TrainedProposer
 from sam_backend.proposer.training import ProposerRecipe
 from sam_backend.segmenters.model_registry import load_segmenter
+from sam_evaluation.metrics import calibration_error_by_chance
 from sam_evaluation.proposal_gate import MAX_PROPOSALS, ProposalGate
-from sam_evaluation.proposal_quality import SIZES, ProposalQuality, rate_proposals
+from sam_evaluation.proposal_quality import ImageProposals, ProposalQuality, rate_proposals
 from sam_evaluation.simulation.simulation_data import open_simulation_data
+from sam_evaluation.summary_tables import SIZES
 
 
 def main():
@@ -51,33 +56,59 @@ def main():
     versions, model = Versions(work / "models"), "proposer:benchmark"
     recipe = ProposerRecipe(steps=options.steps, minutes=options.minutes, seed=options.seed)
     job = ProposerJob(accepted, model, options.data, recipe, ProposalGate(segmenter), segmenter)
-    with open_run(work, options.data, model, lambda status: print(f"\r{status.doing} {status.step}", end="")) as run:
+    with open_run(work, options.data, model, show) as run:
         outcome = train_proposer(job, run, versions)
-    print(f"\n{outcome.verdict.reason}")
+    print(f"\n{outcome.verdict.reason}", flush=True)
     proposers = []
     if not options.no_memory:
         folder = Path(tempfile.mkdtemp())
-        proposers.append(memory_of(accepted.names(), accepted.load, segmenter, folder))
+        shown = {name: [target.label for target in accepted.load(name).objects] for name in accepted.names()}
+        proposers.append(memory_of(shown, accepted.load, segmenter, folder))
     if versions.current(model) != SHIPPED:
         proposers.append(TrainedProposer(versions.checkpoint(model), threads=1))
-        print(proposers[-1].manifest)
+        print(proposers[-1].manifest, flush=True)
     measured = data.measured.open()
-    rated = {proposer.name: [] for proposer in proposers}
-    for name in data.measured_names:
+    rated = {proposer.name: rated_before(work, proposer.name) for proposer in proposers}
+    for done, name in enumerate(data.measured_names):
+        waiting = [proposer for proposer in proposers if name not in rated[proposer.name]]
+        if not waiting:
+            continue
         sample = measured.load(name)
         embedding = segmenter.encode(sample.image)
-        for proposer in proposers:
+        for proposer in waiting:
             proposals = proposer.propose(segmenter, embedding, limit=MAX_PROPOSALS)
-            rated[proposer.name].append(rate_proposals(sample, [(p.mask, p.label, p.score) for p in proposals]))
-    sizes = [f"{low}-{high or ''} px" for low, high in SIZES]
-    table = Table("proposer", "pixel IoU", "recall", *sizes, "false an image", "panoptic", "ECE", title=options.data)
+            made = rate_proposals(sample, [(p.mask, p.label, p.score) for p in proposals])
+            rated[proposer.name][name] = made
+            with journal(work, proposer.name).open("a") as file:
+                file.write(json.dumps({"image": name} | asdict(made)) + "\n")
+        print(f"\r{done + 1} of {len(data.measured_names)} images are measured", end="", flush=True)
+    print()
+    table = Table(
+        "proposer", "pixel IoU", "recall", *SIZES, "false an image", "panoptic", "ECE", "by chance", title=options.data
+    )
     for name, images in rated.items():
-        quality = ProposalQuality(images)
-        by_size = ["{:.2f} of {}".format(*quality.recall_of(size)) for size in SIZES]
-        figures = (quality.false_per_image, quality.panoptic, quality.calibration_error)
+        quality = ProposalQuality(list(images.values()))
+        by_size = ["{:.2f} of {}".format(*quality.recall_by_size.get(size, (np.nan, 0))) for size in SIZES]
+        by_chance = calibration_error_by_chance([score for image in images.values() for score in image.scores])
+        figures = (quality.false_per_image, quality.panoptic, quality.calibration_error, by_chance)
         pixel = np.mean(list(quality.pixel_iou.values()))
         table.add_row(name, f"{pixel:.3f}", f"{quality.recall:.3f}", *by_size, *(f"{value:.3f}" for value in figures))
     Console(width=170).print(table)
+
+
+def show(status):
+    print(f"\r{status.doing}, step {status.step} of {status.steps}", end="", flush=True)
+
+
+def journal(work, name):
+    return work / f"measured-{name}.jsonl"
+
+
+def rated_before(work, name):
+    """Return what was measured of a proposer before the benchmark was interrupted: image -> ImageProposals."""
+    path = journal(work, name)
+    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+    return {line.pop("image"): ImageProposals(**line) for line in lines}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from cachetools import LRUCache
@@ -32,6 +32,27 @@ _EXAMPLES_PER_LABEL = 60
 
 _FAILED = 10_000
 """Records without an image that are not tried again by this process; of more, the oldest are."""
+
+
+def used_examples(labels: Iterable[Collection[str]]) -> list[int]:
+    """Return the places of the examples that a memory uses, given the labels of each, those changed last first.
+
+    They are the first ones, up to `_EXAMPLES_PER_LABEL` of each label. An example without a label shows background.
+
+    Examples
+    --------
+    >>> len(used_examples([["pit"]] * 100 + [["pit", "crack"], []]))
+    62
+    """
+    counts: Counter[str] = Counter()
+    chosen = []
+    for place, shown in enumerate(labels):
+        # An example that shows only background counts as one of background.
+        own = set(shown) - {BACKGROUND} or {BACKGROUND}
+        if any(counts[label] < _EXAMPLES_PER_LABEL for label in own):
+            chosen.append(place)
+            counts.update(own)
+    return chosen
 
 
 _FitOf = tuple[tuple[str, object], tuple[str, ...]]
@@ -228,13 +249,6 @@ class ProjectMemory:
         return examples
 
     def _newest(self, version: str) -> list[NewestExample]:
-        """Return the examples changed last, up to `_EXAMPLES_PER_LABEL` of each label, sorted by their keys."""
-        counts: Counter[str] = Counter()
-        chosen = []
-        for example in self.store.newest(version):
-            # An example that shows only background counts as one of background.
-            labels = set(example[1]) - {BACKGROUND} or set(example[1])
-            if any(counts[label] < _EXAMPLES_PER_LABEL for label in labels):
-                chosen.append(example)
-                counts.update(labels)
-        return sorted(chosen)
+        """Return the examples that are used, sorted by their keys."""
+        examples = self.store.newest(version)
+        return sorted(examples[place] for place in used_examples([labels for _, labels, _ in examples]))

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.arrays import BoolArray
 from sam_backend.masks import mask_iou
 from sam_backend.memory.logistic import fit_logistic
 from sam_backend.proposer.manifest import Manifest
+from sam_backend.proposer.regions import DEFAULT_WEIGHTS
 from sam_backend.proposer.trained import TrainedProposer, mask_in, polished
 from sam_backend.samples import Object, Sample
 from sam_backend.segmenters import Segmenter
@@ -18,8 +19,11 @@ from sam_backend.segmenters import Segmenter
 CORRECT_IOU = 0.5
 """IoU with an accepted mask of the same label from which a proposal is correct."""
 
-_RIDGE = 2.0
-"""How strongly a fit is drawn to the default: the loss of a squared distance of two, in regions."""
+_MIDDLE = 0.5
+"""Odds in the middle of all regions: there, slope and bias depend on each other least."""
+
+_RIDGE = (20.0, 4.0)
+"""How strongly the slope, and the bias at the middle, are drawn to the default: projects differ in the bias."""
 
 _LEAST_GAIN = 0.005
 """The mean gain of IoU from which correcting each mask is worth its time."""
@@ -37,25 +41,35 @@ def calibrate(proposer: TrainedProposer, samples: Iterable[Sample], segmenter: S
     samples : images that it never learnt, with all their objects.
     segmenter : Segmenter that polishes masks: it corrects each without a click.
     """
-    features: list[FloatArray] = []
+    odds: list[float] = []
     raw, better = list[float](), list[float]()
     for sample in samples:
         regions = proposer.regions(sample.image)[:_REGIONS]
-        features += [region.score_features for region in regions]
+        odds += [region.odds for region in regions]
         labels = [proposer.manifest.labels[region.index] for region in regions]
         height, width = sample.image.shape[:2]
         masks = [mask_in(region, (height, width)) for region in regions]
         raw += matched_ious(masks, labels, sample.objects)
         corrected = polished(segmenter, segmenter.encode(sample.image), masks) if masks else []
         better += matched_ious(corrected, labels, sample.objects)
-    if not features:
+    if not odds:
         return proposer.manifest
     is_polished = float(np.mean(better) - np.mean(raw)) >= _LEAST_GAIN
-    x = np.hstack([np.stack(features), np.ones((len(features), 1))]).astype(np.float64)
     correct = np.array(better if is_polished else raw) >= CORRECT_IOU
-    prior = np.array(Manifest.score_weights)[:, None]
-    fitted = fit_logistic(x, np.eye(2)[correct.astype(int)], np.ones(len(x)), prior, _RIDGE)[:, 0].tolist()
-    return replace(proposer.manifest, is_polished=is_polished, score_weights=(fitted[0], fitted[1], fitted[2]))
+    return replace(proposer.manifest, is_polished=is_polished, score_weights=fit_score(odds, correct))
+
+
+def fit_score(odds: Sequence[float], correct: Sequence[bool] | BoolArray) -> tuple[float, float]:
+    """Return slope and bias of the score, fitted to the odds of regions that are correct or not; see `score_of`.
+
+    Of few regions they stay close to the default.
+    """
+    slope, bias = DEFAULT_WEIGHTS
+    x = np.column_stack([np.asarray(odds, np.float64) - _MIDDLE, np.ones(len(odds))])
+    prior = np.array([[slope], [bias + slope * _MIDDLE]])
+    shares = np.eye(2)[np.asarray(correct, int)]
+    fitted = fit_logistic(x, shares, np.ones(len(x)), prior, np.array(_RIDGE)[:, None])[:, 0]
+    return float(fitted[0]), float(fitted[1] - fitted[0] * _MIDDLE)
 
 
 def matched_ious(masks: Sequence[BoolArray], labels: Sequence[str], objects: Sequence[Object]) -> list[float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from sam_backend.proposer.memory_rival import memory_of
 from sam_backend.proposer.net import ProposerNet, continued_net, write_net
 from sam_backend.proposer.scale import ImageFacts, least_area, scale_for
 from sam_backend.proposer.trained import TrainedProposer
-from sam_backend.proposer.training import CROP, ProposerRecipe, train
+from sam_backend.proposer.training import CROP, ProposerRecipe, Saved, train
 from sam_backend.segmenters import Embedding, Segmenter
 
 WEIGHTS = "weights.safetensors"
 """Name of the file in the work folder from which the next training goes on, whether or not its result served."""
 
+_CHECKPOINT = "checkpoint.pt"
 _MEMORY = "memory"
 _REPORT_EVERY = 1.0
 
@@ -88,7 +90,8 @@ class NoProposals:
 def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> ProposerOutcome:
     """Train a proposer inside an open run, and let it serve if it passes the gate.
 
-    It goes on from the weights of the last training in the same work folder. A version is kept only if it passes.
+    It goes on from the weights of the last training in the same work folder, or from its checkpoint if that one was
+    interrupted. A version is kept only if it passes.
 
     Parameters
     ----------
@@ -118,12 +121,15 @@ def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> Pr
     torch.manual_seed(job.recipe.seed)
     net = continued_net(labels, run.work / WEIGHTS)
     source = CropSource(images, lambda index: examples.load(names[index]), labels, scale, CROP)
-    train(net, source, job.recipe, _shower(run.show))
+    saved = Saved(run.work / _CHECKPOINT, f"{examples.fingerprint} {_digest(run.work / WEIGHTS)}")
+    train(net, source, job.recipe, _shower(run.show), saved=saved)
     write_net(net, labels, run.work / WEIGHTS)
+    saved.path.unlink(missing_ok=True)
     run.show(doing="Exporting", seconds_left=None)
     with versions.staging(job.model) as folder:
         candidate = _export(net, Manifest(labels, scale, least_area(images, scale)), examples, job.segmenter, folder)
-        serving = _serving(job, versions, names, examples, run)
+        shown = {name: image.labels for name, image in zip(names, images, strict=True)}
+        serving = _serving(job, versions, shown, examples, run)
         verdict = job.gate(
             serving,
             candidate,
@@ -150,6 +156,10 @@ def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> Pr
     return ProposerOutcome(version, verdict)
 
 
+def _digest(weights: Path) -> str:
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else ""
+
+
 def _export(
     net: ProposerNet, manifest: Manifest, examples: Examples, segmenter: Segmenter, folder: Path
 ) -> TrainedProposer:
@@ -167,9 +177,9 @@ def _judged(examples: Examples) -> Sequence[str]:
 
 
 def _serving(
-    job: ProposerJob, versions: Versions, names: Sequence[str], examples: Examples, run: TrainingRun
+    job: ProposerJob, versions: Versions, shown: Mapping[str, Sequence[str]], examples: Examples, run: TrainingRun
 ) -> Proposer:
-    """Return what proposes now: the promoted proposer, or a memory of the same training images."""
+    """Return what proposes now: the promoted proposer, or a memory of the same training images, which show labels."""
     serving = versions.serving(job.model)
     if serving.folder is not None:
         return TrainedProposer(serving.folder, threads=1)
@@ -178,7 +188,7 @@ def _serving(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         show = lambda done, total, doing="": run.show(doing=f"Learning {done} of {total} images as the memory does")  # noqa: E731
-        return memory_of(names, examples.load, job.segmenter, folder, show) or NoProposals()
+        return memory_of(shown, examples.load, job.segmenter, folder, show) or NoProposals()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -186,12 +196,15 @@ def _serving(
 def _shower(show: Callable[..., None]) -> Callable[[int, int, float], None]:
     """Return a function that reports a training's steps about every second."""
     started = reported = time.monotonic()
+    before: int | None = None
 
     def report(step: int, steps: int, loss: float) -> None:
-        nonlocal reported
+        nonlocal reported, before
+        # A training that goes on begins with a later step.
+        before = step - 1 if before is None else before
         if time.monotonic() - reported > _REPORT_EVERY or step == steps:
             reported = time.monotonic()
-            left = (reported - started) / step * (steps - step)
+            left = (reported - started) / (step - before) * (steps - step)
             show(doing=f"Training the proposer, loss {loss:.2f}", step=step, steps=steps, seconds_left=round(left))
 
     return report

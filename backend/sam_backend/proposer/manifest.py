@@ -7,10 +7,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from sam_backend.arrays import FloatArray
 from sam_backend.errors import WeightsError
 from sam_backend.files import write_whole
-from sam_backend.proposer.regions import DEFAULT_WEIGHTS, score_of
+from sam_backend.proposer.regions import DEFAULT_WEIGHTS, Region, score_of
 
 PROPOSER = "proposer:"
 """With what the names of proposers begin among the models that have versions."""
@@ -28,19 +27,19 @@ class Manifest:
     labels : the K classes in the order of the net's outputs, without the background.
     scale : float in (0, 1], the size of an image as the net sees it, divided by its own.
     least_area : int, pixels of the net's input; smaller regions are no proposals.
-    score_weights : weights of the score features, and the bias; see `score`.
+    score_weights : slope and bias of a score; see `regions.score_of`.
     is_polished : bool, whether the segmenter corrects each mask before it is proposed.
     """
 
     labels: tuple[str, ...]
     scale: float
     least_area: int
-    score_weights: tuple[float, float, float] = DEFAULT_WEIGHTS
+    score_weights: tuple[float, float] = DEFAULT_WEIGHTS
     is_polished: bool = False
 
-    def score(self, features: FloatArray) -> float:
-        """Return the probability that a region with score features (2,) is correct, in [0, 1]."""
-        return score_of(features, self.score_weights)
+    def score(self, region: Region) -> float:
+        """Return the probability that a region is correct, in [0, 1]."""
+        return score_of(region.odds, self.score_weights)
 
     def write(self, folder: Path) -> None:
         """Write it into a folder; raise OSError if that fails."""

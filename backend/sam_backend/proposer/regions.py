@@ -14,8 +14,8 @@ from sam_backend.samples import Cropped
 LEVELS = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of a class above which components are looked for: two objects may be one at a low level and two at a high."""
 
-DEFAULT_WEIGHTS = (2.3, 0.0, -2.8)
-"""Weights of the score features and the bias before any is fitted: those of held-out training images of NEU-Seg."""
+DEFAULT_WEIGHTS = (2.5, -3.25)
+"""Slope and bias of a score before any is fitted; docs/decisions/024 tells from which images they are."""
 
 _REACH = 4
 """Pixels around a component whose shares count for its score."""
@@ -32,18 +32,18 @@ class Region:
     ----------
     index : int, the index of the class, from 0.
     shown : Cropped, its mask.
-    score_features : float32 (2,): the log-odds of the IoU that the shares let expect, and the logarithm of the area.
+    odds : float, the log-odds of the IoU that the shares let expect.
     """
 
     index: int
     shown: Cropped
-    score_features: FloatArray
+    odds: float
 
 
-def score_of(features: FloatArray, weights: tuple[float, float, float] = DEFAULT_WEIGHTS) -> float:
-    """Return the probability that a region with score features (2,) is correct, in [0, 1]."""
-    odds = float(features @ np.array(weights[:2]) + weights[2])
-    return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+def score_of(odds: float, weights: tuple[float, float] = DEFAULT_WEIGHTS) -> float:
+    """Return the probability that a region with these odds is correct, in [0, 1]; `weights` are slope and bias."""
+    slope, bias = weights
+    return float(1 / (1 + np.exp(-np.clip(slope * odds + bias, -30, 30))))
 
 
 def find_regions(shares: FloatArray, least_area: int) -> list[Region]:
@@ -81,7 +81,7 @@ def _regions_of_class(share: FloatArray, index: int, least_area: int) -> list[tu
                 continue
             left, top, width, height, _ = stats[number].tolist()
             region = _region(share, numbers, number, (left, top, left + width, top + height), index)
-            score, children = score_of(region.score_features), parents.get(number, [])
+            score, children = score_of(region.odds), parents.get(number, [])
             inside[number] = [(score, region)] if score >= sum(pair[0] for pair in children) else children
     return [pair for pairs in inside.values() for pair in pairs]
 
@@ -99,6 +99,5 @@ def _region(
     near &= numbers[rows, columns] == 0
     values = share[rows, columns]
     expected = float(values[inside].sum()) / (int(inside.sum()) + float(values[near].sum()))
-    odds = np.clip(expected, 0.01, 0.99)
-    features = np.array([np.log(odds / (1 - odds)), np.log(part.sum())], np.float32)
-    return Region(index, Cropped(part, (top, left), share.shape), features)
+    certain = np.clip(expected, 0.01, 0.99)
+    return Region(index, Cropped(part, (top, left), share.shape), float(np.log(certain / (1 - certain))))

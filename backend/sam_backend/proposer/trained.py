@@ -51,7 +51,7 @@ class TrainedProposer:
     def propose(self, segmenter: Segmenter, embedding: Embedding, *, limit: int | None = None) -> list[Proposal]:
         """Return the proposals for an image; see `Proposer.propose`."""
         regions = self.regions(pixels_of(embedding))
-        scored = [(self.manifest.score(region.score_features), region) for region in regions]
+        scored = [(self.manifest.score(region), region) for region in regions]
         kept = sorted((pair for pair in scored if pair[0] >= MIN_SCORE), key=lambda pair: -pair[0])[:limit]
         masks = [mask_in(region, embedding.size) for _, region in kept]
         if self.manifest.is_polished:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sam_backend.finetune.training_loop import Optimisation, Schedule
+from sam_backend.finetune.training_loop import Optimisation, Schedule, read_checkpoint
 from sam_backend.proposer.crops import CropSource
 from sam_backend.proposer.net import ProposerNet
 
@@ -25,6 +28,9 @@ _TIMED_STEPS = 10
 
 _PATIENCE = 4.0
 """A training ends after so many times its minutes, however busy the machine is."""
+
+_SAVE_EVERY = 30.0
+"""Seconds between checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class ProposerRecipe:
     seed : int.
     """
 
-    steps: int = 900
+    steps: int = 1400
     minutes: float = 8.0
     crops: int = 8
     learning_rate: float = 2e-3
@@ -52,17 +58,32 @@ class ProposerRecipe:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A training on disk.
+
+    Attributes
+    ----------
+    path : Path of the checkpoint.
+    data : str, all that decides the weights beside the recipe; with other data a training starts anew.
+    """
+
+    path: Path
+    data: str
+
+
 def train(
     net: ProposerNet,
     source: CropSource,
     recipe: ProposerRecipe,
     show: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     device: str | None = None,
+    saved: Saved | None = None,
 ) -> None:
     """Train a net in place; it ends with its averaged weights, on the CPU, ready for export.
 
     The same images, recipe and starting weights give the same weights on the CPU of the same machine, unless the time
-    is over before the steps are done.
+    is over before the steps are done. A training that was interrupted goes on from its checkpoint.
 
     Parameters
     ----------
@@ -71,11 +92,14 @@ def train(
     recipe : ProposerRecipe.
     show : function, called after each step with the steps done, all steps, and the running mean of the loss.
     device : a torch device; None takes a CUDA GPU if there is one.
+    saved : Saved, where the checkpoint is; None for none.
 
     Raises
     ------
     NonFiniteLossError
         If a loss is not a finite number.
+    OSError
+        If a checkpoint cannot be written.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     # A service beside it needs the other cores.
@@ -93,7 +117,7 @@ def train(
             clip=_CLIP,
             average=recipe.average,
         )
-        _take_steps(net, source, recipe, optimisation, place, show)
+        _take_steps(net, source, recipe, optimisation, place, show, saved)
         optimisation.use(optimisation.average.values)
         net.eval().to("cpu")
     finally:
@@ -107,9 +131,26 @@ def _take_steps(
     optimisation: Optimisation,
     place: torch.device,
     show: Callable[[int, int, float], None],
+    saved: Saved | None,
 ) -> None:
-    started, computed_before, mean = time.monotonic(), time.process_time(), 0.0
-    budget = 60 * recipe.minutes
+    identity = json.dumps([asdict(recipe), saved.data if saved else ""])
+    checkpoint = read_checkpoint(saved.path) if saved else None
+    used_before, mean = 0.0, float("nan")
+    if checkpoint and checkpoint.identity == identity:
+        optimisation.resume(checkpoint)
+        used_before, mean = json.loads(checkpoint.notes)
+    started, computed_before = time.monotonic(), time.process_time()
+
+    def used() -> float:
+        """Return the seconds of computing so far. Clicks that are answered meanwhile cost none."""
+        here = max(time.process_time() - computed_before, (time.monotonic() - started) / _PATIENCE)
+        return used_before + here
+
+    def adapt() -> None:
+        """Let the learning rate end when the time is over."""
+        step, left = optimisation.step, max(60 * recipe.minutes - used(), 0)
+        steps = min(recipe.steps, step + int(left * step / max(used(), 1e-9)))
+        optimisation.schedule = Schedule(max(steps, step), recipe.warm_up, _FLOOR)
 
     def take_step() -> float:
         rng = np.random.default_rng([recipe.seed, optimisation.step])
@@ -128,16 +169,19 @@ def _take_steps(
     def after_step(loss: float) -> bool:
         nonlocal mean
         step = optimisation.step
-        mean = loss if step == 1 else 0.97 * mean + 0.03 * loss
+        mean = loss if math.isnan(mean) else 0.97 * mean + 0.03 * loss
         if step % _TIMED_STEPS == 0:
-            # The learning rate must have fallen when the time is over. Clicks that are answered meanwhile cost none.
-            used = max(time.process_time() - computed_before, (time.monotonic() - started) / _PATIENCE)
-            steps = min(recipe.steps, step + int(max(budget - used, 0) * step / max(used, 1e-9)))
-            optimisation.schedule = Schedule(max(steps, step), recipe.warm_up, _FLOOR)
+            adapt()
         show(step, optimisation.schedule.steps, mean)
         return False
 
-    optimisation.run(take_step, after_step, lambda: None, save_every=float("inf"))
+    def save() -> None:
+        if saved:
+            optimisation.checkpoint(identity, json.dumps([used(), mean])).write(saved.path)
+
+    if optimisation.step:
+        adapt()
+    optimisation.run(take_step, after_step, save, save_every=_SAVE_EVERY)
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_DRAWS = 200
+
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
@@ -72,3 +74,24 @@ def expected_calibration_error(predicted: ArrayLike, true: ArrayLike, bins: int 
         return float("nan")
     used = curve.count > 0
     return float((curve.count[used] * np.abs(curve.predicted[used] - curve.true[used])).sum() / total)
+
+
+def calibration_error_by_chance(scores: ArrayLike, bins: int = 10) -> float:
+    """Return the expected calibration error of so many predictions if every score is exactly the probability.
+
+    The fewer predictions there are, the larger it is, since the share of correct ones in a bin scatters.
+
+    Parameters
+    ----------
+    scores : (N,) probabilities in [0, 1] that a prediction is correct; NaN is returned for N = 0.
+    bins : int, the number of bins.
+
+    Examples
+    --------
+    >>> few, many = (calibration_error_by_chance(np.linspace(0, 1, count)) for count in (30, 3000))
+    >>> round(few, 2), round(many, 2)
+    (0.18, 0.02)
+    """
+    chances, draws = np.asarray(scores, float), np.random.default_rng(0)
+    outcomes = draws.random((_DRAWS, len(chances))) < chances
+    return float(np.mean([expected_calibration_error(chances, outcome, bins) for outcome in outcomes]))

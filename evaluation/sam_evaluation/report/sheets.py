@@ -12,6 +12,7 @@ from sam_evaluation.report.phrases import phrase
 from sam_evaluation.report.reference_sheets import agreement_sheet, gap_sheet, requirement_sheets
 from sam_evaluation.report.sheet import LEAD, Sheet, cells_of, counts, make_sheet, named, ordered
 from sam_evaluation.row_columns import METRICS, RUN
+from sam_evaluation.summary_tables import SIZES
 
 _CLICKED = (*RUN, "dataset", "protocol")
 
@@ -24,6 +25,7 @@ def sheets(findings: Findings) -> Iterator[Sheet]:
         gap_sheet(findings),
         agreement_sheet(findings),
         _detection(findings),
+        _found_by_size(findings),
         _clicks(findings),
         *(_groups(findings, dataset, metric) for dataset in findings.datasets for metric in ("iou", "boundary_f")),
         _outlines(findings),
@@ -136,6 +138,24 @@ def _detection(findings: Findings) -> Sheet:
         "0.5. This includes proposals of real defects that nobody annotated.",
         ("data set", "model"),
         (*(head for head, _ in heads.values()), "objects", "images"),
+        rows,
+    )
+
+
+def _found_by_size(findings: Findings) -> Sheet:
+    table = findings.detection
+    table = table[(table["by"] == "size") & (table["metric"] == "recall_0.5")]
+    rows = []
+    for cell, frame in cells_of(ordered(findings, table), (*RUN, "dataset")):
+        of = {row["group"]: row for row in records(frame)}
+        found = (f"{estimate(of[size], PERCENT)} of {of[size]['objects']:,}" if size in of else "" for size in SIZES)
+        rows.append((cell["dataset"], cell["model"], *found, f"{frame['objects'].sum():,}"))
+    return make_sheet(
+        findings,
+        "Without a prompt, by size",
+        "Share of the objects found at IoU 0.5, of the number of objects, by the size of the object.",
+        ("data set", "model"),
+        (*SIZES, "objects"),
         rows,
     )
 

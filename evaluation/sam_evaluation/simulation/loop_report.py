@@ -39,6 +39,7 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
     totals = summary.totals(run.tables, run.arms)
     strategies = summary.strategies_table(run.tables, run.strategies)
     fates = summary.fates(run.tables, run.arms)
+    found = summary.found_by_size(run.tables, run.arms)
     levels = summary.by_accept(run.tables, run.arms, run.conditions.habits.accept)
     habits = run.conditions.habits
     ways = ways_of(run.arms, habits.most_clicks)
@@ -57,7 +58,7 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         "words": Words((*action_statement(run, actions), *lead(run, totals, strategies)), (), tuple(cautions(run))),
         "sheets": [
             *action_sheets(run, actions, ways, accepted, note),
-            *(sheet for sheet in sheets(run, totals, levels, strategies, fates, note) if sheet.rows),
+            *(sheet for sheet in sheets(run, totals, levels, strategies, fates, found, note) if sheet.rows),
         ],
         "figures": figures,
         "findings": {"datasets": [run.card.title]},
@@ -80,6 +81,7 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         "actions": _records(actions),
         "accept": _records(levels),
         "proposals": _records(fates),
+        "found": _records(found),
         "strategies": _records(strategies),
     }
     write_text(out / "summary.json", json.dumps(content, indent=1))

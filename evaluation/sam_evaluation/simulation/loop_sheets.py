@@ -13,6 +13,7 @@ from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.plans import ARMS, PLAIN
 from sam_evaluation.simulation.run_tables import ALL
 from sam_evaluation.simulation.simulation_result import SimulationResult
+from sam_evaluation.summary_tables import SIZES
 
 _WHOLE = "z,.0f"
 
@@ -23,6 +24,7 @@ def sheets(
     levels: pd.DataFrame,
     strategies: pd.DataFrame,
     fates: pd.DataFrame,
+    found: pd.DataFrame,
     note: str,
 ) -> Iterator[Sheet]:
     """Yield all tables of the report; some may have no rows.
@@ -30,7 +32,8 @@ def sheets(
     Parameters
     ----------
     run : SimulationResult.
-    totals, levels, strategies, fates : tables of `summary.totals`, `by_accept`, `strategies_table` and `fates`.
+    totals, levels, strategies, fates, found : tables of `summary.totals`, `by_accept`, `strategies_table`, `fates` and
+        `found_by_size`.
     note : line below each table.
     """
     yield _sheet(
@@ -60,6 +63,7 @@ def sheets(
         ),
         note,
     )
+    yield _by_size(found, note)
     yield _by_score(run, note)
     yield _sheet(
         "What to label next",
@@ -104,6 +108,27 @@ def _by_accept(run: SimulationResult, levels: pd.DataFrame, note: str) -> Sheet:
         "Clicks an object, and times plain, of an annotator who accepts masks from a lower IoU: the same clicks on "
         f"the same masks, counted until then. The loop learnt what was accepted at {run.conditions.habits.accept:g}.",
         ("arm", *heads),
+        tuple(rows),
+        1,
+        note,
+    )
+
+
+def _by_size(found: pd.DataFrame, note: str) -> Sheet:
+    """Return a row an arm: the share of the objects of each size that have a proposal."""
+    rows = []
+    for arm, own in found.groupby("arm", sort=False):
+        of = {row["size"]: row for row in own.to_dict("records")}
+        shares = (
+            f"{estimate(of[size], PERCENT, prefix='found_')} of {of[size]['objects']:,}" if size in of else ""
+            for size in SIZES
+        )
+        rows.append((str(arm), *shares))
+    return Sheet(
+        "Objects that proposals find, by size",
+        "Share of the objects that have a proposal with an IoU of at least 0.5, by the pixels of the accepted mask; of "
+        "the number of objects, all seeds together.",
+        ("arm", *SIZES),
         tuple(rows),
         1,
         note,

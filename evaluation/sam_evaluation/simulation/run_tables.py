@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sam_evaluation.coco_rle import area_of
 from sam_evaluation.simulation.actions import Fate
 from sam_evaluation.simulation.journal import ImageLabelled, Journal, ModelTuned, QualityMeasured, RefinerTuned
 from sam_evaluation.simulation.loop import RunSpec
@@ -18,7 +19,7 @@ ALL = "all"
 _RUN = ("plan", "strategy", "seed", "images")
 _IMAGE = (*_RUN, "image", "clicks", "objects", *Fate, "missed", "painted", "relabelled", "problem")
 _ACTION = (
-    *(*_RUN, "image", "fate", "label", "clicks", "painted", "relabelled", "iou", "border", "score"),
+    *(*_RUN, "image", "fate", "label", "area", "clicks", "painted", "relabelled", "iou", "border", "score"),
     *("tools", "reached", "borders", "paintings"),
 )
 _QUALITY = (*_RUN, "version", "label", "pixel_iou", "box", "click")
@@ -33,7 +34,8 @@ class RunTables:
     ----------
     images : a row a labelled image. `images` is its place in the run, from 1; objects and each fate are counts; missed
         is the number of objects without a proposal; problem says why the image could not be read.
-    actions : a row an object or a deleted proposal; see `annotator.Action`.
+    actions : a row an object or a deleted proposal; see `annotator.Action`. area is that of the accepted mask in
+        pixels; 0 for none.
     quality : a row a measurement and class, with the label `ALL` for the mean; only that row has box and click.
     tunings : a row a training.
     """
@@ -56,7 +58,11 @@ class RunTables:
             for labelled in journal.of(ImageLabelled):
                 image = {**run, "images": labelled.images, "image": labelled.name}
                 images.append({**image, **_counts(labelled), "problem": labelled.problem})
-                actions += [{**image, **vars(action)} for action in labelled.actions]
+                areas = (area_of(action.rle, labelled.size) for action in labelled.actions)
+                actions += [
+                    {**image, **vars(action), "area": area}
+                    for action, area in zip(labelled.actions, areas, strict=True)
+                ]
             for measured in journal.of(QualityMeasured):
                 row = {**run, "images": measured.images, "version": measured.version}
                 means = {"pixel_iou": measured.pixel_iou, "box": measured.box, "click": measured.click}

@@ -14,6 +14,7 @@ from sam_evaluation.simulation.actions import Fate
 from sam_evaluation.simulation.plans import ARMS, PLAIN, RANDOM, plan_of_strategy
 from sam_evaluation.simulation.run_tables import ALL, RunTables
 from sam_evaluation.statistics import LEVEL
+from sam_evaluation.summary_tables import SIZES, sizes_of
 
 SCORES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Lower ends of the groups of proposals by score."""
@@ -21,7 +22,7 @@ SCORES = (0.1, 0.3, 0.5, 0.7, 0.9)
 LEVELS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """IoU from which an annotator might accept masks."""
 
-_SHARES = frozenset({"painted", "pixel_iou", "start", "half", "end", *Fate, "missed", "relabelled"})
+_SHARES = frozenset({"painted", "pixel_iou", "start", "half", "end", *Fate, "missed", "relabelled", "found"})
 _SIGNED = frozenset({"saved"})
 
 
@@ -215,6 +216,25 @@ def fates(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
         }
         rows.append({"arm": arm, **estimates(values)})
     return pd.DataFrame(rows)
+
+
+def found_by_size(tables: RunTables, arms: Sequence[str]) -> pd.DataFrame:
+    """Return a row an arm with proposals and size of an object.
+
+    Columns arm, size (of `SIZES`), objects (of all seeds), and found with `_low` and `_high`: the share of the objects
+    that have a proposal. A seed without an object of a size does not count for it.
+    """
+    rows = []
+    objects = tables.actions[tables.actions["fate"] != Fate.DELETED]
+    objects = objects.assign(size=sizes_of(objects["area"]), found=objects["score"].notna().astype(float))
+    for arm in arms:
+        own = objects[(objects["plan"] == ARMS[arm].name) & ARMS[arm].memory]
+        for index, size in enumerate(SIZES):
+            members = own[own["size"] == index]
+            if len(members):
+                found = members.groupby("seed")["found"].mean()
+                rows.append({"arm": arm, "size": size, "objects": len(members), **estimates({"found": found})})
+    return pd.DataFrame(rows, columns=["arm", "size", "objects", "found", "found_low", "found_high"])
 
 
 def fates_by_score(tables: RunTables, arm: str) -> pd.DataFrame:

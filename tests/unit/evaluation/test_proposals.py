@@ -43,10 +43,12 @@ def test_a_proposal_counts_for_an_object_of_its_label_and_each_object_for_one_pr
 
 def test_recall_is_told_by_the_size_of_the_objects():
     quality = ProposalQuality([ImageProposals((50, 99, 100, 5000), (0.6, 0.0, 0.7, 0.9), (), ())])
-    assert quality.recall_of((0, 100)) == (0.5, 2)
-    assert quality.recall_of((100, 400)) == (1.0, 1)
-    assert quality.recall_of((2500, None)) == (1.0, 1)
-    assert np.isnan(quality.recall_of((400, 2500))[0])
+    assert quality.recall == 0.75
+    assert quality.recall_by_size == {
+        "under 10² px": (0.5, 2),
+        "10² to 32² px": (1.0, 1),
+        "32² to 96² px": (1.0, 1),
+    }
 
 
 FOUND = ImageProposals((50,), (0.8,), (0.9,), (True,))

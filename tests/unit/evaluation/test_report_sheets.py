@@ -52,6 +52,21 @@ def test_every_table_says_what_it_was_made_with() -> None:
         assert all(len(row) == len(table.columns) for row in table.rows), table.title
 
 
+def test_what_is_found_without_a_prompt_is_told_by_size() -> None:
+    found = {"protocol": "everything", "click": 0}
+    rows = objects(
+        {"iou": 0.6, "area": 50, **found},
+        {"iou": 0.4, "area": 60, **found},
+        {"iou": 0.9, "area": 20_000, **found},
+    )
+    table = sheet(Findings.of(run_of(rows, images({"objects": 3}))), "Without a prompt, by size")
+    (small,) = column(table, "under 10² px")
+    assert small.startswith(f"50{NBSP}% [")
+    assert small.endswith("] of 2")
+    assert column(table, "10² to 32² px") == [""]
+    assert column(table, "96² px and over")[0].endswith("of 1")
+
+
 def test_models_and_prompts_are_side_by_side_in_the_order_they_were_given() -> None:
     rows = pd.concat(
         [

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sam_backend.errors import WeightsError
-from sam_backend.proposer.calibration import calibrate, matched_ious
+from sam_backend.proposer.calibration import calibrate, fit_score, matched_ious
 from sam_backend.proposer.manifest import MANIFEST, Manifest, read_manifest
-from sam_backend.proposer.regions import Region
+from sam_backend.proposer.regions import DEFAULT_WEIGHTS, Region, score_of
 from sam_backend.samples import Cropped, Object, Sample
 from sam_backend.segmenters import Candidates, Embedding
 
@@ -47,8 +47,7 @@ class Scripted:
 
     def regions(self, image):
         number = int(image[0, 0, 0])
-        features = np.array([2.0 if number % 2 else -1.0, 4.0], np.float32)
-        return [Region(0, Cropped.of(bar(0, self.width)), features)]
+        return [Region(0, Cropped.of(bar(0, self.width)), 2.0 if number % 2 else -1.0)]
 
 
 def test_scores_are_fitted_to_how_often_regions_are_correct():
@@ -59,8 +58,19 @@ def test_scores_are_fitted_to_how_often_regions_are_correct():
         samples.append(Sample(str(number), np.full((10, 40, 3), number, np.uint8), (target,)))
     fitted = calibrate(Scripted(), samples, Widening())
     assert not fitted.is_polished
-    assert fitted.score(np.array([2.0, 4.0])) == pytest.approx(2 / 3, abs=0.04)
-    assert fitted.score(np.array([-1.0, 4.0])) == pytest.approx(0.0, abs=0.06)
+    assert score_of(2.0, fitted.score_weights) == pytest.approx(2 / 3, abs=0.06)
+    assert score_of(-1.0, fitted.score_weights) == pytest.approx(0.0, abs=0.06)
+
+
+def test_scores_of_few_regions_stay_close_to_the_default_and_those_of_many_follow_them():
+    odds, correct = [0.5, 1.5] * 3, [True] * 6
+    for weights in (fit_score(odds, correct), fit_score([], [])):
+        assert weights == pytest.approx(DEFAULT_WEIGHTS, abs=0.8)
+    # Of a thousand regions with each of these odds, 20 % and 60 % are correct.
+    rng = np.random.default_rng(0)
+    many = np.tile([0.5, 1.5], 1000)
+    fitted = fit_score(many, rng.random(2000) < np.where(many < 1, 0.2, 0.6))
+    assert [score_of(value, fitted) for value in (0.5, 1.5)] == pytest.approx([0.2, 0.6], abs=0.03)
 
 
 def test_masks_are_polished_where_that_makes_them_better_and_the_scores_are_those_of_the_polished_masks():
@@ -69,7 +79,7 @@ def test_masks_are_polished_where_that_makes_them_better_and_the_scores_are_thos
     proposer.width = 4
     fitted = calibrate(proposer, samples, Widening())
     assert fitted.is_polished
-    assert fitted.score(np.array([2.0, 4.0])) > 0.95
+    assert score_of(2.0, fitted.score_weights) > 0.9
 
 
 def test_without_any_region_the_scores_stay_what_the_shares_say():
@@ -79,7 +89,7 @@ def test_without_any_region_the_scores_stay_what_the_shares_say():
 
 
 def test_a_manifest_is_read_as_it_was_written_and_a_damaged_one_is_one_sentence(tmp_path: Path):
-    manifest = Manifest(("pit", "crack"), 0.5, 9, (1.5, 0.25, -1.0))
+    manifest = Manifest(("pit", "crack"), 0.5, 9, (1.5, -1.0))
     manifest.write(tmp_path)
     assert read_manifest(tmp_path) == manifest
     for damage in (b"{", b'{"labels": [], "scale": 1, "least_area": 6}'):

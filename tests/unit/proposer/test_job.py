@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ from sam_backend.finetune.training_run import open_run  # noqa: E402
 from sam_backend.finetune.training_status import FINISHED, read_status  # noqa: E402
 from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
-from sam_backend.proposer import job  # noqa: E402
+from sam_backend.proposer import job, training  # noqa: E402
 from sam_backend.proposer.crops import CropSource  # noqa: E402
 from sam_backend.proposer.job import WEIGHTS, ProposerJob, train_proposer  # noqa: E402
 from sam_backend.proposer.net import continued_net, new_net, write_net  # noqa: E402
 from sam_backend.proposer.scale import ImageFacts  # noqa: E402
 from sam_backend.proposer.trained import TrainedProposer  # noqa: E402
-from sam_backend.proposer.training import ProposerRecipe, segmentation_loss, train  # noqa: E402
+from sam_backend.proposer.training import ProposerRecipe, Saved, segmentation_loss, train  # noqa: E402
 from sam_backend.segmenters.model_registry import load_segmenter  # noqa: E402
 from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
 
@@ -158,6 +159,33 @@ def test_a_slow_machine_takes_fewer_steps(blobs):
     recipe = ProposerRecipe(steps=1000, minutes=1 / 6000, crops=1)
     train(new_net(1), source, recipe, lambda step, of, loss: steps.append(step))
     assert steps == list(range(1, 11))
+
+
+def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(blobs, tmp_path, monkeypatch):
+    sample = MaskFolder(blobs).load("000.png")
+    source = CropSource([ImageFacts.of(sample)], lambda _: sample, (LABEL,), 1.0, 64)
+    recipe = ProposerRecipe(steps=5, crops=1, warm_up=2)
+    monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
+
+    def weights_after(saved, show=lambda step, of, loss: None):
+        torch.manual_seed(0)
+        net = new_net(1)
+        train(net, source, recipe, show, saved=saved)
+        return net.classify.weight.detach().clone()
+
+    def stop(step, of, loss):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    whole, saved = weights_after(None), Saved(tmp_path / "checkpoint", "images")
+    with pytest.raises(KeyboardInterrupt):
+        weights_after(saved, stop)
+    steps = []
+    assert torch.equal(weights_after(saved, lambda step, of, loss: steps.append(step)), whole)
+    assert steps == [4, 5]
+    # With other images it starts anew.
+    weights_after(replace(saved, data="others"), lambda step, of, loss: steps.append(step))
+    assert steps == [4, 5, 1, 2, 3, 4, 5]
 
 
 def test_a_class_that_no_crop_shows_is_not_told_to_vanish():

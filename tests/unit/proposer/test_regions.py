@@ -36,8 +36,7 @@ def test_a_clear_region_promises_a_higher_iou_than_a_doubtful_one():
     place = (slice(10, 20), slice(10, 20))
     clear = find_regions(shares((1, *place, 0.99)), 6)[0]
     doubtful = find_regions(shares((1, slice(7, 23), slice(7, 23), 0.45), (1, *place, 0.6)), 6)[0]
-    assert clear.score_features[0] > 4 > 1 > doubtful.score_features[0]
-    assert clear.score_features[1] == np.float32(np.log(100))
+    assert clear.odds > 4 > 1 > doubtful.odds
 
 
 def test_objects_that_touch_at_a_low_share_are_two_and_an_object_with_weak_places_is_one():
@@ -53,4 +52,4 @@ def test_another_region_nearby_is_no_doubt_about_this_one():
     place = (1, slice(10, 20), slice(10, 20), 0.99)
     alone = find_regions(shares(place), 6)[0]
     (_, beside) = find_regions(shares(place, (1, slice(10, 20), slice(22, 40), 0.99)), 6)
-    assert beside.score_features[0] == alone.score_features[0]
+    assert beside.odds == alone.odds

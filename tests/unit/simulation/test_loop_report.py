@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sam_evaluation.coco_rle import encode_mask
 from sam_evaluation.datasets.dataset import DatasetCard
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.actions import Painting
@@ -190,6 +191,24 @@ def test_an_object_without_a_proposal_is_missed(tmp_path: Path, data: Simulation
     # What was redrawn was deleted before.
     assert summary.fates(tables, ["+memory"])["deleted"].tolist() == [1]
     assert summary.fates_by_score(tables, "+memory").set_index("score").loc[0.5, "deleted"] == 1
+
+
+def test_recall_of_proposals_is_told_by_the_size_of_what_was_accepted(
+    tmp_path: Path, data: SimulationData, conditions: Conditions
+) -> None:
+    def of_pixels(count: int, made: RecordedAction) -> RecordedAction:
+        mask = np.zeros((100, 200), bool)
+        mask.flat[:count] = True
+        return replace(made, rle=encode_mask(mask))
+
+    actions = (of_pixels(99, OUTLINED), of_pixels(50, ACCEPTED), of_pixels(10_000, CORRECTED), DELETED)
+    specs = [RunSpec(ARMS["+memory"], seed, data, conditions, tmp_path / str(seed)) for seed in range(2)]
+    for spec in specs:
+        Journal(spec.journal).append(ImageLabelled(1, "a", (100, 200), actions[spec.seed :]))
+    found = summary.found_by_size(RunTables.of(specs), ["+memory"]).set_index("size")
+    # The first seed finds one of two small objects, the second its only one.
+    assert found.loc["under 10² px", ["objects", "found"]].tolist() == [3, 0.75]
+    assert found.loc["96² px and over", ["objects", "found"]].tolist() == [2, 1]
 
 
 def test_an_uncertain_difference_is_not_stated_as_one(simulated: SimulationResult) -> None:
