@@ -25,7 +25,7 @@ from rich.table import Table
 
 from sam_backend.demo.processes import free_port
 
-AIMS = {"--help": 0.4, "serve": 1.5}
+AIMS = {"--help": 0.4, "serve": 1.0}
 POLL = 0.01
 PATIENCE = 120
 TICKS = os.sysconf("SC_CLK_TCK")

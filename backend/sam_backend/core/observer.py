@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from sam_backend.segmenters.cache import EmbeddingSource
+if TYPE_CHECKING:
+    from sam_backend.segmenters.cache import EmbeddingSource
 
 
 class Observer:

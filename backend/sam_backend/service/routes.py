@@ -19,6 +19,7 @@ from sam_backend.service.json_messages import parse_body
 from sam_backend.service.lanes import Lane
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.recent import RecentWarnings
+from sam_backend.service.starting import STARTING
 from sam_backend.service.status import status_values
 from sam_backend.service.status_page import status_page
 from sam_backend.service.tracing import notes_of
@@ -66,7 +67,8 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
     @router.get("/")
     @router.get("/health")
     async def health() -> Response:
-        return answer({"status": "UP", "model_class": model.name, "model_version": model.version})
+        status = "UP" if model.is_ready else STARTING
+        return answer({"status": status, "model_class": model.name, "model_version": model.version})
 
     @router.post("/setup")
     async def setup(request: Request) -> Response:

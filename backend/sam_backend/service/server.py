@@ -8,18 +8,19 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from sam_backend.core.backend import assemble
 from sam_backend.core.logs import SafeFormatter, quiet_libraries
 from sam_backend.errors import SamInspectError
-from sam_backend.segmenters.model_registry import model_info
-from sam_backend.service.app import create_app
 from sam_backend.service.authentication import has_password
 from sam_backend.service.http_protocol import limited_protocol
-from sam_backend.service.metrics import Metrics
+from sam_backend.service.starting import StartingApp
 from sam_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 try:
     import resource
@@ -65,7 +66,6 @@ def serve(
     SamInspectError
         If the model is unknown or cannot be loaded, the port is taken, or other machines would need no password.
     """
-    model_info(model)
     if not (no_password or has_password(settings) or _is_loopback(host)):
         raise SamInspectError(
             f"On {host}, other machines can reach the backend, so it needs a password: set SAM_INSPECT_BASIC_AUTH_USER "
@@ -73,22 +73,34 @@ def serve(
         )
     _configure_logging(log_level)
     failures: list[BaseException] = []
+    # Clients of this machine reach its private addresses anyway; a password tells of others, behind a proxy.
+    trusts_configs = _is_loopback(host) and not has_password(settings)
 
     def give_up(error: BaseException) -> None:
         failures.append(error)
         server.should_exit = True
 
-    metrics = Metrics()
-    backend = assemble(
-        model,
-        settings,
-        checkpoint=checkpoint,
-        on_failure=give_up,
-        observer=metrics,
-        # Clients of this machine reach its private addresses anyway; a password tells of others, behind a proxy.
-        trusts_configs=_is_loopback(host) and not has_password(settings),
-    )
-    app = create_app(backend, settings, metrics)
+    def load() -> FastAPI:
+        # Imported here, so that the service listens before.
+        from sam_backend.core.backend import assemble
+        from sam_backend.segmenters.model_registry import model_info
+        from sam_backend.service.app import create_app
+        from sam_backend.service.metrics import Metrics
+
+        model_info(model)
+        metrics = Metrics()
+        backend = assemble(
+            model,
+            settings,
+            checkpoint=checkpoint,
+            on_failure=give_up,
+            observer=metrics,
+            trusts_configs=trusts_configs,
+        )
+        server.before_exit = backend.predictor.stop
+        return create_app(backend, settings, metrics)
+
+    app = StartingApp(model, settings, load, give_up)
     listening = listen(host, port)
     config = uvicorn.Config(
         app,
@@ -98,7 +110,7 @@ def serve(
         access_log=False,
         timeout_graceful_shutdown=_GRACE,
     )
-    server = _Server(config, backend.predictor.stop)
+    server = _Server(config)
     shown_host = f"[{host}]" if ":" in host else host
     logger.info("Listening on http://%s:%d with model %s", shown_host, listening.getsockname()[1], model)
     with listening:
@@ -108,14 +120,13 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that calls `stop` at a signal, so that long requests end early."""
+    """A server that calls `before_exit` at a signal, so that long requests end early."""
 
-    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._stop = stop
+    before_exit: Callable[[], None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._stop()
+        if self.before_exit:
+            self.before_exit()
         super().handle_exit(sig, frame)
 
 

@@ -51,7 +51,7 @@ def test_health_and_setup_do_not_wait_for_the_model_but_predict_does(make_client
 
     monkeypatch.setattr(backend_module, "load_segmenter", load)
     client = make_client("nano")
-    assert client.get("/health").json()["status"] == "UP"
+    assert client.get("/health").json()["status"] == "starting"
     assert client.post("/setup", json=SETUP).json() == {"model_version": "nano"}
     answers = []
     asking = threading.Thread(

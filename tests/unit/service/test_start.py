@@ -15,8 +15,11 @@ def imported():
 @pytest.mark.parametrize(
     "package",
     [
+        "cv2",
+        "fastapi",
         "label_studio_sdk.label_interface",
         "matplotlib",
+        "numpy",
         "onnxruntime",
         "pandas",
         "pyarrow",
