@@ -9,7 +9,8 @@ regression  a multinomial logistic regression on cells, without weights;
 class map   the likeliest class of the memory.
 
 After the table stands the mean IoU of a lone click in the middle of each object: as the model answers, with the help of
-the memory, and of the best of its masks.
+the memory, and of the best of its masks. The last table has the proposals that show an object with an IoU of at least
+a half: their mean IoU, and that after one corrective click, as `clicks:N` clicks.
 """
 
 import argparse
@@ -28,10 +29,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.memory_rivals import prototype, regression
 from sam_backend.masks import deepest_point, mask_iou
 from sam_backend.memory.class_outlines import class_map
 from sam_backend.memory.features import AcceptedMask
-from sam_backend.memory.logistic import fit_logistic
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import MIN_SCORE
 from sam_backend.memory.records import Record
@@ -39,11 +40,9 @@ from sam_backend.second_look import Focus
 from sam_backend.segmenters import Embedding, Prompt
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_evaluation.datasets.registry import DatasetSpec
-from sam_evaluation.metrics.calibration_error import expected_calibration_error
+from sam_evaluation.metrics.calibration_error import calibration_error_by_chance, expected_calibration_error
 from sam_evaluation.metrics.detection import match, pairwise_iou
-
-CELLS_AN_IMAGE = 4096
-PENALTY = 1e-3
+from sam_evaluation.protocols.simulated_clicks import correction
 
 
 def main():
@@ -54,8 +53,10 @@ def main():
     parser.add_argument("--images", type=int, default=100, help="images that are measured")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--no-rivals", action="store_true", help="measure the memory alone")
     options = parser.parse_args()
-    segmenter = load_segmenter(options.model, focus=Focus.OFF)
+    cv2.setNumThreads(1)
+    segmenter = load_segmenter(options.model, focus=Focus.OFF, threads=1)
     pool, measured = split(options.data, options.on)
     chosen = np.random.default_rng(0).permutation(len(measured))[: options.images]
     images = [Encoded.of(measured[i], segmenter) for i in track(chosen, description="Encoding", transient=True)]
@@ -63,21 +64,29 @@ def main():
     classes = sorted({label for image in images for label in image.labels})
     for label in classes:
         table.add_column(label)
-    for name in ("recall@0.5", "false positives an image", "ECE"):
+    for name in ("recall@0.5", "false positives an image", "ECE (by chance)"):
         table.add_column(name)
     clicks = Table("examples", "objects", "a click", "with the memory", "best of its masks", title="IoU")
+    corrections = Table("examples", "proposals", "proposed", "after a click", "worse by over .02", title="IoU")
     for count in options.examples:
-        tallies, clicked = {}, []
+        tallies, clicked, corrected = {}, [], []
         used = []
         for seed in range(options.seeds):
             examples = draw(pool, classes, count, np.random.default_rng(seed), segmenter)
             used.append(len(examples))
-            clicked += measure(segmenter, examples, images, classes, tallies)
+            clicks_of_seed, corrected_of_seed = measure(
+                segmenter, examples, images, classes, tallies, rivals=not options.no_rivals
+            )
+            clicked += clicks_of_seed
+            corrected += corrected_of_seed
         for method, tally in tallies.items():
             table.add_row(str(count), f"{np.mean(used):.0f}", method, *tally.cells(classes))
         clicks.add_row(str(count), str(len(clicked)), *(f"{iou:.3f}" for iou in np.mean(clicked, 0)))
+        before, after = np.array(corrected).reshape(-1, 2).T
+        worse = f"{np.mean(after < before - 0.02):.0%}"
+        corrections.add_row(str(count), str(len(before)), f"{before.mean():.3f}", f"{after.mean():.3f}", worse)
         Console(width=150).print(f"{count} examples are measured", highlight=False)
-    Console(width=150).print(table, clicks)
+    Console(width=150).print(table, clicks, corrections)
 
 
 def split(data, on):
@@ -188,7 +197,10 @@ class Tally:
 
     def cells(self, classes):
         ious = [self.shared[label] / max(self.united[label], 1) for label in classes]
-        ece = "" if not self.scores else f"{expected_calibration_error(self.scores, self.right):.3f}"
+        ece = ""
+        if self.scores:
+            by_chance = calibration_error_by_chance(self.scores)
+            ece = f"{expected_calibration_error(self.scores, self.right):.3f} ({by_chance:.3f})"
         wrong = f"{self.wrong / self.images:.2f}"
         return [
             f"{np.mean(ious):.3f}",
@@ -199,9 +211,9 @@ class Tally:
         ]
 
 
-def measure(segmenter, examples, images, classes, tallies):
-    """Add what the memory proposes to the tallies; return the IoU (N, 3) of clicks."""
-    clicked = []
+def measure(segmenter, examples, images, classes, tallies, *, rivals):
+    """Add what the memory proposes to the tallies; return the IoU of clicks (N, 3) and of corrections (M, 2)."""
+    clicked, corrected = [], []
     with tempfile.TemporaryDirectory() as folder:
         memory = ProjectMemory(Path(folder))
         for number, example in enumerate(examples):
@@ -211,14 +223,12 @@ def measure(segmenter, examples, images, classes, tallies):
         memory.catch_up(segmenter, embed, read)
         memory.recalibrate(segmenter, embed, read)
         model = memory.classes(segmenter.version, classes.__contains__)
-        rivals = {
-            "prototype": prototype(segmenter, examples, classes),
-            "regression": regression(segmenter, examples, classes),
-        }
+        scores_of = {"prototype": prototype, "regression": regression} if rivals else {}
+        scores_of = {name: make(segmenter, examples, classes) for name, make in scores_of.items()}
         for image in track(images, description=f"{len(examples)} images of examples", transient=True):
             embedding = image.whole
             features = segmenter.features(embedding)
-            for name, scores in rivals.items():
+            for name, scores in scores_of.items():
                 painted = on_image(scores(features.values), embedding.size).argmax(2)
                 tallies.setdefault(name, Tally()).add(painted, components(painted, classes), image, classes)
             painted = on_image(class_map(segmenter, embedding, model)[0], embedding.size).argmax(2)
@@ -231,10 +241,27 @@ def measure(segmenter, examples, images, classes, tallies):
             objects = [(proposal.mask, proposal.label, proposal.score) for proposal in proposals]
             name = f"memory, score >= {MIN_SCORE:.2f}"
             tallies.setdefault(name, Tally()).add(painted, objects, image, classes)
+            corrected += corrections_of(segmenter, embedding, image, proposals)
             clicked += [
                 click(segmenter, memory, image, embedding, target) for target in image.masks if target.mask.sum() >= 20
             ]
-    return clicked
+    return clicked, corrected
+
+
+def corrections_of(segmenter, embedding, image, proposals):
+    """Return the IoU of each proposal that shows an object, and of the answer to its first correction."""
+    truths = [target.mask for target in image.masks]
+    pairs = match(pairwise_iou([proposal.mask for proposal in proposals], truths))
+    rows = []
+    for index, target, iou in zip(pairs.pred, pairs.gt, pairs.iou, strict=True):
+        mask, truth = np.asarray(proposals[index].mask), truths[target]
+        click = correction(mask, truth, [])
+        if click is not None:
+            point, label = click
+            prompt = Prompt(np.array([point], np.float32), np.array([label]), mask=mask)
+            (answer,) = segmenter.decode(embedding, [prompt])
+            rows.append((iou, mask_iou(answer.masks[answer.best], truth)))
+    return rows
 
 
 def click(segmenter, memory, image, embedding, target):
@@ -244,47 +271,6 @@ def click(segmenter, memory, image, embedding, target):
     own, other = (model.decode(embedding, [prompt])[0] for model in (segmenter, helped))
     ious = [mask_iou(mask, target.mask) for mask in own.masks]
     return ious[own.best], ious[other.best], max(ious)
-
-
-def cells_of(segmenter, examples, classes):
-    """Return features (N, C) and labels (N,) of cells of the images."""
-    random = np.random.default_rng(0)
-    values, labels = [], []
-    for example in examples:
-        features = segmenter.features(example.whole)
-        rows, columns = features.shown
-        truth = example.label_map(classes)
-        shares = [
-            cv2.resize((truth == index).astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-            for index in range(len(classes) + 1)
-        ]
-        flat = features.inside.reshape(rows * columns, -1)
-        some = random.choice(len(flat), min(CELLS_AN_IMAGE, len(flat)), replace=False)
-        values.append(flat[some])
-        labels.append(np.argmax(shares, 0).ravel()[some])
-    return np.concatenate(values), np.concatenate(labels)
-
-
-def prototype(segmenter, examples, classes):
-    values, labels = cells_of(segmenter, examples, classes)
-    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
-    means = np.stack(
-        [unit[labels == i].mean(0) if (labels == i).any() else 0 * unit[0] for i in range(len(classes) + 1)]
-    )
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    return lambda features: (features @ means.T) / np.maximum(np.linalg.norm(features, axis=2, keepdims=True), 1e-9)
-
-
-def regression(segmenter, examples, classes):
-    values, labels = cells_of(segmenter, examples, classes)
-    middle, scale = values.mean(0), values.std(0) + 1e-3
-    x = np.hstack([(values - middle) / scale, np.ones((len(values), 1))]).astype(np.float32)
-    y = np.eye(len(classes) + 1, dtype=np.float32)[labels]
-
-    ridge = np.full((x.shape[1], 1), PENALTY, np.float32)
-    ridge[-1] = 0
-    fitted = fit_logistic(x, y, np.full(len(x), 1 / len(x), np.float32), np.zeros((x.shape[1], y.shape[1])), ridge, 100)
-    return lambda features: ((features - middle) / scale) @ fitted[:-1] + fitted[-1]
 
 
 def on_image(scores, size):
