@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 _AGAIN = 60.0
 """Seconds after which the same request reads the order of the tasks again."""
 
+_SPACING = 5.0
+"""Seconds between two readings for one page; an import may announce every task by itself."""
+
 _MODEL_TIMEOUT = 600.0
 _MOST_PAGES = 256
 _MOST_ROUNDS = 8
@@ -73,9 +76,11 @@ class Prefetcher:
         self._model = model
         self._embeddings = embeddings
         self._servers = servers
-        self._asked: list[_Asked] = []
+        self._asked: dict[_Asked, float] = {}
+        """Pages, the last one that asked at the end -> when the order is to be read."""
         self._rounds: list[_Round] = []
-        self._recent: TTLCache[_Asked, bool] = TTLCache(_MOST_PAGES, _AGAIN, monotonic)
+        self._recent: TTLCache[_Asked, float] = TTLCache(_MOST_PAGES, _AGAIN, monotonic)
+        """Pages -> when their order was, or will be, read for the last time."""
         self._told: LRUCache[str, bool] = LRUCache(_MOST_PAGES)
         """Failures that were logged."""
         self._changed = threading.Condition()
@@ -93,10 +98,14 @@ class Prefetcher:
         """
         asked = _Asked(project, int(task) if task is not None and str(task).isdecimal() else None)
         with self._changed:
-            if not self._tasks or self._stopping or (asked in self._recent and not is_new):
+            before = self._recent.get(asked)
+            if not self._tasks or self._stopping or (before is not None and not is_new):
                 return
-            self._recent[asked] = True
-            self._asked = [*(one for one in self._asked if one != asked), asked][-_MOST_PAGES:]
+            now = monotonic()
+            due = self._asked.pop(asked, None) or (now if before is None else max(now, before + _SPACING))
+            self._recent[asked] = self._asked[asked] = due
+            if len(self._asked) > _MOST_PAGES:
+                del self._asked[next(iter(self._asked))]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
                 self._thread.start()
@@ -120,10 +129,12 @@ class Prefetcher:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._asked or self._rounds or self._stopping)
+                while (asked := self._due()) is None and not self._rounds and not self._stopping:
+                    self._changed.wait(min(self._asked.values()) - monotonic() if self._asked else None)
                 if self._stopping:
                     return
-                asked = self._asked.pop() if self._asked else None
+                if asked is not None:
+                    del self._asked[asked]
                 self._busy = True
             if asked is not None:
                 with self._failures(f"reading the next tasks of project {asked.project}"):
@@ -133,6 +144,11 @@ class Prefetcher:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
+
+    def _due(self) -> _Asked | None:
+        """Return the page that asked last of those whose order is to be read now."""
+        now = monotonic()
+        return next((asked for asked, due in reversed(self._asked.items()) if due <= now), None)
 
     def _plan(self, asked: _Asked) -> None:
         server = self._servers.find(asked.project)

@@ -79,7 +79,7 @@ def _queue(queue: dict[str, Any]) -> str:
     now = [f"{one['doing']}, {one['seconds']:.1f} s" for one in queue["running"]]
     waiting = [f"{doing} waits" for doing in queue["waiting"]]
     pairs = [
-        ("requests under way", ", ".join(f"{number} {name}" for name, number in queue["requests"].items())),
+        ("requests under way", ", ".join(f"{name} {number}" for name, number in queue["requests"].items())),
         ("images to prefetch", f"{queue['prefetching']:,}"),
         ("expected wait", f"{queue['expected_wait_seconds']} s"),
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from label_studio_requests import CONFIG, PROJECT, batch, click, defect_image, interactive, png, task
 from loopback import serving
+from sam_backend.core.prefetcher import _SPACING
 from tokens import LEGACY
 from waiting import PATIENCE
 
@@ -52,6 +53,11 @@ def test_after_a_click_the_next_tasks_are_ready(client, label_studio, segmenter)
     assert segmenter.encoded == encoded
 
 
+def readings(label_studio):
+    """Return how often the order of the tasks was read."""
+    return sum(address.startswith("/api/projects/") for address in label_studio.paths())
+
+
 @pytest.mark.parametrize("route", ["setup", "webhook"])
 def test_before_the_first_click_the_first_tasks_are_ready(client, label_studio, route):
     project = {"id": 1, "created_at": "2026-11-23T05:20:01.714782Z"}
@@ -62,20 +68,27 @@ def test_before_the_first_click_the_first_tasks_are_ready(client, label_studio, 
     assert prefetched(client, label_studio) == [path(number) for number in range(UPCOMING)]
 
 
-def test_new_tasks_are_read_although_the_order_was_read_a_moment_ago(client, label_studio):
+def test_an_import_task_by_task_is_read_every_few_seconds(client, label_studio, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("sam_backend.core.prefetcher.monotonic", lambda: clock[0])
     created = {"action": "TASKS_CREATED", "project": {"id": 1, "created_at": "2026-11-23T05:20:01.714782Z"}}
     client.post("/webhook", json=created)
     prefetched(client, label_studio)
     label_studio.routes["/api/tasks/"] = json.dumps({"tasks": [task(path(9), 9)], "total": 1}).encode()
+    for _ in range(5):
+        client.post("/webhook", json=created)
+    assert readings(label_studio) == 1
+    clock[0] += _SPACING
     client.post("/webhook", json=created)
     assert prefetched(client, label_studio)[-1] == path(9)
+    assert readings(label_studio) == 2
 
 
 def test_the_same_page_reads_the_order_once_a_minute(client, label_studio):
     for _ in range(2):
         client.post("/predict", json=interactive(click(25, 15), image=path(0), number=0))
         prefetched(client, label_studio)
-    assert sum(address.startswith("/api/projects/") for address in label_studio.paths()) == 1
+    assert readings(label_studio) == 1
 
 
 def test_an_image_that_cannot_be_fetched_costs_itself_and_is_told_once(client, label_studio, caplog):
