@@ -16,7 +16,7 @@ from sam_evaluation.comparison import FEWEST_IMAGES, Comparison, Pairing, compar
 from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
 from sam_evaluation.requirements import Requirements
 from sam_evaluation.row_columns import last_clicks
-from sam_evaluation.sample_rows import sample_rows
+from sam_evaluation.sample_rows import measured_objects, sample_rows
 
 PROTOCOLS = "box,click,clicks:3"
 
@@ -94,7 +94,9 @@ def measure(
     parsed = parse_protocols(f"{protocols},{EVERYTHING}" if everything else protocols)
     rows = []
     for done, sample in enumerate(samples, 1):
-        rows += [row for row in sample_rows(segmenter, sample, parsed) if row["kind"] == "object"]
+        rows += [
+            row for row in sample_rows(segmenter, sample, measured_objects(sample), parsed) if row["kind"] == "object"
+        ]
         progress(done)
     table = pd.DataFrame(rows).drop(columns="kind")
     return table.assign(model=segmenter.name, version=segmenter.version, dataset="held-out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from sam_backend.errors import SamInspectError
 from sam_backend.files import whole_file
 from sam_backend.progress import ProgressCallback, no_progress
+from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.datasets.dataset import Dataset
@@ -22,7 +23,7 @@ from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.left_out import reasons, rows_of_sample, table_of
 from sam_evaluation.measured_models import check_model, load_model
-from sam_evaluation.measurement import RECALLS, ResultRow
+from sam_evaluation.measurement import RECALLS, MeasuredObject, ResultRow
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
 from sam_evaluation.report.numbers import count
@@ -93,11 +94,13 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(job.names) for job in plan)
     done = sum(len(job.names) for job in plan if job.part.exists())
-    waiting = [job for job in plan if not job.part.exists()]
     progress(done, total)
-    for job in _work(waiting, jobs):
-        done += len(job.names)
-        progress(done, total, f"{job.model} on {job.dataset.format}")
+    try:
+        for job in _work([job for job in plan if not job.part.exists()], jobs):
+            done += len(job.names)
+            progress(done, total, f"{job.model} on {job.dataset.format}")
+    finally:
+        _model.cache_clear()
     run, objects = _gather(plan, about, left_out)
     empty = [name for name, number in objects.items() if not number]
     if empty:
@@ -130,23 +133,25 @@ def _were(number: int) -> str:
 
 
 def _work(waiting: Sequence[Job], jobs: int) -> Iterator[Job]:
-    """Yield each job after it was done."""
+    """Yield each job after it was done; those with the same samples are done together."""
+    groups: dict[tuple[DatasetSpec, tuple[str, ...]], list[Job]] = {}
+    for job in waiting:
+        groups.setdefault((job.dataset, job.names), []).append(job)
     if jobs == 1:
-        for job in waiting:
-            yield _do(job)
+        for group in groups.values():
+            yield from _do(group)
         return
     with worker_pool(jobs) as pool:
         try:
-            for future in as_completed([pool.submit(_do, job) for job in waiting]):
-                yield future.result()
+            for future in as_completed([pool.submit(_do, group) for group in groups.values()]):
+                yield from future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-@lru_cache(maxsize=1)
+@cache
 def _model(name: str, checkpoint: Path | None, threads: int, focus: Focus, folders: WeightFolders | None) -> Segmenter:
-    cv2.setNumThreads(threads)
     return load_model(name, checkpoint, threads=threads, focus=focus, folders=folders)
 
 
@@ -160,34 +165,50 @@ def _matched(predictions: Predictions, spec: DatasetSpec, rule: ObjectRule) -> d
     return predictions.matched(list(_dataset(spec, rule).names()))
 
 
-def _do(job: Job) -> Job:
-    """Evaluate the samples of a job and write its part."""
-    rows = [row for name in job.names for row in _rows(job, name)]
-    with whole_file(job.part, private=False) as file:
-        pd.DataFrame(rows).to_parquet(file)
-    return job
+def _do(group: Sequence[Job]) -> Sequence[Job]:
+    """Evaluate the samples of some jobs, which have the same ones, and write the part of each job."""
+    rows: list[list[ResultRow]] = [[] for _ in group]
+    first = group[0]
+    for name in first.names:
+        try:
+            sample = _dataset(first.dataset, first.settings.rule).load(name)
+        except SamInspectError as error:
+            for own in rows:
+                own.append(_broken(name, error))
+            continue
+        targets = measured_objects(sample)
+        for job, own in zip(group, rows, strict=True):
+            own.extend(_rows(job, sample, targets))
+    for job, own in zip(group, rows, strict=True):
+        with whole_file(job.part, private=False) as file:
+            pd.DataFrame(own).to_parquet(file)
+    return group
 
 
-def _rows(job: Job, name: str) -> Iterator[ResultRow]:
+def _rows(job: Job, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
     """Yield the rows of one sample: what was read, its objects, the image; or one row that says why it is unusable."""
     settings, rule, predictions = job.settings, job.settings.rule, job.predictions
     proposed = None
-    try:
-        sample = _dataset(job.dataset, rule).load(name)
-        if predictions:
-            files = _matched(predictions, job.dataset, rule)[name]
+    if predictions:
+        try:
+            files = _matched(predictions, job.dataset, rule)[sample.name]
             height, width, _ = sample.image.shape
-            proposed = predictions.propose(files, name, (height, width), rule)
-    except SamInspectError as error:
-        yield {"kind": "broken", "sample": name, "reason": str(error)}
-        return
-    yield {"kind": "read", "sample": name, "count": len(sample.objects)}
+            proposed = predictions.propose(files, sample.name, (height, width), rule)
+        except SamInspectError as error:
+            yield _broken(sample.name, error)
+            return
+    yield {"kind": "read", "sample": sample.name, "count": len(sample.objects)}
     yield from ({"kind": "left_out", **row} for row in rows_of_sample(sample))
     if proposed:
-        yield from proposal_rows(proposed, sample, measured_objects(sample))
+        yield from proposal_rows(proposed, sample, targets)
         return
+    cv2.setNumThreads(job.threads)
     model = _model(job.model, job.checkpoint, job.threads, settings.focus, job.folders)
-    yield from sample_rows(model, sample, parse_protocols(settings.protocols), settings.seed)
+    yield from sample_rows(model, sample, targets, parse_protocols(settings.protocols), settings.seed)
+
+
+def _broken(name: str, error: SamInspectError) -> ResultRow:
+    return {"kind": "broken", "sample": name, "reason": str(error)}
 
 
 def _gather(

@@ -14,7 +14,11 @@ from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
 
 
 def sample_rows(
-    segmenter: Segmenter, sample: Sample, protocols: Sequence[Protocol | None], seed: int = 0
+    segmenter: Segmenter,
+    sample: Sample,
+    targets: Sequence[MeasuredObject],
+    protocols: Sequence[Protocol | None],
+    seed: int = 0,
 ) -> Iterator[ResultRow]:
     """Yield the rows of a sample for every protocol whose prompts the model takes.
 
@@ -22,6 +26,7 @@ def sample_rows(
     ----------
     segmenter : Segmenter.
     sample : Sample, the image and its objects.
+    targets : its `measured_objects`.
     protocols : sequence of Protocol; None stands for `everything`.
     seed : int, the seed of the protocols that draw at random.
 
@@ -30,7 +35,6 @@ def sample_rows(
     dict
         A row with `kind` "object", or "image" for `everything`, and the name of the `sample`.
     """
-    targets = measured_objects(sample)
     embedding = segmenter.encode(sample.image)
     for protocol in protocols:
         if not ({EVERYTHING} if protocol is None else protocol.needs) <= set(segmenter.info.prompts):

@@ -46,6 +46,21 @@ def test_rows_say_what_was_asked_and_what_came(data: str, tmp_path: Path) -> Non
     assert again.about["models"]["boxfill"]["version"] == "boxfill-1"
 
 
+def test_an_image_is_read_and_its_objects_are_measured_once_for_all_models(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    measure = runner.measured_objects
+    monkeypatch.setattr(runner, "measured_objects", lambda sample: measured.append(sample.name) or measure(sample))
+    settings = RunSettings("box")
+    both = evaluate(["boxfill", "grabcut"], [data], out=tmp_path / "both", settings=settings)
+    assert len(measured) == len(set(measured)) == 6
+    alone = evaluate(["grabcut"], [data], out=tmp_path / "alone", settings=settings)
+    pd.testing.assert_frame_equal(
+        both.objects[both.objects["model"] == "grabcut"].reset_index(drop=True), alone.objects
+    )
+
+
 def test_an_interrupted_run_goes_on_and_ends_the_same(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
