@@ -57,6 +57,42 @@ class Cropped:
         whole[self.place] = self.part
         return whole
 
+    def joined(self, other: Cropped) -> Cropped:
+        """Return the union with another mask of the same image."""
+        if not (self.part.size and other.part.size):
+            return self if self.part.size else other
+        corners = np.array([self.corner, other.corner])
+        ends = corners + np.array([self.part.shape, other.part.shape])
+        (row, column), shape = corners.min(0).tolist(), ends.max(0) - corners.min(0)
+        part = np.zeros(shape, bool)
+        for one in (self, other):
+            rows, columns = one.place
+            part[rows.start - row : rows.stop - row, columns.start - column : columns.stop - column] |= one.part
+        return Cropped(part, (row, column), self.size)
+
+    def without(self, other: Cropped) -> Cropped:
+        """Return the pixels that another mask of the same image does not have."""
+        part = self.part.copy()
+        own, others = self._shared(other)
+        part[own] &= ~other.part[others]
+        return Cropped.of_part(part, self.corner, self.size)
+
+    def shared(self, other: Cropped) -> int:
+        """Return the number of pixels that another mask of the same image has, too."""
+        own, others = self._shared(other)
+        return int(np.count_nonzero(self.part[own] & other.part[others]))
+
+    def _shared(self, other: Cropped) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Return the rows and columns of both parts where the boxes overlap."""
+        low = np.maximum(self.corner, other.corner)
+        high = np.minimum(np.add(self.corner, self.part.shape), np.add(other.corner, other.part.shape))
+        high = np.maximum(low, high)
+        own, others = (
+            tuple(slice(start, stop) for start, stop in zip(low - one.corner, high - one.corner, strict=True))
+            for one in (self, other)
+        )
+        return own, others
+
 
 class Object:
     """One object to be segmented.

@@ -86,6 +86,14 @@ class Settings(BaseSettings):
     )
     image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
+    large_image_pixels: int = Field(
+        20_000_000,
+        gt=0,
+        description="Pixels beyond which an image is large: it is kept on disk, and read and encoded in parts.",
+    )
+    large_image_disk_mb: int = Field(
+        16384, gt=0, description="Disk in MB for the files of large images, so that they are fetched once."
+    )
     max_body_mb: int = Field(
         64, gt=0, description="Largest request in MB; a click carries all masks of its task. Larger ones are refused."
     )

@@ -78,7 +78,7 @@ def simulate(
     require_evaluation("simulate")
     import json as json_format
 
-    from sam_backend.core.task_proposals import MAX_PROPOSALS
+    from sam_backend.core.proposed_masks import MAX_PROPOSALS
     from sam_backend.segmenters import WeightFolders
     from sam_backend.segmenters.model_registry import load_segmenter
     from sam_evaluation.measured_models import default_jobs

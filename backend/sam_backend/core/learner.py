@@ -21,7 +21,7 @@ from sam_backend.labelstudio.projects import open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.records import EmbedRecord, Record
-from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters import Embedding, Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -250,4 +250,11 @@ def _require_content(event: Event) -> None:
 
 def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> EmbedRecord:
     """Return a function that computes the embedding of a record's image."""
-    return lambda record: embeddings.fetch(segmenter, record.image, project, record.task).embedding
+
+    def embed(record: Record) -> Embedding:
+        fetched = embeddings.fetch(segmenter, record.image, project, record.task)
+        if fetched.large is not None:
+            raise BadRequestError("its image is large, and only images that are encoded as a whole are learnt.")
+        return fetched.embedding
+
+    return embed

@@ -5,33 +5,35 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sam_backend import deadlines
+from sam_backend.core.answered_regions import Start
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.clicks import Clicks
 from sam_backend.core.correction import correct
 from sam_backend.core.device_queue import Rank
 from sam_backend.core.in_place import InPlace
+from sam_backend.core.large_images import Answer, LargeAnswers
 from sam_backend.core.learner import Learner
 from sam_backend.core.observer import RequestNotes
 from sam_backend.core.prefetcher import Prefetcher
+from sam_backend.core.proposed_masks import proposed_masks
 from sam_backend.core.proposers import Proposers
 from sam_backend.core.refiners import Refiners
-from sam_backend.core.task_embeddings import TaskEmbeddings
-from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals, rounded_score
+from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
+from sam_backend.core.task_proposals import TaskProposals, rounded_score
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin
-from sam_backend.labelstudio.config import LabelingConfig, TaskImage
+from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_json import prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
-from sam_backend.samples import Cropped
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refinement import AnswersMemo, refine
@@ -80,6 +82,7 @@ class Predictor:
         self._prefetcher = prefetcher
         self._max_pixels = max_pixels
         self._memo = AnswersMemo()
+        self._large = LargeAnswers(self._memo)
         self._in_place = InPlace(in_place)
         self._stopping = threading.Event()
 
@@ -133,24 +136,43 @@ class Predictor:
         clicks = Clicks(prompt.points, prompt.labels)
         said = clicks.last_word()
         # An answer of another refiner is not continued.
-        answered = f"{fetched.key} {self._refiners.version(memory)}"
+        answered = self._refiners.version(memory)
         if subject.start is not None:
-            candidates = correct(segmenter, fetched.embedding, subject.start, clicks, self._memo, answered)
+            answer = self._correct(segmenter, fetched, subject.start, clicks, answered)
         elif prompt.box is not None or (said.labels == POSITIVE).any():
             prompt = replace(prompt, points=said.points, labels=said.labels)
-            helped = memory.helping(segmenter, drawn.label, fetched.key) if memory else segmenter
+
+            def helped(key: str) -> Segmenter:
+                return memory.helping(segmenter, drawn.label, key) if memory else segmenter
+
             # What the memory of one project chose is not continued in another one with the same image.
-            chosen = f"{answered} {request.project} {drawn.label}"
-            candidates = refine(helped, fetched.embedding, prompt, self._memo, chosen)
+            answer = self._refine(helped, fetched, prompt, f"{answered} {request.project} {drawn.label}")
         else:
             # Negative clicks beside every mask have nothing to subtract from.
             return prediction([], 0.0, segmenter.version)
         if request.project is not None:
             # Another process may have stored annotations, and while people draw, no batch request comes.
             self._learner.check(str(request.project), segmenter.version)
-        score = rounded_score(candidates.predicted_iou[0])
-        regions = self._in_place.answer(place, subject, drawn, clicks, Cropped.of(candidates.masks[0]), score)
+        score = rounded_score(answer.predicted_iou)
+        regions = self._in_place.answer(place, subject, drawn, clicks, answer.mask, score)
         return prediction(regions, score, segmenter.version)
+
+    def _refine(
+        self, segmenter_of: Callable[[str], Segmenter], fetched: TaskEmbedding, prompt: Prompt, variant: str
+    ) -> Answer:
+        """Answer a prompt; `segmenter_of` gives the segmenter for the image, or the part of it, with a key."""
+        if fetched.large is not None:
+            return self._large.refine(fetched.large, segmenter_of, prompt, variant)
+        key = f"{fetched.key} {variant}"
+        return Answer.of(refine(segmenter_of(fetched.key), fetched.embedding, prompt, self._memo, key))
+
+    def _correct(
+        self, segmenter: Segmenter, fetched: TaskEmbedding, start: Start, clicks: Clicks, variant: str
+    ) -> Answer:
+        """Correct a mask that is there."""
+        if fetched.large is not None:
+            return self._large.correct(fetched.large, segmenter, start, clicks, variant)
+        return Answer.of(correct(segmenter, fetched.embedding, start, clicks, self._memo, f"{fetched.key} {variant}"))
 
     def _pre_annotate(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> Results:
         # Label Studio asks again for a task without a prediction, but not for a task with an empty one.
@@ -207,7 +229,7 @@ class Predictor:
                 segmenter.check()
                 url, configured = image.address(task.data), literal_origin(image.target.image.value)
                 fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
-                self._propose_on(segmenter, fetched.embedding, image, proposer, proposals)
+                proposals.add(image, proposed_masks(segmenter, fetched, proposer))
             except TimeoutError:
                 if not done or task is not request.tasks[0] or self._stopping.is_set():
                     raise
@@ -228,20 +250,6 @@ class Predictor:
         if not done:
             raise failed[0] if failed else BadRequestError("The task has no image: its list of images is empty.")
         return proposals.prediction(segmenter.version)
-
-    def _propose_on(
-        self,
-        segmenter: Segmenter,
-        embedding: Embedding,
-        image: TaskImage,
-        proposer: Proposer | None,
-        proposals: TaskProposals,
-    ) -> None:
-        """Add the proposals on one image: what the project's proposer proposes, or what the model alone sees."""
-        if proposer is not None:
-            proposals.add_proposals(image, proposer.propose(segmenter, embedding, limit=MAX_PROPOSALS))
-            return
-        proposals.add_everything(image, segmenter, embedding)
 
     def _proposer(self, project: str | int | None, version: str, config: LabelingConfig) -> Proposer | None:
         """Return what proposes masks for the project; None if it has no examples."""

@@ -17,10 +17,11 @@ from sam_backend.core.gathering import gather
 from sam_backend.core.learner import embed_records
 from sam_backend.core.observer import Observer
 from sam_backend.core.project_versions import forget_versions, work_folder
+from sam_backend.core.proposed_masks import proposed_masks
 from sam_backend.core.proposers import Proposers, proposer_of
 from sam_backend.core.refiners import refiner_of
-from sam_backend.core.task_embeddings import TaskEmbeddings
-from sam_backend.core.task_proposals import MAX_PROPOSALS, TaskProposals
+from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
+from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.finetune.served_version import LoadWeights, load_served
 from sam_backend.finetune.training_status import RUNNING, read_status
@@ -37,7 +38,7 @@ from sam_backend.memory.ranking.signals import Signals, compute_signals, example
 from sam_backend.memory.ranking.strategies import Strategy
 from sam_backend.memory.records import EmbedRecord
 from sam_backend.progress import ProgressCallback
-from sam_backend.segmenters import Embedding, Segmenter, WeightFolders
+from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.settings import Settings
@@ -117,10 +118,9 @@ class ProjectWork:
         counts = PredictionCounts()
         for task in self._unlabelled(progress):
             proposals, done = TaskProposals(), 0
-            for image, embedding in self._images(task):
+            for image, fetched in self._images(task):
                 done += 1
-                proposed = proposer.propose(self.segmenter, embedding, limit=MAX_PROPOSALS)
-                proposals.add_proposals(image, proposed)
+                proposals.add(image, proposed_masks(self.segmenter, fetched, proposer))
             if not done:
                 counts.failed += 1
                 continue
@@ -144,15 +144,14 @@ class ProjectWork:
         signals: list[Signals] = []
         proposals: dict[int, TaskProposals] = {}
         for task in self._unlabelled(reading):
-            for image, embedding in self._images(task):
+            for image, fetched in self._images(task):
                 tasks.append(task)
+                embedding = fetched.overview(self.segmenter)
                 outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
                 signals.append(compute_signals(self.segmenter, embedding, classes, outlines, calibration))
                 on_task = proposals.setdefault(task.id, TaskProposals())
-                if proposer is not None:
-                    on_task.add_proposals(image, proposer.propose(self.segmenter, embedding, limit=MAX_PROPOSALS))
-                elif not task.has_prediction(version):
-                    on_task.add_everything(image, self.segmenter, embedding)
+                if proposer is not None or not task.has_prediction(version):
+                    on_task.add(image, proposed_masks(self.segmenter, fetched, proposer))
         if not tasks:
             return []
         descriptors = [example_descriptor(vectors) for vectors in self.memory.examples(version).values()]
@@ -215,7 +214,7 @@ class ProjectWork:
             yield task
         progress(len(tasks), len(tasks))
 
-    def _images(self, task: ProjectTask) -> Iterator[tuple[TaskImage, Embedding]]:
+    def _images(self, task: ProjectTask) -> Iterator[tuple[TaskImage, TaskEmbedding]]:
         """Yield the images of a task with their embeddings; log one that cannot be fetched."""
         for image in self._config.images(task.data):
             try:
@@ -225,7 +224,7 @@ class ProjectWork:
                 page = self._config.page(image.target, image.item_index)
                 logger.warning("Task %d gets no prediction%s: %s", task.id, page and f" on {page}", error)
                 continue
-            yield image, fetched.embedding
+            yield image, fetched
 
 
 def open_registered(servers: ServerRegistry, project: str) -> Project:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from sam_backend.arrays import ImageArray
 from sam_backend.core.background_model import MeasuredSegmenter
 from sam_backend.core.device_queue import DeviceQueue, Rank, current_job
+from sam_backend.core.large_files import LargeFiles, is_large, stored_name
+from sam_backend.core.large_images import LargeImage
 from sam_backend.core.observer import Observer
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.addresses import Origin
-from sam_backend.labelstudio.images import TaskImages
+from sam_backend.labelstudio.images import TaskImages, image_name
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
@@ -29,13 +32,19 @@ class TaskEmbedding:
     Attributes
     ----------
     key : str, the key of the embedding in the cache.
-    embedding : Embedding, as the segmenter's `encode` returned it.
+    embedding : Embedding, as the segmenter's `encode` returned it; of a large image, only its size counts.
     source : EmbeddingSource, where the embedding came from.
+    large : LargeImage, where the image is encoded in parts; else None.
     """
 
     key: str
     embedding: Embedding
     source: EmbeddingSource
+    large: LargeImage | None = None
+
+    def overview(self, segmenter: Segmenter) -> Embedding:
+        """Return the embedding of the whole image, of a large one shrunk."""
+        return self.large.overview(segmenter) if self.large else self.embedding
 
 
 class TaskEmbeddings:
@@ -47,6 +56,7 @@ class TaskEmbeddings:
     servers : ServerRegistry, knows the Label Studio of each project.
     cache : EmbeddingCache, keeps the embeddings.
     observer : Observer, receives the times of the work, the sources of embeddings and the failures of images.
+    large_files : LargeFiles, keeps the files of large images; None encodes every image as a whole.
     trusts_configs : bool, whether a labeling config may name a server with a private address; True where only users of
         this machine choose the config.
 
@@ -62,9 +72,11 @@ class TaskEmbeddings:
         cache: EmbeddingCache,
         observer: Observer,
         *,
+        large_files: LargeFiles | None = None,
         trusts_configs: bool = False,
     ) -> None:
         self._images = images
+        self._large_files = large_files
         self._servers = servers
         self._cache = cache
         self._observer = observer
@@ -82,7 +94,8 @@ class TaskEmbeddings:
         trusts_configs: bool = False,
     ) -> TaskEmbeddings:
         """Return the embeddings of tasks, with the limits of the settings for images."""
-        return cls(TaskImages.of_settings(settings), servers, cache, observer, trusts_configs=trusts_configs)
+        images, large_files = TaskImages.of_settings(settings), LargeFiles.of_settings(settings)
+        return cls(images, servers, cache, observer, large_files=large_files, trusts_configs=trusts_configs)
 
     def measured(self, segmenter: Segmenter) -> Segmenter:
         """Return a segmenter whose work is reported to the observer and waits for a free core."""
@@ -115,24 +128,31 @@ class TaskEmbeddings:
         server = self._servers.find(str(project))
         key = _key_of_address(segmenter, server, url)
 
-        def load() -> ImageArray | Embedding:
+        def fetch_file() -> bytes:
             try:
-                file = self._images.fetch(url, server, task, configured=configured if self._trusts_configs else None)
+                return self._images.fetch(url, server, task, configured=configured if self._trusts_configs else None)
             except SamInspectError as error:
                 self._observer.image_failed(error.status)
                 raise
+
+        def load() -> ImageArray | Embedding:
+            file = fetch_file()
             known = self._cache.find(_key_of_file(segmenter, file))
             if known is not None:
                 return known
             with self.queue:
-                return self._images.decode(file, url)
+                return self._decode(file, url)
 
         is_asked = current_job().rank is not Rank.BACKGROUND
         with self.queue.begun():
             embedding, source = self._cache.fetch(key, segmenter, load)
         if is_asked:
             self._observer.embedding_fetched(source)
-        return TaskEmbedding(key, embedding, source)
+        if self._large_files is None or not is_large(embedding):
+            return TaskEmbedding(key, embedding, source)
+        open_reader = partial(self._large_files.reader, embedding, image_name(url), fetch_file)
+        key_of_parts = _key(segmenter.version, "large", stored_name(embedding))
+        return TaskEmbedding(key, embedding, source, LargeImage(key_of_parts, embedding.size, open_reader, self._cache))
 
     def is_ready(self, segmenter: Segmenter, url: str, project: str | int | None) -> bool:
         """Return whether `fetch` would find the embedding of an image in the cache."""
@@ -157,7 +177,12 @@ class TaskEmbeddings:
             If the file is no image.
         """
         key = _key_of_file(segmenter, file)
-        return self._cache.fetch(key, segmenter, lambda: self._images.decode(file, name))[0]
+        return self._cache.fetch(key, segmenter, lambda: self._decode(file, name))[0]
+
+    def _decode(self, file: bytes, url: str) -> ImageArray | Embedding:
+        """Return the image in a file; of a large one, which is kept on disk, what stands for its embedding."""
+        large = self._large_files.keep(file, image_name(url)) if self._large_files else None
+        return self._images.decode(file, url) if large is None else large
 
 
 def _key_of_address(segmenter: Segmenter, server: Server | None, url: str) -> str:

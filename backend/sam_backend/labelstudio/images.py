@@ -123,7 +123,7 @@ class TaskImages:
 
     def decode(self, file: bytes, url: str) -> ImageArray:
         """Decode a fetched file; see `decode_image`."""
-        return decode_image(file, f"The image {shown(url)}", max_pixels=self._max_pixels)
+        return decode_image(file, image_name(url), max_pixels=self._max_pixels)
 
     @staticmethod
     def _is_own(target: str, server: Server) -> bool:
@@ -139,6 +139,11 @@ class TaskImages:
             return source.file.read_bytes()
         except OSError as error:
             raise BadRequestError(f"The image {shown(url)} cannot be read: {error.strerror}.") from None
+
+
+def image_name(url: str) -> str:
+    """Return the name of the image at an address in messages."""
+    return f"The image {shown(url)}"
 
 
 def _refusal(answer: HttpAnswer) -> str:

@@ -13,6 +13,8 @@ from sam_backend.samples import Cropped
 
 Box = tuple[int, int, int, int]
 
+_BLOCK_PIXELS = 1 << 22
+
 
 @dataclass(frozen=True, eq=False)
 class MaskRuns:
@@ -34,12 +36,15 @@ class MaskRuns:
         cropped = Cropped.of(mask)
         height, width = cropped.size
         part, (top, left) = cropped.part, cropped.corner
-        # With a column outside after each row, every run ends in the row in which it starts.
-        flat = np.pad(part, ((0, 0), (0, 1))).ravel().view(np.int8)
-        edges = np.flatnonzero(np.diff(flat, prepend=np.int8(0)))
-        rows, columns = np.divmod(edges, part.shape[1] + 1)
-        places = (rows + top) * width + columns + left
-        starts, stops = places[::2], places[1::2]
+        step = max(1, _BLOCK_PIXELS // max(part.shape[1], 1))
+        places = [np.zeros(0, np.int64)]
+        for first_row in range(0, part.shape[0], step):
+            # With a column outside after each row, every run ends in the row in which it starts.
+            flat = np.pad(part[first_row : first_row + step], ((0, 0), (0, 1))).ravel().view(np.int8)
+            rows, columns = np.divmod(np.flatnonzero(np.diff(flat, prepend=np.int8(0))), part.shape[1] + 1)
+            places.append((rows + first_row + top) * width + columns + left)
+        edges = np.concatenate(places)
+        starts, stops = edges[::2], edges[1::2]
         # Runs over the whole width go on in the next row.
         ends = np.flatnonzero(starts[1:] != stops[:-1])
         first, last = np.concatenate([[0], ends + 1]), np.concatenate([ends, [len(starts) - 1]])

@@ -76,6 +76,10 @@ class FileReader:
         """Bytes of the file and of its pixels."""
         return len(self.file) + self._width * self._height * self._channels
 
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the whole image, uint8 RGB (H, W, 3) or grey levels (H, W)."""
+        return self._whole().pixels
+
     def part(self, part: Part) -> ImageArray:
         """Return a part at its own resolution, see `ImageReader.part`."""
         return self._whole().part(part)

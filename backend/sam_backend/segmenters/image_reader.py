@@ -56,38 +56,38 @@ class PixelReader:
     """
 
     def __init__(self, pixels: NDArray[np.uint8], mapping: str = "", digest: str | None = None) -> None:
-        self._pixels = pixels
+        self.pixels = pixels
         self._digest = digest
         self.mapping = mapping
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return self._pixels.shape[0], self._pixels.shape[1]
+        return self.pixels.shape[0], self.pixels.shape[1]
 
     @cached_property
     def digest(self) -> str:
         """See `ImageReader.digest`."""
-        return self._digest or hashlib.sha256(np.ascontiguousarray(self._pixels).data).hexdigest()
+        return self._digest or hashlib.sha256(np.ascontiguousarray(self.pixels).data).hexdigest()
 
     @property
     def nbytes(self) -> int:
         """Bytes of the pixels."""
-        return self._pixels.nbytes
+        return self.pixels.nbytes
 
     def part(self, part: Part) -> ImageArray:
         """Return a part at its own resolution, uint8 RGB (h, w, 3)."""
         left, top, right, bottom = part
-        return rgb(self._pixels[top:bottom, left:right])
+        return rgb(self.pixels[top:bottom, left:right])
 
     def shrunk(self, side: int) -> ImageArray:
         """Return all of the image, see `ImageReader.shrunk`: means over squares of a whole number of pixels."""
         height, width = self.size
         factor = max(height, width) // side
         if factor < 2:
-            return rgb(self._pixels)
+            return rgb(self.pixels)
         size = max(1, round(width / factor)), max(1, round(height / factor))
-        return rgb(np.asarray(cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
+        return rgb(np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def rgb(pixels: NDArray[np.uint8]) -> ImageArray:

@@ -138,7 +138,7 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
     """
     if prompt.logits is not None or prompt.mask is not None:
         return _only(segmenter.decode(embedding, [prompt])[0])
-    first = _first_answer(prompt)
+    first = first_answer(prompt)
     count = len(prompt.points)
     earlier: EarlierAnswer | None = None
     start = first
@@ -156,7 +156,7 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
     return answer
 
 
-def _first_answer(prompt: Prompt) -> int:
+def first_answer(prompt: Prompt) -> int:
     """Return the number of points in the first answer of the chain."""
     if prompt.box is not None:
         return 0

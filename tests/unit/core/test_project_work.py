@@ -2,7 +2,6 @@
 
 import base64
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +12,11 @@ from colour_segmenter import ColourSegmenter
 from label_studio_requests import data_url, png
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposers import Proposers
+from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.segmenters.cache import EmbeddingSource
 
 LABELS = '<Label value="red"/><Label value="green"/>'
 CONFIG = f"""<View><Image name="pages" valueList="$pages"/><Image name="last" value="$last"/>
@@ -31,7 +32,7 @@ class Embeddings:
         if not url.startswith("data:"):
             raise BadRequestError(f"{url} cannot be followed.")
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
-        return SimpleNamespace(embedding=segmenter.encode(pixels))
+        return TaskEmbedding(url, segmenter.encode(pixels), EmbeddingSource.ENCODER)
 
 
 class StoredProject:

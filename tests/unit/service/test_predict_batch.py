@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from label_studio_requests import batch, data_url, defect_image, png, task
 from sam_backend.core import predictor
-from sam_backend.core.task_proposals import MAX_PROPOSALS
+from sam_backend.core.proposed_masks import MAX_PROPOSALS
 from services import make_app
 from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 

@@ -1,0 +1,164 @@
+"""Where the tiles of a TIFF lie, at each of its resolutions, and how one is decoded without the others."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+LARGEST_TILE = 1 << 24
+"""Most pixels of a tile or a strip, since one is decoded as a whole."""
+
+_PAGES_LOOKED_AT = 64
+_COMPRESSIONS = (1, 5, 7, 8, 32773, 32946)
+"""None, LZW, JPEG, Deflate, PackBits, Deflate by its old number: what OpenCV decodes everywhere."""
+_GREY, _COLOURS = 1, (2, 6)
+_KINDS = ("uint8", "uint16", "float32")
+_SHORT, _LONG, _UNDEFINED = 3, 4, 7
+
+
+@dataclass(frozen=True, eq=False)
+class TiffLevel:
+    """An image in a TIFF, at one resolution.
+
+    Attributes
+    ----------
+    size : (H, W) in pixels.
+    tile : (h, w) in pixels of a tile, or of a strip over the whole width.
+    offsets, counts : for each tile, row by row, its first byte in the file and its bytes; an empty tile has none.
+    kind : dtype of the values.
+    channels : int, 1 or 3.
+    tags : code -> (type, values), all that decoding a tile needs.
+    byteorder : "<" or ">".
+    """
+
+    size: tuple[int, int]
+    tile: tuple[int, int]
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+    kind: np.dtype[Any]
+    channels: int
+    tags: dict[int, tuple[int, tuple[int, ...] | bytes]]
+    byteorder: str
+
+    @property
+    def across(self) -> int:
+        """Tiles beside each other."""
+        return -(-self.size[1] // self.tile[1])
+
+    def decode(self, file: memoryview, index: int) -> NDArray[Any]:
+        """Return the values (h, w) or (h, w, 3) of a tile, without those beyond the image.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be decoded.
+        """
+        row, column = divmod(index, self.across)
+        rows, columns = min(self.tile[0], self.size[0] - row * self.tile[0]), self.size[1] - column * self.tile[1]
+        shape = (rows, min(self.tile[1], columns)) + (3,) * (self.channels == 3)
+        start, count = self.offsets[index], self.counts[index]
+        if not count:
+            return np.zeros(shape, self.kind)
+        if start + count > len(file):
+            raise ValueError("a tile lies beyond its end")
+        is_strip = self.tile[1] == self.size[1]
+        single = self._single(bytes(file[start : start + count]), rows if is_strip else self.tile[0])
+        values: NDArray[Any] | None = cv2.imdecode(np.frombuffer(single, np.uint8), cv2.IMREAD_UNCHANGED)
+        if values is None or values.dtype != self.kind or values.ndim != len(shape):
+            raise ValueError("a tile cannot be decoded")
+        shown = values[:rows, :columns]
+        return shown[..., ::-1] if self.channels == 3 else shown
+
+    def _single(self, data: bytes, rows: int) -> bytes:
+        """Return a TIFF whose only strip is the data of a tile."""
+        place = {256: self.tile[1], 257: rows, 273: 8, 278: rows, 279: len(data)}
+        tags = dict(self.tags) | {code: (_LONG, (value,)) for code, value in place.items()}
+        end, order = 8 + len(data) + len(data) % 2, self.byteorder
+        entries, beyond = [], b""
+        after = end + 2 + 12 * len(tags) + 4
+        for code, (kind, values) in sorted(tags.items()):
+            form = {_SHORT: "H", _LONG: "I", _UNDEFINED: "B"}[kind]
+            packed = struct.pack(f"{order}{len(values)}{form}", *values)
+            if len(packed) > 4:
+                where = struct.pack(f"{order}I", after + len(beyond))
+                beyond += packed + bytes(len(packed) % 2)
+            else:
+                where = packed.ljust(4, b"\0")
+            entries.append(struct.pack(f"{order}HHI", code, kind, len(values)) + where)
+        head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, end)
+        folder = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+        return head + data + bytes(len(data) % 2) + folder + beyond
+
+
+def tiff_levels(tiff: tifffile.TiffFile, page: int | None) -> list[TiffLevel]:
+    """Return the resolutions of an image, the largest first; none where it cannot be read tile by tile.
+
+    Parameters
+    ----------
+    tiff : TiffFile.
+    page : int, from 1 on. None for the only one; smaller pages of the same form are its other resolutions.
+    """
+    pages = list(islice(tiff.pages, _PAGES_LOOKED_AT)) if page is None else [tiff.pages[page - 1]]
+    first = pages[0]
+    if not _is_readable(first) or any(_size(other) == _size(first) for other in pages[1:]):
+        return []
+    smaller = [other for other in (*(first.pages or ()), *pages[1:]) if _is_level_of(other, first)]
+    return [_level(one, tiff.byteorder) for one in (first, *sorted(smaller, key=_size, reverse=True))]
+
+
+def _is_readable(page: Any) -> bool:
+    tile = page.tilelength * page.tilewidth if page.is_tiled else page.rowsperstrip * page.imagewidth
+    forms = {1: (_GREY,), 3: _COLOURS}
+    return (
+        page.compression in _COMPRESSIONS
+        and page.photometric in forms.get(page.samplesperpixel, ())
+        and str(page.dtype) in (_KINDS if page.samplesperpixel == 1 else _KINDS[:2])
+        and (page.samplesperpixel == 1 or page.planarconfig == 1)
+        and page.predictor in (1, 2)
+        and page.imagedepth == 1
+        and not ("Orientation" in page.tags and page.tags["Orientation"].value != 1)
+        and 0 < tile <= LARGEST_TILE
+    )
+
+
+def _is_level_of(page: Any, first: Any) -> bool:
+    if not isinstance(page, tifffile.TiffPage) or not _is_readable(page):
+        return False
+    (height, width), (full_height, full_width) = _size(page), _size(first)
+    # Halved sides are rounded at each level.
+    alike = abs(height * full_width - width * full_height) <= 2 * max(full_height, full_width)
+    same = (page.dtype, page.samplesperpixel) == (first.dtype, first.samplesperpixel)
+    return height < full_height and alike and same
+
+
+def _level(page: Any, byteorder: str) -> TiffLevel:
+    channels = int(page.samplesperpixel)
+    tags: dict[int, tuple[int, tuple[int, ...] | bytes]] = {
+        258: (_SHORT, (8 * page.dtype.itemsize,) * channels),
+        259: (_SHORT, (int(page.compression),)),
+        262: (_SHORT, (int(page.photometric),)),
+        277: (_SHORT, (channels,)),
+        284: (_SHORT, (1,)),
+        317: (_SHORT, (int(page.predictor),)),
+        339: (_SHORT, (3 if page.dtype.kind == "f" else 1,) * channels),
+    }
+    if page.jpegtables is not None:
+        tags[347] = (_UNDEFINED, bytes(page.jpegtables))
+    if "YCbCrSubSampling" in page.tags:
+        tags[530] = (_SHORT, tuple(page.tags["YCbCrSubSampling"].value))
+    size = _size(page)
+    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, size[0]), size[1])
+    return TiffLevel(
+        size, tile, tuple(page.dataoffsets), tuple(page.databytecounts), page.dtype, channels, tags, byteorder
+    )
+
+
+def _size(page: Any) -> tuple[int, int]:
+    return page.imagelength, page.imagewidth
