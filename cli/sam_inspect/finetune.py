@@ -10,11 +10,11 @@ from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.extras import require_training
 from sam_backend.finetune.tuning_recipe import Parts
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import ModelOption, RequirementsOption, settings_of
+from sam_inspect.options import DataOption, LimitOption, ModelOption, ProjectOption, RequirementsOption, settings_of
 from sam_inspect.output import print_error, print_lines
 from sam_inspect.project_parts import fetch_project
-from sam_inspect.train_proposer import report_outcome, train_on
-from sam_inspect.tune_refiner import report_refiner, tune_on
+from sam_inspect.train_proposer import train_on
+from sam_inspect.tune_refiner import tune_on
 
 if TYPE_CHECKING:
     from sam_backend.labelstudio.projects import KnownProject
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 
 def finetune(
     context: typer.Context,
-    project: Annotated[
-        str | None,
-        typer.Option(help="Id of a Label Studio project that this backend is, or was, connected to."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
-    ] = None,
+    project: ProjectOption = None,
+    data: DataOption = None,
     model: ModelOption = None,
     parts: Annotated[
         Parts | None,
@@ -42,7 +37,7 @@ def finetune(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Maximum length of the training; the learning rates follow it.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
+    limit: LimitOption = None,
     proposer: Annotated[
         bool, typer.Option("--proposer", help="Before that, train what proposes masks in the project: train-proposer.")
     ] = False,
@@ -152,7 +147,7 @@ def _train_proposer(settings: Settings, known: KnownProject, model: str) -> None
     from sam_backend.proposer.training import ProposerRecipe
 
     try:
-        report_outcome(train_on(settings, known, model, ProposerRecipe()))
+        print_lines(train_on(settings, known, model, ProposerRecipe()).sentence)
     except SamInspectError as error:
         print_error(error)
 
@@ -162,6 +157,6 @@ def _tune_refiner(settings: Settings, known: KnownProject, model: str) -> None:
     from sam_backend.finetune.refiner.head_recipe import HeadRecipe
 
     try:
-        report_refiner(tune_on(settings, known, model, HeadRecipe()))
+        print_lines(tune_on(settings, known, model, HeadRecipe()).sentence)
     except SamInspectError as error:
         print_error(error)

@@ -29,6 +29,14 @@ FocusOption = Annotated[
         "help), on, off. Default: SAM_INSPECT_FOCUS, or auto."
     ),
 ]
+ProjectOption = Annotated[
+    str | None,
+    typer.Option(help="Id of a Label Studio project that this backend is, or was, connected to."),
+]
+DataOption = Annotated[
+    str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")]
 RequirementsOption = Annotated[
     Path | None,
     typer.Option(help="TOML file with the requirements of a line for each object; the report shows what fails."),

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.extras import require_training
-from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.options import DataOption, LimitOption, ModelOption, ProjectOption, settings_of
 from sam_inspect.output import print_lines
 from sam_inspect.project_parts import choose_source, load_beside_service, open_part_run
 
 if TYPE_CHECKING:
+    from sam_backend.finetune.part_training import PartOutcome
     from sam_backend.labelstudio.projects import KnownProject
-    from sam_backend.proposer.job import ProposerOutcome
     from sam_backend.proposer.training import ProposerRecipe
     from sam_backend.settings import Settings
     from sam_evaluation.datasets.registry import DatasetSpec
@@ -21,19 +21,14 @@ if TYPE_CHECKING:
 
 def train_proposer(
     context: typer.Context,
-    project: Annotated[
-        str | None,
-        typer.Option(help="Id of a Label Studio project that this backend is, or was, connected to."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
-    ] = None,
+    project: ProjectOption = None,
+    data: DataOption = None,
     model: ModelOption = None,
     minutes: Annotated[
         float,
         typer.Option(min=0.1, max=1_440.0, help="Most minutes of computing, on one core; a busy machine takes longer."),
     ] = 8.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
+    limit: LimitOption = None,
 ) -> None:
     """Train what proposes masks on the accepted images of a project.
 
@@ -52,13 +47,7 @@ def train_proposer(
     settings = settings_of(context)
     source = choose_source(settings, project, data)
     recipe = ProposerRecipe(minutes=minutes)
-    report_outcome(train_on(settings, source, model or settings.model, recipe, limit))
-
-
-def report_outcome(outcome: ProposerOutcome) -> None:
-    """Print what came of a training."""
-    what = f"{outcome.version.name} proposes masks now." if outcome.version else "What proposed before goes on."
-    print_lines(outcome.verdict.reason, what)
+    print_lines(train_on(settings, source, model or settings.model, recipe, limit).sentence)
 
 
 def train_on(
@@ -67,7 +56,7 @@ def train_on(
     model: str,
     recipe: ProposerRecipe,
     limit: int | None = None,
-) -> ProposerOutcome:
+) -> PartOutcome:
     """Train the proposer of a project or a data set, with a progress bar.
 
     Raises

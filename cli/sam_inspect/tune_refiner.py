@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.extras import require_training
-from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.options import DataOption, LimitOption, ModelOption, ProjectOption, settings_of
 from sam_inspect.output import print_lines
 from sam_inspect.project_parts import choose_source, load_beside_service, open_part_run
 
 if TYPE_CHECKING:
+    from sam_backend.finetune.part_training import PartOutcome
     from sam_backend.finetune.refiner.head_recipe import HeadRecipe
-    from sam_backend.finetune.refiner.refiner_job import RefinerOutcome
     from sam_backend.labelstudio.projects import KnownProject
     from sam_backend.settings import Settings
     from sam_evaluation.datasets.registry import DatasetSpec
@@ -21,21 +21,16 @@ if TYPE_CHECKING:
 
 def tune_refiner(
     context: typer.Context,
-    project: Annotated[
-        str | None,
-        typer.Option(help="Id of a Label Studio project that this backend is, or was, connected to."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
-    ] = None,
+    project: ProjectOption = None,
+    data: DataOption = None,
     model: ModelOption = None,
     seconds: Annotated[
         float,
         typer.Option(
             min=1.0, max=86_400.0, help="Most seconds of computing, on one core; a busy machine takes longer."
         ),
-    ] = 90.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")] = None,
+    ] = 240.0,
+    limit: LimitOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed, images and start give the same weights.")] = 0,
 ) -> None:
     """Teach the refiner, which corrects masks by clicks, what a project accepts.
@@ -59,13 +54,7 @@ def tune_refiner(
     settings = settings_of(context)
     source = choose_source(settings, project, data)
     recipe = HeadRecipe.of_seconds(seconds, seed)
-    report_refiner(tune_on(settings, source, model or settings.model, recipe, limit))
-
-
-def report_refiner(outcome: RefinerOutcome) -> None:
-    """Print what came of a tuning."""
-    what = f"{outcome.version.name} corrects masks now." if outcome.version else "What corrected masks before goes on."
-    print_lines(outcome.verdict.reason, what)
+    print_lines(tune_on(settings, source, model or settings.model, recipe, limit).sentence)
 
 
 def tune_on(
@@ -74,7 +63,7 @@ def tune_on(
     model: str,
     recipe: HeadRecipe,
     limit: int | None = None,
-) -> RefinerOutcome:
+) -> PartOutcome:
     """Tune the refiner of a project or a data set, with a progress bar.
 
     Raises

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from sam_backend.finetune.examples import Examples, SampleSource, Split, TooFewMasksError, read_examples
+from sam_backend.finetune.part_training import PartOutcome, end, step_reporter
 from sam_backend.finetune.training_run import TrainingRun
-from sam_backend.finetune.training_status import FINISHED
-from sam_backend.finetune.verdict import Gate, Verdict
+from sam_backend.finetune.verdict import Gate
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.memory.proposals import Proposal, Proposer
 from sam_backend.proposer.calibration import calibrate
@@ -33,7 +32,6 @@ WEIGHTS = "weights.safetensors"
 
 _CHECKPOINT = "checkpoint.pt"
 _MEMORY = "memory"
-_REPORT_EVERY = 1.0
 
 _JUDGED = 200
 """Held-out images at most that scores are fitted to and that are judged: each costs seconds."""
@@ -63,20 +61,6 @@ class ProposerJob:
     limit: int | None = None
 
 
-@dataclass(frozen=True)
-class ProposerOutcome:
-    """The result of a training.
-
-    Attributes
-    ----------
-    version : Version or None, the version that serves now; None if the gate did not pass it.
-    verdict : Verdict of the gate.
-    """
-
-    version: Version | None
-    verdict: Verdict
-
-
 class NoProposals:
     """Proposes nothing: what serves where there is neither an example nor a proposer."""
 
@@ -87,7 +71,7 @@ class NoProposals:
         return []
 
 
-def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> ProposerOutcome:
+def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> PartOutcome:
     """Train a proposer inside an open run, and let it serve if it passes the gate.
 
     It goes on from the weights of the last training in the same work folder, or from its checkpoint if that one was
@@ -122,7 +106,9 @@ def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> Pr
     net = continued_net(labels, run.work / WEIGHTS)
     source = CropSource(images, lambda index: examples.load(names[index]), labels, scale, CROP)
     saved = Saved(run.work / _CHECKPOINT, f"{examples.fingerprint} {_digest(run.work / WEIGHTS)}")
-    train(net, source, job.recipe, _shower(run.show), saved=saved)
+    report = step_reporter(run.show)
+    show_loss = lambda step, steps, loss: report(step, steps, f"Training the proposer, loss {loss:.2f}")  # noqa: E731
+    train(net, source, job.recipe, show_loss, saved=saved)
     write_net(net, labels, run.work / WEIGHTS)
     saved.path.unlink(missing_ok=True)
     run.show(doing="Exporting", seconds_left=None)
@@ -150,10 +136,7 @@ def train_proposer(job: ProposerJob, run: TrainingRun, versions: Versions) -> Pr
                 metrics=verdict.metrics,
             )
             version = versions.add(about, folder)
-    if version is not None:
-        versions.promote(version.name)
-    run.show(state=FINISHED, doing="Done", seconds_left=None, result=_sentence(version, verdict))
-    return ProposerOutcome(version, verdict)
+    return end(PartOutcome(version, verdict, "proposes masks"), run, versions)
 
 
 def _digest(weights: Path) -> str:
@@ -191,25 +174,3 @@ def _serving(
         return memory_of(shown, examples.load, job.segmenter, folder, show) or NoProposals()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _shower(show: Callable[..., None]) -> Callable[[int, int, float], None]:
-    """Return a function that reports a training's steps about every second."""
-    started = reported = time.monotonic()
-    before: int | None = None
-
-    def report(step: int, steps: int, loss: float) -> None:
-        nonlocal reported, before
-        # A training that goes on begins with a later step.
-        before = step - 1 if before is None else before
-        if time.monotonic() - reported > _REPORT_EVERY or step == steps:
-            reported = time.monotonic()
-            left = (reported - started) / (step - before) * (steps - step)
-            show(doing=f"Training the proposer, loss {loss:.2f}", step=step, steps=steps, seconds_left=round(left))
-
-    return report
-
-
-def _sentence(version: Version | None, verdict: Verdict) -> str:
-    what = f"{version.name} proposes masks from now on." if version else "What proposed masks before goes on."
-    return f"{what} {verdict.reason}"

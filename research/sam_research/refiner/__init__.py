@@ -1,1 +1,1 @@
-"""How the refiner that ships is trained: windows of scenes, the model's answers on them, recipe and training."""
+"""How the refiner that ships is trained: windows and tasks of scenes, chains of clicks, recipe and training."""

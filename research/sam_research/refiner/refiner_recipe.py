@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from sam_backend.finetune.refiner.tasks import TaskMix
 from sam_backend.finetune.training_loop import Schedule
+from sam_research.refiner.tasks import TaskMix
 from sam_research.scenes.composition import COMPOSITIONS
 from sam_research.scenes.regions import REGIONS
 from sam_research.scenes.scene import SURFACES

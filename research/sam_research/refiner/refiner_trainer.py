@@ -12,12 +12,12 @@ from torch import Tensor
 
 import sam_backend.segmenters.nano as nano_files
 from sam_backend.errors import SamInspectError
-from sam_backend.finetune.refiner.chains import ChainLoss, run_chains
-from sam_backend.finetune.refiner.windows import Windows
 from sam_backend.finetune.trainable import digest_of
 from sam_backend.finetune.training_loop import Optimisation, read_checkpoint
 from sam_backend.segmenters.refiner.architecture import RefinerNet, normalised
+from sam_research.refiner.chains import ChainLoss, run_chains
 from sam_research.refiner.refiner_recipe import RefinerRecipe
+from sam_research.refiner.training_windows import Windows
 
 CHECKPOINT = "checkpoint.pt"
 

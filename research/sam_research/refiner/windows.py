@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from sam_backend.finetune.refiner.windows import Windows, make_window
 from sam_research.augmentation import photometric
 from sam_research.refiner.model_answers import load_answers
 from sam_research.refiner.refiner_recipe import RefinerRecipe
+from sam_research.refiner.training_windows import Windows, make_window
 from sam_research.scenes.scene_store import load_scene
 
 

@@ -12,8 +12,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 from colour_segmenter import ColourSegmenter  # noqa: E402
+from sam_backend.finetune.part_training import PartOutcome  # noqa: E402
 from sam_backend.finetune.refiner.names import SIMULATED  # noqa: E402
-from sam_backend.finetune.refiner.refiner_job import RefinerJob, RefinerOutcome  # noqa: E402
+from sam_backend.finetune.refiner.refiner_job import RefinerJob  # noqa: E402
 from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import Version, Versions  # noqa: E402
 from sam_backend.segmenters.correcting import Correcting  # noqa: E402
@@ -31,7 +32,7 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replace the tuning: note what it may learn, and make a version of the files that ship; perhaps end in a kill."""
     state = SimpleNamespace(jobs=[], seen=[], killed=False)
 
-    def tune_refiner(job: RefinerJob, run: object, versions: Versions) -> RefinerOutcome:
+    def tune_refiner(job: RefinerJob, run: object, versions: Versions) -> PartOutcome:
         state.jobs.append(job)
         state.seen.append({name: job.source.load(name) for name in job.source.names()})
         with versions.staging(job.model) as folder:
@@ -42,7 +43,7 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             state.killed = False
             raise KeyboardInterrupt
         versions.promote(made.name)
-        return RefinerOutcome(made, Verdict(True, "better", {}))
+        return PartOutcome(made, Verdict(True, "better", {}), "corrects masks")
 
     monkeypatch.setattr(simulated_refiner, "tune_refiner", tune_refiner)
     return state

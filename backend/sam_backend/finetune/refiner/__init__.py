@@ -1,1 +1,1 @@
-"""The training of the refiner: windows, spoiled masks, chains of simulated clicks, and a head for a project."""
+"""A project's own head of the refiner: corrections as they are served, the tuning, the export and the job."""

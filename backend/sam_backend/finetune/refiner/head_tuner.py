@@ -1,4 +1,4 @@
-"""Tunes the refiner's head on accepted masks; the features of the backbone stay, so a step costs the head alone."""
+"""Tunes the refiner's head on accepted masks; the backbone stays, so a step costs hardly more than the head."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
+from torch.nn import functional
 
+from sam_backend.arrays import BoolArray
 from sam_backend.finetune.examples import Examples, Split, TooFewMasksError
-from sam_backend.finetune.refiner.accepted_windows import AcceptedWindows
-from sam_backend.finetune.refiner.chains import ChainLoss, run_chains
+from sam_backend.finetune.losses import mask_loss, true_iou
+from sam_backend.finetune.refiner.accepted_chains import AcceptedChains
 from sam_backend.finetune.refiner.head_recipe import HeadRecipe
 from sam_backend.finetune.refiner.refiner_export import tuned_weights
-from sam_backend.finetune.refiner.windows import Windows
+from sam_backend.finetune.refiner.served_chain import ServedChain
 from sam_backend.finetune.training_loop import Optimisation, Schedule
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.refiner.architecture import Head, normalised
-from sam_backend.segmenters.refiner.refiner import Refiner
+from sam_backend.segmenters.refiner.refiner import Refiner, View
 
 _FLOOR = 0.02
-_CHECKED_WINDOWS = 24
-_CHECKED_CLICKS = 4
+_QUALITY = 0.5
+"""Weight of the predicted IoU."""
+
 _TRIES = 20
-"""Windows that are drawn at most in the place of one that its object does not fit into."""
+"""Draws at most for a chain, until one begins with a mask in which something is wrong."""
 
 _TIMED_STEPS = 10
 """After each so many steps, the length of the training is adapted to the speed of the machine."""
@@ -34,7 +38,7 @@ _PATIENCE = 4.0
 
 
 class HeadTuner:
-    """A head in training, and its best weights so far.
+    """A head in training. Nothing is chosen on validation images, so they are learnt from, too.
 
     The same images, recipe and weights before give the same weights on the CPU of the same machine, unless the time is
     over before the steps are done.
@@ -46,20 +50,15 @@ class HeadTuner:
     examples : Examples, the accepted images.
     segmenter : Segmenter, whose answers are corrected.
     recipe : HeadRecipe.
-
-    Raises
-    ------
-    TooFewMasksError
-        If no mask of the training or of the validation images can be learnt.
     """
 
     def __init__(
         self, head: Head, refiner: Refiner, examples: Examples, segmenter: Segmenter, recipe: HeadRecipe
     ) -> None:
-        torch.manual_seed(recipe.seed)
         self._head = head.to(memory_format=torch.channels_last)
-        self._refiner, self._examples, self._recipe = refiner, examples, recipe
-        self._windows = AcceptedWindows(examples, segmenter, recipe.mix, recipe.seed)
+        self._refiner, self._recipe = refiner, recipe
+        self._names = [*examples.names[Split.TRAINING], *examples.names[Split.VALIDATION]]
+        self._chains = AcceptedChains(examples, segmenter, recipe.seed)
         self._optimisation = Optimisation(
             dict(tuned_weights(head)),
             Schedule(recipe.steps, recipe.warm_up, _FLOOR),
@@ -69,37 +68,30 @@ class HeadTuner:
             clip=recipe.clip,
             average=recipe.average,
         )
-        names = examples.names[Split.VALIDATION]
-        rng = np.random.default_rng([recipe.seed, 1])
-        self._checked = self._draw(rng, [names[number % len(names)] for number in range(_CHECKED_WINDOWS)])
-        self.best = _copies(self._optimisation.average.values)
-        self.best_step = 0
-        """The step of the best weights so far."""
-        self.scores: list[float] = [self._score()]
-        """Mean IoU on the validation images after each check, the first before any step."""
 
     @property
     def step(self) -> int:
         """The number of steps done."""
         return self._optimisation.step
 
-    def run(self, after_step: Callable[[int, int], None]) -> None:
-        """Train to the end, until nothing gets better, or until the time is over; the head has its best weights then.
+    def run(self, after_step: Callable[[int, int, float], None]) -> None:
+        """Train to the end, or until the time is over; the head has its averaged weights then.
 
         Parameters
         ----------
-        after_step : function, called with the steps done and all steps.
+        after_step : function, called with the steps done, all steps, and the loss.
 
         Raises
         ------
+        TooFewMasksError
+            If no mask can be learnt.
         NonFiniteLossError
-            If a loss is not a finite number; the head has its best weights before.
+            If a loss is not a finite number.
         """
         recipe, optimisation = self._recipe, self._optimisation
         started, computed_before = time.monotonic(), time.process_time()
-        check_every = max(1, recipe.steps // recipe.checks)
 
-        def after(_loss: float) -> bool:
+        def after(loss: float) -> bool:
             step = optimisation.step
             if step % _TIMED_STEPS == 0:
                 # The rate must have fallen when the time is over. Clicks that are answered meanwhile cost none.
@@ -107,75 +99,64 @@ class HeadTuner:
                 left = int(max(recipe.seconds - used, 0) * step / max(used, 1e-9))
                 length = max(min(recipe.steps, step + left), step)
                 optimisation.schedule = Schedule(length, recipe.warm_up, _FLOOR)
-            if step % check_every == 0 or step == optimisation.schedule.steps:
-                self._check()
-            after_step(step, optimisation.schedule.steps)
+            after_step(step, optimisation.schedule.steps, loss)
             return False
 
-        try:
-            optimisation.run(self._take_step, after, lambda: None, save_every=float("inf"), is_over=self._is_idle)
-        finally:
-            optimisation.use(self.best)
+        optimisation.run(self._take_step, after, lambda: None, save_every=float("inf"))
+        optimisation.use(optimisation.average.values)
 
     def _take_step(self) -> float:
-        recipe, names = self._recipe, self._examples.names[Split.TRAINING]
+        """Learn from chains; each answer is corrected by the next click, as people do."""
         self._optimisation.begin_step()
-        rng = np.random.default_rng([recipe.seed, self._optimisation.step, 2])
-        first = self._optimisation.step * recipe.windows
-        chosen = []
-        for number in range(first, first + recipe.windows):
-            epoch, place = divmod(number, len(names))
-            chosen.append(names[np.random.default_rng([recipe.seed, epoch, 3]).permutation(len(names))[place]])
-        windows = self._draw(rng, chosen)
-        loss = self._loss(windows, rng, int(rng.integers(1, recipe.most_clicks + 1))).mean
-        self._optimisation.require_finite(float(loss.detach()))
-        torch.autograd.backward(loss)
+        rng = np.random.default_rng([self._recipe.seed, self.step, 2])
+        clicked = self._begun(rng)
+        losses: list[Tensor] = []
+        clicks = int(rng.integers(1, self._recipe.most_clicks + 1))
+        while clicked and len(losses) < clicks:
+            views, targets = zip(*(chain.view(self._refiner) for chain in clicked), strict=True)
+            logits, loss = self._answer(views, targets)
+            losses.append(loss)
+            for chain, answer in zip(clicked, logits.detach().numpy(), strict=True):
+                chain.answer(answer)
+            clicked = [chain for chain in clicked if chain.click(rng)]
+        total = torch.stack(losses).mean()
+        self._optimisation.require_finite(float(total.detach()))
+        torch.autograd.backward(total)
         self._optimisation.end_step()
-        return float(loss.detach())
+        return float(total.detach())
 
-    def _loss(self, windows: Windows, rng: np.random.Generator, clicks: int) -> ChainLoss:
-        chains = ChainLoss()
-        pixels = normalised(torch.from_numpy(windows.pixels)).contiguous(memory_format=torch.channels_last)
-        seen = [self._refiner.features(window) for window in windows.pixels]
-        features = [
-            torch.from_numpy(np.concatenate(level)).contiguous(memory_format=torch.channels_last)
-            for level in zip(*seen, strict=True)
-        ]
-        run_chains(self._head, windows, pixels, features, rng, clicks, chains.learn)
-        return chains
-
-    def _draw(self, rng: np.random.Generator, names: list[str]) -> Windows:
-        """Return a window of each image; where an image has none that fits, one of the next."""
-        drawn: list[Windows] = []
-        for start in range(len(names)):
-            for number in range(_TRIES):
-                window = self._windows.draw(rng, names[(start + number // 2) % len(names)])
-                if window is not None:
-                    drawn.append(window)
+    def _begun(self, rng: Generator) -> list[ServedChain]:
+        """Return chains with their first click, of the next images in an order that each round draws anew."""
+        recipe, names = self._recipe, self._names
+        begun: list[ServedChain] = []
+        for number in range(self.step * recipe.chains, (self.step + 1) * recipe.chains):
+            for attempt in range(_TRIES):
+                epoch, place = divmod(number + attempt // 2, len(names))
+                order = np.random.default_rng([recipe.seed, epoch, 3]).permutation(len(names))
+                chain = self._chains.draw(rng, names[order[place]])
+                if chain is not None and chain.click(rng):
+                    begun.append(chain)
                     break
-        if not drawn:
+        if not begun:
             raise TooFewMasksError(
-                f"None of the masks on {len(set(names))} images can be learnt: they are specks, or they cover nearly "
-                "the whole image."
+                f"None of the masks on {len(names)} images can be learnt: they are specks, they cover nearly the whole "
+                "image, or the model answers with them already."
             )
-        return Windows.joined(drawn)
+        return begun
 
-    def _check(self) -> None:
-        with self._optimisation.averaged():
-            score = self._score()
-        if score > max(self.scores):
-            self.best, self.best_step = _copies(self._optimisation.average.values), self.step
-        self.scores.append(score)
-
-    def _score(self) -> float:
-        """Return the mean IoU after the clicks of the validation windows, always the same ones."""
-        with torch.no_grad():
-            chains = self._loss(self._checked, np.random.default_rng([self._recipe.seed, 4]), _CHECKED_CLICKS)
-        return float(torch.stack(chains.iou).mean())
-
-    def _is_idle(self) -> bool:
-        return len(self.scores) - 1 - self.scores.index(max(self.scores)) >= self._recipe.patience
-
-
-def _copies(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in values.items()}
+    def _answer(self, views: tuple[View, ...], targets: tuple[BoolArray, ...]) -> tuple[Tensor, Tensor]:
+        """Return the head's logits (B, S, S), and the loss."""
+        layout = torch.channels_last
+        pixels = normalised(torch.from_numpy(np.concatenate([view.pixels for view in views])))
+        maps = torch.from_numpy(np.stack([view.maps for view in views]))
+        features = [
+            torch.from_numpy(np.concatenate(level)).contiguous(memory_format=layout)
+            for level in zip(*(view.features for view in views), strict=True)
+        ]
+        logits, quality = self._head(
+            pixels.contiguous(memory_format=layout), features, maps.contiguous(memory_format=layout)
+        )
+        wanted = torch.from_numpy(np.stack(targets)).float()
+        iou = true_iou(logits.detach(), wanted)
+        loss = mask_loss(logits, wanted).mean() + _QUALITY * functional.binary_cross_entropy_with_logits(quality, iou)
+        return logits, loss

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from sam_backend.finetune.examples import SampleSource, Split, read_examples
+from sam_backend.finetune.part_training import PartOutcome, end, step_reporter
 from sam_backend.finetune.refiner.head_recipe import HeadRecipe
 from sam_backend.finetune.refiner.head_tuner import HeadTuner
 from sam_backend.finetune.refiner.refiner_export import export_head, load_head
 from sam_backend.finetune.training_run import TrainingRun
-from sam_backend.finetune.training_status import FINISHED
-from sam_backend.finetune.verdict import Gate, Verdict
+from sam_backend.finetune.verdict import Gate
 from sam_backend.finetune.versions import SHIPPED, Version, Versions
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.correcting import Correcting
 from sam_backend.segmenters.refiner.refiner import BACKBONE, Refiner
 
-_REPORT_EVERY = 1.0
+_CORRECTS = "corrects masks"
 
 _JUDGED = 60
 """Held-out images that are judged at most: each costs about a second."""
@@ -51,21 +49,7 @@ class RefinerJob:
     limit: int | None = None
 
 
-@dataclass(frozen=True)
-class RefinerOutcome:
-    """The result of a tuning.
-
-    Attributes
-    ----------
-    version : Version or None, the version that serves now; None if the gate did not pass it.
-    verdict : Verdict of the gate.
-    """
-
-    version: Version | None
-    verdict: Verdict
-
-
-def tune_refiner(job: RefinerJob, run: TrainingRun, versions: Versions) -> RefinerOutcome:
+def tune_refiner(job: RefinerJob, run: TrainingRun, versions: Versions) -> PartOutcome:
     """Tune a refiner inside an open run, and let it serve if it passes the gate.
 
     It goes on from what serves, or from what ships if that has another backbone by now. It takes a minute or two, so
@@ -96,15 +80,13 @@ def tune_refiner(job: RefinerJob, run: TrainingRun, versions: Versions) -> Refin
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        run.show(doing="Asking the model for first answers")
+        run.show(doing="Tuning the refiner")
         head = load_head(start.folder)
         tuner = HeadTuner(head, start, examples, job.segmenter, job.recipe)
-        tuner.run(_shower(tuner, run.show))
+        report = step_reporter(run.show)
+        tuner.run(lambda step, steps, loss: report(step, steps, f"Tuning the refiner, loss {loss:.2f}"))
     finally:
         torch.set_num_threads(threads)
-    if tuner.best_step == 0:
-        verdict = Verdict(False, "No step was better on the validation images than what serves; nothing was made.", {})
-        return _ended(None, verdict, run)
     run.show(doing="Exporting", seconds_left=None)
     with versions.staging(job.model) as folder:
         export_head(head, folder)
@@ -125,33 +107,10 @@ def tune_refiner(job: RefinerJob, run: TrainingRun, versions: Versions) -> Refin
                 job.model,
                 f"refiner-{tuned.version}",
                 serving.name if start is present else SHIPPED,
-                data=f"{job.data}, {examples.masks[Split.TRAINING]} masks",
+                data=f"{job.data}, {examples.masks[Split.TRAINING] + examples.masks[Split.VALIDATION]} masks",
                 reason=verdict.reason,
                 passed=True,
                 metrics=verdict.metrics,
             )
             version = versions.add(about, folder)
-    if version is not None:
-        versions.promote(version.name)
-    return _ended(version, verdict, run)
-
-
-def _ended(version: Version | None, verdict: Verdict, run: TrainingRun) -> RefinerOutcome:
-    what = f"{version.name} corrects masks from now on." if version else "What corrected masks before goes on."
-    run.show(state=FINISHED, doing="Done", seconds_left=None, result=f"{what} {verdict.reason}")
-    return RefinerOutcome(version, verdict)
-
-
-def _shower(tuner: HeadTuner, show: Callable[..., None]) -> Callable[[int, int], None]:
-    """Return a function that reports a tuning's steps about every second."""
-    started = reported = time.monotonic()
-
-    def report(step: int, steps: int) -> None:
-        nonlocal reported
-        if time.monotonic() - reported > _REPORT_EVERY or step == steps:
-            reported = time.monotonic()
-            left = (reported - started) / step * (steps - step)
-            doing = f"Tuning the refiner, IoU after a click {tuner.scores[0]:.3f} -> {max(tuner.scores):.3f}"
-            show(doing=doing, step=step, steps=steps, seconds_left=round(left))
-
-    return report
+    return end(PartOutcome(version, verdict, _CORRECTS), run, versions)

@@ -42,6 +42,22 @@ class Correction:
     predicted_iou: float
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the head sees of a click in a window.
+
+    Attributes
+    ----------
+    pixels : uint8 (1, S, S, 3).
+    features : the backbone's features of them, each (1, C, h, w).
+    maps : float32 (MAPS, S, S), see `guidance_maps`.
+    """
+
+    pixels: NDArray[np.uint8]
+    features: list[FloatArray]
+    maps: FloatArray
+
+
 class Refiner:
     """Corrects masks. Safe to share between threads.
 
@@ -82,10 +98,6 @@ class Refiner:
         path = self._files[0]
         return path.exists() and filecmp.cmp(path, other._files[0], shallow=False)
 
-    def features(self, pixels: NDArray[np.uint8]) -> list[FloatArray]:
-        """Return the features, each (1, C, h, w), that the head needs of a window's pixels uint8 (S, S, 3)."""
-        return self._backbone.features(pixels)
-
     def correct(
         self, image: ImageArray, digest: str, mask: BoolArray, points: FloatArray, labels: NDArray[np.int64]
     ) -> Correction:
@@ -109,7 +121,7 @@ class Refiner:
         is_fulfilled = len(points) > 0 and state[int(points[-1][1]), int(points[-1][0])] == (labels[-1] == POSITIVE)
         for number in range(_MOST_WINDOWS):
             square = place(state, box, points, focus)
-            logits, quality = self._answer(image, digest, square, state, points, labels)
+            logits, quality = self._answer(self.view(image, digest, square, state, points, labels))
             predicted = quality if number == 0 else min(predicted, quality)
             if is_fulfilled:
                 break
@@ -121,11 +133,7 @@ class Refiner:
         keep_clicks(state, points, labels)
         return Correction(state, predicted)
 
-    def forget(self) -> None:
-        """Forget the windows that were seen."""
-        self._backbone.forget()
-
-    def _answer(
+    def view(
         self,
         image: ImageArray,
         digest: str,
@@ -133,14 +141,21 @@ class Refiner:
         mask: BoolArray,
         points: FloatArray,
         labels: NDArray[np.int64],
-    ) -> tuple[FloatArray, float]:
-        """Return logits (S, S) in a window, and their predicted IoU."""
+    ) -> View:
+        """Return what the head sees of the newest click in a window; see `correct`."""
         seen = self._backbone.look(image, digest, square)
         placed = square.to_window(points)
         newest = len(placed) - 1 if len(placed) and bool(((placed[-1] >= 0) & (placed[-1] < WINDOW)).all()) else None
-        maps = guidance_maps(square.coverage(mask), placed, labels, newest)
-        inputs = {"pixels": seen.pixels, "maps": maps[None]}
-        inputs |= {f"features{level}": feature for level, feature in enumerate(seen.features)}
+        return View(seen.pixels, seen.features, guidance_maps(square.coverage(mask), placed, labels, newest))
+
+    def forget(self) -> None:
+        """Forget the windows that were seen."""
+        self._backbone.forget()
+
+    def _answer(self, view: View) -> tuple[FloatArray, float]:
+        """Return logits (S, S) in a window, and their predicted IoU."""
+        inputs = {"pixels": view.pixels, "maps": view.maps[None]}
+        inputs |= {f"features{level}": feature for level, feature in enumerate(view.features)}
         logits, quality = self._head.run(None, inputs)
         return logits[0], float(expit(quality[0]))
 

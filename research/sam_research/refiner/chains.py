@@ -10,12 +10,11 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional
 
-from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.finetune.losses import mask_loss, true_iou
-from sam_backend.finetune.refiner.windows import Windows
-from sam_backend.masks import mask_depths
+from sam_backend.finetune.refiner.served_chain import correcting_click
 from sam_backend.segmenters.refiner.architecture import Head
 from sam_backend.segmenters.refiner.guidance import guidance_maps
+from sam_research.refiner.training_windows import Windows
 
 _SOFT = 0.3
 """Share of batches whose next click sees probabilities; they tell more than masks, but serving has masks alone."""
@@ -60,24 +59,6 @@ class Chains:
         """Take in the logits (B, S, S) of the corrected masks, as probabilities or, as serving does, as masks."""
         logits = logits.detach()
         self.probability = (torch.sigmoid(logits) if soft else (logits > 0).float()).cpu().numpy()
-
-
-def correcting_click(rng: Generator, mask: BoolArray, target: BoolArray) -> tuple[tuple[int, int], int] | None:
-    """Return a click xy deep inside what is wrong, and its label; None where nothing is wrong.
-
-    Half of the clicks go to the deepest pixels, as `sam_evaluation.protocols` simulates; the others are less exact.
-    """
-    best: tuple[float, FloatArray, tuple[int, int], int] | None = None
-    for wrong, label in ((target & ~mask, 1), (mask & ~target, 0)):
-        depths = mask_depths(wrong)
-        if depths is not None and (best is None or depths[0].max() > best[0]):
-            best = float(depths[0].max()), depths[0], depths[1], label
-    if best is None:
-        return None
-    deepest, distance, (left, top), label = best
-    rows, columns = np.nonzero(distance >= (0.5 if rng.random() < 0.5 else 0.999) * deepest)
-    pixel = int(rng.integers(len(rows)))
-    return (left + int(columns[pixel]), top + int(rows[pixel])), label
 
 
 def run_chains(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.random import Generator
 
 from sam_backend.arrays import BoolArray
-from sam_backend.finetune.refiner.spoiling import any_region, as_drawn, cut, spoil
 from sam_backend.segmenters.refiner.guidance import WINDOW, border_distance
+from sam_research.refiner.spoiling import any_region, as_drawn, cut, spoil
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, ImageArray
-from sam_backend.finetune.refiner.tasks import TaskMix, draw_task, draw_thin_task
+from sam_backend.finetune.refiner.accepted_chains import usable_objects
 from sam_backend.masks import mask_box
 from sam_backend.segmenters.refiner.guidance import WINDOW
 from sam_backend.segmenters.refiner.placing import thickness
 from sam_backend.segmenters.refiner.resampling import Square
+from sam_research.refiner.tasks import TaskMix, draw_task, draw_thin_task
 
 _LEAST_AREA = 30
 _MOST_SHARE = 0.7
-_LEAST_PIXELS = 20
-_MOST_OF_IMAGE = 0.85
 _THIN = 12.0
 _LONG = 6.0
 
@@ -54,12 +53,6 @@ class Windows:
                 for name in ("pixels", "targets", "masks", "clicked")
             )
         )
-
-
-def usable_objects(masks: BoolArray) -> NDArray[np.intp]:
-    """Return the indices of the masks (N, H, W) that can be targets: neither specks nor nearly the whole image."""
-    areas = masks.sum((1, 2))
-    return np.flatnonzero((areas > _LEAST_PIXELS) & (areas < _MOST_OF_IMAGE * masks[0].size))
 
 
 def make_window(
