@@ -76,8 +76,14 @@ class Settings(BaseSettings):
     proposer_every: int = Field(
         25,
         ge=0,
-        description="New accepted images after which `serve` trains a project's proposer and tunes its refiner "
-        "again; 0 does neither by itself.",
+        description="New accepted images after which `serve` trains a project's proposer again; 0 never does it by "
+        "itself.",
+    )
+    refiner_every: int = Field(
+        0,
+        ge=0,
+        description="New accepted images after which `serve` tunes a project's refiner again; 0 never does it by "
+        "itself.",
     )
     correct_in_place: bool = Field(
         True,

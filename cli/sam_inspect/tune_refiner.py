@@ -40,9 +40,9 @@ def tune_refiner(
     of the images is held out; on these five clicks, and a box with four
     corrections, must be better than what the project gets now, by more than
     their uncertainty. Then it corrects the masks of this project at once, and
-    of no other. A server does this by itself after each 25 new images
-    (SAM_INSPECT_PROPOSER_EVERY), and with Label Studio's Start Training. It
-    needs the torch extra of the package.
+    of no other. Label Studio's Start Training does this too, and a server by
+    itself if SAM_INSPECT_REFINER_EVERY says so. It needs the torch extra of
+    the package.
 
     Example: sam-inspect tune-refiner --project 3
     Example: sam-inspect tune-refiner --data neu_seg:./neu_seg@training

@@ -23,7 +23,7 @@ _STARTED = "started.json"
 
 
 class AutomaticTrainings:
-    """Starts what a project learns after each `Settings.proposer_every` new accepted images.
+    """Starts what a project learns after each `Settings.proposer_every` or `refiner_every` new accepted images.
 
     Parameters
     ----------
@@ -50,18 +50,18 @@ class AutomaticTrainings:
         OSError
             If it cannot be written that a training was started.
         """
-        every = self._settings.proposer_every
-        if not every:
+        settings = self._settings
+        if not settings.proposer_every and not settings.refiner_every:
             return
         memory = self._memories.of(project)
         images = len({(record.task, record.index) for record in memory.store.heads() if record.is_usable})
         parts = (
-            (proposer_of(memory), self._trainings.start_proposer),
-            (refiner_of(memory), self._trainings.start_refiner),
+            (proposer_of(memory), settings.proposer_every, self._trainings.start_proposer),
+            (refiner_of(memory), settings.refiner_every, self._trainings.start_refiner),
         )
-        for model, start in parts:
-            file = work_folder(self._settings.home, model) / _STARTED
-            if images < max(FEWEST_IMAGES, _images_before(file) + every):
+        for model, every, start in parts:
+            file = work_folder(settings.home, model) / _STARTED
+            if not every or images < max(FEWEST_IMAGES, _images_before(file) + every):
                 continue
             # One training runs at a time; the other one starts after a later annotation.
             started, message = start(project)

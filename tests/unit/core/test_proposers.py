@@ -150,7 +150,7 @@ def accept(memory, count):
 
 
 def test_proposer_and_refiner_learn_from_forty_images_on_and_again_after_each_twenty_five(make_settings):
-    settings, starts = make_settings(), Starts()
+    settings, starts = make_settings(refiner_every=25), Starts()
     memories = Memories(settings.home)
     automatic = AutomaticTrainings(settings, memories, starts)
     started = []
@@ -165,7 +165,7 @@ def test_proposer_and_refiner_learn_from_forty_images_on_and_again_after_each_tw
 
 
 def test_the_one_that_had_to_wait_for_the_other_starts_after_a_later_annotation(make_settings):
-    settings, starts = make_settings(), Starts()
+    settings, starts = make_settings(refiner_every=25), Starts()
     memories = Memories(settings.home)
     accept(memories.of(PROJECT), FEWEST_IMAGES)
     automatic = AutomaticTrainings(settings, memories, starts)
@@ -174,6 +174,14 @@ def test_the_one_that_had_to_wait_for_the_other_starts_after_a_later_annotation(
     del starts.start_refiner
     automatic.start_if_due(PROJECT)
     assert starts.projects == [("proposer", PROJECT), ("refiner", PROJECT)]
+
+
+def test_unless_a_setting_says_so_no_refiner_is_tuned_by_itself(make_settings):
+    settings, starts = make_settings(), Starts()
+    memories = Memories(settings.home)
+    accept(memories.of(PROJECT), FEWEST_IMAGES)
+    AutomaticTrainings(settings, memories, starts).start_if_due(PROJECT)
+    assert starts.projects == [("proposer", PROJECT)]
 
 
 def test_with_the_setting_at_zero_no_training_starts_by_itself(make_settings):
