@@ -200,7 +200,7 @@ def test_why_no_training_starts_is_logged_once_and_it_is_tried_again(make_settin
     automatic = AutomaticTrainings(settings, memories, starts)
     for _ in range(3):
         automatic.start_if_due(PROJECT)
-    assert len(starts.projects) == 6
+    assert len(starts.projects) == 3
     assert caplog.text.count("pip install 'sam-inspect[torch]'") == 1
 
 
