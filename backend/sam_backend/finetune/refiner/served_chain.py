@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.masks import mask_box, mask_depths
@@ -28,8 +29,8 @@ class ServedChain:
 
     def __init__(self, image: ImageArray, target: BoolArray, mask: BoolArray, clicks: FloatArray) -> None:
         self._image, self._target, self.mask = image, target, mask.copy()
-        self.points = np.asarray(clicks, np.float32).reshape(-1, 2)
-        self.labels = np.ones(len(self.points), np.int64)
+        self.points: FloatArray = np.asarray(clicks, np.float32).reshape(-1, 2)
+        self.labels: NDArray[np.int64] = np.ones(len(self.points), np.int64)
         self._digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         self._square: Square | None = None
 
