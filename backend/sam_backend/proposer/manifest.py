@@ -25,7 +25,7 @@ class Manifest:
     Attributes
     ----------
     labels : the K classes in the order of the net's outputs, without the background.
-    scale : float in (0, 1], the size of an image as the net sees it, divided by its own.
+    scale : float in (0, 2], the size of an image as the net sees it, divided by its own.
     least_area : int, pixels of the net's input; smaller regions are no proposals.
     score_weights : slope and bias of a score; see `regions.score_of`.
     is_polished : bool, whether the segmenter corrects each mask before it is proposed.
@@ -62,6 +62,6 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]["msg"]
         raise WeightsError(f"{path} is damaged ({first}); train the proposer again.") from error
-    if not manifest.labels or not 0 < manifest.scale <= 1:
+    if not manifest.labels or not 0 < manifest.scale <= 2:
         raise WeightsError(f"{path} is damaged (no classes, or no scale); train the proposer again.")
     return manifest

@@ -16,6 +16,10 @@ _LONG_SIDE = 512
 _LEAST_WIDTH = 12.0
 """Pixels across, on the net's input, of all but the smallest twentieth of the objects, if the image has them."""
 
+_MOST_ENLARGED = 2.0
+_ENLARGED_SIDE = 768
+"""Pixels of an image's longer side up to which it is enlarged for the sake of small objects."""
+
 _SMALLEST_SHARE = 0.05
 _LEAST_AREA = 6
 
@@ -44,11 +48,12 @@ class ImageFacts:
 
 
 def scale_for(images: Sequence[ImageFacts]) -> float:
-    """Return the scale in (0, 1]: 1 unless images are large and all their objects are, too."""
+    """Return the scale in (0, 2]: less than 1 if images and objects are large, more than 1 if both are small."""
     widths = [np.sqrt(area) for image in images for area in image.areas]
     longest = max(max(image.size) for image in images)
     needed = _LEAST_WIDTH / float(np.quantile(widths, _SMALLEST_SHARE)) if widths else 0.0
-    return float(min(1.0, max(_LONG_SIDE / longest, needed)))
+    most = min(_MOST_ENLARGED, max(1.0, _ENLARGED_SIDE / longest))
+    return float(min(most, max(min(1.0, _LONG_SIDE / longest), needed)))
 
 
 def least_area(images: Sequence[ImageFacts], scale: float) -> int:

@@ -65,9 +65,9 @@ class TrainedProposer:
     def shares(self, image: ImageArray) -> FloatArray:
         """Return the shares (1 + K, h, w) of background and classes in an image uint8 (H, W, 3), scaled."""
         scale, (height, width) = self.manifest.scale, image.shape[:2]
-        if scale < 1:
+        if scale != 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         return shares_of(np.ascontiguousarray(image), self._run)
 
     def regions(self, image: ImageArray) -> list[Region]:

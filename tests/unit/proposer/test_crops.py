@@ -70,10 +70,13 @@ def test_images_without_objects_show_background():
         ([("crack", slice(0, 400), slice(0, 400))], (1000, 2048), 0.25),
         ([("crack", slice(0, 24), slice(0, 24))], (1000, 2048), 0.5),
         ([("crack", slice(0, 100), slice(0, 100))], (200, 200), 1.0),
+        ([("crack", slice(0, 8), slice(0, 8))], (200, 200), 1.5),
+        ([("crack", slice(0, 4), slice(0, 4))], (200, 200), 2.0),
+        ([("crack", slice(0, 4), slice(0, 4))], (200, 640), 1.2),
         ([], (1024, 512), 0.5),
     ],
 )
-def test_large_images_are_shrunk_as_far_as_their_small_objects_allow(objects, size, scale):
+def test_images_are_shrunk_or_enlarged_as_their_small_objects_ask_for(objects, size, scale):
     assert scale_for([ImageFacts.of(sample(*objects, size=size))]) == scale
 
 

@@ -20,11 +20,15 @@ from sam_backend.finetune.verdict import Verdict  # noqa: E402
 from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
 from sam_backend.proposer import job, training  # noqa: E402
 from sam_backend.proposer.crops import CropSource  # noqa: E402
+from sam_backend.proposer.export import export_proposer  # noqa: E402
 from sam_backend.proposer.job import WEIGHTS, ProposerJob, train_proposer  # noqa: E402
+from sam_backend.proposer.manifest import Manifest  # noqa: E402
 from sam_backend.proposer.net import continued_net, new_net, write_net  # noqa: E402
+from sam_backend.proposer.regions import Region  # noqa: E402
 from sam_backend.proposer.scale import ImageFacts  # noqa: E402
-from sam_backend.proposer.trained import TrainedProposer  # noqa: E402
+from sam_backend.proposer.trained import TrainedProposer, mask_in  # noqa: E402
 from sam_backend.proposer.training import ProposerRecipe, Saved, segmentation_loss, train  # noqa: E402
+from sam_backend.samples import Cropped  # noqa: E402
 from sam_backend.segmenters.model_registry import load_segmenter  # noqa: E402
 from sam_evaluation.datasets.mask_folder import MaskFolder  # noqa: E402
 
@@ -150,6 +154,16 @@ def test_classes_that_an_earlier_training_knew_keep_their_weights(tmp_path):
     assert torch.equal(weights[1][[0, 3, 1]], weights[0])
     (tmp_path / "w").write_bytes(b"damaged")
     assert continued_net(["pit"], tmp_path / "w").classify.weight.shape[0] == 2
+
+
+def test_a_small_image_is_seen_enlarged_and_answered_in_its_own_pixels(tmp_path):
+    export_proposer(new_net(1), Manifest((LABEL,), 2.0, 1), tmp_path)
+    assert TrainedProposer(tmp_path, threads=1).shares(np.zeros((40, 60, 3), np.uint8)).shape == (2, 80, 120)
+    seen = np.zeros((80, 120), bool)
+    seen[20:40, 60:80] = True
+    mask = mask_in(Region(0, Cropped.of(seen), 1.0), (40, 60))
+    assert mask.shape == (40, 60)
+    assert (mask.sum(), mask[10:20, 30:40].all()) == (100, True)
 
 
 def test_a_slow_machine_takes_fewer_steps(blobs):
