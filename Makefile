@@ -67,8 +67,8 @@ format: $(VENV)/dev ## Rewrite the code in the house's style
 attack: $(VENV)/dev ## Send hostile requests to a real server and print how it held; minutes
 	cd tests && ../$(BIN)/python -m attack
 
-bench: $(VENV)/dev ## Measure the first and the next clicks over HTTP
-	$(BIN)/python tests/benchmarks/click.py
+bench: $(VENV)/dev ## Measure all speeds, at most ten minutes, and write the tables of docs/performance.md
+	$(BIN)/python tests/benchmarks/all.py
 
 clean: ## Remove what was installed and built; keeps what you annotated in the demo
 	rm -rf $(VENV) $(LOWEST) $(HOME_OF_DEMO)/label-studio-venv build dist test-artifacts

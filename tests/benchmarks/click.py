@@ -1,20 +1,18 @@
 """How long an annotator waits for a click: `python tests/benchmarks/click.py [--model nano] [--clicks 100]`.
 
-Starts the real service and an image server on the loopback interface, and clicks over HTTP as Label Studio does, with
-a new connection each time. Every first click is on a new image; every next click adds a
-point to the same object.
+Starts the real service, the common pattern with the same weights (`rival.py`) and an image server on the loopback
+interface, and clicks over HTTP as Label Studio does, with a new connection each time. Every first click is on a new
+image; every next click adds a point to the same object. Both servers are asked in turn, so that other work on the
+machine slows both down; CPU time is that of the server.
 """
 
 import argparse
 import io
 import os
-import re
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # ruff: noqa: E402 - the path comes first.
@@ -25,16 +23,42 @@ import numpy as np
 import requests
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from benchmarks.servers import PATIENCE, rival, service
 from label_studio_requests import HEIGHT, WIDTH, click, interactive
 from loopback import serving
 
 SIDE = 1024
 SURFACES = 8
-AIMS = {"first click": 1000, "next click": 60}
-PATIENCE = 120
+ANNOTATORS = (1, 8, 32)
+
+
+@dataclass
+class Waits:
+    """Some clicks: the milliseconds of each, the CPU seconds of all, the seconds from the first to the last."""
+
+    milliseconds: list = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def p50(self):
+        return float(np.percentile(self.milliseconds, 50))
+
+    @property
+    def p95(self):
+        return float(np.percentile(self.milliseconds, 95))
+
+    @property
+    def cpu(self):
+        """Milliseconds of CPU a click."""
+        return 1000 * self.cpu_seconds / len(self.milliseconds)
+
+    @property
+    def rate(self):
+        """Clicks a second."""
+        return len(self.milliseconds) / self.seconds
 
 
 def main():
@@ -42,17 +66,57 @@ def main():
     parser.add_argument("--model", default="nano", help="what sam-inspect serve --model takes (default: nano)")
     parser.add_argument("--clicks", type=int, default=100, help="clicks per kind (default: 100)")
     options = parser.parse_args()
+    table = Table("", "p50 [ms]", "p95", "CPU a click", "pattern's p50", "p95", "CPU a click", "clicks/s", "pattern's")
+    for name, ours, theirs in measure(options.model, options.clicks):
+        figures = (ours.p50, ours.p95, ours.cpu, theirs.p50, theirs.p95, theirs.cpu, ours.rate, theirs.rate)
+        table.add_row(name, *(f"{figure:.0f}" for figure in figures))
+    Console(width=140).print(
+        f"{options.model}, {SIDE} x {SIDE}, {os.cpu_count()} cores, {options.clicks} clicks a row", table
+    )
+
+
+def measure(model, clicks):
+    """Yield the name of each kind of click, and the waits for our service and for the common pattern."""
     random = np.random.default_rng(0)
     files = [surface(random) for _ in range(SURFACES)]
-    waited = {name: [] for name in AIMS}
-    with serving() as images, service(options.model) as url:
-        for number in track(range(options.clicks), description="Clicking", transient=True):
+    # Embeddings that other images displace would make next clicks first ones, with both servers.
+    with serving() as images, service(model, prefetch=0) as ours, rival() as theirs:
+
+        def body(number, points, turn=0):
             images.routes[f"/{number}.jpg"] = files[number % SURFACES][0]
-            points = [on_image(x, y) for x, y in files[number % SURFACES][1]]
-            address = f"{images.url}/{number}.jpg"
-            for name, drawn in zip(AIMS, (points[:1], points), strict=True):
-                waited[name].append(ask(url, interactive(*drawn, image=address, number=number)))
-    show(options.model, waited)
+            # Nobody clicks twice at the same point, and an answer that is remembered would be no click.
+            drawn = [on_image(x + turn, y) for x, y in files[number % SURFACES][1][:points]]
+            return interactive(*drawn, image=f"{images.url}/{number}.jpg", number=number)
+
+        both = (ours, theirs)
+        for server in both:
+            ask(server.url, body(10**6, 1))
+        for name, points in (("lone first click", 1), ("next click", 2)):
+            waits = Waits(), Waits()
+            for number in range(clicks):
+                for server, own in zip(both, waits, strict=True):
+                    together(server, own, [body(number, points)])
+            yield name, *waits
+        for annotators in ANNOTATORS:
+            waits = Waits(), Waits()
+            # Each annotator is at an image of their own, which is encoded already.
+            for server in both:
+                for number in range(annotators):
+                    ask(server.url, body(number, 2))
+            for turn in range(1, max(1, clicks // annotators) + 1):
+                bodies = [body(number, 2, turn / 4) for number in range(annotators)]
+                for server, own in zip(both, waits, strict=True):
+                    together(server, own, bodies)
+            yield f"next click, annotators: {annotators}", *waits
+
+
+def together(server, waits, bodies):
+    """Send clicks at once and add how long each of them waited."""
+    cpu, started = server.cpu_seconds(), time.perf_counter()
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        waits.milliseconds += pool.map(lambda body: ask(server.url, body), bodies)
+    waits.seconds += time.perf_counter() - started
+    waits.cpu_seconds += server.cpu_seconds() - cpu
 
 
 def surface(random):
@@ -74,36 +138,6 @@ def on_image(x, y):
     return region | {"original_width": SIDE, "original_height": SIDE}
 
 
-@contextmanager
-def service(model):
-    with tempfile.TemporaryDirectory() as folder:
-        allowed = {"SAM_INSPECT_ALLOW_HOST": "127.0.0.1"}
-        environment = (
-            os.environ | allowed | {"SAM_INSPECT_HOME": f"{folder}/home", "SAM_INSPECT_CACHE": f"{folder}/cache"}
-        )
-        if model.startswith("sam:"):
-            environment.pop("SAM_INSPECT_CACHE")  # where downloaded checkpoints are
-        command = [sys.executable, "-m", "sam_inspect", "serve", "--model", model, "--host", "127.0.0.1", "--port", "0"]
-        process = subprocess.Popen(command, env=environment, cwd=folder, text=True, stderr=subprocess.PIPE)
-        try:
-            url = ""
-            for line in process.stderr:
-                address = re.search(r"http://127\.0\.0\.1:\d+", line)
-                url = address[0] if address else url
-                if "is ready" in line:
-                    break
-            else:
-                sys.exit(f"The service did not start: {line}")
-            # A full pipe would stop the service.
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            while not requests.get(f"{url}/health", timeout=PATIENCE).ok:
-                pass
-            yield url
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-
-
 def ask(url, body):
     """Return the milliseconds until the answer was there."""
     started = time.perf_counter()
@@ -111,15 +145,6 @@ def ask(url, body):
     milliseconds = 1000 * (time.perf_counter() - started)
     response.raise_for_status()
     return milliseconds
-
-
-def show(model, waited):
-    title = f"{model}, {SIDE} x {SIDE}, {os.cpu_count()} cores"
-    table = Table("", "clicks", "p50 [ms]", "p95 [ms]", "aim, p50 [ms]", title=title)
-    for name, milliseconds in waited.items():
-        p50, p95 = np.percentile(milliseconds, (50, 95))
-        table.add_row(name, str(len(milliseconds)), f"{p50:.0f}", f"{p95:.0f}", f"{AIMS[name]}")
-    Console().print(table)
 
 
 if __name__ == "__main__":

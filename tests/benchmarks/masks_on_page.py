@@ -1,7 +1,8 @@
 """What masks on the page cost a click: `python tests/benchmarks/masks_on_page.py [--masks 300] [--clicks 20]`.
 
 Clicks over HTTP on an image of 2 megapixels: with no mask on the page, with masks that are seen for the first time, and
-with the same masks again. Every click makes a new region; the last row corrects one in place.
+with the same masks again; then with masks of many runs. Every click makes a new region; the last row corrects one in
+place.
 """
 
 import argparse
@@ -12,12 +13,14 @@ from pathlib import Path
 # ruff: noqa: E402 - the path comes first.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import cv2
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.click import ask, service
+from benchmarks.click import Waits, together
+from benchmarks.servers import service
 from label_studio_requests import HEIGHT, WIDTH, click, interactive
 from loopback import serving
 from sam_backend.labelstudio.rle import encode_rle
@@ -30,34 +33,44 @@ def main():
     parser.add_argument("--masks", type=int, default=300, help="masks on the page (default: 300)")
     parser.add_argument("--clicks", type=int, default=20, help="clicks per kind (default: 20)")
     options = parser.parse_args()
+    table = Table("", "clicks", "p50 [ms]", "p95 [ms]", "CPU a click [ms]", title=f"nano, {SIZE[1]} x {SIZE[0]}")
+    for name, waits in measure(options.masks, options.clicks).items():
+        figures = (waits.p50, waits.p95, waits.cpu)
+        table.add_row(name, str(len(waits.milliseconds)), *(f"{figure:.0f}" for figure in figures))
+    Console().print(table)
+
+
+def measure(masks, clicks):
+    """Return the waits for clicks by what is on the page; the large masks are as many, and 12 MB are 100 of them."""
     random = np.random.default_rng(0)
     pixels = random.normal(140, 12, SIZE).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).convert("RGB").save(buffer, "JPEG", quality=92)
-    regions = [region(number, random) for number in range(options.masks)]
-    page = [{"id": 1, "result": regions}]
-    with serving() as images, service("nano") as url:
+    page = [{"id": 1, "result": [region(number, random) for number in range(masks)]}]
+    large = [{"id": 2, "result": [large_region(number, random) for number in range(masks)]}]
+    with serving() as images, service("nano", prefetch=0) as server:
         images.routes["/a.jpg"] = buffer.getvalue()
-        spots = random.uniform((1250, 10), (1690, 1190), (4 * options.clicks, 2)).tolist()
+        spots = random.uniform((1250, 10), (1690, 1190), (6 * clicks + 6, 2)).tolist()
 
-        def wait(count, masks, **how):
+        def wait(count, predictions, **how):
+            waits = Waits()
             for _ in range(count):
-                yield ask(url, interactive(at(*spots.pop(), **how), image=f"{images.url}/a.jpg", predictions=masks))
+                drawn = at(*spots.pop(), **how)
+                body = interactive(drawn, image=f"{images.url}/a.jpg", predictions=predictions)
+                together(server, waits, [body])
+            return waits
 
-        list(wait(2, []))
+        wait(2, [])
         rows = {
-            "no mask": list(wait(options.clicks, [])),
-            f"{options.masks} masks, first sight": list(wait(1, page)),
-            f"{options.masks} masks": list(wait(options.clicks, page)),
+            "no mask": wait(clicks, []),
+            f"{masks} masks, first sight": wait(1, page),
+            f"{masks} masks": wait(clicks, page),
+            f"{masks} large masks, first sight": wait(1, large),
+            f"{masks} large masks": wait(clicks, large),
         }
-        spots = [list(centre(number)) for number in range(options.clicks)]
-        rows["correction of one of them"] = list(wait(options.clicks, page, positive=False))
-    table = Table("", "clicks", "p50 [ms]", "p95 [ms]", title=f"nano, {SIZE[1]} x {SIZE[0]}")
-    for name, milliseconds in rows.items():
-        table.add_row(
-            name, str(len(milliseconds)), *(f"{value:.0f}" for value in np.percentile(milliseconds, (50, 95)))
-        )
-    Console().print(table)
+        spots = [list(centre(number)) for number in range(clicks)]
+        rows["correction of one of them"] = wait(clicks, page, positive=False)
+    return rows
 
 
 def centre(number):
@@ -67,7 +80,19 @@ def centre(number):
 def region(number, random):
     x, y = centre(number)
     rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
-    mask = (rows - y) ** 2 + (columns - x) ** 2 < random.uniform(15, 28) ** 2
+    return brush(number, (rows - y) ** 2 + (columns - x) ** 2 < random.uniform(15, 28) ** 2)
+
+
+def large_region(number, random):
+    """Return a mask with as many runs as a stain with a frayed edge on an image of 12 megapixels has."""
+    mask = np.zeros(SIZE, bool)
+    left, top = random.integers(0, (700, 700))
+    grain = cv2.resize(random.random((125, 125)), (500, 500), interpolation=cv2.INTER_NEAREST)
+    mask[top : top + 500, left : left + 500] = grain > 0.48
+    return brush(number, mask)
+
+
+def brush(number, mask):
     size = {"original_width": SIZE[1], "original_height": SIZE[0]}
     value = {"format": "rle", "rle": encode_rle(mask), "brushlabels": ["Blowhole"]}
     return {"id": f"r{number}", "from_name": "brush", "to_name": "image", "type": "brushlabels", "value": value} | size
