@@ -86,9 +86,9 @@ def region(number, random):
 def large_region(number, random):
     """Return a mask with as many runs as a stain with a frayed edge on an image of 12 megapixels has."""
     mask = np.zeros(SIZE, bool)
-    left, top = random.integers(0, (700, 700))
-    grain = cv2.resize(random.random((125, 125)), (500, 500), interpolation=cv2.INTER_NEAREST)
-    mask[top : top + 500, left : left + 500] = grain > 0.48
+    left, top = random.integers(0, (850, 880))
+    grain = cv2.resize(random.random((80, 80)), (320, 320), interpolation=cv2.INTER_NEAREST)
+    mask[top : top + 320, left : left + 320] = grain > 0.48
     return brush(number, mask)
 
 
