@@ -11,6 +11,7 @@ import typer
 
 from sam_backend.errors import SamInspectError
 from sam_inspect import (
+    convert,
     demo,
     evaluation,
     finetune,
@@ -50,7 +51,14 @@ def _root(
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    LABEL_STUDIO: (serve.serve, demo.demo, warm.warm, memory_commands.preannotate, memory_commands.rank),
+    LABEL_STUDIO: (
+        serve.serve,
+        demo.demo,
+        warm.warm,
+        memory_commands.preannotate,
+        convert.convert,
+        memory_commands.rank,
+    ),
     MODELS: (model_commands.download, finetune.finetune, train_proposer.train_proposer, tune_refiner.tune_refiner),
     EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
 }

@@ -35,7 +35,7 @@ def rebuild(
 
     Example: sam-inspect memory rebuild --project 3
     """
-    with _opened(context, project, model, checkpoint) as (work, add_bar):
+    with opened_project(context, project, model, checkpoint) as (work, add_bar):
         work.gather(add_bar("Reading tasks"))
         work.learn(add_bar("Encoding images"))
         summary = work.summary()
@@ -50,7 +50,7 @@ def show(
 
     Example: sam-inspect memory show --project 3
     """
-    with _opened(context, project, model, checkpoint) as (work, _):
+    with opened_project(context, project, model, checkpoint) as (work, _):
         print_table(("Class", "Images"), ((label, str(images)) for label, images in work.classes()))
         print_lines(*work.problems(), work.summary())
 
@@ -76,7 +76,7 @@ def preannotate(
 
     Example: sam-inspect preannotate --project 3
     """
-    with _opened(context, project, model, checkpoint) as (work, add_bar):
+    with opened_project(context, project, model, checkpoint) as (work, add_bar):
         work.learn(add_bar("Encoding examples"))
         done = work.pre_annotate(add_bar("Pre-annotating"))
     print_lines(
@@ -110,7 +110,7 @@ def rank(
     from sam_backend.memory.ranking.strategies import find_strategy
 
     chosen = find_strategy(strategy)
-    with _opened(context, project, model, checkpoint) as (work, add_bar):
+    with opened_project(context, project, model, checkpoint) as (work, add_bar):
         work.learn(add_bar("Encoding examples"))
         ranked = work.rank(chosen, seed, add_bar("Encoding tasks"), add_bar("Writing scores"))
         if queue:
@@ -128,7 +128,7 @@ def rank(
 
 
 @contextmanager
-def _opened(
+def opened_project(
     context: typer.Context, project: str, model: str | None, checkpoint: Path | None
 ) -> Iterator[tuple[ProjectWork, AddBar]]:
     """Open a project's memory, together with progress bars."""

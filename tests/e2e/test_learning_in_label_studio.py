@@ -1,4 +1,4 @@
-"""Accepting masks in a real Label Studio teaches the backend, which then pre-annotates and orders the other tasks."""
+"""Masks accepted in a real Label Studio teach the backend, which pre-annotates and orders tasks; boxes become masks."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from sam_backend.demo import drawn_defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
 from sam_backend.demo.prompting import Prompter
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.masks import mask_iou
+from sam_backend.masks import mask_box, mask_iou
 from waiting import wait_for
 
 SIZE = (480, 640)
@@ -111,6 +111,43 @@ def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home
 
     ask(stack, "DELETE", f"/api/annotations/{made[0]['id']}/")
     wait_for_examples(home / "backend", number, TAUGHT - 1)
+
+
+def test_boxes_of_a_detector_become_masks(stack, home, stains, tmp_path):
+    number, _, tasks = open_stains(stack, stains, "Boxes", stack.backend_url)
+    _, masks = stains
+    for task in tasks[:2]:
+        box = mask_box(masks[task.name])
+        region_of_box = rectangle("Stain", box, SIZE)
+        body = {"task": task.id, "model_version": "detector-1", "score": 0.8, "result": [region_of_box]}
+        ask(stack, "POST", "/api/predictions/", json=body)
+
+    sheet = tmp_path / "sheet.png"
+    shown = sam_inspect(home, stack, "convert", "--project", str(number), "--dry-run", str(sheet))
+    assert "shows 2 masks on 2 images; nothing was written" in shown
+    assert Image.open(sheet).size == (640, 338)
+    assert "2 tasks have a new prediction, with 2 masks" in sam_inspect(
+        home, stack, "convert", "--project", str(number)
+    )
+    for task in tasks[:2]:
+        made = [one for one in predictions(stack, task) if one["model_version"].endswith("-boxes")]
+        ((found,),) = (one["result"] for one in made)
+        assert mask_iou(decode_rle(found["value"]["rle"], SIZE), masks[task.name]) >= 0.5
+    assert "2 had one from an earlier run" in sam_inspect(home, stack, "convert", "--project", str(number))
+
+    annotated = sam_inspect(home, stack, "convert", "--project", str(number), "--annotate", "--again")
+    assert "2 tasks have a new annotation, with 2 masks" in annotated
+    (annotation,) = ask(stack, "GET", f"/api/tasks/{tasks[0].id}/")["annotations"]
+    assert [entry["type"] for entry in annotation["result"]] == ["brushlabels"]
+
+
+def rectangle(label, box, size):
+    """Return a region of the control `box` around a box xyxy in an image of `size` (H, W)."""
+    (left, top, right, bottom), (height, width) = box, size
+    value = {"x": 100 * left / width, "y": 100 * top / height, "rotation": 0, "rectanglelabels": [label]}
+    value |= {"width": 100 * (right - left) / width, "height": 100 * (bottom - top) / height}
+    names = {"id": "box1", "type": "rectanglelabels", "from_name": "box", "to_name": "image"}
+    return {**names, "original_width": width, "original_height": height, "image_rotation": 0, "value": value}
 
 
 def test_a_model_in_the_server_of_label_studio_ml_answers_and_learns_as_our_service(stack, stains, tmp_path):

@@ -118,7 +118,7 @@ class ProjectWork:
         counts = PredictionCounts()
         for task in self._unlabelled(progress):
             proposals, done = TaskProposals(), 0
-            for image, fetched in self._images(task):
+            for image, fetched in self.images(task):
                 done += 1
                 proposals.add(image, proposed_masks(self.segmenter, fetched, proposer))
             if not done:
@@ -144,7 +144,7 @@ class ProjectWork:
         signals: list[Signals] = []
         proposals: dict[int, TaskProposals] = {}
         for task in self._unlabelled(reading):
-            for image, fetched in self._images(task):
+            for image, fetched in self.images(task):
                 tasks.append(task)
                 embedding = fetched.overview(self.segmenter)
                 outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
@@ -214,7 +214,7 @@ class ProjectWork:
             yield task
         progress(len(tasks), len(tasks))
 
-    def _images(self, task: ProjectTask) -> Iterator[tuple[TaskImage, TaskEmbedding]]:
+    def images(self, task: ProjectTask) -> Iterator[tuple[TaskImage, TaskEmbedding]]:
         """Yield the images of a task with their embeddings; log one that cannot be fetched."""
         for image in self._config.images(task.data):
             try:

@@ -30,6 +30,7 @@ Answered = TypeVar("Answered", bound=BaseModel)
 class _PredictionAnswer(BaseModel):
     id: int
     model_version: str | None = None
+    result: Any = None
 
 
 class _TaskAnswer(BaseModel):
@@ -69,6 +70,15 @@ class KnownProject:
 
 
 @dataclass(frozen=True)
+class TaskPrediction:
+    """A prediction of a task: its id, the model version that made it, and its `result` as the API sends it."""
+
+    id: int
+    model_version: str
+    result: Any = None
+
+
+@dataclass(frozen=True)
 class ProjectTask:
     """A task as Label Studio holds it.
 
@@ -77,13 +87,13 @@ class ProjectTask:
     id : int.
     data : the task's data, with the image's address.
     annotations : as the API sends them.
-    predictions : (id, model version) of each prediction.
+    predictions : of any model.
     """
 
     id: int
     data: Mapping[str, Any]
     annotations: Sequence[Mapping[str, Any]] = ()
-    predictions: Sequence[tuple[int, str]] = ()
+    predictions: Sequence[TaskPrediction] = ()
 
     @property
     def is_labelled(self) -> bool:
@@ -92,7 +102,7 @@ class ProjectTask:
 
     def has_prediction(self, model_version: str) -> bool:
         """Whether it has a prediction of a model version."""
-        return any(version == model_version for _, version in self.predictions)
+        return any(prediction.model_version == model_version for prediction in self.predictions)
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,9 @@ class Project:
     def tasks(self) -> Iterator[ProjectTask]:
         """Yield all tasks; a task that is not as Label Studio writes them is left out with a line in the log."""
         for task in self._pages(_TaskAnswer, {"fields": "all"}, _PAGE):
-            predictions = [(one.id, one.model_version or "") for one in task.predictions or []]
+            predictions = [
+                TaskPrediction(one.id, one.model_version or "", one.result) for one in task.predictions or []
+            ]
             yield ProjectTask(task.id, task.data, task.annotations or [], predictions)
 
     def list_tasks(self, view: Mapping[str, Any] | None = None, *, page: int = _PAGE) -> Iterator[ListedTask]:
@@ -167,15 +179,19 @@ class Project:
         fields = {name: prediction[name] for name in ("result", "score", "model_version")}
         self._request("POST", "/api/predictions/", _ignore, body={"task": task.id, "project": self.id, **fields})
         # Afterwards, so that the task never has none.
-        for number, earlier in task.predictions:
-            if earlier == version:
-                self._request("DELETE", f"/api/predictions/{number}/", _ignore)
+        for earlier in task.predictions:
+            if earlier.model_version == version:
+                self._request("DELETE", f"/api/predictions/{earlier.id}/", _ignore)
+
+    def annotate(self, task: ProjectTask, result: Sequence[Mapping[str, Any]]) -> None:
+        """Give a task one more annotation, of the user whose token is used."""
+        self._request("POST", f"/api/tasks/{task.id}/annotations/", _ignore, body={"result": result})
 
     def score(self, task: ProjectTask, model_version: str, score: float) -> None:
         """Give the predictions of a task by a model version another score; their regions stay."""
-        for number, version in task.predictions:
-            if version == model_version:
-                self._request("PATCH", f"/api/predictions/{number}/", _ignore, body={"score": score})
+        for prediction in task.predictions:
+            if prediction.model_version == model_version:
+                self._request("PATCH", f"/api/predictions/{prediction.id}/", _ignore, body={"score": score})
 
     def queue_by_score(self, model_version: str) -> None:
         """Let the queue of the project follow the scores of a model version's predictions, the lowest first."""

@@ -5,7 +5,7 @@ import pytest
 
 from loopback import send, serving
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.labelstudio.projects import ProjectTask, find_project, open_project
+from sam_backend.labelstudio.projects import ProjectTask, TaskPrediction, find_project, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from tokens import LEGACY
 
@@ -82,7 +82,8 @@ def test_a_prediction_takes_the_place_of_those_of_its_model_version_and_orders_t
         label_studio.routes[path] = b""
     project = open_project(servers, "3")
     prediction = {"result": [], "score": 0.5, "model_version": "nano-1"}
-    project.predict(ProjectTask(4, {}, predictions=[(7, "nano-0"), (8, "nano-1")]), prediction)
+    earlier = [TaskPrediction(7, "nano-0"), TaskPrediction(8, "nano-1")]
+    project.predict(ProjectTask(4, {}, predictions=earlier), prediction)
     project.queue_by_score("nano-1")
     assert [(path, json.loads(body or "null")) for _, path, body in label_studio.requests[1:]] == [
         ("/api/predictions/", {"task": 4, "project": 3, **prediction}),

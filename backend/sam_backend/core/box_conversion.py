@@ -1,0 +1,216 @@
+"""The boxes of a project, made into masks: every box becomes a mask with its label and a score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.core.project_work import ProjectWork
+from sam_backend.core.task_proposals import TaskProposals
+from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.labelstudio.config import LabelingConfig, Target, TaskImage
+from sam_backend.labelstudio.image_tag import listed
+from sam_backend.labelstudio.projects import ProjectTask
+from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
+from sam_backend.labelstudio.region_masks import entries_by_region
+from sam_backend.progress import ProgressCallback
+from sam_backend.segmenters import Embedding
+from sam_backend.segmenters.pixels import pixels_of
+
+Entry = Mapping[str, Any]
+
+VERSION_SUFFIX = "-boxes"
+"""Behind the model's version in the model version of the predictions, so that proposals do not replace them."""
+
+_PROMPTS_PER_CALL = 16
+_BOXES = ("rectangle", "ellipse", "polygon", "vector")
+"""Shapes whose bounds are a box."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertedImage:
+    """One image of a task with its boxes and their masks.
+
+    Attributes
+    ----------
+    task : int, the task's id.
+    image : TaskImage.
+    pixels : uint8 RGB (H, W, 3).
+    boxes : list of (4,) xyxy in pixels.
+    masks : list of bool (H, W), one for each box.
+    labels : list of str or None.
+    scores : list of float, the predicted IoU of each mask.
+    """
+
+    task: int
+    image: TaskImage
+    pixels: ImageArray
+    boxes: Sequence[FloatArray]
+    masks: Sequence[BoolArray]
+    labels: Sequence[str | None]
+    scores: Sequence[float]
+
+
+@dataclass
+class ConversionCounts:
+    """What was converted.
+
+    Attributes
+    ----------
+    tasks, masks : int, tasks that were written, and their masks.
+    earlier : int, tasks that an earlier run had converted.
+    problems : list of str, one sentence for each box or task that was left out.
+    """
+
+    tasks: int = 0
+    masks: int = 0
+    earlier: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class BoxConversion:
+    """Converts the boxes of a project.
+
+    Of a task, its newest annotation counts, and without any its newest prediction that this did not make.
+
+    Parameters
+    ----------
+    work : ProjectWork, the project and the model.
+    source, target : str, tags of the labeling config, such as "RectangleLabels" and "BrushLabels".
+
+    Raises
+    ------
+    BadRequestError
+        If the labeling config lacks one of the tags.
+    """
+
+    def __init__(self, work: ProjectWork, source: str, target: str) -> None:
+        self._work = work
+        config = LabelingConfig.parse(work.project.label_config)
+        self._config = config
+        controls = {output.control.tag for image in config.targets for output in image.outputs}
+        for option, tag in (("--from", source), ("--to", target)):
+            if tag.lower() not in controls:
+                raise BadRequestError(
+                    f"The labeling config of project {work.project.id} has no {tag} ({option}) on an image; it has "
+                    f"{listed(sorted(controls))}."
+                )
+        if source.lower().removesuffix("labels") not in _BOXES:
+            raise BadRequestError(f"--from takes RectangleLabels, EllipseLabels or PolygonLabels; got {source}.")
+        self._source, self._target = source.lower(), target.lower()
+        self.version = work.segmenter.version + VERSION_SUFFIX
+
+    def preview(self, limit: int, counts: ConversionCounts, progress: ProgressCallback) -> Iterator[ConvertedImage]:
+        """Yield the first images with boxes, at most `limit`; nothing is written."""
+        shown = 0
+        for task in self._work.project.tasks():
+            for converted in self._images(task, counts):
+                yield converted
+                shown += 1
+                progress(shown, limit)
+                if shown == limit:
+                    return
+        progress(limit, limit)
+
+    def run(self, progress: ProgressCallback, *, annotate: bool, again: bool) -> ConversionCounts:
+        """Write the masks into Label Studio, task by task; a run that was interrupted goes on when it is repeated.
+
+        Parameters
+        ----------
+        progress : called with the numbers of tasks done and in all.
+        annotate : whether the masks become a new annotation, with all other regions of the one that had the boxes;
+            else they become a prediction.
+        again : whether tasks that have such a prediction get a new one.
+        """
+        counts, project = ConversionCounts(), self._work.project
+        total = sum(1 for _ in project.list_tasks())
+        for done, task in enumerate(project.tasks()):
+            progress(done, total)
+            if not annotate and not again and task.has_prediction(self.version):
+                counts.earlier += 1
+                continue
+            made = TaskProposals()
+            for converted in self._images(task, counts):
+                chosen = self._with_target(converted.image)
+                for mask, label, score in zip(converted.masks, converted.labels, converted.scores, strict=True):
+                    made.add(chosen, mask, label, score)
+            if not made.regions:
+                continue
+            if annotate:
+                kept = [entry for group in self._groups(_shown(task, "")) if not self._is_box(group) for entry in group]
+                project.annotate(task, [*kept, *made.regions])
+            else:
+                project.predict(task, made.prediction(self.version))
+            counts.tasks += 1
+            counts.masks += len(made.scores)
+        progress(total, total)
+        return counts
+
+    def _images(self, task: ProjectTask, counts: ConversionCounts) -> Iterator[ConvertedImage]:
+        """Yield the images of a task that have boxes, with the masks of the model."""
+        config = self._config.of_task(task.data)
+        drawn: dict[tuple[str, int], list[DrawnPrompt]] = {}
+        for group in filter(self._is_box, self._groups(_shown(task, self.version))):
+            try:
+                prompt = read_drawn(group, config, max_pixels=1)
+                if prompt is not None:
+                    self._narrowed(prompt.target).output(prompt.label)
+                    drawn.setdefault((prompt.target.image.name, prompt.item_index or 0), []).append(prompt)
+            except SamInspectError as error:
+                counts.problems.append(f"A box of task {task.id} is left out: {error}")
+        for image, embedding in self._work.images(task) if drawn else ():
+            if prompts := drawn.pop(image.place, []):
+                yield self._converted(task, image, embedding, prompts, counts)
+        # Why an image could not be read is in the log.
+        counts.problems += [f"The boxes of task {task.id} on {name} are left out: no image." for name, _ in drawn]
+
+    def _converted(
+        self,
+        task: ProjectTask,
+        image: TaskImage,
+        embedding: Embedding,
+        drawn: Sequence[DrawnPrompt],
+        counts: ConversionCounts,
+    ) -> ConvertedImage:
+        prompts, labels = [], []
+        for one in drawn:
+            try:
+                prompts.append(replace(one, clicks=()).to_prompt(embedding.size))
+                labels.append(one.label)
+            except SamInspectError as error:
+                counts.problems.append(f"A box of task {task.id} is left out: {error}")
+        masks, scores = [], []
+        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
+            for answer in self._work.segmenter.decode(embedding, prompts[start : start + _PROMPTS_PER_CALL]):
+                masks.append(answer.masks[answer.best])
+                scores.append(float(answer.predicted_iou[answer.best]))
+        boxes = [prompt.box for prompt in prompts if prompt.box is not None]
+        return ConvertedImage(task.id, image, pixels_of(embedding), boxes, masks, labels, scores)
+
+    def _is_box(self, group: Sequence[Entry]) -> bool:
+        return any(entry.get("type") == self._source for entry in group)
+
+    def _groups(self, result: Any) -> list[list[Entry]]:
+        entries = [entry for entry in result if isinstance(entry, Mapping)] if isinstance(result, list) else []
+        return entries_by_region(entries)
+
+    def _with_target(self, image: TaskImage) -> TaskImage:
+        return replace(image, target=self._narrowed(image.target))
+
+    def _narrowed(self, target: Target) -> Target:
+        """Return an image's target with the outputs of the wanted tag alone."""
+        outputs = tuple(output for output in target.outputs if output.control.tag == self._target)
+        if not outputs:
+            raise BadRequestError(f"the image '{target.image.name}' has no control of the kind {self._target}.")
+        return replace(target, outputs=outputs)
+
+
+def _shown(task: ProjectTask, own_version: str) -> Any:
+    """Return the `result` whose boxes count; predictions of `own_version` do not."""
+    annotations = [annotation for annotation in task.annotations if not annotation.get("was_cancelled")]
+    if annotations:
+        return max(annotations, key=lambda annotation: str(annotation.get("updated_at"))).get("result")
+    others = [prediction for prediction in task.predictions if prediction.model_version != own_version]
+    return max(others, key=lambda prediction: prediction.id).result if others else None
