@@ -11,6 +11,7 @@ from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.config import LabelingConfig, Target, TaskImage
+from sam_backend.labelstudio.config_tags import read_tags
 from sam_backend.labelstudio.image_tag import listed
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
@@ -90,12 +91,14 @@ class BoxConversion:
         self._work = work
         config = LabelingConfig.parse(work.project.label_config)
         self._config = config
-        controls = {output.control.tag for image in config.targets for output in image.outputs}
-        for option, tag in (("--from", source), ("--to", target)):
-            if tag.lower() not in controls:
+        # A tool for prompts alone may have drawn the boxes, but no mask can be its region.
+        drawn = {control.tag for control in read_tags(work.project.label_config).controls}
+        taken = {output.control.tag for image in config.targets for output in image.outputs}
+        for option, tag, there in (("--from", source, drawn), ("--to", target, taken)):
+            if tag.lower() not in there:
                 raise BadRequestError(
                     f"The labeling config of project {work.project.id} has no {tag} ({option}) on an image; it has "
-                    f"{listed(sorted(controls))}."
+                    f"{listed(sorted(there))}."
                 )
         if source.lower().removesuffix("labels") not in _BOXES:
             raise BadRequestError(f"--from takes RectangleLabels, EllipseLabels or PolygonLabels; got {source}.")

@@ -20,7 +20,7 @@ from sam_backend.segmenters.correcting import Correcting, shipped_refiner
 from threshold_segmenter import ThresholdSegmenter
 
 CONFIG = """<View><Image name="image" value="$image"/>
-<RectangleLabels name="box" toName="image"><Label value="Pit"/><Label value="Old"/></RectangleLabels>
+<RectangleLabels name="box" toName="image" smartOnly="true"><Label value="Pit"/><Label value="Old"/></RectangleLabels>
 <BrushLabels name="mask" toName="image"><Label value="Pit"/></BrushLabels></View>"""
 
 PIXELS = np.full((40, 60, 3), 20, np.uint8)
@@ -161,7 +161,7 @@ def test_a_preview_writes_nothing_and_ends_at_its_limit(conversion_of):
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"target": "PolygonLabels"}, r"has no PolygonLabels \(--to\) on an image; it has 'brushlabels', 'rectangle"),
+        ({"target": "PolygonLabels"}, r"has no PolygonLabels \(--to\) on an image; it has 'brushlabels'"),
         ({"source": "EllipseLabels"}, r"has no EllipseLabels \(--from\)"),
         ({"source": "BrushLabels"}, r"--from takes RectangleLabels, EllipseLabels or PolygonLabels; got BrushLabels"),
     ],
