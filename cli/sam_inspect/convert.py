@@ -66,14 +66,16 @@ def convert(
 
 
 def _preview(conversion: BoxConversion, path: Path, counts: ConversionCounts, add_bar: AddBar) -> list[str]:
-    from sam_inspect.contact_sheet import contact_sheet
+    from sam_inspect.contact_sheet import Cell, contact_sheet
 
     progress = add_bar("Converting boxes")
     shown = list(conversion.preview(_SHOWN, counts, progress))
     if not shown:
         return ["No task has such boxes."]
-    sheet = contact_sheet((f"task {one.task}", one.pixels, one.boxes, one.masks) for one in shown)
+    sheet = contact_sheet(
+        Cell(f"task {one.task}", one.pixels, one.size, one.boxes, [mask.mask for mask in one.found]) for one in shown
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
-    masks = sum(len(one.masks) for one in shown)
+    masks = sum(len(one.found) for one in shown)
     return [f"{path} shows {masks} masks on {len(shown)} images; nothing was written into Label Studio."]

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.core.large_images import Answer, LargeAnswers
 from sam_backend.core.project_work import ProjectWork
+from sam_backend.core.proposed_masks import ProposedMask
+from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.config import LabelingConfig, Target, TaskImage
@@ -17,8 +20,10 @@ from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_masks import entries_by_region
 from sam_backend.progress import ProgressCallback
-from sam_backend.segmenters import Embedding
+from sam_backend.samples import Cropped
+from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.pixels import pixels_of
+from sam_backend.segmenters.refinement import AnswersMemo
 
 Entry = Mapping[str, Any]
 
@@ -38,20 +43,18 @@ class ConvertedImage:
     ----------
     task : int, the task's id.
     image : TaskImage.
-    pixels : uint8 RGB (H, W, 3).
-    boxes : list of (4,) xyxy in pixels.
-    masks : list of bool (H, W), one for each box.
-    labels : list of str or None.
-    scores : list of float, the predicted IoU of each mask.
+    size : (H, W) in pixels.
+    pixels : uint8 RGB (h, w, 3), of a large image shrunk.
+    boxes : list of (4,) xyxy in pixels of the image.
+    found : list of ProposedMask, one for each box, with its label and its predicted IoU.
     """
 
     task: int
     image: TaskImage
+    size: tuple[int, int]
     pixels: ImageArray
     boxes: Sequence[FloatArray]
-    masks: Sequence[BoolArray]
-    labels: Sequence[str | None]
-    scores: Sequence[float]
+    found: Sequence[ProposedMask]
 
 
 @dataclass
@@ -136,13 +139,16 @@ class BoxConversion:
                 continue
             made = TaskProposals()
             for converted in self._images(task, counts):
-                chosen = self._with_target(converted.image)
-                for mask, label, score in zip(converted.masks, converted.labels, converted.scores, strict=True):
-                    made.add(chosen, mask, label, score)
+                made.add(self._with_target(converted.image), converted.found)
             if not made.regions:
                 continue
             if annotate:
-                kept = [entry for group in self._groups(_shown(task, "")) if not self._is_box(group) for entry in group]
+                kept = [
+                    entry
+                    for group in self._groups(_shown(task, self.version))
+                    if not self._is_box(group)
+                    for entry in group
+                ]
                 project.annotate(task, [*kept, *made.regions])
             else:
                 project.predict(task, made.prediction(self.version))
@@ -163,9 +169,9 @@ class BoxConversion:
                     drawn.setdefault((prompt.target.image.name, prompt.item_index or 0), []).append(prompt)
             except SamInspectError as error:
                 counts.problems.append(f"A box of task {task.id} is left out: {error}")
-        for image, embedding in self._work.images(task) if drawn else ():
+        for image, fetched in self._work.images(task) if drawn else ():
             if prompts := drawn.pop(image.place, []):
-                yield self._converted(task, image, embedding, prompts, counts)
+                yield self._converted(task, image, fetched, prompts, counts)
         # Why an image could not be read is in the log.
         counts.problems += [f"The boxes of task {task.id} on {name} are left out: no image." for name, _ in drawn]
 
@@ -173,24 +179,34 @@ class BoxConversion:
         self,
         task: ProjectTask,
         image: TaskImage,
-        embedding: Embedding,
+        fetched: TaskEmbedding,
         drawn: Sequence[DrawnPrompt],
         counts: ConversionCounts,
     ) -> ConvertedImage:
+        size = fetched.embedding.size
         prompts, labels = [], []
         for one in drawn:
             try:
-                prompts.append(replace(one, clicks=()).to_prompt(embedding.size))
+                prompts.append(replace(one, clicks=()).to_prompt(size))
                 labels.append(one.label)
             except SamInspectError as error:
                 counts.problems.append(f"A box of task {task.id} is left out: {error}")
-        masks, scores = [], []
-        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
-            for answer in self._work.segmenter.decode(embedding, prompts[start : start + _PROMPTS_PER_CALL]):
-                masks.append(answer.masks[answer.best])
-                scores.append(float(answer.predicted_iou[answer.best]))
+        answers = zip(self._answers(fetched, prompts), labels, strict=True)
+        found = [ProposedMask(answer.mask, label, answer.predicted_iou) for answer, label in answers]
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-        return ConvertedImage(task.id, image, pixels_of(embedding), boxes, masks, labels, scores)
+        pixels = pixels_of(fetched.overview(self._work.segmenter))
+        return ConvertedImage(task.id, image, size, pixels, boxes, found)
+
+    def _answers(self, fetched: TaskEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
+        segmenter = self._work.segmenter
+        if fetched.large is not None:
+            large = LargeAnswers(AnswersMemo())
+            return [large.refine(fetched.large, lambda _: segmenter, prompt, "") for prompt in prompts]
+        answers: list[Answer] = []
+        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
+            for one in segmenter.decode(fetched.embedding, prompts[start : start + _PROMPTS_PER_CALL]):
+                answers.append(Answer(Cropped.of(one.masks[one.best]), float(one.predicted_iou[one.best])))
+        return answers
 
     def _is_box(self, group: Sequence[Entry]) -> bool:
         return any(entry.get("type") == self._source for entry in group)

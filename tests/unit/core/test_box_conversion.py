@@ -2,7 +2,6 @@
 
 import base64
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from label_studio_requests import data_url, png
 from sam_backend.core.box_conversion import BoxConversion, ConversionCounts
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposers import Proposers
+from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.projects import ProjectTask, TaskPrediction
 from sam_backend.labelstudio.region_masks import region_mask
@@ -50,7 +50,7 @@ class Embeddings:
         if not url.startswith("data:"):
             raise BadRequestError(f"{url} cannot be followed.")
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
-        return SimpleNamespace(embedding=segmenter.encode(pixels))
+        return TaskEmbedding("", segmenter.encode(pixels), "encoded")
 
 
 class StoredProject:
@@ -154,7 +154,7 @@ def test_what_cannot_be_converted_is_said_and_the_rest_is_converted(conversion_o
 def test_a_preview_writes_nothing_and_ends_at_its_limit(conversion_of):
     conversion = conversion_of(*(ProjectTask(number, {"image": IMAGE}, [annotation(box())]) for number in (1, 2, 3)))
     shown = list(conversion.preview(2, ConversionCounts(), lambda done, total: None))
-    assert [(one.task, len(one.masks), one.pixels.shape) for one in shown] == [(1, 1, (40, 60, 3)), (2, 1, (40, 60, 3))]
+    assert [(one.task, len(one.found), one.pixels.shape) for one in shown] == [(1, 1, (40, 60, 3)), (2, 1, (40, 60, 3))]
     assert conversion._work.project.predicted == []
 
 
