@@ -202,11 +202,12 @@ class BoxConversion:
         if fetched.large is not None:
             large = LargeAnswers(AnswersMemo())
             return [large.refine(fetched.large, lambda _: segmenter, prompt, "") for prompt in prompts]
-        answers: list[Answer] = []
-        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
-            for one in segmenter.decode(fetched.embedding, prompts[start : start + _PROMPTS_PER_CALL]):
-                answers.append(Answer(Cropped.of(one.masks[one.best]), float(one.predicted_iou[one.best])))
-        return answers
+        answers = (
+            one
+            for start in range(0, len(prompts), _PROMPTS_PER_CALL)
+            for one in segmenter.decode(fetched.embedding, prompts[start : start + _PROMPTS_PER_CALL])
+        )
+        return [Answer(Cropped.of(one.masks[one.best]), float(one.predicted_iou[one.best])) for one in answers]
 
     def _is_box(self, group: Sequence[Entry]) -> bool:
         return any(entry.get("type") == self._source for entry in group)
