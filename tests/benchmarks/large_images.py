@@ -72,7 +72,7 @@ def quality(data, most):
     small = np.array([max(target.cropped.part.shape) < SMALL for target in objects])
     table = Table("prompt", "seen", f"under {SMALL} px", "larger", "gain of native, 95 %", "CPU a prompt")
     scores = {}
-    for name, answer_of in {**whole_images(rgb), "native parts": native(scene.image)}.items():
+    for name, answer_of in [*whole_images(rgb), ("native parts", native(scene.image))]:
         for kind in ("box", "click"):
             started = time.process_time()
             found = [iou(answer_of(prompt(target, kind)), target) for target in track(objects, name, transient=True)]

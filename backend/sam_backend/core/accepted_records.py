@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.accepted_masks import read_annotation
 from sam_backend.labelstudio.brush_text import with_numbers
@@ -12,6 +14,8 @@ from sam_backend.labelstudio.messages import Annotation, Task
 from sam_backend.labelstudio.region_masks import regions_of
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.records import Record
+from sam_backend.segmenters.seams import tiles
+from sam_backend.segmenters.views import View
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +75,27 @@ def make_records(annotation: Annotation, task: Task, label_config: str) -> list[
     ]
 
 
-def accepted_masks(record: Record) -> list[AcceptedMask]:
-    """Return the masks of a record, empty ones too. Errors as of `region_mask`."""
-    return [AcceptedMask(region.mask, region.label) for region in regions_of(record.regions)]
+def accepted_masks(record: Record, view: View | None = None) -> list[AcceptedMask]:
+    """Return the masks of a record, empty ones too. Errors as of `region_mask`.
+
+    Parameters
+    ----------
+    record : Record.
+    view : View of its image; then only what it shows is returned, in its pixels. None for masks of the whole image.
+    """
+    if view is None:
+        return [AcceptedMask(region.mask, region.label) for region in regions_of(record.regions)]
+    seen = (AcceptedMask(view.seen(region.cropped), region.label) for region in regions_of(record.regions))
+    return [accepted for accepted in seen if accepted.mask.any()]
+
+
+def view_of_masks(record: Record, size: tuple[int, int]) -> View:
+    """Return the tile of a large image of `size` (H, W) that shows most masks of a record; the first one of equals."""
+    masks = [region.cropped for region in regions_of(record.regions)]
+    middles = np.array([np.add(mask.corner, np.array(mask.part.shape) / 2) for mask in masks]).reshape(-1, 2)
+
+    def shown(view: View) -> int:
+        left, top, right, bottom = view.window
+        return int(((middles >= (top, left)) & (middles < (bottom, right))).all(1).sum())
+
+    return max(tiles(size), key=shown)

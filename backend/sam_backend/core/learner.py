@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from sam_backend.core.accepted_records import accepted_masks, records_or_reason
+from sam_backend.core.accepted_records import accepted_masks, records_or_reason, view_of_masks
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.device_queue import Rank
 from sam_backend.core.gathering import gather
@@ -20,6 +20,7 @@ from sam_backend.labelstudio.messages import Event
 from sam_backend.labelstudio.projects import open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
+from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.records import EmbedRecord, Record
 from sam_backend.segmenters import Embedding, Segmenter
 
@@ -222,8 +223,8 @@ class Learner:
 
     def _learn(self, project: str) -> None:
         segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
-        embed = embed_records(self._embeddings, segmenter, project)
         memory = self._memories.of(project)
+        embed = embed_records(self._embeddings, segmenter, project, memory)
         memory.catch_up(segmenter, embed, accepted_masks, should_stop=lambda: self._stopping)
         if not self._stopping:
             memory.recalibrate(segmenter, embed, accepted_masks)
@@ -248,13 +249,14 @@ def _require_content(event: Event) -> None:
         )
 
 
-def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str) -> EmbedRecord:
-    """Return a function that computes the embedding of a record's image."""
+def embed_records(embeddings: TaskEmbeddings, segmenter: Segmenter, project: str, memory: ProjectMemory) -> EmbedRecord:
+    """Return a function that computes the embedding of a record's image, of a large one of the tile with most masks."""
 
     def embed(record: Record) -> Embedding:
         fetched = embeddings.fetch(segmenter, record.image, project, record.task)
-        if fetched.large is not None:
-            raise BadRequestError("its image is large, and only images that are encoded as a whole are learnt.")
-        return fetched.embedding
+        if fetched.large is None:
+            return fetched.embedding
+        view = view_of_masks(memory.store.whole(record.key) or record, fetched.large.size)
+        return view.part_of(fetched.large.embedding(segmenter, view))
 
     return embed

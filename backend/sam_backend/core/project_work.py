@@ -200,7 +200,7 @@ class ProjectWork:
 
     @property
     def _embed_records(self) -> EmbedRecord:
-        return embed_records(self.embeddings, self.segmenter, self.project.uid)
+        return embed_records(self.embeddings, self.segmenter, self.project.uid, self.memory)
 
     @property
     def _config(self) -> LabelingConfig:

@@ -18,7 +18,7 @@ from sam_backend.labelstudio.transport import HttpAnswer, HttpRequest, Transport
 from sam_backend.segmenters.image_files import decode_image
 from sam_backend.settings import Settings
 
-MAX_BYTES = 2**29
+MAX_BYTES = 2**30
 
 
 class ImageNotFetchedError(ImageServerError):

@@ -79,13 +79,18 @@ class Region:
     Attributes
     ----------
     id : str, the same in a prediction and in an annotation that was begun with it; "" where it has none.
-    mask : bool (H, W); all False where the region covers no pixel.
+    cropped : Cropped, its mask; empty where the region covers no pixel.
     label : str, all its labels joined by commas, or `UNLABELLED`.
     """
 
     id: str
-    mask: BoolArray
+    cropped: Cropped
     label: str
+
+    @property
+    def mask(self) -> BoolArray:
+        """The mask bool (H, W), a new array at each call."""
+        return self.cropped.mask
 
 
 def region_shape(entry: Mapping[str, Any]) -> str | None:
@@ -214,7 +219,7 @@ def entries_by_region(result: Sequence[Mapping[str, Any]]) -> list[list[Mapping[
 def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
     """Yield every region of a `result` that has an area; errors as of `region_mask`."""
     for entries in entries_by_region(result):
-        mask = next((mask for mask in map(region_mask, entries) if mask is not None), None)
+        mask = next((mask for mask in map(cropped_region, entries) if mask is not None), None)
         if mask is not None:
             label = next((label for label in map(region_label, entries) if label), UNLABELLED)
             yield Region(region_id(entries[0]), mask, label)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from sam_backend.errors import BadRequestError
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.records import ReadMasks, Record
+from sam_backend.segmenters import Embedding
+from sam_backend.segmenters.views import view_of
 
 _MAX_REASON = 200
 
 
-def masks_on_image(record: Record, size: tuple[int, int], read_masks: ReadMasks) -> list[AcceptedMask]:
-    """Return the masks of a record, all of the size (H, W) of its image; empty ones too.
+def masks_on_image(record: Record, embedding: Embedding, read_masks: ReadMasks) -> list[AcceptedMask]:
+    """Return the masks of a record, all of the size (H, W) of its embedding; empty ones too.
+
+    Of a large image, of which the embedding shows a view, only what the view shows.
 
     Raises
     ------
@@ -18,13 +22,15 @@ def masks_on_image(record: Record, size: tuple[int, int], read_masks: ReadMasks)
         If a mask has another size, or the record cannot be read for whatever reason: what one annotation holds must not
         keep the others from being learnt.
     """
+    view = view_of(embedding)
+    size = embedding.size if view is None else view.image_size
     try:
         for region in record.regions:
             # Masks that claim to be huge take no memory.
             _require_size((region.get("original_height"), region.get("original_width")), size)
-        masks = list(read_masks(record))
+        masks = list(read_masks(record, view))
         for accepted in masks:
-            _require_size(accepted.mask.shape, size)
+            _require_size(accepted.mask.shape, embedding.size)
     except BadRequestError:
         raise
     except Exception as error:

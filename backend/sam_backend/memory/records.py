@@ -9,6 +9,7 @@ from typing import Any
 
 from sam_backend.memory.features import AcceptedMask, FeatureVectors
 from sam_backend.segmenters import Embedding
+from sam_backend.segmenters.views import View
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -101,10 +102,12 @@ NewestExample = tuple[RecordKey, tuple[str, ...], int]
 """The key of an example, the labels of its vectors, and the time of its file's last change in ns."""
 
 EmbedRecord = Callable[[Record], Embedding]
-"""A function that computes the embedding of a record's image; SamInspectError if the image cannot be fetched."""
+"""A function that computes the embedding of a record's image, of a large one that of a view (`View.part_of`);
+SamInspectError if the image cannot be fetched."""
 
-ReadMasks = Callable[[Record], Sequence[AcceptedMask]]
-"""A function that decodes the accepted masks of a record; SamInspectError if it cannot."""
+ReadMasks = Callable[[Record, View | None], Sequence[AcceptedMask]]
+"""A function that decodes the accepted masks of a record, or what a view of its image shows of them; SamInspectError
+if it cannot."""
 
 
 def instant(text: str) -> datetime:

@@ -12,6 +12,7 @@ from sam_backend.memory.records import Record
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.samples import Sample
 from sam_backend.segmenters import Embedding, Segmenter
+from sam_backend.segmenters.views import View
 
 
 def memory_of(
@@ -42,7 +43,7 @@ def memory_of(
     def embed(record: Record) -> Embedding:
         return segmenter.encode(load(record.image).image)
 
-    def read_masks(record: Record) -> list[AcceptedMask]:
+    def read_masks(record: Record, _view: View | None) -> list[AcceptedMask]:
         return [AcceptedMask(target.mask, target.label) for target in load(record.image).objects]
 
     memory.catch_up(segmenter, embed, read_masks, progress=progress)

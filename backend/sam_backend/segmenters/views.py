@@ -10,7 +10,7 @@ import numpy as np
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.image_reader import ImageReader
-from sam_backend.segmenters.protocol import POSITIVE, Prompt, Window
+from sam_backend.segmenters.protocol import POSITIVE, Embedding, Prompt, Window
 from sam_backend.segmenters.windows import side_of, whole_image, window_around
 
 LARGEST_SIDE = 2048
@@ -18,6 +18,8 @@ LARGEST_SIDE = 2048
 
 _READ = 2
 """Sides of a view up to which a window is read at the image's own resolution before it is shrunk."""
+
+_VIEW = "image.view"
 
 _EDGE = 2
 """Pixels of a view at an inner edge that a mask does not reach unless it goes on beyond."""
@@ -103,6 +105,11 @@ class View:
         )
         return any(inner and bool(strip.any()) for inner, strip in edges)
 
+    def part_of(self, embedding: Embedding) -> Embedding:
+        """Return the embedding of the view, marked so that `view_of` finds the view."""
+        marks = np.array([*self.window, *self.image_size, self.most])
+        return Embedding({**embedding.arrays, _VIEW: marks}, embedding.size)
+
     def placed(self, mask: BoolArray) -> Cropped:
         """Return a mask (h, w) of the view as a mask of the image."""
         local = Cropped.of(mask)
@@ -130,3 +137,11 @@ class View:
         in_part = (place[kept] for place, kept in zip(centres, inside, strict=True))
         shown[np.ix_(*inside)] = mask.part[np.ix_(*in_part)]
         return shown
+
+
+def view_of(embedding: Embedding) -> View | None:
+    """Return the view of which an embedding shows the image; None where it shows all of it, see `View.part_of`."""
+    if _VIEW not in embedding.arrays:
+        return None
+    left, top, right, bottom, height, width, most = (int(mark) for mark in embedding.arrays[_VIEW])
+    return View((left, top, right, bottom), (height, width), most)

@@ -26,6 +26,7 @@ from sam_backend.second_look import Focus
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.correcting import Correcting
 from sam_backend.segmenters.refiner.refiner import Refiner
+from sam_backend.segmenters.views import View
 from sam_evaluation.errors import BrokenSampleError
 from sam_evaluation.simulation.annotator import Habits, Manner, annotate
 from sam_evaluation.simulation.choosing import choose
@@ -232,7 +233,7 @@ class Loop:
             updated = (_START + timedelta(seconds=number)).isoformat()
             self._memory.store.put(Record(number, updated, number, event.name))
 
-        def read_masks(record: Record) -> list[AcceptedMask]:
+        def read_masks(record: Record, _view: View | None) -> list[AcceptedMask]:
             return [AcceptedMask(mask, label) for label, mask in accepted[record.annotation].accepted()]
 
         embed = lambda record: self._images.embed(self._segmenter, record.image)  # noqa: E731

@@ -32,7 +32,7 @@ def memory(tmp_path, segmenter):
     memory.catch_up(
         segmenter,
         lambda record: segmenter.encode(TAUGHT[0]),
-        lambda record: [AcceptedMask(mask, label) for label, mask in TAUGHT[1]],
+        lambda record, view: [AcceptedMask(mask, label) for label, mask in TAUGHT[1]],
     )
     return memory
 
@@ -70,7 +70,7 @@ def test_only_a_lone_click_is_changed(memory, segmenter, asked):
 def test_what_left_out_examples_speak_against_is_not_done(memory, segmenter, monkeypatch):
     memory.classes(segmenter.version, lambda label: True)
     monkeypatch.setattr(left_out_examples, "chosen_weight", lambda gains: 0.0)
-    memory.recalibrate(segmenter, lambda record: segmenter.encode(TAUGHT[0]), lambda record: [])
+    memory.recalibrate(segmenter, lambda record: segmenter.encode(TAUGHT[0]), lambda record, view: [])
     assert memory.helping(segmenter, "red", "image") is segmenter
 
 

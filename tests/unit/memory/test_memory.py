@@ -34,7 +34,7 @@ def world(tmp_path):
     def embed(record):
         return segmenter.encode(images[record.annotation][0])
 
-    def read(record):
+    def read(record, _view=None):
         return [AcceptedMask(mask, label) for label, mask in images[record.annotation][1]]
 
     memory = ProjectMemory(tmp_path / "project")

@@ -47,6 +47,26 @@ def test_an_accepted_annotation_makes_labelled_pre_annotations(client):
     assert result["model_version"].startswith("colour-1-")
 
 
+def enlarged(drawn):
+    """An image with masks, each of three times the height and width."""
+    image, masks = drawn
+    return image.repeat(3, 0).repeat(3, 1), [(label, mask.repeat(3, 0).repeat(3, 1)) for label, mask in masks]
+
+
+def test_what_is_accepted_on_a_large_image_is_learnt_and_proposed_on_its_tiles(make_client):
+    client = make_client(ColourSegmenter(), large_image_pixels=1_000_000)
+    image, masks = enlarged(surface(1, red=[(500, 300)], size=(370, 600)))
+    send(client, event("ANNOTATION_CREATED", image=image, masks=masks))
+
+    other, expected = enlarged(surface(2, red=[(100, 70), (550, 270)], size=(370, 600)))
+    (result,) = client.post("/predict", json=batch(task(9, other), config=CONFIG)).json()["results"]
+
+    drawn = [decode_rle(region["value"]["rle"], expected[0][1].shape) for region in result["result"]]
+    assert {tuple(region["value"]["brushlabels"]) for region in result["result"]} == {("red",)}
+    for _, mask in expected:
+        assert max((one & mask).sum() / (one | mask).sum() for one in drawn) > 0.7
+
+
 def test_events_in_any_order_and_twice_lead_to_the_same_pre_annotations(make_client, make_settings):
     events = [
         event("ANNOTATION_CREATED"),
