@@ -1,9 +1,9 @@
 """CPU seconds of a lone first click, beside the plain pattern: `python tests/benchmarks/first_click.py`.
 
-Each server gets a click on a new image over HTTP, as Label Studio sends it: SAM Inspect; the pattern that backends have in
-common (fetch to a file, Pillow, whole pixels, the flow of `SamPredictor`, the SDK's RLE) with the same weights; and, with
-`--before <folder>`, SAM Inspect of another checkout. The CPU seconds are those of the server's process until it rests,
-so they include what is done after the answer; the highest memory is its own.
+Each server gets a click on a new image over HTTP, as Label Studio sends it: SAM Inspect; the pattern that backends have
+in common (fetch to a file, Pillow, whole pixels, the flow of `SamPredictor`, the SDK's RLE) with the same weights; and,
+with `--before <folder>`, SAM Inspect of another checkout. The CPU seconds are those of the server's process until it
+rests, so they include what is done after the answer; the highest memory is its own.
 """
 
 import argparse

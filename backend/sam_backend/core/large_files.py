@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import threading
@@ -17,9 +16,9 @@ from cachetools import LRUCache
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.files import whole_file, write_whole
 from sam_backend.segmenters import Embedding
-from sam_backend.segmenters.image_files import FileReader
-from sam_backend.segmenters.image_headers import open_image
+from sam_backend.segmenters.image_files import FileReader, file_digest
 from sam_backend.segmenters.image_reader import ImageReader, PixelReader
+from sam_backend.segmenters.pixels import with_mapping
 from sam_backend.segmenters.tiled_tiff import open_tiled_tiff
 from sam_backend.settings import Settings
 
@@ -61,38 +60,35 @@ class LargeFiles:
             max_pixels=settings.max_image_pixels,
         )
 
-    def keep(self, file: bytes, name: str) -> Embedding | None:
+    def keep(self, file: bytes, name: str, page: int | None = None) -> Embedding | None:
         """Keep a file if its image is large.
 
         Parameters
         ----------
         file : bytes, the whole file.
         name : str, the image's name in messages.
+        page : int, the page of its image, see `choose_page`.
 
         Returns
         -------
         Embedding or None
-            What stands for the embedding of a large image: its size and the name of the kept file. None for an image
-            that is not large.
+            What stands for the embedding of a large image: its size, its mapping and the name of the kept file. None
+            for an image that is not large.
 
         Raises
         ------
         SamInspectError
             If it is no image, or there is no room for it.
         """
-        tiff = open_tiled_tiff(file, name)
-        if tiff is not None:
-            size, is_large = tiff.size, tiff.size[0] * tiff.size[1] > self._larger_than
-        else:
-            width, height = open_image(file, name, max_pixels=self._max_pixels).size
-            is_large = width * height > self._larger_than
-        if not is_large:
+        tiff = open_tiled_tiff(file, name, page)
+        reader = FileReader(file, name, max_pixels=self._max_pixels, page=page) if tiff is None else tiff
+        count = reader.pixel_count if isinstance(reader, FileReader) else reader.size[0] * reader.size[1]
+        if count <= self._larger_than:
             return None
-        stored = hashlib.sha256(file).hexdigest() + (".npy" if tiff is None else ".tif")
+        stored = file_digest(file, page) + (".tif" if tiff else ".npy")
         try:
-            if tiff is None:
-                pixels = FileReader(file, name, max_pixels=self._max_pixels).pixels()
-                size = pixels.shape[0], pixels.shape[1]
+            if isinstance(reader, FileReader):
+                pixels = reader.whole().pixels
                 with whole_file(self._folder / stored) as part, part.open("wb") as stream:
                     np.save(stream, pixels, allow_pickle=False)
             else:
@@ -103,9 +99,12 @@ class LargeFiles:
                 f"{name} is large and must be kept in {self._folder}, which fails: {error.strerror}. Make room there, "
                 "or name another folder with SAM_INSPECT_CACHE."
             ) from error
-        return Embedding({_FILE: np.frombuffer(stored.encode(), np.uint8)}, size)
+        arrays = {_FILE: np.frombuffer(stored.encode(), np.uint8)}
+        return with_mapping(Embedding(arrays, reader.size), reader.mapping)
 
-    def reader(self, embedding: Embedding, name: str, fetch_file: Callable[[], bytes]) -> ImageReader:
+    def reader(
+        self, embedding: Embedding, name: str, fetch_file: Callable[[], bytes], page: int | None = None
+    ) -> ImageReader:
         """Return the reader of a large image.
 
         Parameters
@@ -113,6 +112,7 @@ class LargeFiles:
         embedding : Embedding that `keep` returned.
         name : str, the image's name in messages.
         fetch_file : function that returns the whole file; called where the file is not kept any more.
+        page : int, as for `keep`.
 
         Raises
         ------
@@ -125,10 +125,10 @@ class LargeFiles:
             reader = self._readers.get(stored)
         if reader is None:
             if not path.exists():
-                again = self.keep(fetch_file(), name)
+                again = self.keep(fetch_file(), name, page)
                 if again is None or stored_name(again) != stored:
                     raise BadRequestError(f"{name} has changed since its project first used it; import it again.")
-            reader = _open(path, name)
+            reader = _open(path, name, page)
             with self._lock:
                 self._readers[stored] = reader
         with suppress(OSError):
@@ -160,12 +160,12 @@ def stored_name(embedding: Embedding) -> str:
     return embedding.arrays[_FILE].tobytes().decode()
 
 
-def _open(path: Path, name: str) -> ImageReader:
+def _open(path: Path, name: str, page: int | None) -> ImageReader:
     try:
         if path.suffix == ".npy":
             return PixelReader(np.load(path, mmap_mode="r"), digest=path.stem)
         with path.open("rb") as stream:
-            reader = open_tiled_tiff(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), name)
+            reader = open_tiled_tiff(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), name, page)
     except (OSError, ValueError) as error:
         raise SamInspectError(f"{name} cannot be read from {path}: {error}. Remove that file.") from None
     if reader is None:

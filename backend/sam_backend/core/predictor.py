@@ -30,11 +30,12 @@ from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
-from sam_backend.labelstudio.region_json import prediction
+from sam_backend.labelstudio.region_json import note_mapping, prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.pixels import mapping_of
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refinement import AnswersMemo, refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
@@ -155,6 +156,7 @@ class Predictor:
             self._learner.check(str(request.project), segmenter.version)
         score = rounded_score(answer.predicted_iou)
         regions = self._in_place.answer(place, subject, drawn, clicks, answer.mask, score)
+        note_mapping(regions, mapping_of(fetched.embedding))
         return prediction(regions, score, segmenter.version)
 
     def _refine(
@@ -229,7 +231,7 @@ class Predictor:
                 segmenter.check()
                 url, configured = image.address(task.data), literal_origin(image.target.image.value)
                 fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
-                proposals.add(image, proposed_masks(segmenter, fetched, proposer))
+                proposals.add(image, proposed_masks(segmenter, fetched, proposer), mapping_of(fetched.embedding))
             except TimeoutError:
                 if not done or task is not request.tasks[0] or self._stopping.is_set():
                     raise

@@ -41,6 +41,7 @@ from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.model_registry import load_segmenter
+from sam_backend.segmenters.pixels import mapping_of
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,8 @@ class ProjectWork:
             proposals, done = TaskProposals(), 0
             for image, fetched in self.images(task):
                 done += 1
-                proposals.add(image, proposed_masks(self.segmenter, fetched, proposer))
+                masks = proposed_masks(self.segmenter, fetched, proposer)
+                proposals.add(image, masks, mapping_of(fetched.embedding))
             if not done:
                 counts.failed += 1
                 continue
@@ -151,7 +153,8 @@ class ProjectWork:
                 signals.append(compute_signals(self.segmenter, embedding, classes, outlines, calibration))
                 on_task = proposals.setdefault(task.id, TaskProposals())
                 if proposer is not None or not task.has_prediction(version):
-                    on_task.add(image, proposed_masks(self.segmenter, fetched, proposer))
+                    masks = proposed_masks(self.segmenter, fetched, proposer)
+                    on_task.add(image, masks, mapping_of(fetched.embedding))
         if not tasks:
             return []
         descriptors = [example_descriptor(vectors) for vectors in self.memory.examples(version).values()]

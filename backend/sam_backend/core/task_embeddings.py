@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from sam_backend.arrays import ImageArray
 from sam_backend.core.background_model import MeasuredSegmenter
 from sam_backend.core.device_queue import DeviceQueue, Rank, current_job
 from sam_backend.core.large_files import LargeFiles, is_large, stored_name
 from sam_backend.core.large_images import LargeImage
 from sam_backend.core.observer import Observer
 from sam_backend.errors import SamInspectError
-from sam_backend.labelstudio.addresses import Origin
+from sam_backend.labelstudio.addresses import Origin, split_page
 from sam_backend.labelstudio.images import TaskImages, image_name
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
+from sam_backend.segmenters.image_files import file_digest
+from sam_backend.segmenters.image_reader import PixelReader
 from sam_backend.settings import Settings
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Part of all keys, to be changed with the arrays of embeddings: versions of this program may share a cache."""
 
 
@@ -82,6 +85,7 @@ class TaskEmbeddings:
         self._observer = observer
         self._trusts_configs = trusts_configs
         self.queue = DeviceQueue(os.cpu_count() or 1)
+        cache.write_in(self._in_the_background)
 
     @classmethod
     def of_settings(
@@ -135,9 +139,9 @@ class TaskEmbeddings:
                 self._observer.image_failed(error.status)
                 raise
 
-        def load() -> ImageArray | Embedding:
+        def load() -> PixelReader | Embedding:
             file = fetch_file()
-            known = self._cache.find(_key_of_file(segmenter, file))
+            known = self._cache.find(_key_of_file(segmenter, file_digest(file, split_page(url)[1])))
             if known is not None:
                 return known
             with self.queue:
@@ -150,7 +154,8 @@ class TaskEmbeddings:
             self._observer.embedding_fetched(source)
         if self._large_files is None or not is_large(embedding):
             return TaskEmbedding(key, embedding, source)
-        open_reader = partial(self._large_files.reader, embedding, image_name(url), fetch_file)
+        page = split_page(url)[1]
+        open_reader = partial(self._large_files.reader, embedding, image_name(url), fetch_file, page)
         key_of_parts = _key(segmenter.version, "large", stored_name(embedding))
         return TaskEmbedding(key, embedding, source, LargeImage(key_of_parts, embedding.size, open_reader, self._cache))
 
@@ -160,7 +165,7 @@ class TaskEmbeddings:
 
     def is_file_ready(self, segmenter: Segmenter, file: bytes) -> bool:
         """Return whether `fetch_file` would find the embedding of a file in the cache."""
-        return _key_of_file(segmenter, file) in self._cache
+        return _key_of_file(segmenter, file_digest(file)) in self._cache
 
     def fetch_file(self, segmenter: Segmenter, file: bytes, name: str) -> Embedding:
         """Return the embedding of a file; `fetch` finds it for every address at which the same file lies.
@@ -176,13 +181,18 @@ class TaskEmbeddings:
         SamInspectError
             If the file is no image.
         """
-        key = _key_of_file(segmenter, file)
+        key = _key_of_file(segmenter, file_digest(file, split_page(name)[1]))
         return self._cache.fetch(key, segmenter, lambda: self._decode(file, name))[0]
 
-    def _decode(self, file: bytes, url: str) -> ImageArray | Embedding:
+    def _decode(self, file: bytes, url: str) -> PixelReader | Embedding:
         """Return the image in a file; of a large one, which is kept on disk, what stands for its embedding."""
-        large = self._large_files.keep(file, image_name(url)) if self._large_files else None
-        return self._images.decode(file, url) if large is None else large
+        large = self._large_files.keep(file, image_name(url), split_page(url)[1]) if self._large_files else None
+        return self._images.open(file, url).whole() if large is None else large
+
+    @contextmanager
+    def _in_the_background(self) -> Iterator[None]:
+        with self.queue.job(Rank.BACKGROUND, "keeping an embedding"), self.queue.begun():
+            yield
 
 
 def _key_of_address(segmenter: Segmenter, server: Server | None, url: str) -> str:
@@ -190,8 +200,8 @@ def _key_of_address(segmenter: Segmenter, server: Server | None, url: str) -> st
     return _key(segmenter.version, server.hostname if server else "", url)
 
 
-def _key_of_file(segmenter: Segmenter, file: bytes) -> str:
-    return _key(segmenter.version, "file", hashlib.sha256(file).hexdigest())
+def _key_of_file(segmenter: Segmenter, digest: str) -> str:
+    return _key(segmenter.version, "file", digest)
 
 
 def _key(*parts: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sam_backend.core.proposed_masks import ProposedMask
 from sam_backend.labelstudio.config import TaskImage
-from sam_backend.labelstudio.region_json import make_regions, prediction
+from sam_backend.labelstudio.region_json import make_regions, note_mapping, prediction
 
 
 @dataclass
@@ -24,8 +24,12 @@ class TaskProposals:
     regions: list[dict[str, Any]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
-    def add(self, image: TaskImage, proposed: Iterable[ProposedMask]) -> None:
-        """Add masks proposed on an image of the task; those whose class its controls lack are not for this image."""
+    def add(self, image: TaskImage, proposed: Iterable[ProposedMask], mapping: str) -> None:
+        """Add masks proposed on an image of the task; those whose class its controls lack are not for this image.
+
+        `mapping` says how the values of its file became 8 bits, see `ImageReader`.
+        """
+        done = len(self.regions)
         has_labels = image.target.outputs[0].labeler is not None
         for one in proposed:
             if one.label is None or image.target.knows(one.label):
@@ -37,6 +41,7 @@ class TaskProposals:
                     score=rounded_score(one.score),
                     item_index=image.item_index,
                 )
+        note_mapping(self.regions[done:], mapping)
 
     def prediction(self, model_version: str) -> dict[str, Any]:
         """Return the prediction of the task; its score is the mean of the scores."""

@@ -16,6 +16,7 @@ _SECRET_PART = re.compile(
     r"(?i)\b((?:[\w-]*(?:token|signature|password|passwd|secret|credential|session_?id|api_?key|access_?key))|sig|key)"
     r"(=|:)[^/;&\s]+"
 )
+_PAGE = re.compile(r"(.*)#page=([0-9]{1,6})", re.DOTALL)
 _MAX_SHOWN = 200
 _MAX_ADDRESS = 1000
 _MAX_SEGMENTS = 16
@@ -160,3 +161,14 @@ def _is_host(host: str) -> bool:
         return bool(host.encode("idna") if not host.isascii() else re.fullmatch(r"[\w.:-]+(%\w+)?", host))
     except UnicodeError:
         return False
+
+
+def with_page(url: str, page: int) -> str:
+    """Return an address with a page of its file: `/data/upload/1/stack.tif#page=3`."""
+    return f"{url}#page={page}"
+
+
+def split_page(url: str) -> tuple[str, int | None]:
+    """Return an address without its page, and the page, None without one."""
+    found = _PAGE.fullmatch(url)
+    return (found[1], int(found[2])) if found else (url, None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam_backend.errors import BadRequestError, brief
+from sam_backend.labelstudio.addresses import with_page
 
 _VARIABLE = re.compile(r"""\$([\w.\[\]"']+)""")
 _STEP = re.compile(r"""\.?([^.\[\]]+)|\[(?:(\d+)|"([^"]*)"|'([^']*)')\]""")
@@ -32,7 +33,9 @@ class ImageTag:
     value: str
 
     def source(self, data: Mapping[str, Any], item_index: int = 0) -> str:
-        """Return the address of this tag's image.
+        """Return the address of this tag's image, with the page of its file where the data name one.
+
+        The page of the field "image" stands in the field "image_page"; of a list, one for all, or a list as well.
 
         Parameters
         ----------
@@ -42,7 +45,7 @@ class ImageTag:
         Raises
         ------
         BadRequestError
-            If the task lacks the field or the image, or the field holds no address.
+            If the task lacks the field or the image, or a field holds no address or no page.
         """
         source = self._resolved(data)
         images = source if isinstance(source, list) else [source]
@@ -56,7 +59,8 @@ class ImageTag:
             raise BadRequestError(
                 f"The task's field '{self.value}' should hold an image's address; got {brief(address)}."
             )
-        return address
+        page = self._page(data, item_index)
+        return address if page is None else with_page(address, page)
 
     def count(self, data: Mapping[str, Any]) -> int | None:
         """Return how many images the list of this tag has in a task's `data`; None if it is a single image."""
@@ -65,6 +69,22 @@ class ImageTag:
         except BadRequestError:
             return None
         return len(source) if isinstance(source, list) else None
+
+    def _page(self, data: Mapping[str, Any], item_index: int) -> int | None:
+        if not _VARIABLE.fullmatch(self.value):
+            return None
+        field = f"{self.value[1:]}_page"
+        page = look_up(data, field)
+        if isinstance(page, list):
+            page = page[item_index] if item_index < len(page) else None
+        if page is _MISSING or page is None:
+            return None
+        if isinstance(page, bool) or not re.fullmatch("[1-9][0-9]{0,5}", str(page)):
+            raise BadRequestError(
+                f"The task's field '{brief(field, quoted=False)}' should hold the number of a page, from 1 on; "
+                f"got {brief(page)}."
+            )
+        return int(page)
 
     def _resolved(self, data: Mapping[str, Any]) -> Any:
         """Return what the value stands for: anything for a single variable, a text for an address with variables."""

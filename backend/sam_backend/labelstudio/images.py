@@ -7,15 +7,14 @@ import binascii
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
-from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.labelstudio.addresses import Origin, shown
+from sam_backend.labelstudio.addresses import Origin, shown, split_page
 from sam_backend.labelstudio.client import AccessTokens
 from sam_backend.labelstudio.connections import FetchDeadline, RefusedAddressError, TransportError
 from sam_backend.labelstudio.image_addresses import ImageSource, image_source, is_file_of_label_studio
 from sam_backend.labelstudio.servers import Server
 from sam_backend.labelstudio.transport import HttpAnswer, HttpRequest, Transport
-from sam_backend.segmenters.image_files import decode_image
+from sam_backend.segmenters.image_files import FileReader
 from sam_backend.settings import Settings
 
 MAX_BYTES = 2**30
@@ -43,7 +42,7 @@ class RefusedImageError(ImageNotFetchedError):
 
 
 class TaskImages:
-    """Fetches and decodes the images of tasks.
+    """Fetches and opens the images of tasks.
 
     Files are not cached, only embeddings are.
 
@@ -91,6 +90,7 @@ class TaskImages:
         ImageNotFetchedError
             If the server refuses, breaks off, sends a web page, or is too slow.
         """
+        url, _ = split_page(url)
         if url[:5].lower() == "data:":
             return _read_data_url(url)
         source = image_source(url, server, task_id, self.transport.allowed, configured)
@@ -121,9 +121,9 @@ class TaskImages:
             answers.append(answer)
         raise ImageNotFetchedError(shown(url), _refusal(answers[0]), answers[0].status)
 
-    def decode(self, file: bytes, url: str) -> ImageArray:
-        """Decode a fetched file; see `decode_image`."""
-        return decode_image(file, image_name(url), max_pixels=self._max_pixels)
+    def open(self, file: bytes, url: str) -> FileReader:
+        """Open a fetched file at the page that its address names; see `FileReader`."""
+        return FileReader(file, image_name(url), max_pixels=self._max_pixels, page=split_page(url)[1])
 
     @staticmethod
     def _is_own(target: str, server: Server) -> bool:

@@ -108,6 +108,12 @@ def replace_mask(
     ]
 
 
+def note_mapping(regions: Sequence[dict[str, Any]], mapping: str) -> None:
+    """Note in the `meta` of regions how the values of their image's file became 8 bits; nothing for ""."""
+    for region in regions if mapping else ():
+        region["meta"] = {**(region.get("meta") or {}), "image": mapping}
+
+
 def new_id() -> str:
     """Return an id for a region."""
     return uuid4().hex[:10]

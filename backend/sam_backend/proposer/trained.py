@@ -15,7 +15,7 @@ from sam_backend.proposer.regions import Region, find_regions
 from sam_backend.proposer.tiles import shares_of
 from sam_backend.segmenters import Embedding, Prompt, Segmenter
 from sam_backend.segmenters.onnx_sessions import open_session
-from sam_backend.segmenters.pixels import pixels_of
+from sam_backend.segmenters.pixels import reader_of
 
 MIN_SCORE = 0.25
 """Proposals with a lower score are not shown. On held-out training images of NEU-Seg this leaves out four of ten false
@@ -50,7 +50,7 @@ class TrainedProposer:
 
     def propose(self, segmenter: Segmenter, embedding: Embedding, *, limit: int | None = None) -> list[Proposal]:
         """Return the proposals for an image; see `Proposer.propose`."""
-        regions = self.regions(pixels_of(embedding))
+        regions = self.regions(reader_of(embedding).rgb())
         scored = [(self.manifest.score(region), region) for region in regions]
         kept = sorted((pair for pair in scored if pair[0] >= MIN_SCORE), key=lambda pair: -pair[0])[:limit]
         masks = [mask_in(region, embedding.size) for _, region in kept]

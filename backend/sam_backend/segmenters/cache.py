@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import sqlite3
 import threading
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import numpy as np
 from cachetools import LRUCache
-from diskcache import Cache, Disk, Timeout
-from diskcache.core import DBNAME, MODE_BINARY, MODE_RAW
 
 from sam_backend import deadlines
 from sam_backend.arrays import ImageArray
-from sam_backend.files import make_folder
+from sam_backend.segmenters.embedding_folder import EmbeddingFolder
+from sam_backend.segmenters.image_reader import PixelReader
+from sam_backend.segmenters.pixels import encode_image
 from sam_backend.segmenters.protocol import Embedding, Segmenter
 from sam_backend.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-_SIZE = "__size__"
-_DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
 _MEBIBYTE = 2**20
-
-_LOCK_TIMEOUT = 0.5
-"""Seconds to wait for a file that another process has locked; encoding an image again does not take much longer."""
-
-_START_LOCK_TIMEOUT = 5.0
-"""The same at the start, after which a process keeps no embeddings on disk."""
 
 
 class EmbeddingSource(StrEnum):
@@ -71,7 +56,7 @@ class EmbeddingCache:
 
     def __init__(self, memory_bytes: int, folder: Path | None = None, disk_bytes: int = 0) -> None:
         self._memory: LRUCache[str, Embedding] = LRUCache(memory_bytes, getsizeof=lambda embedding: embedding.nbytes)
-        self._disk = _open_disk(folder, disk_bytes) if folder is not None and disk_bytes else None
+        self._disk = None if folder is None else EmbeddingFolder(folder, disk_bytes)
         self._under_way: dict[str, Future[tuple[Embedding, EmbeddingSource]]] = {}
         self._lock = threading.Lock()
 
@@ -86,7 +71,7 @@ class EmbeddingCache:
         return cls.of_megabytes(settings.embedding_memory_mb, settings.cache / "embeddings", settings.embedding_disk_mb)
 
     def fetch(
-        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray | Embedding]
+        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray | PixelReader | Embedding]
     ) -> tuple[Embedding, EmbeddingSource]:
         """Return the embedding of `key` and where it came from.
 
@@ -98,8 +83,8 @@ class EmbeddingCache:
         ----------
         key : str, unique for an image and a version of the segmenter.
         segmenter : Segmenter, encodes on a miss.
-        load_image : function that returns the image, uint8 RGB (H, W, 3), or its embedding where that is kept under
-            another key; called on a miss only.
+        load_image : function that returns the image, uint8 RGB (H, W, 3) or as a reader, or its embedding where that is
+            kept under another key; called on a miss only.
         """
         with self._lock:
             kept = self._memory.get(key)
@@ -127,45 +112,41 @@ class EmbeddingCache:
         with self._lock:
             if key in self._memory:
                 return True
-        disk = self._disk
-        try:
-            return disk is not None and key in disk
-        except _DISK_ERRORS:
-            return False
+        return self._disk is not None and key in self._disk
 
     def find(self, key: str) -> Embedding | None:
         """Return the embedding of `key` if it is on disk."""
-        return self._read(key)
+        return None if self._disk is None else self._disk.get(key)
+
+    def write_in(self, context: Callable[[], AbstractContextManager[object]]) -> None:
+        """Write embeddings to disk in a context from now on, whose entering may wait until no click is under way."""
+        if self._disk is not None:
+            self._disk.writes_in = context
 
     def fill(self) -> CacheFill:
         """Return how full the cache is."""
         with self._lock:
             used, limit = int(self._memory.currsize), int(self._memory.maxsize)
-        disk = self._disk
-        try:
-            # An empty one is false.
-            return CacheFill(used, limit, *((0, 0) if disk is None else (disk.volume(), disk.size_limit)))
-        except _DISK_ERRORS:
-            return CacheFill(used, limit, 0, 0)
+        return CacheFill(used, limit, *((0, 0) if self._disk is None else self._disk.fill()))
 
     def close(self) -> None:
-        """Close the files; the cache then still works in memory."""
+        """Write what is still to be written, and close the files; the cache then still works in memory."""
         if self._disk is not None:
             self._disk.close()
-            self._disk = None
 
     def _from_disk_or_encoder(
-        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray | Embedding]
+        self, key: str, segmenter: Segmenter, load_image: Callable[[], ImageArray | PixelReader | Embedding]
     ) -> tuple[Embedding, EmbeddingSource]:
-        embedding = self._read(key)
+        embedding = self.find(key)
         if embedding is not None:
             return embedding, EmbeddingSource.DISK
         loaded = load_image()
         if isinstance(loaded, Embedding):
             embedding, source = loaded, EmbeddingSource.DISK
         else:
-            embedding, source = segmenter.encode(loaded), EmbeddingSource.ENCODER
-        self._write(key, embedding)
+            embedding, source = encode_image(segmenter, loaded), EmbeddingSource.ENCODER
+        if self._disk is not None:
+            self._disk.put(key, embedding)
         return embedding, source
 
     def _finish(self, key: str, embedding: Embedding | None) -> None:
@@ -173,26 +154,6 @@ class EmbeddingCache:
             del self._under_way[key]
             if embedding is not None and embedding.nbytes <= self._memory.maxsize:
                 self._memory[key] = embedding
-
-    def _read(self, key: str) -> Embedding | None:
-        disk = self._disk
-        if disk is None:
-            return None
-        try:
-            packed = disk.get(key)
-            return None if packed is None else _unpack(packed)
-        except (*_DISK_ERRORS, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            logger.warning("An embedding on disk cannot be read and is made again: %s", _reason(error))
-            return None
-
-    def _write(self, key: str, embedding: Embedding) -> None:
-        disk = self._disk
-        if disk is None:
-            return
-        try:
-            disk.set(key, _pack(embedding))
-        except _DISK_ERRORS as error:
-            logger.warning("An embedding cannot be kept on disk in %s: %s", disk.directory, _reason(error))
 
 
 def _shared(outcome: Future[tuple[Embedding, EmbeddingSource]]) -> tuple[Embedding, EmbeddingSource] | None:
@@ -214,56 +175,3 @@ def _shared(outcome: Future[tuple[Embedding, EmbeddingSource]]) -> tuple[Embeddi
             if outcome.done():
                 raise
             deadlines.check()
-
-
-class _BytesDisk(Disk):  # type: ignore[misc]  # diskcache has no types
-    """The files of a cache of bytes: a pickle, which could run code, is never read."""
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:
-        if mode not in (MODE_RAW, MODE_BINARY):
-            raise ValueError("it is not a file that this program wrote")
-        return super().fetch(mode, filename, value, read)
-
-
-def _open_disk(folder: Path, limit: int) -> Cache | None:
-    try:
-        make_folder(folder)
-        _require_unlocked(folder / DBNAME)
-        # Two dropped for each new one keep to the limit; diskcache's default of ten would empty a small cache.
-        return Cache(
-            str(folder),
-            timeout=_LOCK_TIMEOUT,
-            disk=_BytesDisk,
-            size_limit=limit,
-            eviction_policy="least-recently-used",
-            cull_limit=2,
-        )
-    except _DISK_ERRORS as error:
-        logger.warning("Embeddings are kept in memory only, since %s cannot be used: %s", folder, error)
-        return None
-
-
-def _require_unlocked(database: Path) -> None:
-    """Raise OperationalError for a database that stays locked; diskcache would wait a minute for it."""
-    if database.exists():
-        with closing(sqlite3.connect(database, timeout=_START_LOCK_TIMEOUT, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-
-
-def _reason(error: Exception) -> str:
-    # diskcache's own Timeout says nothing.
-    return "another process has locked the cache" if isinstance(error, Timeout) else str(error)
-
-
-def _pack(embedding: Embedding) -> bytes:
-    """Write the arrays as .npz: reading it runs no code, unlike a pickle."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{_SIZE: np.array(embedding.size)}, **dict(embedding.arrays))
-    return buffer.getvalue()
-
-
-def _unpack(packed: bytes) -> Embedding:
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        height, width = (int(side) for side in arrays[_SIZE])
-        return Embedding({name: arrays[name] for name in arrays.files if name != _SIZE}, (height, width))

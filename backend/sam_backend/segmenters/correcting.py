@@ -11,7 +11,7 @@ import numpy as np
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import BadRequestError
 from sam_backend.masks import mask_box
-from sam_backend.segmenters.pixels import digest_of, pixels_of, with_pixels
+from sam_backend.segmenters.pixels import reader_of, with_pixels
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.refiner.refiner import Refiner
 from sam_backend.segmenters.wrapper import SegmenterWrapper
@@ -76,9 +76,7 @@ class Correcting(SegmenterWrapper):
         assert prompt.mask is not None
         if prompt.mask.shape != embedding.size:
             raise BadRequestError(f"The mask to correct has the shape {prompt.mask.shape}, the image {embedding.size}.")
-        correction = self._refiner.correct(
-            pixels_of(embedding), digest_of(embedding), prompt.mask, prompt.points, prompt.labels
-        )
+        correction = self._refiner.correct(reader_of(embedding), prompt.mask, prompt.points, prompt.labels)
         predicted = np.array([correction.predicted_iou], np.float32)
         return Candidates(correction.mask[None], predicted, mask_logits(correction.mask)[None])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.pixels import digest_of, pixels_of, with_pixels
+from sam_backend.segmenters.pixels import reader_of, with_pixels
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter, Window
 from sam_backend.segmenters.windows import (
     contains,
@@ -117,9 +117,9 @@ class Focused(SegmenterWrapper):
     ) -> list[Candidates]:
         """Answer prompts given in pixels of a window; return masks of the whole image."""
         left, top, right, bottom = window
-        image = pixels_of(embedding)
-        key = f"{self._segmenter.version} {digest_of(embedding)} {embedding.size} {window}"
-        crop, _ = self._crops.fetch(key, self._segmenter, lambda: image[top:bottom, left:right])
+        reader = reader_of(embedding)
+        key = f"{self._segmenter.version} {reader.digest} {embedding.size} {window}"
+        crop, _ = self._crops.fetch(key, self._segmenter, lambda: reader.part(window))
         answers = []
         for answer in self._segmenter.decode(crop, prompts, multimask=multimask):
             masks = np.zeros((len(answer.masks), *embedding.size), np.bool_)

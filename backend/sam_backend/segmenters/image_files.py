@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters.image_headers import broken, check_memory, choose_page, has_deep_colours, open_image
-from sam_backend.segmenters.image_reader import Part, PixelReader, rgb
+from sam_backend.segmenters.image_reader import Part, PixelReader
 from sam_backend.segmenters.image_values import ONE_CHANNEL, RGB_FIRST, DecodedImage, decode_values, row_blocks, turned
 from sam_backend.segmenters.value_window import ValueWindow
 
@@ -58,31 +58,32 @@ class FileReader:
         """Height and width in pixels, turned as EXIF says."""
         if not self._scalable:
             # Only the whole file tells its orientation.
-            return self._whole().size
+            return self.whole().size
         return (self._width, self._height) if self._turned else (self._height, self._width)
 
     @cached_property
     def digest(self) -> str:
         """See `ImageReader.digest`."""
-        return hashlib.blake2b(self.file, digest_size=16, salt=str(self.page or 0).encode()[:16]).hexdigest()
+        return file_digest(self.file, self.page)
 
     @property
     def mapping(self) -> str:
         """See `ImageReader.mapping`."""
-        return self._whole().mapping
+        return self.whole().mapping
 
     @property
     def nbytes(self) -> int:
         """Bytes of the file and of its pixels."""
-        return len(self.file) + self._width * self._height * self._channels
+        return len(self.file) + self.pixel_count * self._channels
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """Return the whole image, uint8 RGB (H, W, 3) or grey levels (H, W)."""
-        return self._whole().pixels
+    @property
+    def pixel_count(self) -> int:
+        """Number of pixels, from the header."""
+        return self._width * self._height
 
     def part(self, part: Part) -> ImageArray:
         """Return a part at its own resolution, see `ImageReader.part`."""
-        return self._whole().part(part)
+        return self.whole().part(part)
 
     def shrunk(self, side: int) -> ImageArray:
         """Return all of the image, see `ImageReader.shrunk`; a JPEG is decoded at a half, a quarter or an eighth."""
@@ -90,8 +91,15 @@ class FileReader:
             image = self._open()
             # The shorter side asks for no more than the longer one.
             image.draft(None, (side, 1) if self._width >= self._height else (1, side))
-            return rgb(self._decode(image)[0])
-        return self._whole().shrunk(side)
+            return PixelReader(*self._decode(image), "").rgb()
+        return self.whole().shrunk(side)
+
+    def whole(self) -> PixelReader:
+        """Return the decoded image; it is kept for the next time."""
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = PixelReader(*self._decode(self._open()), self.digest)
+            return self._pixels
 
     def _open(self) -> Image.Image:
         image = open_image(self.file, self._name, max_pixels=self._max_pixels)
@@ -99,20 +107,17 @@ class FileReader:
         check_memory(image, self.file, self._name, self._max_pixels)
         return image
 
-    def _whole(self) -> PixelReader:
-        with self._lock:
-            if self._pixels is None:
-                self._pixels = PixelReader(*self._decode(self._open()), self.digest)
-            return self._pixels
-
     def _decode(self, image: Image.Image) -> tuple[NDArray[np.uint8], str]:
         """Return the pixels, uint8 RGB (H, W, 3) or grey levels (H, W), turned, and their mapping."""
         try:
             if has_deep_colours(image, self.file):
-                return _decode_deep_colour(self.file, (self.page or 1) - 1)
-            decoded = decode_values(image)
-            pixels, mapping = _eight_bits(decoded)
-            return turned(pixels, decoded.orientation), mapping
+                pixels, mapping = _decode_deep_colour(self.file, (self.page or 1) - 1)
+            else:
+                decoded = decode_values(image)
+                pixels, mapping = _eight_bits(decoded)
+                pixels = turned(pixels, decoded.orientation)
+            page = f"page {self.page}" if self.page is not None else ""
+            return pixels, ", ".join(filter(None, (page, mapping)))
         except MemoryError:
             raise BadRequestError(
                 f"{self._name} needs more memory than this machine has free; make the image smaller."
@@ -120,6 +125,11 @@ class FileReader:
         # Pillow's decoders also raise SyntaxError and struct.error on broken content.
         except Exception as error:
             raise broken(self._name, error) from None
+
+
+def file_digest(file: bytes, page: int | None = None) -> str:
+    """Return the SHA-256 of a file, 64 hex digits, with the page after it where one is chosen."""
+    return hashlib.sha256(file).hexdigest() + (f"-{page}" if page is not None else "")
 
 
 def decode_image(file: bytes, name: str, *, max_pixels: int) -> ImageArray:
@@ -141,9 +151,7 @@ def decode_image(file: bytes, name: str, *, max_pixels: int) -> ImageArray:
     BadRequestError
         If it is not an image, truncated, a stack of pages, or too large.
     """
-    reader = FileReader(file, name, max_pixels=max_pixels)
-    height, width = reader.size
-    return reader.part((0, 0, width, height))
+    return FileReader(file, name, max_pixels=max_pixels).whole().rgb()
 
 
 def _eight_bits(decoded: DecodedImage) -> tuple[NDArray[np.uint8], str]:

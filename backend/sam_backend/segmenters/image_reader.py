@@ -75,6 +75,10 @@ class PixelReader:
         """Bytes of the pixels."""
         return self.pixels.nbytes
 
+    def rgb(self) -> ImageArray:
+        """Return all of the image at its own resolution, uint8 RGB (H, W, 3)."""
+        return rgb(self.pixels)
+
     def part(self, part: Part) -> ImageArray:
         """Return a part at its own resolution, uint8 RGB (h, w, 3)."""
         left, top, right, bottom = part

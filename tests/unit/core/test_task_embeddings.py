@@ -6,8 +6,28 @@ from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.labelstudio.addresses import Origin
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.image_files import file_digest
+from sam_backend.segmenters.image_reader import PixelReader
 
 PRIVATE = Origin.of("http://10.0.0.5/")
+
+
+@pytest.fixture(autouse=True)
+def _written_at_once(monkeypatch):
+    monkeypatch.setattr("sam_backend.segmenters.embedding_folder._MOST_UNWRITTEN", 0)
+
+
+class Opened:
+    """A file that is noted when it is decoded."""
+
+    def __init__(self, file, decoded=None):
+        self.digest = file_digest(file)
+        self._file, self._decoded = file, decoded
+
+    def whole(self):
+        if self._decoded is not None:
+            self._decoded.append(self._file)
+        return PixelReader(surface(len(self._file), red=[(20, 30)])[0], "", self.digest)
 
 
 class Images:
@@ -17,8 +37,8 @@ class Images:
         self.configured = configured
         return b""
 
-    def decode(self, file, url):
-        return surface(1, red=[(20, 30)])[0]
+    def open(self, file, url):
+        return Opened(file)
 
 
 @pytest.mark.parametrize(("trusts", "used"), [(True, PRIVATE), (False, None)])
@@ -40,9 +60,8 @@ class Files:
     def fetch(self, url, server, task, *, configured=None):
         return self.files[url]
 
-    def decode(self, file, url):
-        self.decoded.append(file)
-        return surface(len(file), red=[(20, 30)])[0]
+    def open(self, file, url):
+        return Opened(file, self.decoded)
 
 
 def embeddings_in(folder, images):

@@ -224,7 +224,7 @@ def test_a_broken_data_url_is_the_callers_mistake(images, url):
 
 def test_an_unreadable_file_is_reported_by_its_address_without_the_secrets_in_it(images):
     with pytest.raises(BadRequestError, match=r"http://x/y\.png is not an image"):
-        images.decode(b"no image", "http://user:password@x/y.png?signature=secret")
+        images.open(b"no image", "http://user:password@x/y.png?signature=secret")
 
 
 @pytest.mark.parametrize(
@@ -246,4 +246,4 @@ def test_a_message_shows_a_long_address_shortened():
 
 def test_what_was_fetched_is_decoded(images):
     pgm = b"P5 3 2 255\n" + bytes(range(6))
-    np.testing.assert_array_equal(images.decode(pgm, "x")[..., 0], np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(images.open(pgm, "x").whole().pixels, np.arange(6).reshape(2, 3))

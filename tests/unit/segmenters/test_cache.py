@@ -1,14 +1,17 @@
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
 from diskcache import Cache
 
 from sam_backend.deadlines import AbandonedError, Deadline, within
-from sam_backend.segmenters import cache as cache_module
+from sam_backend.segmenters import embedding_folder
 from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
+from sam_backend.segmenters.embedding_folder import EmbeddingFolder
+from sam_backend.segmenters.image_reader import PixelReader
+from sam_backend.segmenters.pixels import mapping_of, reader_of, with_pixels
 from threshold_segmenter import ThresholdSegmenter
 
 IMAGE = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
@@ -60,10 +63,11 @@ def test_an_embedding_larger_than_memory_is_answered_and_kept_on_disk(tmp_path):
 
 
 def test_the_disk_is_limited_in_bytes(tmp_path):
-    cache, segmenter = EmbeddingCache(1, tmp_path, 2**17), ThresholdSegmenter()
-    large = np.zeros((100, 100, 3), np.uint8)
+    segmenter, large = ThresholdSegmenter(), np.zeros((100, 100, 3), np.uint8)
     for key in range(30):
-        cache.fetch(str(key), segmenter, lambda: large)
+        with closing(EmbeddingCache(1, tmp_path, 2**17)) as cache:
+            cache.fetch(str(key), segmenter, lambda: large)
+    cache = EmbeddingCache(1, tmp_path, 2**17)
     assert cache.fetch("29", segmenter, unwanted)[1] is EmbeddingSource.DISK
     assert cache.fetch("0", segmenter, lambda: large)[1] is EmbeddingSource.ENCODER
 
@@ -115,6 +119,61 @@ def test_a_damaged_entry_on_disk_is_made_anew(tmp_path, left_behind, caplog):
     assert "made again" in caplog.text
 
 
+@contextmanager
+def released(event, entered):
+    entered.set()
+    assert event.wait(30)
+    yield
+
+
+def test_an_embedding_is_written_when_nobody_waits_and_found_before_it_is(tmp_path):
+    cache, segmenter = EmbeddingCache(1, tmp_path, DISK), ThresholdSegmenter()
+    is_quiet, entered = threading.Event(), threading.Event()
+    cache.write_in(lambda: released(is_quiet, entered))
+    cache.fetch("a", segmenter, image)
+    assert entered.wait(30)
+    assert "a" in cache
+    assert cache.fetch("a", segmenter, unwanted)[1] is EmbeddingSource.DISK
+    with closing(EmbeddingCache(1, tmp_path, DISK)) as other:
+        assert "a" not in other
+        is_quiet.set()
+        cache.close()
+        assert other.fetch("a", segmenter, unwanted)[1] is EmbeddingSource.DISK
+
+
+def test_many_embeddings_are_not_held_until_nobody_waits(tmp_path):
+    cache, segmenter = EmbeddingCache(1, tmp_path, DISK), ThresholdSegmenter()
+    is_quiet, entered = threading.Event(), threading.Event()
+    cache.write_in(lambda: released(is_quiet, entered))
+    for key in "abcdef":
+        cache.fetch(key, segmenter, image)
+    with closing(EmbeddingCache(1, tmp_path, DISK)) as other:
+        assert [key for key in "abcdef" if key in other] == ["e", "f"]
+    is_quiet.set()
+
+
+class Keeping(ThresholdSegmenter):
+    """A segmenter whose embedding holds the image."""
+
+    def encode(self, image):
+        return with_pixels(super().encode(image), image)
+
+
+@pytest.mark.parametrize("shape", [(900, 700), (900, 700, 3)])
+def test_the_image_in_an_embedding_stays_on_disk_until_it_is_looked_at(tmp_path, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    with closing(EmbeddingCache(1, tmp_path, DISK)) as cache:
+        cache.fetch("a", Keeping(), lambda: PixelReader(pixels, "how", "0123"))
+    embedding = EmbeddingCache(1, tmp_path, DISK).fetch("a", Keeping(), unwanted)[0]
+    read = reader_of(embedding)
+    assert not read.pixels.flags.owndata
+    assert not read.pixels.flags.writeable
+    np.testing.assert_array_equal(read.pixels, pixels)
+    assert (read.digest, mapping_of(embedding)) == ("0123", "how")
+    part = pixels[20:60, 10:90]
+    np.testing.assert_array_equal(read.part((10, 20, 90, 60)), part if part.ndim == 3 else np.stack([part] * 3, 2))
+
+
 def test_a_folder_that_cannot_be_used_costs_the_disk_layer_only(tmp_path, caplog):
     file = tmp_path / "file"
     file.write_text("not a folder")
@@ -146,7 +205,7 @@ class TestDeadlines:
             yield tmp_path
 
     def test_a_cache_that_another_process_has_locked_costs_an_encoding_and_says_so(self, tmp_path, monkeypatch, caplog):
-        monkeypatch.setattr(cache_module, "_LOCK_TIMEOUT", 0.01)
+        monkeypatch.setattr(embedding_folder, "_LOCK_TIMEOUT", 0.01)
         cache = EmbeddingCache(1, tmp_path, DISK)
         with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -154,10 +213,10 @@ class TestDeadlines:
         assert "another process has locked the cache" in caplog.text
 
     def test_a_lock_is_waited_for_less_than_a_click_may_take(self, tmp_path):
-        assert EmbeddingCache(1, tmp_path, DISK)._disk.timeout <= 1
+        assert EmbeddingFolder(tmp_path, DISK)._disk.timeout <= 1
 
     def test_a_locked_cache_does_not_stop_the_start(self, locked, monkeypatch, caplog):
-        monkeypatch.setattr(cache_module, "_START_LOCK_TIMEOUT", 0.01)
+        monkeypatch.setattr(embedding_folder, "_START_LOCK_TIMEOUT", 0.01)
         cache = EmbeddingCache(1, locked, DISK)
         assert "kept in memory only" in caplog.text
         assert cache.fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.masks import mask_box, mask_depths
+from sam_backend.segmenters.image_reader import PixelReader
 from sam_backend.segmenters.refiner.merging import Part, keep_clicks, merge
 from sam_backend.segmenters.refiner.placing import place
 from sam_backend.segmenters.refiner.refiner import Refiner, View
@@ -28,10 +27,10 @@ class ServedChain:
     """
 
     def __init__(self, image: ImageArray, target: BoolArray, mask: BoolArray, clicks: FloatArray) -> None:
-        self._image, self._target, self.mask = image, target, mask.copy()
+        self._target, self.mask = target, mask.copy()
+        self._image = PixelReader(np.ascontiguousarray(image))
         self.points: FloatArray = np.asarray(clicks, np.float32).reshape(-1, 2)
         self.labels: NDArray[np.int64] = np.ones(len(self.points), np.int64)
-        self._digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         self._square: Square | None = None
 
     def click(self, rng: Generator) -> bool:
@@ -46,7 +45,7 @@ class ServedChain:
     def view(self, refiner: Refiner) -> tuple[View, BoolArray]:
         """Return what the head sees of the newest click, and the target (S, S) in its window."""
         self._square = place(self.mask, mask_box(self.mask), self.points, self.points[-1])
-        view = refiner.view(self._image, self._digest, self._square, self.mask, self.points, self.labels)
+        view = refiner.view(self._image, self._square, self.mask, self.points, self.labels)
         return view, self._square.coverage(self._target) > 0.5
 
     def answer(self, logits: FloatArray) -> None:

@@ -15,8 +15,9 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import mask_box
+from sam_backend.segmenters.image_reader import ImageReader
 from sam_backend.segmenters.onnx_sessions import open_session
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
@@ -98,9 +99,7 @@ class Refiner:
         path = self._files[0]
         return path.exists() and filecmp.cmp(path, other._files[0], shallow=False)
 
-    def correct(
-        self, image: ImageArray, digest: str, mask: BoolArray, points: FloatArray, labels: NDArray[np.int64]
-    ) -> Correction:
+    def correct(self, image: ImageReader, mask: BoolArray, points: FloatArray, labels: NDArray[np.int64]) -> Correction:
         """Return the mask that the clicks about it ask for.
 
         Positive clicks are inside the answer and negative ones outside; of two clicks on one pixel the last one counts.
@@ -108,8 +107,7 @@ class Refiner:
 
         Parameters
         ----------
-        image : uint8 RGB (H, W, 3).
-        digest : str, equal for equal images only.
+        image : ImageReader.
         mask : bool (H, W), the last mask; may be empty.
         points, labels : (N, 2) xy in pixels of the image and (N,), all clicks about this mask in their order, the
             newest last; none of them asks for a better mask without a click.
@@ -121,7 +119,7 @@ class Refiner:
         is_fulfilled = len(points) > 0 and state[int(points[-1][1]), int(points[-1][0])] == (labels[-1] == POSITIVE)
         for number in range(_MOST_WINDOWS):
             square = place(state, box, points, focus)
-            logits, quality = self._answer(self.view(image, digest, square, state, points, labels))
+            logits, quality = self._answer(self.view(image, square, state, points, labels))
             predicted = quality if number == 0 else min(predicted, quality)
             if is_fulfilled:
                 break
@@ -135,15 +133,14 @@ class Refiner:
 
     def view(
         self,
-        image: ImageArray,
-        digest: str,
+        image: ImageReader,
         square: Square,
         mask: BoolArray,
         points: FloatArray,
         labels: NDArray[np.int64],
     ) -> View:
         """Return what the head sees of the newest click in a window; see `correct`."""
-        seen = self._backbone.look(image, digest, square)
+        seen = self._backbone.look(image, square)
         placed = square.to_window(points)
         newest = len(placed) - 1 if len(placed) and bool(((placed[-1] >= 0) & (placed[-1] < WINDOW)).all()) else None
         return View(seen.pixels, seen.features, guidance_maps(square.coverage(mask), placed, labels, newest))
@@ -187,13 +184,13 @@ class _Backbone:
         with self._lock:
             self._windows.clear()
 
-    def look(self, image: ImageArray, digest: str, square: Square) -> _Seen:
+    def look(self, image: ImageReader, square: Square) -> _Seen:
         """Return a window's pixels and features."""
-        key = digest, square
+        key = image.digest, square
         with self._lock:
             kept = self._windows.get(key)
         if kept is None:
-            pixels = square.pixels(image)
+            pixels = square.read(image)
             kept = _Seen(pixels[None], self.features(pixels))
             with self._lock:
                 self._windows[key] = kept
