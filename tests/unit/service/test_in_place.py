@@ -25,7 +25,7 @@ class SpotRefiner:
     def __init__(self):
         self.asked = []
 
-    def correct(self, _pixels, _digest, mask, points, labels):
+    def correct(self, _image, mask, points, labels):
         self.asked.append((mask.copy(), points.tolist()))
         corrected = mask.copy()
         for (x, y), label in zip(points.astype(int), labels, strict=True):
