@@ -28,6 +28,7 @@ import numpy as np
 import requests
 from PIL import Image
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from label_studio_requests import HEIGHT, WIDTH, click, interactive
@@ -56,19 +57,19 @@ def main():
     kinds = [(form, megapixels) for form in options.formats for megapixels in options.megapixels]
     spent = {}
     for name, checkout in servers.items():
-        for kind in kinds:
-            # A server of its own shows the highest memory of this kind.
-            with serving() as images, server(checkout) as (url, pid):
-                ask(url, images, *scene("JPEG", 1, 99), 0)
+        with serving() as images, server(checkout) as (url, pid):
+            ask(url, images, *scene("JPEG", 1, 99), "first")
+            for kind in track(kinds, description=f"Clicking: {name}", transient=True):
                 settled(pid)
+                # From here on, the highest memory is counted anew.
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
                 runs = []
                 for seed in range(options.rounds):
                     file, prompt = scene(*kind, seed)
                     before = settled(pid)
-                    wall = ask(url, images, file, prompt, seed + 1)
+                    wall = ask(url, images, file, prompt, f"{kind[0]}{kind[1]}-{seed}")
                     runs.append((settled(pid) - before, wall))
                 spent[name, kind] = (*np.median(runs, axis=0), highest_mebibytes(pid))
-                print(f"{name}, {kind[0]} {kind[1]} MP: {spent[name, kind]}", file=sys.stderr)
     for kind in kinds:
         cells = ["{:.2f} | {:.2f} | {:.0f}".format(*spent[name, kind]) for name in servers]
         table.add_row(f"{kind[0]}, {kind[1]} MP", *cells, f"{spent[PLAIN, kind][0] / spent['now', kind][0]:.1f}")
@@ -95,7 +96,7 @@ def scene(form, megapixels, seed):
 
 def ask(url, images, file, prompt, number):
     images.routes[f"/{number}"] = file
-    body = interactive(prompt, image=f"{images.url}/{number}", number=number)
+    body = interactive(prompt, image=f"{images.url}/{number}")
     started = time.perf_counter()
     response = requests.post(f"{url}/predict", json=body, timeout=PATIENCE)
     seconds = time.perf_counter() - started

@@ -136,7 +136,7 @@ class _EmbeddingDisk(Disk):  # type: ignore[misc]  # diskcache has no types
         try:
             with open(path, "xb") as file:
                 arrays = {_SIZE: np.array(value.size), **value.arrays}
-                np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+                np.savez(file, allow_pickle=False, **arrays)
                 return file.tell(), MODE_BINARY, name, None
         except BaseException:
             Path(path).unlink(missing_ok=True)
@@ -192,9 +192,9 @@ def _mapped(path: Path, header: int) -> NDArray[np.uint8] | None:
         file.seek(header)
         names = struct.unpack(_ZIP_HEADER, file.read(struct.calcsize(_ZIP_HEADER)))
         file.seek(sum(names), 1)
-        if np.lib.format.read_magic(file) != (1, 0):
+        if np.lib.format.read_magic(file) != (1, 0):  # type: ignore[no-untyped-call]
             return None
-        shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
+        shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
         if kind != np.uint8 or is_fortran:
             return None
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
