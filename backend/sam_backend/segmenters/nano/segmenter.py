@@ -65,7 +65,7 @@ class NanoSegmenter:
         height, width = image.shape[:2]
         scale = IMAGE_SIZE / max(height, width)
         rows, columns = (max(1, int(side * scale + 0.5)) for side in (height, width))
-        resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
         canvas = np.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), _PADDING, np.uint8)
         canvas[0, :rows, :columns] = np.asarray(resized)
         (embedding,) = self._encoder.run(None, {"image": canvas})
