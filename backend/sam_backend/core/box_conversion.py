@@ -22,7 +22,7 @@ from sam_backend.labelstudio.region_masks import entries_by_region
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Cropped
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.pixels import pixels_of
+from sam_backend.segmenters.pixels import mapping_of, reader_of
 from sam_backend.segmenters.refinement import AnswersMemo
 
 Entry = Mapping[str, Any]
@@ -47,6 +47,7 @@ class ConvertedImage:
     pixels : uint8 RGB (h, w, 3), of a large image shrunk.
     boxes : list of (4,) xyxy in pixels of the image.
     found : list of ProposedMask, one for each box, with its label and its predicted IoU.
+    mapping : str, how the values of its file became 8 bits, see `ImageReader`.
     """
 
     task: int
@@ -55,6 +56,7 @@ class ConvertedImage:
     pixels: ImageArray
     boxes: Sequence[FloatArray]
     found: Sequence[ProposedMask]
+    mapping: str
 
 
 @dataclass
@@ -139,7 +141,7 @@ class BoxConversion:
                 continue
             made = TaskProposals()
             for converted in self._images(task, counts):
-                made.add(self._with_target(converted.image), converted.found)
+                made.add(self._with_target(converted.image), converted.found, converted.mapping)
             if not made.regions:
                 continue
             if annotate:
@@ -194,8 +196,8 @@ class BoxConversion:
         answers = zip(self._answers(fetched, prompts), labels, strict=True)
         found = [ProposedMask(answer.mask, label, answer.predicted_iou) for answer, label in answers]
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-        pixels = pixels_of(fetched.overview(self._work.segmenter))
-        return ConvertedImage(task.id, image, size, pixels, boxes, found)
+        pixels = reader_of(fetched.overview(self._work.segmenter)).rgb()
+        return ConvertedImage(task.id, image, size, pixels, boxes, found, mapping_of(fetched.embedding))
 
     def _answers(self, fetched: TaskEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
         segmenter = self._work.segmenter
