@@ -32,8 +32,8 @@ class Settings(BaseSettings):
 
     model: str = Field("nano", description="The model of every command that takes `--model`.")
     weights: Path | None = Field(None, description="Folder that is searched first for official checkpoints.")
-    mirror: str = Field(
-        "",
+    mirror: str | None = Field(
+        None,
         description="Address that stands for the servers of all downloads of weights, for example "
         "`http://mirror.example.com/models`; it has the same paths as they.",
     )

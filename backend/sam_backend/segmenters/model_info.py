@@ -93,7 +93,7 @@ class WeightFolders:
         """Return the folders of the settings; None reads the settings of this process."""
         chosen = settings or read_settings()
         token = chosen.hub_token.get_secret_value() if chosen.hub_token else ""
-        return cls(chosen.weights, chosen.cache, chosen.ca_bundle, chosen.mirror, token)
+        return cls(chosen.weights, chosen.cache, chosen.ca_bundle, chosen.mirror or "", token)
 
     def address(self, url: str) -> str:
         """Return where to fetch what is published at `url`: the mirror has the same paths.
