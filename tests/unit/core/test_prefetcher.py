@@ -47,6 +47,8 @@ def test_after_a_click_the_next_tasks_are_ready(client, label_studio, segmenter)
     clicked = client.post("/predict", json=interactive(click(25, 15), image=path(0), number=0))
     assert clicked.status_code == 200
     assert prefetched(client, label_studio) == [path(number) for number in range(1 + UPCOMING)]
+    # The metrics count what requests find, not what is encoded ahead.
+    assert 'cache_misses_total{layer="memory"} 1.0' in client.get("/metrics").text
     encoded = segmenter.encoded
     client.post("/predict", json=interactive(click(25, 15), image=path(2), number=2))
     prefetched(client, label_studio)
