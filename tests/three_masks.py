@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from colour_segmenter import ColourSegmenter
+from sam_backend.segmenters.correcting import mask_logits
 
 EVERYTHING, _, SQUARE = range(3)
 """Indices of the masks."""
@@ -29,5 +30,5 @@ class ThreeMasks(ColourSegmenter):
             answer,
             masks=masks,
             predicted_iou=np.array([0.7, 0.6, 0.5], np.float32),
-            logits=np.repeat(answer.logits, 3, 0),
+            logits=np.stack([mask_logits(mask) for mask in masks]),
         )

@@ -45,6 +45,12 @@ class Cropped:
         return int(np.count_nonzero(self.part))
 
     @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The box xyxy of the part in pixels of the image, half-open."""
+        (row, column), (height, width) = self.corner, self.part.shape
+        return column, row, column + width, row + height
+
+    @property
     def place(self) -> tuple[slice, slice]:
         """Rows and columns of the part in the image."""
         (row, column), (height, width) = self.corner, self.part.shape

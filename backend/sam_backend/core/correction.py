@@ -38,7 +38,7 @@ def correct(
         clicks = (start.clicks + drawn.first(count)).last_word()
         answer = segmenter.decode(embedding, [Prompt(clicks.points, clicks.labels, mask=mask)])[0]
         mask = answer.masks[0]
-        memo.put(_key(image, start, drawn.first(count)), EarlierAnswer.of_mask(mask))
+        memo.put(_key(image, start, drawn.first(count)), EarlierAnswer.of_mask(answer.crop(0)))
     return answer
 
 

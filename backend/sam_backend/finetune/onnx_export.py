@@ -1,4 +1,4 @@
-"""Exports `nano` from PyTorch to the two ONNX files that serving runs."""
+"""Exports `nano` from PyTorch to the three ONNX files that serving runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sam_backend.files import whole_file
-from sam_backend.segmenters.nano.architecture import EMBEDDING_CHANNELS, IMAGE_SIZE, build_nano
+from sam_backend.finetune.serving_decoder import Decoder, Outline
+from sam_backend.segmenters.nano.architecture import FINE, FINEST, IMAGE_SIZE, WIDTH, build_nano
 
 _OPSET = 18
 
@@ -28,38 +29,14 @@ class _Encoder(nn.Module):
         return embedding
 
 
-class _Decoder(nn.Module):
-    """Embedding and prompts -> mask logits (B, 4, 256, 256) and predicted IoU (B, 4).
+def export_nano(weights: dict[str, Tensor], folder: Path) -> None:
+    """Write `encoder.onnx`, `decoder.onnx` and `outline.onnx` into a folder, each whole or not at all.
 
-    Labels are SAM's: 1 positive, 0 negative, 2 and 3 the corners of a box, -1 the padding point that SAM adds
-    where there is no box.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.prompts, self.decoder = model.prompt_encoder, model.mask_decoder
-        self.register_buffer("position", model.prompt_encoder.get_dense_pe().detach())
-        self.size = model.image_encoder.img_size
-
-    def forward(self, embedding: Tensor, coords: Tensor, labels: Tensor, logits: Tensor, has_logits: Tensor) -> Any:
-        prompts = self.prompts
-        sparse = prompts.pe_layer._pe_encoding((coords + 0.5) / self.size)
-        label = labels[..., None]
-        sparse = sparse * (label != -1) + prompts.not_a_point_embed.weight * (label == -1)
-        for index, point_embedding in enumerate(prompts.point_embeddings):
-            sparse = sparse + point_embedding.weight * (label == index)
-        given = has_logits[:, None, None, None]
-        dense = prompts.mask_downscaling(logits) * given
-        dense = dense + prompts.no_mask_embed.weight.reshape(1, -1, 1, 1) * (1 - given)
-        return self.decoder.predict_masks(embedding, self.position, sparse, dense + prompts.maps(coords, labels))
-
-
-def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
-    """Write `encoder.onnx` and `decoder.onnx` into a folder, each whole or not at all, and return their paths.
-
-    The encoder takes `image` uint8 (1, 512, 512, 3) and gives `embedding` (1, 384, 64, 64). The decoder takes
-    `embedding`, `coords` (B, N, 2) in pixels of the encoder's input, `labels` (B, N), `logits` (B, 1, 256, 256), and
-    `has_logits` (B,), 0 where there are none; it gives `masks` (B, 4, 256, 256) and `iou` (B, 4).
+    The encoder takes `image` uint8 (1, 512, 512, 3) and gives `embedding` (1, 384, 64, 64). The decoder takes its maps
+    `base` (1, 4096, 96), `fine` (1, 16384, 24) and `finest` (1, 16384, 48), `coords` (B, N, 2) in pixels of the
+    encoder's input, `labels` (B, N), `logits` (B, 1, 256, 256), and `has_logits` (B,), 0 where there are none; it gives
+    `low` (B, 4, 128, 128), `iou` (B, 4), `maps` (B, 16384, 48) and `weights` (B, 4, 12). The outline takes a part of
+    `maps` (h, w, 48) and `weights` (12,), and gives `logits` (2h, 2w).
 
     Parameters
     ----------
@@ -68,24 +45,33 @@ def export_nano(weights: dict[str, Tensor], folder: Path) -> tuple[Path, Path]:
     """
     model = build_nano()
     model.load_state_dict(weights)
-    model.eval()
+    model.eval().requires_grad_(False)
     folder.mkdir(parents=True, exist_ok=True)
-    encoder, decoder = folder / "encoder.onnx", folder / "decoder.onnx"
     image = torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)
-    write_onnx(_Encoder(model), (image,), encoder, ["image"], ["embedding"], {})
+    write_onnx(_Encoder(model), (image,), folder / "encoder.onnx", ["image"], ["embedding"], {})
+    export_decoder(model, folder)
+
+
+def export_decoder(model: Any, folder: Path) -> None:
+    """Write `decoder.onnx` and `outline.onnx` of a `build_nano()` without gradients."""
     rows, columns = model.prompt_encoder.image_embedding_size
     batch = (
-        torch.randn(1, EMBEDDING_CHANNELS, rows, columns),
+        torch.randn(1, rows * columns, WIDTH),
+        torch.randn(1, 4 * rows * columns, FINE),
+        torch.randn(1, 4 * rows * columns, 4 * FINEST),
         torch.rand(2, 3, 2) * IMAGE_SIZE,
         torch.tensor([[1, 0, -1], [1, 2, 3]]),
         torch.randn(2, 1, 4 * rows, 4 * columns),
         torch.tensor([0.0, 1.0]),
     )
-    inputs = ["embedding", "coords", "labels", "logits", "has_logits"]
-    axes = {"coords": {0: "prompts", 1: "points"}, "labels": {0: "prompts", 1: "points"}}
-    axes |= {"logits": {0: "prompts"}, "has_logits": {0: "prompts"}, "masks": {0: "prompts"}, "iou": {0: "prompts"}}
-    write_onnx(_Decoder(model), batch, decoder, inputs, ["masks", "iou"], axes)
-    return encoder, decoder
+    inputs = ["base", "fine", "finest", "coords", "labels", "logits", "has_logits"]
+    outputs = ["low", "iou", "maps", "weights"]
+    axes = {name: {0: "prompts"} for name in ("logits", "has_logits", *outputs)}
+    axes |= {"coords": {0: "prompts", 1: "points"}, "labels": {0: "prompts", 1: "points"}}
+    write_onnx(Decoder(model), batch, folder / "decoder.onnx", inputs, outputs, axes)
+    part = (torch.randn(5, 7, 4 * FINEST), torch.randn(FINEST))
+    axes = {"maps": {0: "rows", 1: "columns"}, "logits": {0: "height", 1: "width"}}
+    write_onnx(Outline(model), part, folder / "outline.onnx", ["maps", "weights"], ["logits"], axes)
 
 
 def write_onnx(

@@ -58,7 +58,7 @@ class TrainableModel:
     def write(self, folder: Path) -> None:
         """Write what serving loads, and what the next fine-tuning starts from, into an existing folder.
 
-        A `nano` becomes two ONNX files and its weights. A `sam:*` becomes the weights that differ from its published
+        A `nano` becomes three ONNX files and its weights. A `sam:*` becomes the weights that differ from its published
         checkpoint, since an encoder that was never trained has hundreds of megabytes.
 
         Raises

@@ -16,7 +16,9 @@ from sam_backend.masks import deepest_point, mask_iou
 from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
-from sam_backend.segmenters.protocol import POSITIVE
+from sam_backend.segmenters.pieces import clicked_pieces
+from sam_backend.segmenters.protocol import POSITIVE, Window
+from sam_backend.segmenters.windows import side_of, whole_image
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 DEFAULT_WEIGHT = 2.0
@@ -142,15 +144,16 @@ def place_agreement(shares: FloatArray, prompt: Prompt, answer: Candidates) -> N
     answer : Candidates of the click.
     """
     rows, columns = shares.shape
-    height, width = answer.masks.shape[1:]
+    size = answer.masks.shape[1:]
     smooth = cv2.GaussianBlur(np.ascontiguousarray(shares, np.float32), (0, 0), _BLUR)
     x, y = prompt.points[0]
-    row = min(max(int(y * rows / height), 0), rows - 1)
-    column = min(max(int(x * columns / width), 0), columns - 1)
+    row = min(max(int(y * rows / size[0]), 0), rows - 1)
+    column = min(max(int(x * columns / size[1]), 0), columns - 1)
     likely = smooth > min(_LIKELY, _BELOW_CLICK * float(smooth[row, column]))
     _, parts = cv2.connectedComponents(likely.astype(np.uint8))
     place = parts == parts[row, column]
-    return np.array([_soft_iou(mask, place) for mask in answer.masks])
+    covered = [_covered(logits, answer.window, prompt.points[0], size, shares.shape) for logits in answer.logits]
+    return np.array([_soft_iou(share, place) for share in covered])
 
 
 def click_gains(
@@ -191,7 +194,24 @@ def chosen_weight(gains: NDArray[np.float64]) -> float:
     return WEIGHTS[int(np.argmax(gains.reshape(-1, len(WEIGHTS)).sum(0) + prior))]
 
 
-def _soft_iou(mask: BoolArray, place: BoolArray) -> float:
-    """Return the IoU of a mask (H, W) with a place (rows, columns), a cell counting by how much of it is covered."""
-    covered = cv2.resize(mask.astype(np.float32), place.shape[::-1], interpolation=cv2.INTER_AREA)
+def _covered(
+    logits: FloatArray, window: Window | None, point: FloatArray, size: tuple[int, int], cells: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return which share of each of `cells` (rows, columns) of an image the clicked piece of a mask covers.
+
+    Its logits (h, w) are enough for that, so that only the mask that is chosen is drawn.
+    """
+    window = window or whole_image(size)
+    corner, scale = np.array(window[:2]), max(logits.shape) / side_of(window)
+    piece = clicked_pieces(logits > 0, (point - corner)[None] * scale)
+    places = np.argwhere(piece)[:, ::-1]
+    spots = (places + 0.5) / scale + corner
+    at = np.floor(spots * np.array(cells[::-1]) / np.array(size[::-1])).astype(int)
+    at = at[(at < cells[::-1]).all(1)]
+    counts = np.bincount(at[:, 1] * cells[1] + at[:, 0], minlength=cells[0] * cells[1]).reshape(cells)
+    return np.minimum(counts * (cells[0] * cells[1]) / (size[0] * size[1] * scale**2), 1.0)
+
+
+def _soft_iou(covered: NDArray[np.float64], place: BoolArray) -> float:
+    """Return the IoU of a mask with a place (rows, columns), a cell counting by how much of it is covered."""
     return float(covered[place].sum() / max(np.maximum(covered, place).sum(), 1e-6))

@@ -112,7 +112,7 @@ def propose_masks(
             stability = _stability(answer.logits, embedding.size)
             good = (answer.predicted_iou >= pred_iou_threshold) & (stability >= stability_threshold)
             passed += [
-                _Candidate(float(answer.predicted_iou[index]), float(stability[index]), Cropped.of(answer.masks[index]))
+                _Candidate(float(answer.predicted_iou[index]), float(stability[index]), answer.crop(index))
                 for index in np.flatnonzero(good)
             ]
     passed = [candidate for candidate in passed if 0 < candidate.area <= max_area_fraction * height * width]

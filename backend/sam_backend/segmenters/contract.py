@@ -61,7 +61,7 @@ def prompts_on(segmenter: Segmenter, size: tuple[int, int]) -> list[Prompt]:
 def assert_close(one: Candidates, other: Candidates) -> None:
     """Check that two answers agree up to rounding: masks but for one pixel in a thousand."""
     assert one.masks.shape == other.masks.shape
-    assert np.mean(one.masks != other.masks) <= _CLOSE
+    assert np.mean(np.asarray(one.masks) != np.asarray(other.masks)) <= _CLOSE
     np.testing.assert_allclose(one.predicted_iou, other.predicted_iou, rtol=0, atol=_CLOSE)
     np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=_CLOSE * max(float(np.abs(one.logits).max()), 1))
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.pixels import reader_of, with_pixels
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter, Window
 from sam_backend.segmenters.windows import (
     contains,
     enclosing,
     logits_region,
-    mask_region,
     move_prompt,
     prompted_region,
     side_of,
@@ -103,10 +103,10 @@ class Focused(SegmenterWrapper):
         return self._worthwhile(window_around(enclosing(earlier, region), size), size)
 
     def _around(self, prompt: Prompt, answer: Candidates, size: tuple[int, int]) -> Window:
-        region, answered = prompted_region(prompt), mask_region(answer.masks[answer.best])
-        if region is None or answered is None:
+        region, answered = prompted_region(prompt), answer.crop(answer.best)
+        if region is None or not answered.part.size:
             return whole_image(size)
-        return self._worthwhile(window_around(enclosing(answered, region), size), size)
+        return self._worthwhile(window_around(enclosing(np.array(answered.box, np.float32), region), size), size)
 
     def _worthwhile(self, window: Window, size: tuple[int, int]) -> Window:
         """Return the window if it magnifies enough, else that of the whole image."""
@@ -122,8 +122,7 @@ class Focused(SegmenterWrapper):
         crop, _ = self._crops.fetch(key, self._segmenter, lambda: reader.part(window))
         answers = []
         for answer in self._segmenter.decode(crop, prompts, multimask=multimask):
-            masks = np.zeros((len(answer.masks), *embedding.size), np.bool_)
-            masks[:, top:bottom, left:right] = answer.masks
+            masks = MaskStack.of(answer.masks).placed((top, left), embedding.size)
             answers.append(Candidates(masks, answer.predicted_iou, answer.logits, window))
         return answers
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray, ImageArray
 from sam_backend.errors import BadRequestError
+from sam_backend.samples import Cropped
+from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
 
 Window = tuple[int, int, int, int]
@@ -126,13 +128,13 @@ class Candidates:
 
     Attributes
     ----------
-    masks : (K, H, W) bool, in pixels of the original image.
+    masks : (K, H, W) bool, in pixels of the original image; an array, or a stack that is drawn as far as it is needed.
     predicted_iou : (K,) float32, the model's estimate of each mask's IoU with the true one.
     logits : (K, h, w) float32, low-resolution logits, can be fed back as `Prompt.logits`.
     window : the part of the image that `logits` show, must be fed back as `Prompt.window`; None for all of it.
     """
 
-    masks: BoolArray
+    masks: BoolArray | MaskStack
     predicted_iou: FloatArray
     logits: FloatArray
     window: Window | None = None
@@ -141,6 +143,10 @@ class Candidates:
     def best(self) -> int:
         """Index of the mask with the highest predicted IoU."""
         return int(np.argmax(self.predicted_iou))
+
+    def crop(self, index: int) -> Cropped:
+        """Return a mask inside its box: the way to a mask of a large image that takes little memory."""
+        return MaskStack.of(self.masks).crop(index)
 
 
 @dataclass(frozen=True, eq=False)

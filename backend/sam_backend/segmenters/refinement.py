@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray
-from sam_backend.masks import mask_box
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter, Window
 
 _MEMO_BYTES = 64 * 2**20
@@ -38,12 +38,10 @@ class EarlierAnswer:
     size: tuple[int, int] = (0, 0)
 
     @classmethod
-    def of_mask(cls, mask: BoolArray) -> EarlierAnswer:
-        """Return an answer that keeps its mask (H, W)."""
-        box = mask_box(mask) or (0, 0, 0, 0)
-        left, top, right, bottom = box
-        size = mask.shape[0], mask.shape[1]
-        return cls(packed=np.packbits(mask[top:bottom, left:right]), box=box, size=size)
+    def of_mask(cls, mask: Cropped) -> EarlierAnswer:
+        """Return an answer that keeps its mask."""
+        height, width = mask.size
+        return cls(packed=np.packbits(mask.part), box=mask.box, size=(height, width))
 
     @property
     def mask(self) -> BoolArray:
@@ -151,7 +149,7 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
         points = Prompt(prompt.points[:step], prompt.labels[:step], prompt.box)
         answer = _only(segmenter.decode(embedding, [next_prompt(segmenter, points, earlier)])[0])
         by_model = segmenter.info.corrections == "model"
-        earlier = EarlierAnswer(answer.logits[0], answer.window) if by_model else EarlierAnswer.of_mask(answer.masks[0])
+        earlier = EarlierAnswer(answer.logits[0], answer.window) if by_model else EarlierAnswer.of_mask(answer.crop(0))
         memo.put(_key(image, prompt, step), earlier)
     return answer
 

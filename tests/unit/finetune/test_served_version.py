@@ -22,11 +22,10 @@ def load(folder: Path | None) -> Segmenter:
 
 
 def add_nano(versions: Versions, *names: str, record: bool = True) -> Path:
-    """Add a version of the shipped files; `names` are those under which encoder and decoder are kept."""
+    """Add a version of the shipped files; `names` are those under which encoder, decoder and outline are kept."""
     with versions.staging("nano") as folder:
-        for source, name in zip(
-            ("encoder.onnx", "decoder.onnx"), names or ("encoder.onnx", "decoder.onnx"), strict=True
-        ):
+        sources = ("encoder.onnx", "decoder.onnx", "outline.onnx")
+        for source, name in zip(sources, names or sources, strict=True):
             shutil.copy(Path(segmenter.__file__).with_name(source), folder / name)
         return versions.folder_of(versions.add(Version("", "nano"), folder).name)
 
@@ -41,7 +40,7 @@ def test_a_sound_version_is_promoted_and_served(tmp_path: Path) -> None:
 
 def test_files_that_were_swapped_before_they_were_recorded_fail_the_click(tmp_path: Path) -> None:
     versions = Versions(tmp_path)
-    add_nano(versions, "decoder.onnx", "encoder.onnx")
+    add_nano(versions, "decoder.onnx", "encoder.onnx", "outline.onnx")
     with pytest.raises(WeightsError, match="nano-0001 cannot be used: it fails on a test click"):
         promote(versions, "nano-0001", load)
     assert versions.current("nano") == SHIPPED

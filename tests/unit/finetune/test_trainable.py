@@ -50,7 +50,7 @@ def test_a_tuned_nano_is_served_from_onnx_and_tuned_on_from_its_weights(tmp_path
 
 
 def test_a_nano_that_an_earlier_version_tuned_says_how_to_go_on(tmp_path: Path) -> None:
-    for name in ("encoder.onnx", "decoder.onnx"):
+    for name in ("encoder.onnx", "decoder.onnx", "outline.onnx"):
         shutil.copy(Path(segmenter.__file__).with_name(name), tmp_path)
     NanoSegmenter(tmp_path, threads=1)
     with pytest.raises(WeightsError, match=r"sam-inspect models rollback.*fine-tune again"):

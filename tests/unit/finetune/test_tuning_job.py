@@ -82,7 +82,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     def export(_: object, folder: Path) -> None:
-        for name in ("encoder.onnx", "decoder.onnx"):
+        for name in ("encoder.onnx", "decoder.onnx", "outline.onnx"):
             shutil.copy(Path(segmenter.__file__).with_name(name), folder)
 
     def load(name: str, folder: Path | None, **_: object) -> ThresholdSegmenter:

@@ -4,7 +4,7 @@ import pytest
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters import Embedding
 from sam_backend.segmenters.grabcut import GrabCutSegmenter
-from sam_backend.segmenters.nano.segmenter import NanoSegmenter
+from sam_backend.segmenters.nano.segmenter import NanoSegmenter, _unpacked
 
 
 def packed(values, block):
@@ -18,8 +18,9 @@ def test_nanos_maps_are_unpacked_to_stride_four():
     random = np.random.default_rng(0)
     base = np.repeat(random.normal(size=(96, 1, 1)), 64, 1).repeat(64, 2)
     fine, finest = random.normal(size=(24, 128, 128)), random.normal(size=(12, 256, 256))
-    embedding = np.concatenate([base, packed(fine, 2), packed(finest, 4)])[None].astype(np.float32)
-    arrays = {"embedding": embedding, "input_size": np.array([256, 512]), "focus.image": np.zeros((1, 1, 3), np.uint8)}
+    encoded = np.concatenate([base, packed(fine, 2), packed(finest, 4)]).astype(np.float32)
+    arrays = dict(zip(("base", "fine", "finest"), _unpacked(encoded), strict=True))
+    arrays |= {"input_size": np.array([256, 512]), "focus.image": np.zeros((1, 1, 3), np.uint8)}
     features = NanoSegmenter().features(Embedding(arrays, (100, 200)))
     assert features.values.shape == (128, 128, 144)
     assert features.inside.shape == (64, 128, 144)

@@ -157,11 +157,11 @@ class MapPromptEncoder(PromptEncoder):
         sparse, dense = super().forward(points, boxes, masks)
         coords, labels = _as_points(points, boxes)
         if coords is not None and labels is not None:
-            dense = dense + self.maps(coords, labels)
+            dense = dense + self.cells(coords, labels).permute(0, 3, 1, 2)
         return sparse, dense
 
-    def maps(self, coords: Tensor, labels: Tensor) -> Tensor:
-        """Return (B, 96, h, w) from coords (B, N, 2) xy in input pixels and labels: 1, 0, 2 and 3 (box corners)."""
+    def cells(self, coords: Tensor, labels: Tensor) -> Tensor:
+        """Return (B, h, w, 96) from coords (B, N, 2) xy in input pixels and labels: 1, 0, 2 and 3 (box corners)."""
         rows, columns = self.image_embedding_size
         x = torch.arange(columns, device=coords.device, dtype=torch.float32) + 0.5
         y = torch.arange(rows, device=coords.device, dtype=torch.float32) + 0.5
@@ -185,8 +185,8 @@ class MapPromptEncoder(PromptEncoder):
         ]
         inside = torch.minimum(torch.minimum(sides[0], sides[1]), torch.minimum(sides[2], sides[3]))
         channels += [torch.sigmoid(2 * inside) * has_box] + [torch.tanh(side / 4) * has_box for side in sides]
-        maps: Tensor = self.map_embedding(torch.stack(channels, -1))
-        return maps.permute(0, 3, 1, 2)
+        cells: Tensor = self.map_embedding(torch.stack(channels, -1))
+        return cells
 
 
 def _as_points(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
@@ -246,13 +246,14 @@ class FineMaskDecoder(MaskDecoder):
         masks = (weights @ upscaled.flatten(2)).reshape(count, -1, 4 * height, 4 * width)
 
         iou_token = hidden[:, :1].expand(-1, self.num_mask_tokens, -1)
-        about = torch.cat([iou_token, mask_tokens, _decidedness(masks.detach())], 2)
+        # As they are at every second pixel, which is enough.
+        about = torch.cat([iou_token, mask_tokens, decidedness(masks.detach()[:, :, ::2, ::2])], 2)
         return masks, torch.sigmoid(self.iou_head(about)).squeeze(2)
 
 
-def _decidedness(logits: Tensor) -> Tensor:
+def decidedness(logits: Tensor) -> Tensor:
     """Return (B, K, 4): the expected IoU, the stability of the border, the size, and the certainty of each mask."""
-    probability = torch.sigmoid(logits.float()[:, :, ::2, ::2])
+    probability = torch.sigmoid(logits.float())
     inside = (probability > 0.5).float()
     total = probability.sum((2, 3)) + 1.0
     area = inside.sum((2, 3)) + 1.0

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.masks import mask_box
+from sam_backend.samples import Cropped
+from sam_backend.segmenters.enlarging import enlarged_mask
 from sam_backend.segmenters.entries import NANO
+from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.onnx_sessions import open_session
-from sam_backend.segmenters.pieces import clicked_pieces
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256
 _PADDING = 127
+_CELLS = IMAGE_SIZE // 8
 _WIDTHS = (96, 24, 12)
 """Channels of the maps at stride 8, 4 and 2; the finer two are packed by space-to-depth."""
+
+_SURELY_OUTSIDE = -2.0
+"""Logits below which all pixels around are outside."""
 
 _BATCH = 16
 """Prompts decoded at once: more are not faster on a CPU and take more memory."""
@@ -33,7 +42,8 @@ class NanoSegmenter:
 
     Parameters
     ----------
-    folder : Path or None, the folder of `encoder.onnx` and `decoder.onnx`; None for the package's own.
+    folder : Path or None, the folder of `encoder.onnx`, `decoder.onnx` and `outline.onnx`; None for the package's
+        own.
     threads : int, threads of onnxruntime; 0 takes all cores.
 
     Raises
@@ -49,12 +59,16 @@ class NanoSegmenter:
         folder = folder or Path(__file__).parent
         is_ours = folder == Path(__file__).parent
         cure = "install sam-inspect again" if is_ours else "give the folder of a version that sam-inspect finetune made"
-        self._files = (folder / "encoder.onnx", folder / "decoder.onnx")
-        self._encoder, self._decoder = (open_session(path, threads, "model", cure) for path in self._files)
+        self._files = tuple(folder / name for name in ("encoder.onnx", "decoder.onnx", "outline.onnx"))
+        if not is_ours and [path.exists() for path in self._files] == [True, True, False]:
+            cure = "an earlier version of SAM Inspect made this folder; fine-tune again"
+        self._encoder, self._decoder, self._outline = (
+            open_session(path, threads, "model", cure) for path in self._files
+        )
 
     @cached_property
     def version(self) -> str:
-        """`nano-` and eight hex digits of the SHA-256 of both files."""
+        """`nano-` and eight hex digits of the SHA-256 of the files."""
         digest = hashlib.sha256()
         for path in self._files:
             digest.update(path.read_bytes())
@@ -68,9 +82,10 @@ class NanoSegmenter:
         resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
         canvas = np.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), _PADDING, np.uint8)
         canvas[0, :rows, :columns] = np.asarray(resized)
-        (embedding,) = self._encoder.run(None, {"image": canvas})
-        arrays = {"embedding": embedding, "input_size": np.array([rows, columns], np.int64)}
-        return Embedding(arrays, (height, width))
+        (packed,) = self._encoder.run(None, {"image": canvas})
+        base, fine, finest = _unpacked(packed[0])
+        input_size = np.array([rows, columns], np.int64)
+        return Embedding({"base": base, "fine": fine, "finest": finest, "input_size": input_size}, (height, width))
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
@@ -78,7 +93,8 @@ class NanoSegmenter:
         """Answer each prompt; see `Segmenter.decode`.
 
         Masks for clicks without a box keep only the connected pieces that were clicked. The logits and the predicted
-        IoU describe the whole answer.
+        IoU describe the whole answer. The logits of one of several masks have half the resolution, as have those far
+        outside a single mask.
 
         Raises
         ------
@@ -88,45 +104,95 @@ class NanoSegmenter:
         require_logits_size(prompts, self.name, (LOGITS_SIZE, LOGITS_SIZE))
         answers: list[Candidates | None] = [None] * len(prompts)
         # A padding point would change an answer, so only prompts of one form are decoded together.
-        groups: dict[tuple[int, bool], list[int]] = {}
+        groups: dict[tuple[int, bool, bool], list[int]] = {}
         for index, prompt in enumerate(prompts):
-            groups.setdefault((len(prompt.points), prompt.box is not None), []).append(index)
+            form = len(prompt.points), prompt.box is not None, prompt.logits is not None
+            groups.setdefault(form, []).append(index)
         for members in groups.values():
             for start in range(0, len(members), _BATCH):
                 batch = members[start : start + _BATCH]
-                logits, predicted = self._run(embedding, [prompts[index] for index in batch])
+                low, predicted, maps, weights = self._run(embedding, [prompts[index] for index in batch])
                 for row, index in enumerate(batch):
                     several = prompts[index].is_ambiguous if multimask is None else multimask
                     chosen = slice(1, 4) if several else slice(0, 1)
-                    answers[index] = _candidates(embedding, prompts[index], logits[row, chosen], predicted[row, chosen])
+                    drawing = _Drawing(self._outline, low[row, chosen], maps[row], weights[row, chosen])
+                    answers[index] = _candidates(embedding, prompts[index], drawing, predicted[row, chosen])
         return [answer for answer in answers if answer is not None]
 
     def features(self, embedding: Embedding) -> DenseFeatures:
-        """Return the features (128, 128, 144), at stride 4."""
-        packed = np.asarray(embedding.arrays["embedding"], np.float32)[0]
-        return DenseFeatures.of_square(_unpack(packed), embedding.arrays["input_size"], IMAGE_SIZE)
+        """Return the features (128, 128, 144), at stride 4: of the finest map, mean and spread of each four cells."""
+        base, fine, finest = (np.asarray(embedding.arrays[name], np.float32) for name in ("base", "fine", "finest"))
+        cells, side, (wide, narrow, narrowest) = _CELLS, 2 * _CELLS, _WIDTHS
+        coarse = cv2.resize(base.reshape(cells, cells, wide), (side, side), interpolation=cv2.INTER_LINEAR)
+        quarter = fine.reshape(side, side, narrow)
+        # The mean of the four in the order of before, to the last bit.
+        half = np.ascontiguousarray(finest.reshape(side, side, 4, narrowest).transpose(0, 1, 3, 2))
+        values = np.concatenate([coarse, quarter, half.mean(3), half.std(3)], 2)
+        return DenseFeatures.of_square(values, embedding.arrays["input_size"], IMAGE_SIZE)
 
-    def _run(self, embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, FloatArray]:
+    def _run(self, embedding: Embedding, prompts: list[Prompt]) -> list[FloatArray]:
+        """Return logits at every second cell, predicted IoU, maps and weights: the outputs of the decoder."""
         height, width = embedding.size
         rows, columns = embedding.arrays["input_size"].tolist()
         scale = np.array([columns / width, rows / height], np.float32)
         coords, labels = zip(*(_labelled_points(prompt) for prompt in prompts), strict=True)
-        has_logits = np.array([prompt.logits is not None for prompt in prompts], np.float32)
         logits = np.zeros((len(prompts), 1, LOGITS_SIZE, LOGITS_SIZE), np.float32)
         for row, prompt in enumerate(prompts):
             if prompt.logits is not None:
                 logits[row, 0] = prompt.logits
-        masks, predicted = self._decoder.run(
+        outputs: list[FloatArray] = self._decoder.run(
             None,
             {
-                "embedding": embedding.arrays["embedding"],
+                **{name: embedding.arrays[name][None] for name in ("base", "fine", "finest")},
                 "coords": np.stack(coords) * scale,
                 "labels": np.stack(labels),
                 "logits": logits,
-                "has_logits": has_logits,
+                "has_logits": np.array([prompt.logits is not None for prompt in prompts], np.float32),
             },
         )
-        return masks, predicted
+        return outputs
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """What the logits of a prompt's masks are computed from.
+
+    Attributes
+    ----------
+    outline : session that computes logits at every cell.
+    low : (K, 128, 128), the logits at every second cell.
+    maps : (128 * 128, 48), the finest maps; a row holds four cells.
+    weights : (K, 12), those of the maps.
+    """
+
+    outline: onnxruntime.InferenceSession
+    low: FloatArray
+    maps: FloatArray
+    weights: FloatArray
+
+    def logits(self) -> FloatArray:
+        """Return all logits (K, 256, 256), interpolated between those that are known."""
+        full = np.empty((len(self.low), LOGITS_SIZE, LOGITS_SIZE), np.float32)
+        full[:, ::2, ::2] = self.low
+        full[:, ::2, 1:-1:2] = (self.low[:, :, :-1] + self.low[:, :, 1:]) / 2
+        full[:, ::2, -1] = self.low[:, :, -1]
+        full[:, 1:-1:2] = (full[:, :-2:2] + full[:, 2::2]) / 2
+        full[:, -1] = full[:, -2]
+        return full
+
+    def inside(self, index: int) -> tuple[FloatArray, tuple[int, int]]:
+        """Return the exact logits around a mask, and the row and column of the first of them."""
+        box = mask_box(self.low[index] > _SURELY_OUTSIDE)
+        if box is None:
+            return np.zeros((0, 0), np.float32), (0, 0)
+        left, top, right, bottom = max(0, box[0] - 1), max(0, box[1] - 1), box[2] + 1, box[3] + 1
+        # The pixels beside those at the edges matter to these.
+        before, above = max(0, left - 1), max(0, top - 1)
+        side = 2 * _CELLS
+        maps = self.maps.reshape(side, side, -1)[above : bottom + 1, before : right + 1]
+        (logits,) = self.outline.run(None, {"maps": maps, "weights": self.weights[index]})
+        rows, columns = 2 * (min(bottom, side) - above), 2 * (min(right, side) - before)
+        return logits[2 * (top - above) : rows, 2 * (left - before) : columns], (2 * top, 2 * left)
 
 
 def _labelled_points(prompt: Prompt) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -139,29 +205,42 @@ def _labelled_points(prompt: Prompt) -> tuple[FloatArray, NDArray[np.int64]]:
     return np.concatenate([prompt.points, end]).astype(np.float32), labels
 
 
-def _candidates(embedding: Embedding, prompt: Prompt, logits: FloatArray, predicted: FloatArray) -> Candidates:
-    """Resize logits (K, 256, 256) to the original image as `SamPredictor` does, and threshold them at 0."""
-    height, width = embedding.size
+def _candidates(embedding: Embedding, prompt: Prompt, drawing: _Drawing, predicted: FloatArray) -> Candidates:
+    """Return the answer to a prompt; a single mask is drawn at once, several are as far as they are needed."""
     rows, columns = embedding.arrays["input_size"].tolist()
-    masks = np.empty((len(logits), height, width), np.bool_)
-    for index, low in enumerate(logits):
-        padded = cv2.resize(low, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
-        original = cv2.resize(padded[:rows, :columns], (width, height), interpolation=cv2.INTER_LINEAR)
-        np.greater(original, 0, out=masks[index])
-        if prompt.box is None:
-            masks[index] = clicked_pieces(masks[index], prompt.points[prompt.labels == POSITIVE])
-    return Candidates(masks, np.asarray(predicted, np.float32), np.asarray(logits, np.float32))
+    points = prompt.points[prompt.labels == POSITIVE] if prompt.box is None else prompt.points[:0]
+    logits = drawing.logits()
+    single = drawing.inside(0) if len(logits) == 1 else None
+    if single is not None:
+        exact, (top, left) = single
+        logits[0, top : top + exact.shape[0], left : left + exact.shape[1]] = exact
+
+    def draw(index: int) -> Cropped:
+        low, (top, left) = single or drawing.inside(index)
+        if low.size:
+            low = cv2.resize(low, (2 * low.shape[1], 2 * low.shape[0]), interpolation=cv2.INTER_LINEAR)
+        low = low[: max(0, rows - 2 * top), : max(0, columns - 2 * left)]
+        return enlarged_mask(low, (2 * top, 2 * left), (rows, columns), embedding.size, points)
+
+    masks = MaskStack(len(logits), embedding.size, draw)
+    return Candidates(masks, np.asarray(predicted, np.float32), logits)
 
 
-def _unpack(packed: FloatArray) -> FloatArray:
-    """Return (128, 128, 144): all three maps at stride 4; of the finest, mean and spread of each four cells."""
+def _unpacked(packed: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the three maps of an encoder's output (384, 64, 64).
+
+    Returns
+    -------
+    tuple
+        The coarse map (64 * 64, 96); the fine one (128 * 128, 24); the finest one (128 * 128, 48), where a row holds
+        the four cells of one of the fine map.
+    """
     wide, fine, finest = _WIDTHS
     rows, columns = packed.shape[1:]
-    size = (2 * columns, 2 * rows)
-    base = cv2.resize(packed[:wide].transpose(1, 2, 0), size, interpolation=cv2.INTER_LINEAR)
+    base = packed[:wide].reshape(wide, -1).T
     quarter = packed[wide : wide + 4 * fine].reshape(fine, 2, 2, rows, columns)
-    quarter = quarter.transpose(3, 1, 4, 2, 0).reshape(2 * rows, 2 * columns, fine)
+    quarter = quarter.transpose(3, 1, 4, 2, 0).reshape(-1, fine)
     half = packed[wide + 4 * fine :].reshape(finest, 2, 2, 2, 2, rows, columns)
     # Channels are (row, column) within a cell of stride 8; the first half of each says which cell of stride 4.
-    half = half.transpose(5, 1, 6, 3, 0, 2, 4).reshape(2 * rows, 2 * columns, finest, 4)
-    return np.concatenate([base, quarter, half.mean(3), half.std(3)], 2)
+    half = half.transpose(5, 1, 6, 3, 2, 4, 0).reshape(-1, 4 * finest)
+    return np.ascontiguousarray(base), quarter, half
