@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 _MODEL_TIMEOUT = 600.0
 """Seconds to wait for the model before a project is not learnt."""
+
+_QUIET, _PATIENCE = 3.0, 60.0
+"""Seconds without a request after which a long fit begins, and the longest wait for them."""
 
 _CHECKED_PROJECTS = 1024
 _CHANGES = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED")
@@ -85,6 +89,8 @@ class Learner:
         self._checked: LRUCache[str, tuple[str, str]] = LRUCache(_CHECKED_PROJECTS)
         """Project -> the model's version and the state of its records, when `check` last saw them."""
         self._changed = threading.Condition()
+        self._asked = 0.0
+        """When a request was last about a project, on the monotonic clock."""
         self._stopping = self._busy = False
         self._thread: threading.Thread | None = None
 
@@ -134,6 +140,7 @@ class Learner:
             logger.warning("Project %s: its memory cannot be read: %s", project, error)
             return
         with self._changed:
+            self._asked = time.monotonic()
             is_new = bool(changed) and self._checked.get(project) != (version, changed)
             if is_new:
                 self._checked[project] = (version, changed)
@@ -225,11 +232,24 @@ class Learner:
         segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
         memory = self._memories.of(project)
         embed = embed_records(self._embeddings, segmenter, project, memory)
-        memory.catch_up(segmenter, embed, accepted_masks, should_stop=lambda: self._stopping)
-        if not self._stopping:
-            memory.recalibrate(segmenter, embed, accepted_masks)
-            # A click uses the classes that were fitted last, and does not wait for this.
-            memory.classes(segmenter.version, lambda label: True)
+        memory.learn(
+            segmenter,
+            embed,
+            accepted_masks,
+            should_stop=lambda: self._stopping,
+            wait_for_quiet=self._wait_for_quiet,
+        )
+
+    def _wait_for_quiet(self) -> None:
+        """Wait until no request came for some seconds, a minute at most."""
+        end = time.monotonic() + _PATIENCE
+        with self._changed:
+            while not self._stopping:
+                now = time.monotonic()
+                rest = min(self._asked + _QUIET, end) - now
+                if rest <= 0:
+                    return
+                self._changed.wait(rest)
 
 
 def _require_content(event: Event) -> None:

@@ -65,7 +65,7 @@ class Memories:
         with self._lock:
             memory = self._open.get(folder)
             if memory is None:
-                memory = self._open[folder] = ProjectMemory(folder, self._home, self._vectors)
+                memory = self._open[folder] = ProjectMemory(folder, self._home, self._vectors, may_lag=True)
             return memory
 
     def all_of(self, project: str) -> list[ProjectMemory]:

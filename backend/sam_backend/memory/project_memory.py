@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,6 +18,7 @@ from sam_backend.memory.click_choice import LikeAccepted, RecentShares
 from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
+from sam_backend.memory.fit_allowance import SECONDS_EACH, FitAllowance
 from sam_backend.memory.left_out_examples import calibrate, read_calibration, read_click_weight
 from sam_backend.memory.proposals import MIN_SCORE, Proposal
 from sam_backend.memory.records import EmbedRecord, Example, NewestExample, ReadMasks, Record, RecordKey
@@ -29,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 _EXAMPLES_PER_LABEL = 60
 """Examples of a label that are used, those changed last; more would make every change slower."""
+
+_LONG = 0.5
+"""CPU seconds of a fit from which it waits for a moment without clicks."""
 
 _FAILED = 10_000
 """Records without an image that are not tried again by this process; of more, the oldest are."""
@@ -67,15 +72,20 @@ class ProjectMemory:
     folder : Path of the project's folder.
     root : Path, a folder above it out of which no link may lead; None for the folder above.
     vectors : VectorCache, shared by projects; None for an own one.
+    may_lag : bool, whether a fit that takes seconds waits for some more changes; see `FitAllowance`.
     """
 
-    def __init__(self, folder: Path, root: Path | None = None, vectors: VectorCache | None = None) -> None:
+    def __init__(
+        self, folder: Path, root: Path | None = None, vectors: VectorCache | None = None, *, may_lag: bool = False
+    ) -> None:
         self.store = ExampleStore(folder, root)
         self._vectors = vectors or VectorCache()
         self._failed: LRUCache[tuple[str, RecordKey, str], bool] = LRUCache(_FAILED)
         self._recent = RecentShares()
         self._labels: tuple[object, list[str]] = (None, [])
         self._fitted: tuple[_FitOf | None, ClassModel | None] = (None, None)
+        each = SECONDS_EACH if may_lag else math.inf
+        self._fits, self._calibrations = FitAllowance(each), FitAllowance(each)
         self._lock = threading.Lock()
 
     def catch_up(
@@ -134,6 +144,37 @@ class ProjectMemory:
                 logger.warning("Annotation %d of task %d is left out: %s", record.annotation, record.task, problem)
         progress(len(waiting), len(waiting))
 
+    def learn(
+        self,
+        segmenter: Segmenter,
+        embed: EmbedRecord,
+        read_masks: ReadMasks,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        wait_for_quiet: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make examples of what was accepted; fit classes and calibration anew as far as this was paid for.
+
+        Parameters
+        ----------
+        segmenter : Segmenter.
+        embed : EmbedRecord.
+        read_masks : ReadMasks.
+        should_stop : function that is called before each piece of work; if it returns True, the rest is left for later.
+        wait_for_quiet : function that is called before a fit that took long the last time.
+        """
+        self.catch_up(segmenter, embed, read_masks, should_stop=should_stop)
+        version = segmenter.version
+        self._calibrations.pay((version, self.store.state()))
+        if max(self._fits.cost, self._calibrations.cost) > _LONG:
+            wait_for_quiet()
+        if not should_stop():
+            # A click uses the classes that were fitted last, and does not wait for this.
+            self.classes(version, lambda label: True)
+        if not should_stop() and self._calibrations.is_paid:
+            with self._calibrations.spending():
+                self.recalibrate(segmenter, embed, read_masks)
+
     def _learn(self, head: Record, segmenter: Segmenter, embedding: Embedding, read_masks: ReadMasks) -> str:
         """Make an example of a record and store it; return the problem, or ""."""
         record = self.store.whole(head.key)
@@ -157,12 +198,15 @@ class ProjectMemory:
     def classes(self, version: str, is_known: Callable[[str], bool]) -> ClassModel | None:
         """Return the classes of the examples; None if there are none, or if no example shows background.
 
+        While the last fit is still to be paid for, they are those of some changes ago.
+
         Parameters
         ----------
         version : str, the model's version.
         is_known : function that returns whether a label is still in use; examples of other labels are left out.
         """
         state = (version, self.store.state())
+        self._fits.pay(state)
         with self._lock:
             known_state, labels = self._labels
         if known_state != state:
@@ -171,12 +215,15 @@ class ProjectMemory:
                 self._labels = (state, labels)
         known = tuple(label for label in labels if is_known(label))
         with self._lock:
-            if self._fitted[0] == (state, known):
-                return self._fitted[1]
+            fit_of, fitted = self._fitted
+        is_alike = fit_of is not None and fit_of[0][0] == version and fit_of[1] == known
+        if fit_of == (state, known) or (is_alike and not self._fits.is_paid):
+            return fitted
         if removed := [label for label in labels if label not in known]:
             names = ", ".join(removed)
             logger.warning("The labeling config has no %s (any more); its examples are left aside.", names)
-        fitted = fit_classes(list(self.examples(version).values()), known)
+        with self._fits.spending():
+            fitted = fit_classes(list(self.examples(version).values()), known)
         with self._lock:
             self._fitted = ((state, known), fitted)
         return fitted

@@ -9,6 +9,7 @@ from sam_backend.errors import BadRequestError, ImageServerError
 from sam_backend.memory.class_model import fit_classes
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
 from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
+from sam_backend.memory.fit_allowance import SECONDS_EACH
 from sam_backend.memory.grid import GRID
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
@@ -300,3 +301,32 @@ def test_of_many_examples_those_changed_last_are_used(world, monkeypatch):
         world.add(number, red=[(20, 10 * number)])
     learn(world)
     assert [number for number, _ in world.memory.examples("colour-1")] == [1, 3, 4]
+
+
+@pytest.mark.parametrize("may_lag", [False, True])
+def test_a_long_fit_comes_when_some_changes_have_paid_for_it(world, tmp_path, may_lag):
+    world.memory = ProjectMemory(tmp_path / "project", may_lag=may_lag)
+    world.memory.store.put(Record(1, "2026-11-23T05:00:01Z", 1, "/1.png"))
+    world.images[1] = surface(1, red=[(20, 30)])
+    learn(world)
+    first = world.memory.classes("colour-1", ANY)
+    world.memory._fits._balance = -2.5 * SECONDS_EACH
+    fitted = []
+    for number in (2, 3, 4):
+        world.memory.store.put(Record(number, f"2026-11-23T05:00:{number:02d}Z", number, f"/{number}.png"))
+        world.images[number] = surface(number, red=[(20, 30)])
+        learn(world)
+        fitted.append(world.memory.classes("colour-1", ANY) is not first)
+    assert fitted == ([False, False, True] if may_lag else [True] * 3)
+
+
+def test_a_calibration_that_is_not_paid_for_is_not_done(world, tmp_path, monkeypatch):
+    memory = ProjectMemory(tmp_path / "project", may_lag=True)
+    done = []
+    monkeypatch.setattr(memory, "recalibrate", lambda *_: done.append(True))
+    world.add(1, red=[(20, 30)])
+    memory.learn(world.segmenter, world.embed, world.read)
+    memory._calibrations._balance -= 3 * SECONDS_EACH
+    world.add(2, red=[(20, 30)])
+    memory.learn(world.segmenter, world.embed, world.read)
+    assert done == [True]
