@@ -29,6 +29,7 @@ from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
 from sam_backend.segmenters import Segmenter, WeightFolders
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.settings import Settings
@@ -178,6 +179,7 @@ def assemble(
         refiners,
         learner,
         prefetcher,
+        AnswersMemo(folder=settings.cache / "answers" if settings.embedding_disk_mb else None),
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,
     )

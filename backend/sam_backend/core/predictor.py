@@ -35,9 +35,10 @@ from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.pixels import mapping_of
 from sam_backend.segmenters.protocol import POSITIVE
-from sam_backend.segmenters.refinement import AnswersMemo, refine
+from sam_backend.segmenters.refinement import refine
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Predictor:
 
     Parameters
     ----------
-    model, embeddings, memories, proposers, refiners, learner, prefetcher : the parts that it uses.
+    model, embeddings, memories, proposers, refiners, learner, prefetcher, memo : the parts that it uses.
     max_pixels : int, the largest image whose strokes are read as prompts.
     in_place : bool, whether prompts about an existing mask correct it.
     """
@@ -70,6 +71,7 @@ class Predictor:
         refiners: Refiners,
         learner: Learner,
         prefetcher: Prefetcher,
+        memo: AnswersMemo,
         *,
         max_pixels: int,
         in_place: bool,
@@ -82,8 +84,8 @@ class Predictor:
         self._learner = learner
         self._prefetcher = prefetcher
         self._max_pixels = max_pixels
-        self._memo = AnswersMemo()
-        self._large = LargeAnswers(self._memo)
+        self._memo = memo
+        self._large = LargeAnswers(memo)
         self._in_place = InPlace(in_place)
         self._stopping = threading.Event()
 
@@ -115,6 +117,7 @@ class Predictor:
     def stop(self) -> None:
         """Let running batches end early, so that the process can end."""
         self._stopping.set()
+        self._memo.close()
 
     def _answer_prompt(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> dict[str, Any]:
         task = request.tasks[0]

@@ -23,8 +23,10 @@ from sam_backend.segmenters.protocol import Embedding
 
 logger = logging.getLogger(__name__)
 
-_DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
-_BROKEN = (EOFError, ValueError, KeyError, TypeError, struct.error, zipfile.BadZipFile)
+DISK_ERRORS = (OSError, sqlite3.Error, Timeout)
+BROKEN = (EOFError, ValueError, KeyError, TypeError, struct.error, zipfile.BadZipFile)
+"""What a folder of a cache may raise, and what a damaged file of it does."""
+
 _SIZE = "__size__"
 _LOCK_TIMEOUT = 0.5
 """Seconds to wait for a file that another process has locked; encoding an image again does not take much longer."""
@@ -54,7 +56,7 @@ class EmbeddingFolder:
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
-        self._disk = _open(folder, limit) if limit else None
+        self._disk = open_disk(folder, limit, _EmbeddingDisk) if limit else None
         self._unwritten: dict[str, Embedding] = {}
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, "embeddings")
@@ -69,7 +71,7 @@ class EmbeddingFolder:
             return embedding
         try:
             embedding = self._disk.get(key)
-        except (*_DISK_ERRORS, *_BROKEN) as error:
+        except (*DISK_ERRORS, *BROKEN) as error:
             logger.warning("An embedding on disk cannot be read and is made again: %s", _reason(error))
         return embedding
 
@@ -92,7 +94,7 @@ class EmbeddingFolder:
                 return True
         try:
             return self._disk is not None and key in self._disk
-        except _DISK_ERRORS:
+        except DISK_ERRORS:
             return False
 
     def fill(self) -> tuple[int, int]:
@@ -100,7 +102,7 @@ class EmbeddingFolder:
         try:
             # An empty one is false.
             return (0, 0) if self._disk is None else (self._disk.volume(), self._disk.size_limit)
-        except _DISK_ERRORS:
+        except DISK_ERRORS:
             return 0, 0
 
     def close(self) -> None:
@@ -123,7 +125,7 @@ class EmbeddingFolder:
         assert self._disk is not None
         try:
             self._disk.set(key, embedding)
-        except _DISK_ERRORS as error:
+        except DISK_ERRORS as error:
             logger.warning("An embedding cannot be kept on disk in %s: %s", self._disk.directory, _reason(error))
 
 
@@ -148,7 +150,8 @@ class _EmbeddingDisk(Disk):  # type: ignore[misc]  # diskcache has no types
         return _read(Path(self._directory) / filename)
 
 
-def _open(folder: Path, limit: int) -> Cache | None:
+def open_disk(folder: Path, limit: int, disk: type[Disk]) -> Cache | None:
+    """Return a cache on disk, up to `limit` bytes, read and written by `disk`; None, logged, if it cannot be used."""
     try:
         make_folder(folder)
         _require_unlocked(folder / DBNAME)
@@ -156,13 +159,13 @@ def _open(folder: Path, limit: int) -> Cache | None:
         return Cache(
             str(folder),
             timeout=_LOCK_TIMEOUT,
-            disk=_EmbeddingDisk,
+            disk=disk,
             size_limit=limit,
             eviction_policy="least-recently-used",
             cull_limit=2,
         )
-    except _DISK_ERRORS as error:
-        logger.warning("Embeddings are kept in memory only, since %s cannot be used: %s", folder, error)
+    except DISK_ERRORS as error:
+        logger.warning("What would be kept in %s is kept in memory only: %s", folder, error)
         return None
 
 

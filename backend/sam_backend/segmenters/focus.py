@@ -116,7 +116,7 @@ class Focused(SegmenterWrapper):
         self, embedding: Embedding, window: Window, prompts: list[Prompt], multimask: bool
     ) -> list[Candidates]:
         """Answer prompts given in pixels of a window; return masks of the whole image."""
-        left, top, right, bottom = window
+        left, top = window[:2]
         reader = reader_of(embedding)
         key = f"{self._segmenter.version} {reader.digest} {embedding.size} {window}"
         crop, _ = self._crops.fetch(key, self._segmenter, lambda: reader.part(window))

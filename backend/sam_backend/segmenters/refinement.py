@@ -3,88 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-from cachetools import LRUCache
-from numpy.typing import NDArray
-
-from sam_backend.arrays import BoolArray, FloatArray
-from sam_backend.samples import Cropped
-from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter, Window
-
-_MEMO_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class EarlierAnswer:
-    """What the next click needs of an answer.
-
-    Attributes
-    ----------
-    logits : (h, w) float32, fed back to a model that corrects its own answers; else None.
-    window : the part of the image that the logits show.
-    packed : NDArray, the mask inside its box, eight pixels a byte; None with logits.
-    box : xyxy of the mask in pixels, half-open.
-    size : (height, width) of the image.
-    """
-
-    logits: FloatArray | None = None
-    window: Window | None = None
-    packed: NDArray[np.uint8] | None = None
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    size: tuple[int, int] = (0, 0)
-
-    @classmethod
-    def of_mask(cls, mask: Cropped) -> EarlierAnswer:
-        """Return an answer that keeps its mask."""
-        height, width = mask.size
-        return cls(packed=np.packbits(mask.part), box=mask.box, size=(height, width))
-
-    @property
-    def mask(self) -> BoolArray:
-        """The mask (H, W) of an answer without logits."""
-        assert self.packed is not None
-        left, top, right, bottom = self.box
-        whole = np.zeros(self.size, np.bool_)
-        shape = bottom - top, right - left
-        whole[top:bottom, left:right] = np.unpackbits(self.packed, count=shape[0] * shape[1]).reshape(shape)
-        return whole
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(array.nbytes for array in (self.logits, self.packed) if array is not None)
-
-
-class AnswersMemo:
-    """Recent answers, so that the next click costs one decoding.
-
-    Missing answers are computed again, so answers never depend on this memo. Safe to share between threads.
-
-    Parameters
-    ----------
-    limit_bytes : int, the limit of what is held; the least recently used are dropped first.
-    """
-
-    def __init__(self, limit_bytes: int = _MEMO_BYTES) -> None:
-        self._answers: LRUCache[Hashable, EarlierAnswer] = LRUCache(
-            limit_bytes, getsizeof=lambda earlier: earlier.nbytes
-        )
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> EarlierAnswer | None:
-        """Return the answer kept for `key`, or None."""
-        with self._lock:
-            return self._answers.get(key)
-
-    def put(self, key: Hashable, earlier: EarlierAnswer) -> None:
-        """Keep the answer to `key`."""
-        with self._lock:
-            if earlier.nbytes <= self._answers.maxsize:
-                self._answers[key] = earlier
+from sam_backend.segmenters.answers_memo import AnswersMemo, EarlierAnswer
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter
 
 
 def next_prompt(segmenter: Segmenter, prompt: Prompt, earlier: Candidates | EarlierAnswer | None) -> Prompt:
@@ -162,7 +84,7 @@ def first_answer(prompt: Prompt) -> int:
     return int(positive[0]) + 1 if len(positive) else len(prompt.points)
 
 
-def _key(image: str, prompt: Prompt, count: int) -> Hashable:
+def _key(image: str, prompt: Prompt, count: int) -> bytes:
     box = b"" if prompt.box is None else prompt.box.tobytes()
     parts = (image.encode(), box, prompt.points[:count].tobytes(), prompt.labels[:count].tobytes())
     # A digest, because the points of a long prompt would not count for the limit of the memo.

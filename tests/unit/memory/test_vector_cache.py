@@ -3,7 +3,8 @@ import numpy as np
 from sam_backend.memory.features import FeatureVectors
 from sam_backend.memory.vector_cache import VectorCache
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.refinement import AnswersMemo, refine
+from sam_backend.segmenters.answers_memo import AnswersMemo
+from sam_backend.segmenters.refinement import refine
 from threshold_segmenter import ThresholdSegmenter
 
 

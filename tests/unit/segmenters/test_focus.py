@@ -10,10 +10,11 @@ import pytest
 from sam_backend.errors import BadRequestError
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.automatic import propose_masks
 from sam_backend.segmenters.focus import Focused
 from sam_backend.segmenters.model_registry import known_models, load_segmenter
-from sam_backend.segmenters.refinement import AnswersMemo, refine
+from sam_backend.segmenters.refinement import refine
 from sam_backend.segmenters.windows import LEAST_SIDE, contains, logits_region, move_logits, side_of, window_around
 
 SIZE = (1200, 1600)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.refinement import AnswersMemo, EarlierAnswer, refine
+from sam_backend.segmenters.answers_memo import AnswersMemo, EarlierAnswer
+from sam_backend.segmenters.refinement import refine
 from threshold_segmenter import PREDICTED_IOU, SINGLE_IOU, ThresholdSegmenter
 
 # Four bands, bright enough apart that no tolerance joins two of them.
