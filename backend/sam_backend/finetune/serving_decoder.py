@@ -30,6 +30,11 @@ class Decoder(nn.Module):
     there is no box.
     """
 
+    position: Tensor
+    up4: Tensor
+    up2: Tensor
+    taps: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.prompts, self.decoder = model.prompt_encoder, model.mask_decoder
@@ -76,7 +81,8 @@ class Decoder(nn.Module):
         """Return what the last logits say of each cell, (B, N, C); (1, 1, C) if there are none."""
         downscaling = self.prompts.mask_downscaling
         weights = [parameter.detach() for parameter in downscaling.parameters()]
-        return _last_logits(logits, has_logits, weights, self.prompts.no_mask_embed.weight[None])
+        said: Tensor = _last_logits(logits, has_logits, weights, self.prompts.no_mask_embed.weight[None])
+        return said
 
     def _transformer(self, cells: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         transformer, tokens = self.decoder.transformer, points
@@ -112,7 +118,7 @@ class Decoder(nn.Module):
         """Return the logits (B, 4, 2h, 2w) at the first pixel of each four."""
         side = 2 * (self.size // STRIDE)
         by_place = functional.linear(maps.reshape(-1, 4 * FINEST), self.taps).reshape(-1, side, side, 4 * FINEST)
-        here, beside, above, across = by_place.split(FINEST, 3)
+        here, beside, above, across = torch.split(by_place, FINEST, 3)
         mixed = here + functional.pad(beside[:, :, :-1], (0, 0, 1, 0))
         mixed = mixed + functional.pad(above[:, :-1], (0, 0, 0, 0, 1, 0))
         mixed = mixed + functional.pad(across[:, :-1, :-1], (0, 0, 1, 0, 1, 0))
@@ -184,7 +190,8 @@ def cells_to_tokens(attention: Attention, placed: Tensor, keys: Tensor, values: 
     value = value @ attention.out_proj.weight.reshape(channels, heads, width).permute(1, 2, 0)
     # The scores of each head sum to one.
     value = value + attention.out_proj.bias / heads
-    return scores @ value.reshape(count, heads * tokens, channels)
+    answers: Tensor = scores @ value.reshape(count, heads * tokens, channels)
+    return answers
 
 
 def _taps(mix: nn.Conv2d) -> Tensor:

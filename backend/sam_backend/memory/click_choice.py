@@ -144,7 +144,8 @@ def place_agreement(shares: FloatArray, prompt: Prompt, answer: Candidates) -> N
     answer : Candidates of the click.
     """
     rows, columns = shares.shape
-    size = answer.masks.shape[1:]
+    height, width = answer.masks.shape[1:]
+    size = height, width
     smooth = cv2.GaussianBlur(np.ascontiguousarray(shares, np.float32), (0, 0), _BLUR)
     x, y = prompt.points[0]
     row = min(max(int(y * rows / size[0]), 0), rows - 1)

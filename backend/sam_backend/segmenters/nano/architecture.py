@@ -185,8 +185,8 @@ class MapPromptEncoder(PromptEncoder):
         ]
         inside = torch.minimum(torch.minimum(sides[0], sides[1]), torch.minimum(sides[2], sides[3]))
         channels += [torch.sigmoid(2 * inside) * has_box] + [torch.tanh(side / 4) * has_box for side in sides]
-        cells: Tensor = self.map_embedding(torch.stack(channels, -1))
-        return cells
+        embedded: Tensor = self.map_embedding(torch.stack(channels, -1))
+        return embedded
 
 
 def _as_points(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
