@@ -104,6 +104,24 @@ def train(
     train_and_export(replace(recipe, steps=steps or recipe.steps, seed=seed), folders, device.value)
 
 
+@app.command()
+def export(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of weights.safetensors, for example backend/sam_backend/segmenters/nano.")
+    ],
+) -> None:
+    """Write decoder.onnx and outline.onnx of nano anew from its weights.
+
+    Example: python -m sam_research export backend/sam_backend/segmenters/nano
+    """
+    require((*TORCH, "onnx"), "This export", "pip install --editable '.[train]'")
+    from sam_backend.finetune.onnx_export import export_decoder
+    from sam_backend.finetune.trainable import load_nano
+
+    export_decoder(load_nano(folder).eval().requires_grad_(False), folder)
+    Console().print(f"{folder} has decoder.onnx and outline.onnx of these weights.", highlight=False)
+
+
 @app.command("train-refiner")
 def train_refiner(
     materials: Annotated[Path, typer.Option(help="Folder that `python -m sam_research materials` filled.")] = Path(

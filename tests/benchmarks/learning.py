@@ -55,7 +55,8 @@ def main():
             (lambda record: images[record.task % len(images)][1]),
         )
         seconds = []
-        for number in range(options.examples, options.examples + options.accepted):
+        numbers = range(options.examples, options.examples + options.accepted)
+        for number in track(numbers, description="Learning", transient=True):
             memory.store.put(record_of(number))
             seconds.append(learn(memory, segmenter, embed, read))
     table = Table("accepted images", "mean, CPU s", "median", "most", title=f"at {options.examples} examples")
@@ -87,9 +88,7 @@ def learn(memory, segmenter, embed, read):
     """Learn what was accepted, as the learning thread does; return the CPU seconds."""
     started = time.process_time()
     memory.learn(segmenter, embed, read)
-    spent = time.process_time() - started
-    print(f"{spent:.1f}", end=" ", flush=True)
-    return spent
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SECONDS_EACH = 1.0
+SECONDS_EACH = 0.8
 """CPU seconds that each change of the examples pays for each kind of fit; there are two kinds."""
 
 
@@ -15,7 +15,7 @@ class FitAllowance:
     """CPU seconds for a fit that may come late. Safe to share between threads.
 
     A fit may be done unless the last ones are still to be paid for: while a memory is small, after each change; when a
-    fit takes ten seconds, after ten changes.
+    fit takes eight seconds, after ten changes.
 
     Parameters
     ----------

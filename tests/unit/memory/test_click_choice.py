@@ -3,7 +3,7 @@ import pytest
 
 from colour_segmenter import surface
 from sam_backend.memory import left_out_examples
-from sam_backend.memory.click_choice import DEFAULT_WEIGHT, chosen_weight, click_gains
+from sam_backend.memory.click_choice import DEFAULT_WEIGHT, _covered, chosen_weight, click_gains
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.records import Record
@@ -94,3 +94,19 @@ def test_clicks_on_accepted_masks_say_what_each_weight_gains(memory, segmenter, 
 )
 def test_accepted_masks_decide_how_much_a_click_heeds_the_memory(gains, weight):
     assert chosen_weight(np.array(gains, float)) == weight
+
+
+@pytest.mark.parametrize("window", [None, (40, 20, 104, 84)])
+def test_a_candidate_is_compared_by_the_clicked_piece_of_its_logits(window):
+    size, cells = (96, 128), (12, 16)
+    left, top, right, _ = window or (0, 0, 128, 96)
+    side = 256
+    scale = side / (right - left)
+    logits = np.full((side, side), -1, np.float32)
+    for box in ((48, 32, 64, 48), (80, 56, 88, 64)):
+        x0, y0, x1, y1 = (int((edge - corner) * scale) for edge, corner in zip(box, (left, top) * 2, strict=True))
+        logits[y0:y1, x0:x1] = 1
+    covered = _covered(logits, window, np.array([50.0, 40.0], np.float32), size, cells)
+    expected = np.zeros(cells)
+    expected[4:6, 6:8] = 1
+    np.testing.assert_allclose(covered, expected, atol=1e-6)
