@@ -39,10 +39,11 @@ from sam_backend.masks import deepest_point
 from sam_backend.samples import Cropped
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Prompt
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.image_reader import PixelReader
 from sam_backend.segmenters.model_registry import load_segmenter
-from sam_backend.segmenters.refinement import AnswersMemo, refine
+from sam_backend.segmenters.refinement import refine
 from sam_evaluation.datasets.registry import DatasetSpec
 
 SIZE = (8000, 12000)

@@ -16,10 +16,11 @@ from sam_backend.core.correction import correct
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.samples import Cropped
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.image_reader import ImageReader
 from sam_backend.segmenters.pixels import with_pixels
-from sam_backend.segmenters.refinement import AnswersMemo, first_answer, refine
+from sam_backend.segmenters.refinement import first_answer, refine
 from sam_backend.segmenters.views import View
 from sam_backend.segmenters.windows import contains, enclosing, prompted_region, whole_image
 
@@ -37,7 +38,7 @@ class Answer:
     @classmethod
     def of(cls, candidates: Candidates) -> Answer:
         """Return the only candidate of an image that was seen as a whole."""
-        return cls(Cropped.of(candidates.masks[0]), float(candidates.predicted_iou[0]))
+        return cls(candidates.crop(0), float(candidates.predicted_iou[0]))
 
 
 class LargeImage:

@@ -7,10 +7,10 @@ from sam_backend.core.large_images import LargeAnswers, LargeImage
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.labelstudio.page_regions import PageRegion
 from sam_backend.segmenters import Prompt
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.correcting import Correcting
 from sam_backend.segmenters.image_reader import PixelReader
-from sam_backend.segmenters.refinement import AnswersMemo
 from sam_backend.segmenters.windows import LEAST_SIDE
 from threshold_segmenter import ThresholdSegmenter
 
