@@ -22,8 +22,8 @@ from sam_backend.labelstudio.region_masks import entries_by_region
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Cropped
 from sam_backend.segmenters import Prompt
+from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.pixels import mapping_of, reader_of
-from sam_backend.segmenters.refinement import AnswersMemo
 
 Entry = Mapping[str, Any]
 
