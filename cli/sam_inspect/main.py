@@ -14,6 +14,7 @@ from sam_inspect import (
     convert,
     demo,
     evaluation,
+    export,
     finetune,
     memory_commands,
     model_commands,
@@ -59,7 +60,13 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         convert.convert,
         memory_commands.rank,
     ),
-    MODELS: (model_commands.download, finetune.finetune, train_proposer.train_proposer, tune_refiner.tune_refiner),
+    MODELS: (
+        model_commands.download,
+        export.export,
+        finetune.finetune,
+        train_proposer.train_proposer,
+        tune_refiner.tune_refiner,
+    ),
     EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
 }
 for panel, commands in _COMMANDS.items():

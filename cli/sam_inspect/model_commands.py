@@ -26,10 +26,12 @@ def _list(context: typer.Context) -> None:
         return
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import known_models
+    from sam_backend.segmenters.onnx_sessions import execution_providers
 
     folders = WeightFolders.of_settings(settings_of(context))
     rows = ((info.name, info.description, info.licence, _weights(info, folders)) for info in known_models())
     print_table(("Model", "What it is", "Licence", "Weights"), rows)
+    print_lines("", f"onnxruntime offers {', '.join(execution_providers())}; it computes on the first that works.")
     versions = _versions(context)
     made = versions.all()
     serving = {model: versions.serving(model) for model in dict.fromkeys(version.model for version in made)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError, WeightsError
-from sam_backend.segmenters import Embedding, Prompt
+from sam_backend.segmenters import Embedding, Prompt, sam_frame
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.model_registry import load_segmenter
 
@@ -75,6 +75,9 @@ def model():
     prompt_encoder = PromptEncoder(
         embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
     )
+    for name, weights in encoder.named_parameters():
+        if "rel_pos" in name or "pos_embed" in name:  # zeros, until they are trained
+            torch.nn.init.normal_(weights, std=0.2)
     return Sam(encoder, prompt_encoder, MaskDecoder(transformer_dim=256, transformer=transformer)).eval()
 
 
@@ -157,11 +160,11 @@ def test_many_prompts_of_one_kind_are_decoded_in_passes_that_fit_in_memory(encod
     predictor, embedding = encoded
     clicks = np.random.default_rng(0).uniform(0, embedding.size[::-1], (5, 2))
     prompts = [Prompt(points=click, labels=[1]) for click in clicks]
-    monkeypatch.setattr(SamSegmenter, "_at_once", lambda *_: 2)
+    monkeypatch.setattr(sam_frame, "_BATCH", 2)
     passes = []
-    predict = SamPredictor.predict_torch
+    answer = SamSegmenter._answered
     monkeypatch.setattr(
-        SamPredictor, "predict_torch", lambda self, *a, **k: passes.append(len(a[0])) or predict(self, *a, **k)
+        SamSegmenter, "_answered", lambda self, *given: passes.append(len(given[1])) or answer(self, *given)
     )
     answers = segmenter.decode(embedding, prompts)
     assert passes == [2, 2, 1]
@@ -224,7 +227,7 @@ def test_a_full_vit_b_from_its_file_gives_the_official_answers(checkpoint_file):
     segmenter = load_segmenter("sam:vit_b")
     assert segmenter.name == "sam:vit_b"
     assert segmenter.version.startswith(f"sam:vit_b-{OWN['sam:vit_b'].files[0].sha256[:8]}-refiner-")
-    loaded = segmenter._segmenter._model.state_dict()
+    loaded = segmenter._segmenter.model.state_dict()
     assert all(torch.equal(loaded[name], weight) for name, weight in model.state_dict().items())
     # With equal weights the encoders are equal; a ViT-B takes too long to show it by encoding twice.
     embedding = segmenter.encode(image_of(SIZES["landscape"]))

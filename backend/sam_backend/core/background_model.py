@@ -108,7 +108,8 @@ class BackgroundModel:
                 self._on_failure(error)
         else:
             self._loaded.set_result(segmenter)
-            logger.info("Model %s is ready after %.1f s", segmenter.version, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            logger.info("Model %s is ready on %s after %.1f s", segmenter.version, self.device, seconds)
 
 
 class MeasuredSegmenter(SegmenterWrapper):

@@ -13,7 +13,8 @@ from sam_backend.files import whole_file
 from sam_backend.finetune.serving_decoder import Decoder, Outline
 from sam_backend.segmenters.nano.architecture import FINE, FINEST, IMAGE_SIZE, WIDTH, build_nano
 
-_OPSET = 18
+OPSET = 18
+"""The version of ONNX's operators."""
 
 
 class _Encoder(nn.Module):
@@ -92,6 +93,6 @@ def write_onnx(
             input_names=inputs,
             output_names=outputs,
             dynamic_axes=axes,
-            opset_version=_OPSET,
+            opset_version=OPSET,
             dynamo=False,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from sam_backend.errors import SamInspectError
-from sam_backend.files import write_whole
+from sam_backend.files import name_on_disk, write_whole
 
 RECORD = "version.json"
 
@@ -56,7 +56,7 @@ class Version:
 
 def folder_name(model: str) -> str:
     """Return the name of the folder of a model's versions, with which their names begin: "sam_vit_b"."""
-    return model.replace(":", "_")
+    return name_on_disk(model.replace(":", "_"))
 
 
 def read_record(folder: Path) -> Version:

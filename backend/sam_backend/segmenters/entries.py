@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sam_backend.errors import WeightsError
 from sam_backend.extras import TORCH, how_to_install
 from sam_backend.segmenters.hub_entries import CONFIG, HUB_MODELS, load_from_folder
 from sam_backend.segmenters.model_info import ModelInfo, WeightFolders, WeightsFile
 from sam_backend.segmenters.protocol import Segmenter
+
+if TYPE_CHECKING:
+    from sam_backend.segmenters.sam import SamSegmenter
 
 TUNED = "weights.safetensors"
 """The weights in the folder of a tuned version: all of `nano`, or what a fine-tuning of `sam:*` changed."""
@@ -37,21 +41,28 @@ def _load_grabcut(info: ModelInfo, checkpoint: Path | None, _threads: int, _fold
 
 
 def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
-    from sam_backend.segmenters.weights import obtain_checkpoint
-
     if checkpoint and (checkpoint / CONFIG).is_file():
         return load_from_folder(info, checkpoint, threads, folders)
-    tuned = tuned_weights(checkpoint) if checkpoint and checkpoint.is_dir() else None
-    path = obtain_checkpoint(info.files[0], folders, None if tuned else checkpoint)
-    # torch takes seconds to import, so missing weights are reported before.
-    from sam_backend.segmenters.sam import SamSegmenter
-
-    segmenter = SamSegmenter.from_checkpoint(info, path, tuned=tuned)
+    segmenter = load_official(info, checkpoint, folders)
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     return segmenter
+
+
+def load_official(
+    info: ModelInfo, checkpoint: Path | None, folders: WeightFolders, device: str | None = None
+) -> SamSegmenter:
+    """Load one of `sam:*`; parameters and errors as in `load_segmenter` and `SamSegmenter`."""
+    from sam_backend.segmenters.weights import obtain_checkpoint
+
+    tuned = tuned_weights(checkpoint) if checkpoint and checkpoint.is_dir() else None
+    path = obtain_checkpoint(info.files[0], folders, None if tuned else checkpoint)
+    # torch takes seconds to import, so missing weights are reported before.
+    from sam_backend.segmenters.sam import SamSegmenter
+
+    return SamSegmenter.from_checkpoint(info, path, device, tuned)
 
 
 def _sam(size: str, parameters: str, filename: str, file_size: int, sha256: str) -> ModelInfo:

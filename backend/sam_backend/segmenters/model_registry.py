@@ -12,6 +12,7 @@ from sam_backend.extras import require
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 from sam_backend.segmenters.entries import OWN
+from sam_backend.segmenters.exported import PREFIX, exported_info
 from sam_backend.segmenters.model_info import ModelInfo, WeightFolders
 from sam_backend.segmenters.protocol import Embedding, Segmenter
 
@@ -27,13 +28,17 @@ def known_models() -> tuple[ModelInfo, ...]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Return the entry of one model.
+    """Return the entry of one model; `onnx:` and a folder is the one that `sam-inspect export` wrote there.
 
     Raises
     ------
     UnknownModelError
         If no model has this name.
+    WeightsError
+        If the folder holds no exported model.
     """
+    if name.startswith(PREFIX):
+        return exported_info(name, OWN)
     known = {info.name: info for info in known_models()}
     if name not in known:
         raise UnknownModelError(
@@ -54,7 +59,7 @@ def load_segmenter(
 
     Parameters
     ----------
-    name : str, one of the names of `known_models`.
+    name : str, one of the names of `known_models`, or `onnx:` and the folder of an exported model.
     checkpoint : Path or None, the file or folder of its weights instead of the default places: a `.pth` or the folder
         of a tuned version for `sam:*`, a folder for `nano`; `grabcut` has none.
     threads : int, the number of threads that it computes with, for several processes side by side; 0 for all cores.

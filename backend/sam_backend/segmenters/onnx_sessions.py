@@ -8,14 +8,32 @@ import onnxruntime
 
 from sam_backend.errors import WeightsError
 
+_PROVIDERS = ("CUDA", "Tensorrt", "OpenVINO", "CPU")
+"""Execution providers, the first one that there is computes. TensorRT builds an engine, for minutes, for each new shape
+of an input, so CUDA comes before it."""
+
+_SUFFIX = "ExecutionProvider"
+
+
+def execution_providers() -> list[str]:
+    """Return what the installed onnxruntime can compute on, the first choice first: "CUDA", "OpenVINO", "CPU"."""
+    offered = onnxruntime.get_available_providers()
+    return [name for name in _PROVIDERS if name + _SUFFIX in offered]
+
+
+def device_of(session: onnxruntime.InferenceSession) -> str:
+    """Return the execution provider that a session has got, for example "cuda"; "cpu" where a GPU cannot be used."""
+    chosen: str = session.get_providers()[0]
+    return chosen.removesuffix(_SUFFIX).lower()
+
 
 def open_session(path: Path, threads: int, whose: str, cure: str) -> onnxruntime.InferenceSession:
-    """Return a session on the CPU.
+    """Return a session on the first of `execution_providers` that works.
 
     Parameters
     ----------
     path : Path of the ONNX file.
-    threads : int, threads of onnxruntime; 0 takes all cores.
+    threads : int, threads of onnxruntime on a CPU; 0 takes all cores.
     whose : str, what the file belongs to, such as "model", for the message.
     cure : str, what a user can do, for the message.
 
@@ -30,7 +48,8 @@ def open_session(path: Path, threads: int, whose: str, cure: str) -> onnxruntime
     options.intra_op_num_threads = threads
     # Spinning threads would compete with the web server's and with each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = [name + _SUFFIX for name in execution_providers()]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise WeightsError(f"{path} is no ONNX model ({error}); {cure}.") from error

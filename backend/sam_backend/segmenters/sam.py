@@ -1,10 +1,11 @@
-"""Official Segment Anything checkpoints, and any module of SAM's interface, through the package `segment-anything`."""
+"""Official Segment Anything checkpoints in PyTorch, with the modules of the package `segment-anything`."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,43 +13,47 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from segment_anything import SamPredictor, sam_model_registry
-from segment_anything.modeling import Sam
+from segment_anything import sam_model_registry
+from segment_anything.modeling import ImageEncoderViT, Sam
+from torch import Tensor
 
-from sam_backend.arrays import ImageArray
+from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.errors import WeightsError
+from sam_backend.segmenters import sam_encoder
 from sam_backend.segmenters.model_info import ModelInfo
-from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
+from sam_backend.segmenters.sam_decoder import SamDecoder
+from sam_backend.segmenters.sam_frame import SamFrame
 
-_BATCH_BYTES = 1 << 29
-"""Bytes of full-size logits that one pass of the mask decoder may produce."""
+logger = logging.getLogger(__name__)
 
 _BROKEN = (pickle.UnpicklingError, SafetensorError)
 
-# (number of points, has a box, has logits, multimask): prompts that agree in all of these are decoded in one pass.
-_Shape = tuple[int, bool, bool, bool]
+Encode = Callable[[ImageEncoderViT, Tensor], Tensor]
 
 
-class SamSegmenter:
-    """A `Segmenter` around a torch `Sam`.
+class SamSegmenter(SamFrame):
+    """A `Segmenter` around a torch `Sam`; threads share only the weights.
 
-    The official `SamPredictor` does the work, a new one for each call, so that threads share only the weights.
-    Prompts with different numbers of points are decoded in separate passes and never padded: the mask decoder sees
-    padding points as tokens, and more of them than the predictor adds itself change its answer.
+    On a CUDA GPU the encoder is compiled and computes in bfloat16, and the version says so.
 
     Parameters
     ----------
-    model : torch module with the interface of `segment_anything.modeling.Sam`; it is put into evaluation mode.
+    model : Sam of the official classes; it is put into evaluation mode, and its weights must not change from now on.
     info : ModelInfo, its entry.
     version : str, the name and a hash of the weights.
     device : str or None, a torch device; None takes a CUDA GPU if there is one.
+
+    Attributes
+    ----------
+    model : Sam.
     """
 
     def __init__(self, model: Sam, info: ModelInfo, *, version: str, device: str | None = None) -> None:
-        self.info = info
-        self.name = info.name
-        self.version = version
-        self._model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        self.model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        self._on_gpu = self.model.device.type == "cuda"
+        super().__init__(info, f"{version}-bf16" if self._on_gpu else version, model.image_encoder.img_size)
+        self._decoder = SamDecoder(model).eval()
+        self._encode = compiled_encoder(model) if self._on_gpu else sam_encoder.encode
 
     @classmethod
     def from_checkpoint(
@@ -92,64 +97,39 @@ class SamSegmenter:
     @property
     def device(self) -> str:
         """The torch device, for example `cuda:0`."""
-        return str(self._model.device)
+        return str(self.model.device)
 
-    def encode(self, image: ImageArray) -> Embedding:
-        """Encode an image: uint8 RGB (H, W, 3).
+    def _encoded(self, image: ImageArray) -> FloatArray:
+        pixels = torch.tensor(image, device=self.model.device).permute(2, 0, 1)[None]
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=self._on_gpu):
+            encoded = self._encode(self.model.image_encoder, self.model.preprocess(pixels))
+        return _numpy(encoded[0].float())
 
-        Returns
-        -------
-        Embedding
-            `features` (C, h, w) float32, the image encoder's output, and `input_size` (2,) int64, height and width in
-            pixels of the image as the encoder saw it, before its padding to a square.
-        """
-        predictor = SamPredictor(self._model)
-        predictor.set_image(image)
-        features = predictor.features[0].float().cpu().numpy()
-        arrays = {"features": features, "input_size": np.array(predictor.input_size, np.int64)}
-        return Embedding(arrays, (image.shape[0], image.shape[1]))
+    def _answered(
+        self, features: FloatArray, coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        given = (torch.as_tensor(part, device=self.model.device) for part in (features[None], coords, labels))
+        fed_back = None if logits is None else torch.as_tensor(logits, device=self.model.device)
+        with torch.inference_mode():
+            masks, predicted_iou = self._decoder(*given, fed_back)
+        return _numpy(masks), _numpy(predicted_iou)
 
-    def decode(
-        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
-    ) -> list[Candidates]:
-        """Answer each prompt, in as few passes of the mask decoder as shapes and memory allow.
 
-        Raises
-        ------
-        BadRequestError
-            If the logits of a prompt do not have this model's size.
-        """
-        require_logits_size(prompts, self.name, tuple(self._model.prompt_encoder.mask_input_size))
-        groups: dict[_Shape, list[int]] = {}
-        for index, prompt in enumerate(prompts):
-            several = prompt.is_ambiguous if multimask is None else multimask
-            groups.setdefault((*_shape(prompt), several), []).append(index)
-        predictor = self._predictor(embedding)
-        answers: dict[int, Candidates] = {}
-        for (*_, several), indices in groups.items():
-            step = self._at_once(embedding.size, several)
-            for chunk in (indices[start : start + step] for start in range(0, len(indices), step)):
-                answers |= zip(chunk, _predict(predictor, [prompts[i] for i in chunk], several), strict=True)
-        return [answers[index] for index in range(len(prompts))]
+def compiled_encoder(model: Sam) -> Encode:
+    """Return `sam_encoder.encode` compiled for a model's device and encoder, after its first call; takes a minute.
 
-    def features(self, embedding: Embedding) -> DenseFeatures:
-        """Return the image encoder's output (64, 64, 256)."""
-        values = np.asarray(embedding.arrays["features"], np.float32).transpose(1, 2, 0)
-        return DenseFeatures.of_square(values, embedding.arrays["input_size"], self._model.image_encoder.img_size)
-
-    def _predictor(self, embedding: Embedding) -> SamPredictor:
-        """Return a predictor in the state after `set_image`."""
-        predictor = SamPredictor(self._model)
-        predictor.features = torch.as_tensor(embedding.arrays["features"], device=predictor.device)[None]
-        predictor.input_size = tuple(embedding.arrays["input_size"].tolist())
-        predictor.original_size = embedding.size
-        predictor.is_image_set = True
-        return predictor
-
-    def _at_once(self, size: tuple[int, int], several: bool) -> int:
-        """Return the number of prompts for one pass: each mask is first enlarged to the encoder's square."""
-        pixels: int = self._model.image_encoder.img_size**2 + size[0] * size[1]
-        return max(_BATCH_BYTES // (4 * pixels * (3 if several else 1)), 1)
+    Where torch cannot compile, for example without a C compiler, the log says so and the plain function is returned.
+    """
+    side, device = model.image_encoder.img_size, model.device
+    compiled: Encode = torch.compile(sam_encoder.encode)
+    logger.info("Compiling the image encoder for %s", device)
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            compiled(model.image_encoder, torch.zeros(1, 3, side, side, device=device))
+    except Exception as error:
+        logger.warning("The image encoder runs without torch.compile, slower: %s", str(error).partition("\n")[0])
+        return sam_encoder.encode
+    return compiled
 
 
 def read_tuned(path: Path) -> dict[str, torch.Tensor]:
@@ -171,27 +151,6 @@ def read_tuned(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _shape(prompt: Prompt) -> tuple[int, bool, bool]:
-    return len(prompt.points), prompt.box is not None, prompt.logits is not None
-
-
-def _predict(predictor: SamPredictor, prompts: list[Prompt], several: bool) -> list[Candidates]:
-    """Decode prompts (B) of one shape in one pass."""
-    first = prompts[0]
-    points = labels = boxes = logits = None
-    if len(first.points):
-        stacked = np.stack([prompt.points for prompt in prompts])
-        points = _tensor(predictor, predictor.transform.apply_coords(stacked, predictor.original_size))
-        labels = _tensor(predictor, np.stack([prompt.labels for prompt in prompts]))
-    if first.box is not None:
-        stacked = np.stack([np.asarray(prompt.box) for prompt in prompts])
-        boxes = _tensor(predictor, predictor.transform.apply_boxes(stacked, predictor.original_size))
-    if first.logits is not None:
-        logits = _tensor(predictor, np.stack([np.asarray(prompt.logits) for prompt in prompts]))[:, None]
-    answer = predictor.predict_torch(points, labels, boxes, logits, multimask_output=several)
-    masks, predicted_iou, low = (tensor.cpu().numpy() for tensor in answer)
-    return [Candidates(*each) for each in zip(masks, predicted_iou, low, strict=True)]
-
-
-def _tensor(predictor: SamPredictor, array: NDArray[np.generic]) -> torch.Tensor:
-    return torch.as_tensor(array, dtype=torch.float32, device=predictor.device)
+def _numpy(tensor: Tensor) -> FloatArray:
+    values: FloatArray = tensor.cpu().numpy()
+    return values

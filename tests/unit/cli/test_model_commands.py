@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
@@ -40,6 +41,12 @@ def test_a_projects_refiner_is_listed_promoted_and_rolled_back(home: Path) -> No
     assert typed(home, f"models promote {FIRST}") == f"{FIRST} serves now, instead of shipped.\n"
     printed = typed(home, f"models rollback --model {MODEL}")
     assert printed == f"shipped serves {MODEL} again, instead of {FIRST}.\n"
+
+
+def test_where_onnxruntime_computes_is_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    assert "onnxruntime offers CUDA, Tensorrt, CPU; it computes on the first that works." in typed(home, "models")
 
 
 @pytest.mark.parametrize(

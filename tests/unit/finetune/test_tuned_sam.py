@@ -57,7 +57,7 @@ def test_a_tuned_sam_is_served_from_what_differs_and_tuned_on_from_it(published:
 
     tuned = served(published, tmp_path / "out")
     assert tuned.version != served(published).version
-    assert all(torch.equal(value, start.model.state_dict()[name]) for name, value in tuned._model.state_dict().items())
+    assert all(torch.equal(value, start.model.state_dict()[name]) for name, value in tuned.model.state_dict().items())
     assert load_trainable("sam:vit_b", tmp_path / "out").digest() == start.digest()
 
 
@@ -68,7 +68,7 @@ def test_a_sam_that_an_earlier_version_tuned_is_served_and_tuned_on(published: P
     weights = changed.state_dict()
     torch.save({name: weights[name] for name in weights if name.startswith("mask_decoder.")}, tmp_path / "weights.pt")
     tuned = served(published, tmp_path)
-    assert all(torch.equal(value, weights[name]) for name, value in tuned._model.state_dict().items())
+    assert all(torch.equal(value, weights[name]) for name, value in tuned.model.state_dict().items())
     assert tuned.version != served(published).version
     assert all(
         torch.equal(value, weights[name])

@@ -1,0 +1,124 @@
+"""What all forms of an official SAM share: an image in the encoder's square, prompts in its pixels, logits as masks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.segmenters.model_info import ModelInfo
+from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
+
+_BATCH = 16
+"""Prompts decoded in one pass: each takes about 40 MB."""
+
+
+class SamFrame(ABC):
+    """A `Segmenter` that treats images, prompts and masks as `segment_anything.SamPredictor` does.
+
+    A subclass computes features and logits. Prompts with different numbers of points are decoded in separate passes and
+    never padded: the mask decoder sees padding points as tokens, and more of them than the predictor adds itself change
+    its answer.
+
+    Parameters
+    ----------
+    info : ModelInfo, its entry.
+    version : str, the name and a hash of the weights.
+    side : int, side in pixels of the square that the encoder takes.
+    """
+
+    def __init__(self, info: ModelInfo, version: str, side: int) -> None:
+        self.info = info
+        self.name = info.name
+        self.version = version
+        self._side = side
+
+    def encode(self, image: ImageArray) -> Embedding:
+        """Encode an image: uint8 RGB (H, W, 3).
+
+        Returns
+        -------
+        Embedding
+            `features` (C, h, w) float32, the image encoder's output, and `input_size` (2,) int64, height and width in
+            pixels of the image as the encoder saw it, before its padding to a square.
+        """
+        height, width = image.shape[:2]
+        scale = self._side / max(height, width)
+        rows, columns = (max(1, int(length * scale + 0.5)) for length in (height, width))
+        resized = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
+        arrays = {"features": self._encoded(resized), "input_size": np.array([rows, columns], np.int64)}
+        return Embedding(arrays, (height, width))
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
+    ) -> list[Candidates]:
+        """Answer each prompt, in as few passes of the mask decoder as shapes and memory allow.
+
+        Raises
+        ------
+        BadRequestError
+            If the logits of a prompt do not have this model's size.
+        """
+        features = np.asarray(embedding.arrays["features"], np.float32)
+        require_logits_size(prompts, self.name, (4 * features.shape[1], 4 * features.shape[2]))
+        groups: dict[tuple[int, bool, bool], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            shape = len(prompt.points), prompt.box is not None, prompt.logits is not None
+            groups.setdefault(shape, []).append(index)
+        answers: dict[int, Candidates] = {}
+        for members in groups.values():
+            for start in range(0, len(members), _BATCH):
+                chunk = members[start : start + _BATCH]
+                logits, predicted_iou = self._answered(features, *_stacked(embedding, [prompts[i] for i in chunk]))
+                for row, index in enumerate(chunk):
+                    several = prompts[index].is_ambiguous if multimask is None else multimask
+                    chosen = slice(1, None) if several else slice(0, 1)
+                    answers[index] = self._candidates(embedding, logits[row, chosen], predicted_iou[row, chosen])
+        return [answers[index] for index in range(len(prompts))]
+
+    def features(self, embedding: Embedding) -> DenseFeatures:
+        """Return the image encoder's output (64, 64, 256)."""
+        values = np.asarray(embedding.arrays["features"], np.float32).transpose(1, 2, 0)
+        return DenseFeatures.of_square(values, embedding.arrays["input_size"], self._side)
+
+    @abstractmethod
+    def _encoded(self, image: ImageArray) -> FloatArray:
+        """Return features (C, h, w) of an image whose longer side fills the encoder's square."""
+
+    @abstractmethod
+    def _answered(
+        self, features: FloatArray, coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return logits (B, 4, 4h, 4w), the single mask first, and predicted IoU (B, 4); see `SamDecoder.forward`."""
+
+    def _candidates(self, embedding: Embedding, logits: FloatArray, predicted_iou: FloatArray) -> Candidates:
+        rows, columns = embedding.arrays["input_size"].tolist()
+        height, width = embedding.size
+        masks = np.empty((len(logits), height, width), np.bool_)
+        for index, low in enumerate(logits):
+            padded = cv2.resize(low, (self._side, self._side), interpolation=cv2.INTER_LINEAR)
+            whole = cv2.resize(padded[:rows, :columns], (width, height), interpolation=cv2.INTER_LINEAR)
+            np.greater(whole, 0, out=masks[index])
+        return Candidates(masks, predicted_iou, logits)
+
+
+def _stacked(embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, NDArray[np.int64], FloatArray | None]:
+    """Return points and corners of boxes (B, N, 2) in the encoder's pixels, their labels, and logits (B, 1, 4h, 4w)."""
+    scale = embedding.arrays["input_size"][::-1] / np.array(embedding.size[::-1], np.float64)
+    first = prompts[0]
+    coords = [np.stack([prompt.points for prompt in prompts])]
+    labels = [np.stack([prompt.labels for prompt in prompts])]
+    if first.box is not None:
+        coords.append(np.stack([np.asarray(prompt.box).reshape(2, 2) for prompt in prompts]))
+        labels.append(np.tile([2, 3], (len(prompts), 1)))
+    elif len(first.points):
+        coords.append(np.zeros((len(prompts), 1, 2), np.float32))
+        labels.append(np.full((len(prompts), 1), -1))
+    logits = None if first.logits is None else np.stack([np.asarray(p.logits, np.float32) for p in prompts])[:, None]
+    scaled: FloatArray = (np.concatenate(coords, 1) * scale).astype(np.float32)
+    return scaled, np.concatenate(labels, 1), logits
