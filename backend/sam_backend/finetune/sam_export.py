@@ -97,8 +97,8 @@ def compare(source: Segmenter, exported: Segmenter) -> Check:
     for size in ((480, 640), (400, 300))[:_IMAGES]:
         image = _image(random, size)
         corners = np.sort(random.uniform(0.1, 0.9, (_CLICKS // 2, 2, 2)), 1) * size[::-1]
-        prompts = [Prompt(random.uniform(0, size[::-1]), np.array([1])) for _ in range(_CLICKS)]
-        prompts += [Prompt(box=box.flatten()) for box in corners]
+        prompts = [Prompt(random.uniform(0, size[::-1]).astype(np.float32), np.array([1])) for _ in range(_CLICKS)]
+        prompts += [Prompt(box=box.flatten().astype(np.float32)) for box in corners]
         answers = (segmenter.decode(segmenter.encode(image), prompts) for segmenter in (source, exported))
         for one, other in zip(*answers, strict=True):
             differences.append(np.abs(one.predicted_iou - other.predicted_iou).max())

@@ -6,6 +6,8 @@ products of matrices, so that the cells of the image are never transposed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from segment_anything.modeling import Sam
 from segment_anything.modeling.transformer import Attention
@@ -21,11 +23,21 @@ class SamDecoder(nn.Module):
     model : Sam of the official classes; its weights are shared and must not change from now on.
     """
 
+    # What is registered below; torch's types say of every attribute that it may be a module.
+    prompts: Any
+    decoder: Any
+    tokens: Tensor
+    places: Tensor
+    first: Tensor
+    first_bias: Tensor
+    second: Tensor
+    second_bias: Tensor
+
     def __init__(self, model: Sam) -> None:
         super().__init__()
         self.prompts, self.decoder = model.prompt_encoder, model.mask_decoder
         self.side = model.image_encoder.img_size
-        first, self.norm, _, second, _ = self.decoder.output_upscaling
+        first, _, _, second, _ = self.decoder.output_upscaling
         with torch.no_grad():
             tokens = torch.cat([self.decoder.iou_token.weight, self.decoder.mask_tokens.weight])
             self.register_buffer("tokens", tokens[None])
@@ -100,11 +112,10 @@ class SamDecoder(nn.Module):
 
     def _masks(self, tokens: Tensor, cells: Tensor) -> Tensor:
         decoder, (rows, columns) = self.decoder, self.prompts.image_embedding_size
-        halves = functional.linear(cells, self.first, self.first_bias).unflatten(2, (4, -1))
-        halves = functional.gelu(
-            functional.layer_norm(halves, halves.shape[-1:], self.norm.weight, self.norm.bias, self.norm.eps)
-        )
-        quarters = functional.gelu(functional.linear(halves, self.second, self.second_bias).unflatten(3, (4, -1)))
+        norm = decoder.output_upscaling[1]
+        halves = _split(functional.linear(cells, self.first, self.first_bias), 2, 4)
+        halves = functional.gelu(functional.layer_norm(halves, halves.shape[-1:], norm.weight, norm.bias, norm.eps))
+        quarters = functional.gelu(_split(functional.linear(halves, self.second, self.second_bias), 3, 4))
         heads = decoder.output_hypernetworks_mlps
         weights = torch.stack([head(tokens[:, 1 + index]) for index, head in enumerate(heads)], 2)
         masks = quarters.flatten(1, 3) @ weights
@@ -121,10 +132,10 @@ def _tokens_look(layer: Attention, asking: Tensor, placed: Tensor, cells: Tensor
     """Return the attention of tokens (B, T, C) to keys and values (B or 1, N, C)."""
     heads = layer.num_heads
     # The bias of the keys adds the same to all scores of a token, which the softmax takes away.
-    scores = _by_head(layer.q_proj(asking), heads) @ layer.k_proj.weight.unflatten(0, (heads, -1))
+    scores = _by_head(layer.q_proj(asking), heads) @ _split(layer.k_proj.weight, 0, heads)
     scores = scores.flatten(1, 2) @ placed.transpose(1, 2)
-    seen = (_scaled(layer, scores).softmax(-1) @ cells).unflatten(1, (heads, -1))
-    values = seen @ layer.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)
+    seen = _split(_scaled(layer, scores).softmax(-1) @ cells, 1, heads)
+    values = seen @ _split(layer.v_proj.weight, 0, heads).transpose(1, 2)
     projected: Tensor = layer.out_proj(values.transpose(1, 2).flatten(2) + layer.v_proj.bias)
     return projected
 
@@ -133,18 +144,25 @@ def _cells_look(layer: Attention, placed: Tensor, keys: Tensor, values: Tensor) 
     """Return the attention of cells (B or 1, N, C) to keys and values (B, T, C)."""
     heads = layer.num_heads
     keys, values = (_by_head(part, heads) for part in (layer.k_proj(keys), layer.v_proj(values)))
-    folded = (keys @ layer.q_proj.weight.unflatten(0, (heads, -1))).flatten(1, 2)
+    folded = (keys @ _split(layer.q_proj.weight, 0, heads)).flatten(1, 2)
     biases = (keys @ layer.q_proj.bias.reshape(heads, -1, 1)).flatten(1)
     scores = placed @ folded.transpose(1, 2) + biases[:, None]
-    shares = _scaled(layer, scores).unflatten(2, (heads, -1)).softmax(-1).flatten(2)
-    folded = (values @ layer.out_proj.weight.t().unflatten(0, (heads, -1))).flatten(1, 2)
-    return shares @ folded + layer.out_proj.bias
+    shares = _split(_scaled(layer, scores), 2, heads).softmax(-1).flatten(2)
+    folded = (values @ _split(layer.out_proj.weight.t(), 0, heads)).flatten(1, 2)
+    mixed: Tensor = shares @ folded + layer.out_proj.bias
+    return mixed
 
 
 def _by_head(projected: Tensor, heads: int) -> Tensor:
     """Return (B, heads, N, d) of (B, N, heads * d)."""
-    return projected.unflatten(2, (heads, -1)).transpose(1, 2)
+    return _split(projected, 2, heads).transpose(1, 2)
+
+
+def _split(tensor: Tensor, axis: int, parts: int) -> Tensor:
+    """Return a tensor with an axis split into (parts, rest)."""
+    return tensor.reshape(*tensor.shape[:axis], parts, -1, *tensor.shape[axis + 1 :])
 
 
 def _scaled(layer: Attention, scores: Tensor) -> Tensor:
-    return scores * (layer.internal_dim // layer.num_heads) ** -0.5
+    scaled: Tensor = scores * (layer.internal_dim // layer.num_heads) ** -0.5
+    return scaled

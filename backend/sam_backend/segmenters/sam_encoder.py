@@ -45,16 +45,19 @@ def _attended(block: Block, cells: Tensor) -> Tensor:
     layer, side = block.attn, block.window_size
     projected = layer.qkv(cells)
     size = projected.shape[1:3]
-    if not side:
-        return layer.proj(attention(layer, projected))
-    down, right = (-length % side for length in size)
-    if down or right:
-        bias = projected.new_zeros(projected.shape[-1]) if layer.qkv.bias is None else layer.qkv.bias
-        padded = bias.to(projected.dtype).repeat(len(cells), size[0] + down, size[1] + right, 1)
-        padded[:, : size[0], : size[1]] = projected
-        projected = padded
-    windows, padded_size = window_partition(projected, side)
-    return layer.proj(window_unpartition(attention(layer, windows), side, padded_size, size))
+    if side:
+        down, right = (-length % side for length in size)
+        if down or right:
+            bias = projected.new_zeros(projected.shape[-1]) if layer.qkv.bias is None else layer.qkv.bias
+            padded = bias.to(projected.dtype).repeat(len(cells), size[0] + down, size[1] + right, 1)
+            padded[:, : size[0], : size[1]] = projected
+            projected = padded
+        windows, padded_size = window_partition(projected, side)
+        mixed = window_unpartition(attention(layer, windows), side, padded_size, size)
+    else:
+        mixed = attention(layer, projected)
+    attended: Tensor = layer.proj(mixed)
+    return attended
 
 
 def attention(layer: Attention, projected: Tensor) -> Tensor:
@@ -76,7 +79,7 @@ def attention(layer: Attention, projected: Tensor) -> Tensor:
     if not layer.use_rel_pos:
         mixed = functional.scaled_dot_product_attention(queries, keys, values)
         return mixed.transpose(1, 2).reshape(count, height, width, -1)
-    grid = queries.unflatten(2, (height, width))
+    grid = queries.reshape(*queries.shape[:2], height, width, -1)
     tables = (get_rel_pos(size, size, table) for size, table in ((height, layer.rel_pos_h), (width, layer.rel_pos_w)))
     by_row, by_column = (table.transpose(1, 2).to(grid.dtype) for table in tables)
     # (B, heads, H, W, H) and (B, heads, H, W, W): what a query adds for the row and for the column of each key.

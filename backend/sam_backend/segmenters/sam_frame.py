@@ -51,8 +51,8 @@ class SamFrame(ABC):
         scale = self._side / max(height, width)
         rows, columns = (max(1, int(length * scale + 0.5)) for length in (height, width))
         resized = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
-        arrays = {"features": self._encoded(resized), "input_size": np.array([rows, columns], np.int64)}
-        return Embedding(arrays, (height, width))
+        input_size = np.array([rows, columns], np.int64)
+        return Embedding({"features": self._encoded(resized), "input_size": input_size}, (height, width))
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
