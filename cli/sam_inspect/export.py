@@ -24,7 +24,9 @@ def export(
         Path | None,
         typer.Option(help="The weights: a file, or the folder of a tuned version. Default: those that serve."),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Keep weights in 8 bits: quicker on a CPU, rougher.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Keep the encoder's weights in 8 bits: smaller, masks differ a little.")
+    ] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Keep weights in 16 bits, for a GPU.")] = False,
 ) -> None:
     """Write an official SAM as ONNX, which serves without PyTorch under the name onnx:FOLDER.

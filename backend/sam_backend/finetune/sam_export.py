@@ -31,6 +31,9 @@ _LEAST_IOU = {Precision.FP32: 0.999, Precision.FP16: 0.98, Precision.INT8: 0.8}
 
 _SEED, _IMAGES, _CLICKS = 0, 2, 8
 
+_LINEAR = ("MatMul", "Gemm")
+"""What ONNX calls the product of a linear layer."""
+
 
 class _Encoder(nn.Module):
     """Normalised, padded image (1, 3, S, S) -> features (1, C, S / 16, S / 16)."""
@@ -52,7 +55,7 @@ def export_sam(
     ----------
     segmenter : SamSegmenter on the CPU.
     folder : Path that does not exist yet, or is empty.
-    precision : Precision; INT8 keeps the weights of products of matrices in 8 bits, and everything else as it is.
+    precision : Precision; INT8 keeps the weights of the encoder's linear layers in 8 bits, and all else as it is.
     progress : receives the steps.
 
     Raises
@@ -143,27 +146,36 @@ def _write_decoder(model: Sam, path: Path) -> None:
 def _convert(source: Path, target: Path, precision: Precision) -> None:
     """Write an ONNX file in a precision, its weights beside it: a file of ONNX itself holds two gigabytes at most."""
     model = onnx.load(source)
-    if precision is Precision.INT8:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        # torch has folded the constants; without this mark, onnxruntime advises to do so.
-        onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
-        # Of 8 bits, 7 are used: without VNNI a processor adds products of 8 bits into 16 and saturates.
-        quantize_dynamic(
-            model,
-            target,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=True,
-        )
+    # The decoder is small, and clicks in 8 bits would move by pixels.
+    if precision is Precision.INT8 and source.name == ENCODER:
+        _quantize(model, target)
         return
     if precision is Precision.FP16:
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         model = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
     onnx.save(model, target, save_as_external_data=True, location=f"{target.name}.data")
+
+
+def _quantize(model: onnx.ModelProto, target: Path) -> None:
+    """Write a model with the weights of its linear layers in 8 bits."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    weights = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    linear = [node.name for node in model.graph.node if node.op_type in _LINEAR and node.input[1] in weights]
+    # torch has folded the constants; without this mark, onnxruntime advises to do so.
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    # Of 8 bits, 7 are used: without VNNI a processor adds products of 8 bits into 16 and saturates.
+    quantize_dynamic(
+        model,
+        target,
+        op_types_to_quantize=list(_LINEAR),
+        nodes_to_quantize=linear,
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        use_external_data_format=True,
+    )
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class SamDecoder(nn.Module):
         decoder, (rows, columns) = self.decoder, self.prompts.image_embedding_size
         norm = decoder.output_upscaling[1]
         halves = _split(functional.linear(cells, self.first, self.first_bias), 2, 4)
-        halves = functional.gelu(functional.layer_norm(halves, halves.shape[-1:], norm.weight, norm.bias, norm.eps))
+        halves = functional.gelu(functional.layer_norm(halves, (len(norm.weight),), norm.weight, norm.bias, norm.eps))
         quarters = functional.gelu(_split(functional.linear(halves, self.second, self.second_bias), 3, 4))
         heads = decoder.output_hypernetworks_mlps
         weights = torch.stack([head(tokens[:, 1 + index]) for index, head in enumerate(heads)], 2)
