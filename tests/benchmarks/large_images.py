@@ -2,7 +2,7 @@
 
 `quality` blends real defects of magnetic tiles into a surface of 12,000 x 8,000 pixels, made of defect-free tiles. A
 tight box and a click in the middle of each defect are answered from the whole image, without and with a second look,
-and from native parts. `memory` starts the service and clicks into a tiled BigTIFF of 400 megapixels and into a JPEG and
+and from native parts. `memory` starts the service and clicks into tiled BigTIFFs of 400 megapixels and into a JPEG and
 a PNG of 100 megapixels; the highest resident size of the service is read from /proc.
 """
 
@@ -175,7 +175,12 @@ def spent(work):
 def memory():
     """Print the highest resident size of a service after two clicks in a large file, and the seconds of each click."""
     table = Table("file", "pixels", "bytes", "resident, start", "resident, highest", "first click", "next place")
-    makers = (("BigTIFF, tiles, Deflate", bigtiff), ("JPEG", lambda: saved("JPEG")), ("PNG", lambda: saved("PNG")))
+    makers = (
+        ("BigTIFF, Deflate", lambda: bigtiff(np.uint8, "zlib")),
+        ("BigTIFF, 16 bits, not compressed", lambda: bigtiff(np.uint16, None)),
+        ("JPEG", lambda: saved("JPEG")),
+        ("PNG", lambda: saved("PNG")),
+    )
     for name, make in makers:
         size, file = make()
         with serving() as images, service() as (url, process):
@@ -188,18 +193,18 @@ def memory():
     Console(width=130).print(table)
 
 
-def bigtiff():
+def bigtiff(kind, compression):
     side, tile, file = 20_000, 512, io.BytesIO()
-    texture = np.random.default_rng(0).normal(128, 12, (tile, tile)).clip(0, 255).astype(np.uint8)
+    texture = np.random.default_rng(0).normal(128, 12, (tile, tile)).clip(0, 255).astype(kind)
     texture[200:230, 200:240] = 20
     count = (-(-side // tile)) ** 2
     tifffile.imwrite(
         file,
         (texture for _ in range(count)),
         shape=(side, side),
-        dtype=np.uint8,
+        dtype=kind,
         tile=(tile, tile),
-        compression="zlib",
+        compression=compression,
         bigtiff=True,
         photometric="minisblack",
     )
