@@ -199,13 +199,14 @@ class Warming:
 
     def _fetched(self, image: _Image, project: Project | None) -> Embedding:
         """Return the embedding of an image; wait for a Label Studio that does not answer."""
-        for _ in range(_PATIENCE):
+        for attempt in range(_PATIENCE):
             try:
                 return image.fetch()
             except ImageServerError as error:
                 if project is None or _answers(project):
                     raise
-                logger.warning("Label Studio does not answer; it is asked again in %g s. %s", _PAUSE, error)
+                if attempt == 0:
+                    logger.warning("Label Studio does not answer; it is asked again every %g s. %s", _PAUSE, error)
             self.pause(_PAUSE)
         return image.fetch()
 
