@@ -50,10 +50,13 @@ def main():
             record = record_of(number)
             memory.store.put(record)
             memory.store.add_example(Example(record.key, record.updated, vectors, ""), segmenter.version)
-        embed, read = (
-            (lambda record: images[record.task % len(images)][0]),
-            (lambda record: images[record.task % len(images)][1]),
-        )
+
+        def embed(record):
+            return images[record.task % len(images)][0]
+
+        def read(record, _size):
+            return images[record.task % len(images)][1]
+
         seconds = []
         numbers = range(options.examples, options.examples + options.accepted)
         for number in track(numbers, description="Learning", transient=True):
