@@ -112,7 +112,7 @@ def assert_same(candidates, expected):
     # Another number of prompts in a pass may round differently: a pixel may turn only where its logit is about zero.
     assert candidates.masks.shape == masks.shape
     assert candidates.masks.dtype == masks.dtype == bool
-    assert (candidates.masks != masks).mean() < 1e-4
+    assert (np.asarray(candidates.masks) != np.asarray(masks)).mean() < 1e-4
 
 
 def test_an_embedding_is_what_the_official_predictor_computes(encoded):
@@ -170,6 +170,20 @@ def test_many_prompts_of_one_kind_are_decoded_in_passes_that_fit_in_memory(encod
     assert passes == [2, 2, 1]
     for prompt, candidates in zip(prompts, answers, strict=True):
         assert_same(candidates, official(predictor, prompt, True))
+
+
+@pytest.mark.parametrize("encoded", ["landscape"], indirect=True)
+def test_of_three_masks_only_the_one_that_is_asked_for_is_enlarged(encoded, segmenter, monkeypatch):
+    drawn = []
+    enlarge = sam_frame.enlarged_mask
+    monkeypatch.setattr(sam_frame, "enlarged_mask", lambda *given: drawn.append(1) or enlarge(*given))
+    predictor, embedding = encoded
+    click = prompts_on(embedding.size)["a click"]
+    (candidates,) = segmenter.decode(embedding, [click])
+    expected, _, _ = official(predictor, click, True)
+    assert not drawn
+    assert (candidates.masks[candidates.best] != expected[candidates.best]).mean() < 1e-4
+    assert len(drawn) == 1
 
 
 def test_images_decoded_at_once_by_several_threads_stay_apart(segmenter):

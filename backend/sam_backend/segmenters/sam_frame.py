@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.masks import mask_box
+from sam_backend.samples import Cropped
+from sam_backend.segmenters.enlarging import enlarged_mask
+from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
@@ -97,14 +101,20 @@ class SamFrame(ABC):
         """Return logits (B, 4, 4h, 4w), the single mask first, and predicted IoU (B, 4); see `SamDecoder.forward`."""
 
     def _candidates(self, embedding: Embedding, logits: FloatArray, predicted_iou: FloatArray) -> Candidates:
-        rows, columns = embedding.arrays["input_size"].tolist()
-        height, width = embedding.size
-        masks = np.empty((len(logits), height, width), np.bool_)
-        for index, low in enumerate(logits):
-            padded = cv2.resize(low, (self._side, self._side), interpolation=cv2.INTER_LINEAR)
-            whole = cv2.resize(padded[:rows, :columns], (width, height), interpolation=cv2.INTER_LINEAR)
-            np.greater(whole, 0, out=masks[index])
-        return Candidates(masks, predicted_iou, logits)
+        """Return the answer of logits (K, h, w); a mask is drawn when it is asked for, inside its box."""
+        shown, cell = embedding.arrays["input_size"].tolist(), self._side // logits.shape[2]
+
+        def draw(index: int) -> Cropped:
+            box = mask_box(logits[index] > 0) or (0, 0, 0, 0)
+            # What is enlarged begins and ends with negative logits, or at the edge.
+            left, top = (max(0, edge - 2) for edge in box[:2])
+            part = logits[index, top : box[3] + 2, left : box[2] + 2]
+            size = cell * part.shape[1], cell * part.shape[0]
+            square = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
+            square = square[: max(0, shown[0] - cell * top), : max(0, shown[1] - cell * left)]
+            return enlarged_mask(square, (cell * top, cell * left), shown, embedding.size, np.zeros((0, 2), np.float32))
+
+        return Candidates(MaskStack(len(logits), embedding.size, draw), predicted_iou, logits)
 
 
 def _stacked(embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, NDArray[np.int64], FloatArray | None]:

@@ -20,7 +20,7 @@ from sam_backend.samples import Cropped
 from sam_backend.segmenters.enlarging import enlarged_mask
 from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.mask_stack import MaskStack
-from sam_backend.segmenters.onnx_sessions import open_session
+from sam_backend.segmenters.onnx_sessions import device_of, open_session
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
 IMAGE_SIZE = 512
@@ -73,6 +73,11 @@ class NanoSegmenter:
         for path in self._files:
             digest.update(path.read_bytes())
         return f"{self.name}-{digest.hexdigest()[:8]}"
+
+    @property
+    def device(self) -> str:
+        """The execution provider of onnxruntime, for example `cuda`."""
+        return device_of(self._encoder)
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, uint8 RGB (H, W, 3); its long side is resized to 512 pixels, the rest padded."""
