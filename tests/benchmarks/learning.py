@@ -54,7 +54,7 @@ def main():
         def embed(record):
             return images[record.task % len(images)][0]
 
-        def read(record, _size):
+        def read(record, _view):
             return images[record.task % len(images)][1]
 
         seconds = []
