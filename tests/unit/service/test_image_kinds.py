@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from label_studio_requests import click, defect_image, interactive, png
+from sam_backend.labelstudio.image_tag import ImageTag
 from sam_backend.labelstudio.rle import decode_rle
 
 GREY = defect_image()[..., 0]
@@ -68,6 +69,13 @@ def test_a_page_of_a_stack_is_named_by_the_tasks_data(client):
     (region,) = ask(client, file, image_page=1).json()["results"][0]["result"]
     assert region["meta"] == {"image": "page 1"}
     assert decode_rle(region["value"]["rle"], GREY.shape).all()
+
+
+def test_a_list_of_images_has_a_page_for_all_or_one_for_each():
+    tag = ImageTag("image", "$images")
+    data = {"images": ["/a.tif", "/b.tif"]}
+    assert [tag.source(data | {"images_page": 3}, index) for index in (0, 1)] == ["/a.tif#page=3", "/b.tif#page=3"]
+    assert [tag.source(data | {"images_page": [2]}, index) for index in (0, 1)] == ["/a.tif#page=2", "/b.tif"]
 
 
 @pytest.mark.parametrize(
