@@ -35,15 +35,18 @@ from label_studio_requests import click, interactive
 from large_scenes import compose, half_of
 from loopback import serving
 from sam_backend.core.large_images import LargeAnswers, LargeImage
+from sam_backend.core.proposed_masks import proposed_masks
+from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.masks import deepest_point
 from sam_backend.samples import Cropped
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo
-from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
 from sam_backend.segmenters.image_reader import PixelReader
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.segmenters.refinement import refine
+from sam_backend.segmenters.seams import TILE, tiles
 from sam_evaluation.datasets.registry import DatasetSpec
 
 SIZE = (8000, 12000)
@@ -147,6 +150,14 @@ def latency(scene, target):
     table.add_row("first click, place not seen before", "", f"{new:.3f}", "")
     table.add_row("first click, image or place encoded", f"{click:.3f}", f"{known:.3f}", f"{known / click:.2f}")
     table.add_row("next click", f"{further:.3f}", f"{later:.3f}", f"{later / further:.2f}")
+    tile = cv2.cvtColor(np.ascontiguousarray(scene.image[:TILE, :TILE]), cv2.COLOR_GRAY2RGB)
+    whole = TaskEmbedding("tile", segmenter.encode(tile), EmbeddingSource.MEMORY)
+    for what, work in (
+        ("encoding", lambda: segmenter.encode(tile)),
+        ("everything", lambda: proposed_masks(segmenter, whole, None)),
+    ):
+        cost = np.median([spent(work) for _ in range(3)])
+        table.add_row(f"one of {len(tiles(SIZE))} tiles: {what}", "", f"{cost:.3f}", "")
     Console(width=120).print(table)
 
 
