@@ -54,7 +54,7 @@ class RefinerRecipe(TaskMix):
     start : str, digest of the weights that the training starts from; "" for the backbone of `nano` alone.
     """
 
-    steps: int = 2100
+    steps: int = 4300
     fall: int = 600
     seed: int = 0
     rate: float = 1.5e-3
