@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sam_backend.arrays import BoolArray, ImageArray
-from sam_backend.masks import mask_box
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,9 @@ class Cropped:
     @classmethod
     def of_part(cls, part: BoolArray, corner: tuple[int, int], size: tuple[int, ...]) -> Cropped:
         """Crop a mask that lies in a part, bool (h, w), at `corner` (row, column) of an image of `size` (H, W)."""
+        # OpenCV is not imported by who only asks which models there are.
+        from sam_backend.masks import mask_box
+
         left, top, right, bottom = mask_box(part) or (0, 0, 0, 0)
         return cls(part[top:bottom, left:right].copy(), (corner[0] + top, corner[1] + left), size)
 

@@ -79,7 +79,8 @@ def test_events_about_annotations_are_remembered(tmp_path, name):
             assert record.regions == [REGION]
 
 
-def test_imported_tasks_are_ignored(tmp_path):
-    app = make_app(ThresholdSegmenter(), Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
-    with TestClient(app) as client:
-        assert client.post("/webhook", json=about("TASKS_CREATED", tasks=[TASK])).json()["status"] == "ignored"
+@pytest.mark.parametrize(("prefetch", "status"), [(0, "ignored"), (8, "started")])
+def test_imported_tasks_are_encoded_ahead_or_ignored(tmp_path, prefetch, status):
+    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", prefetch=prefetch)
+    with TestClient(make_app(ThresholdSegmenter(), settings)) as client:
+        assert client.post("/webhook", json=about("TASKS_CREATED", tasks=[TASK])).json()["status"] == status

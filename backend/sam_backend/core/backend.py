@@ -120,8 +120,8 @@ class Backend:
         if kept is not None:
             answer = {"status": "remembered", "action": event.action}
             return answer | ({"message": " ".join(kept.set_aside)} if kept.set_aside else {})
-        if event.action == "TASKS_CREATED" and event.project is not None and learn:
-            self.prefetcher.ask(event.project.uid, is_new=True)
+        grown = event.project if event.action == "TASKS_CREATED" and learn else None
+        if grown is not None and self.prefetcher.ask(grown.uid, is_new=True):
             return {"status": "started", "action": event.action, "message": "The first tasks are encoded."}
         if event.action != "START_TRAINING":
             message = "Nothing here depends on this event."

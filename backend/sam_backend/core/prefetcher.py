@@ -87,7 +87,7 @@ class Prefetcher:
         self._stopping = self._busy = False
         self._thread: threading.Thread | None = None
 
-    def ask(self, project: str, task: int | str | None = None, *, is_new: bool = False) -> None:
+    def ask(self, project: str, task: int | str | None = None, *, is_new: bool = False) -> bool:
         """Encode what a page opens next; returns at once. The same page asks once a minute.
 
         Parameters
@@ -95,12 +95,19 @@ class Prefetcher:
         project : str, the project's uid.
         task : int or str, the task that is open; None if none is.
         is_new : bool, whether the project has new tasks, so that its order is read again.
+
+        Returns
+        -------
+        bool
+            Whether anything is encoded ahead.
         """
         asked = _Asked(project, int(task) if task is not None and str(task).isdecimal() else None)
         with self._changed:
             before = self._recent.get(asked)
-            if not self._tasks or self._stopping or (before is not None and not is_new):
-                return
+            if not self._tasks or self._stopping:
+                return False
+            if before is not None and not is_new:
+                return True
             now = monotonic()
             due = self._asked.pop(asked, None) or (now if before is None else max(now, before + _SPACING))
             self._recent[asked] = self._asked[asked] = due
@@ -110,6 +117,7 @@ class Prefetcher:
                 self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+        return True
 
     def remaining(self) -> int:
         """Return how many images are still to be encoded, as far as that is known."""

@@ -9,7 +9,9 @@ from sam_backend.errors import WeightsError
 from sam_backend.extras import TORCH, how_to_install
 from sam_backend.segmenters.hub_entries import CONFIG, HUB_MODELS, load_from_folder
 from sam_backend.segmenters.model_info import ModelInfo, WeightFolders, WeightsFile
-from sam_backend.segmenters.protocol import Segmenter
+
+if TYPE_CHECKING:
+    from sam_backend.segmenters.protocol import Segmenter
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.sam import SamSegmenter

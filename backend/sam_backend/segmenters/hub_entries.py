@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sam_backend.errors import WeightsError
 from sam_backend.extras import TRANSFORMERS, how_to_install, require
 from sam_backend.segmenters.model_info import ModelInfo, Repository, WeightFolders
-from sam_backend.segmenters.protocol import Segmenter
+
+if TYPE_CHECKING:
+    from sam_backend.segmenters.protocol import Segmenter
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Files of a published folder."""

@@ -24,6 +24,7 @@ from sam_backend.finetune.versions import SHIPPED, Versions  # noqa: E402
 from sam_backend.samples import Object, Sample  # noqa: E402
 from sam_backend.segmenters import Prompt  # noqa: E402
 from sam_backend.segmenters.correcting import Correcting  # noqa: E402
+from sam_backend.segmenters.image_reader import PixelReader  # noqa: E402
 from sam_backend.segmenters.refiner.architecture import normalised  # noqa: E402
 from sam_backend.segmenters.refiner.refiner import WEIGHTS, Refiner  # noqa: E402
 from threshold_segmenter import ThresholdSegmenter  # noqa: E402
@@ -177,5 +178,5 @@ def test_a_chain_is_corrected_as_serving_corrects_it(segmenter):
         with torch.no_grad():
             logits, _ = head(normalised(torch.from_numpy(view.pixels)), features, torch.from_numpy(view.maps[None]))
         chain.answer(logits[0].numpy())
-        served = refiner.correct(sample.image, "rings", served, chain.points, chain.labels).mask
+        served = refiner.correct(PixelReader(sample.image), served, chain.points, chain.labels).mask
         assert (chain.mask ^ served).sum() <= 0.01 * served.sum()

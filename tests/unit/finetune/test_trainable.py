@@ -13,15 +13,13 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 from sam_backend.errors import WeightsError  # noqa: E402
 from sam_backend.finetune.trainable import load_trainable  # noqa: E402
 from sam_backend.segmenters import Prompt  # noqa: E402
-from sam_backend.segmenters.entries import NANO  # noqa: E402
 from sam_backend.segmenters.nano import segmenter  # noqa: E402
 from sam_backend.segmenters.nano.segmenter import NanoSegmenter  # noqa: E402
-from sam_backend.segmenters.sam import SamSegmenter  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_shipped_weights_of_nano_answer_as_its_shipped_onnx_files_do() -> None:
+def test_the_shipped_weights_of_nano_answer_as_its_shipped_onnx_files_do(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     image[20:60, 30:90] = 220
     prompts = [
@@ -29,9 +27,9 @@ def test_the_shipped_weights_of_nano_answer_as_its_shipped_onnx_files_do() -> No
         Prompt(box=np.array([28, 18, 92, 62])),
         Prompt(points=np.array([[60, 40], [10, 10]]), labels=np.array([1, 0]), logits=np.ones((256, 256), np.float32)),
     ]
-    served = NanoSegmenter(threads=1)
-    torch_form = SamSegmenter(load_trainable("nano").model, NANO, version="nano-torch", device="cpu")
-    expected, found = (each.decode(each.encode(image), prompts) for each in (served, torch_form))
+    load_trainable("nano").write(tmp_path)
+    shipped, exported = NanoSegmenter(threads=1), NanoSegmenter(tmp_path, threads=1)
+    expected, found = (each.decode(each.encode(image), prompts) for each in (shipped, exported))
     for one, other in zip(expected, found, strict=True):
         assert one.logits == pytest.approx(other.logits, abs=1e-3)
         assert one.predicted_iou == pytest.approx(other.predicted_iou, abs=1e-4)
