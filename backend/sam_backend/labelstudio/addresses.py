@@ -164,8 +164,8 @@ def _is_host(host: str) -> bool:
 
 
 def with_page(url: str, page: int) -> str:
-    """Return an address with a page of its file: `/data/upload/1/stack.tif#page=3`."""
-    return f"{url}#page={page}"
+    """Return an address with a page of its file, in place of one that it names: `/data/upload/1/stack.tif#page=3`."""
+    return f"{split_page(url)[0]}#page={page}"
 
 
 def split_page(url: str) -> tuple[str, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,9 +19,11 @@ LARGEST_TILE = 1 << 24
 _PAGES_LOOKED_AT = 64
 _COMPRESSIONS = (1, 5, 7, 8, 32773, 32946)
 """None, LZW, JPEG, Deflate, PackBits, Deflate by its old number: what OpenCV decodes everywhere."""
+_DEFLATE = (8, 32946)
 _GREY, _COLOURS = 1, (2, 6)
 _KINDS = ("uint8", "uint16", "float32")
 _SHORT, _LONG, _UNDEFINED = 3, 4, 7
+_COMPRESSION = 259
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,11 @@ class TiffLevel:
     byteorder: str
 
     @property
+    def compression(self) -> int:
+        """The compression of its tiles, as TIFF numbers them."""
+        return int(self.tags[_COMPRESSION][1][0])
+
+    @property
     def across(self) -> int:
         """Tiles beside each other."""
         return -(-self.size[1] // self.tile[1])
@@ -69,7 +77,11 @@ class TiffLevel:
         if start + count > len(file):
             raise ValueError("a tile lies beyond its end")
         is_strip = self.tile[1] == self.size[1]
-        single = self._single(bytes(file[start : start + count]), rows if is_strip else self.tile[0])
+        rows_stored = rows if is_strip else self.tile[0]
+        data = bytes(file[start : start + count])
+        if self.compression in _DEFLATE:
+            data = _checked(data, rows_stored * self.tile[1] * self.channels * self.kind.itemsize)
+        single = self._single(data, rows_stored)
         values: NDArray[Any] | None = cv2.imdecode(np.frombuffer(single, np.uint8), cv2.IMREAD_UNCHANGED)
         if values is None or values.dtype != self.kind or values.ndim != len(shape):
             raise ValueError("a tile cannot be decoded")
@@ -113,8 +125,23 @@ def tiff_levels(tiff: tifffile.TiffFile, page: int | None) -> list[TiffLevel]:
     return [_level(one, tiff.byteorder) for one in (first, *sorted(smaller, key=_size, reverse=True))]
 
 
+def _checked(data: bytes, size: int) -> bytes:
+    """Return a tile of Deflate, of `size` bytes, stored without compression; OpenCV would pass over a damaged one."""
+    stream = zlib.decompressobj()
+    try:
+        # One byte more, so that the checksum at the end is read, too.
+        values = stream.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ValueError("a tile cannot be decoded") from error
+    if len(values) < size and not stream.eof:
+        raise ValueError("a tile breaks off")
+    return zlib.compress(values, 0)
+
+
 def _is_readable(page: Any) -> bool:
-    tile = page.tilelength * page.tilewidth if page.is_tiled else page.rowsperstrip * page.imagewidth
+    rows, columns = _tile(page)
+    tile = rows * columns
+    tiles = -(-page.imagelength // max(rows, 1)) * -(-page.imagewidth // max(columns, 1))
     forms = {1: (_GREY,), 3: _COLOURS}
     return (
         page.compression in _COMPRESSIONS
@@ -125,6 +152,7 @@ def _is_readable(page: Any) -> bool:
         and page.imagedepth == 1
         and not ("Orientation" in page.tags and page.tags["Orientation"].value != 1)
         and 0 < tile <= LARGEST_TILE
+        and len(page.dataoffsets) == len(page.databytecounts) == tiles
     )
 
 
@@ -142,7 +170,7 @@ def _level(page: Any, byteorder: str) -> TiffLevel:
     channels = int(page.samplesperpixel)
     tags: dict[int, tuple[int, tuple[int, ...] | bytes]] = {
         258: (_SHORT, (8 * page.dtype.itemsize,) * channels),
-        259: (_SHORT, (int(page.compression),)),
+        _COMPRESSION: (_SHORT, (int(page.compression),)),
         262: (_SHORT, (int(page.photometric),)),
         277: (_SHORT, (channels,)),
         284: (_SHORT, (1,)),
@@ -153,11 +181,22 @@ def _level(page: Any, byteorder: str) -> TiffLevel:
         tags[347] = (_UNDEFINED, bytes(page.jpegtables))
     if "YCbCrSubSampling" in page.tags:
         tags[530] = (_SHORT, tuple(page.tags["YCbCrSubSampling"].value))
-    size = _size(page)
-    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, size[0]), size[1])
     return TiffLevel(
-        size, tile, tuple(page.dataoffsets), tuple(page.databytecounts), page.dtype, channels, tags, byteorder
+        _size(page),
+        _tile(page),
+        tuple(page.dataoffsets),
+        tuple(page.databytecounts),
+        page.dtype,
+        channels,
+        tags,
+        byteorder,
     )
+
+
+def _tile(page: Any) -> tuple[int, int]:
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def _size(page: Any) -> tuple[int, int]:

@@ -108,7 +108,11 @@ class TiledTiffReader:
         step = max(1, len(level.offsets) // _SAMPLED_TILES)
         tiles = range(step // 2, len(level.offsets), step)
         values = (self._values(level, index).ravel() for index in tiles)
-        return ValueWindow.of_values(np.concatenate([some[:: max(1, some.size // _SAMPLED_VALUES)] for some in values]))
+        sampled = np.concatenate([some[:: max(1, some.size // _SAMPLED_VALUES)] for some in values])
+        try:
+            return ValueWindow.of_values(sampled)
+        except ValueError as error:
+            raise broken(self._name, error) from None
 
     def _read(self, number: int, part: Part) -> NDArray[np.uint8]:
         """Return a part of one resolution, uint8 (h, w) or (h, w, 3)."""

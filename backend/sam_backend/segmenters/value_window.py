@@ -29,6 +29,8 @@ class ValueWindow:
     def of_values(cls, values: NDArray[Any]) -> Self:
         """Return the window of an image's values: its `PERCENTILES`; of a large image, those of a regular sample.
 
+        If they are equal, it goes from the least to the largest value.
+
         Raises
         ------
         ValueError
@@ -42,7 +44,8 @@ class ValueWindow:
             raise ValueError("none of its values is a finite number")
         # Two neighbours of the sorted values are interpolated, of unsigned ones without wrapping around.
         low, high = (float(value) for value in np.percentile(sample, PERCENTILES))
-        return cls(low, high)
+        # Nearly all values are alike where a dark field shows few defects.
+        return cls(low, high) if low < high else cls(float(sample.min()), float(sample.max()))
 
     def map(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Return uint16, int32 or float32 values as uint8, of the same shape."""

@@ -16,7 +16,7 @@ from sam_backend.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-_QUIET = {"/", "/health", "/setup", "/versions", "/metrics"}
+_QUIET = {"/", "/health", "/setup", "/versions", "/metrics", "/status"}
 """Routes that are requested again and again; their good answers are logged at level debug only."""
 
 _COUNTED = {408, 499, 503}

@@ -1,7 +1,7 @@
 import pytest
 
 from sam_backend.errors import BadRequestError
-from sam_backend.labelstudio.addresses import Origin, label_studio_address, shown, steps_out
+from sam_backend.labelstudio.addresses import Origin, label_studio_address, shown, split_page, steps_out, with_page
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,8 @@ def test_a_credential_goes_to_its_own_origin_and_to_its_step_up_to_https_alone()
 )
 def test_a_message_hides_secrets_and_cannot_be_forged(url, expected):
     assert shown(url) == expected
+
+
+@pytest.mark.parametrize("url", ["/a.tif", "/a.tif#page=2"])
+def test_an_address_has_one_page(url):
+    assert split_page(with_page(url, 3)) == ("/a.tif", 3)

@@ -80,6 +80,13 @@ def test_float_images_are_windowed_and_what_is_no_number_is_dark():
     assert pixels[0, 1, 0] < 5
 
 
+def test_few_defects_in_a_deep_dark_field_are_seen():
+    values = np.zeros((50, 50), np.uint16)
+    values[20, 20:23] = [1000, 2000, 4000]
+    pixels = decoded(encoded(values))[..., 0]
+    assert pixels[20, 19:24].tolist() == [0, 64, 128, 255, 0]
+
+
 def test_a_deep_image_of_one_value_is_no_division_by_zero():
     assert len(np.unique(decoded(encoded(np.full((5, 5), 3000, np.uint16))))) == 1
 

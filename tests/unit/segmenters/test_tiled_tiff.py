@@ -142,6 +142,32 @@ def test_a_file_that_breaks_off_is_named():
         reader.part((250, 150, 310, 200))
 
 
+def test_a_tile_with_damaged_bytes_is_named():
+    file = bytearray(written(COLOURS, tile=(64, 64), compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        start, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    damaged = bytes(byte ^ 255 for byte in file[start : start + count])
+    file[start + count // 2 : start + count] = damaged[count // 2 :]
+    reader = open_tiled_tiff(bytes(file), "The image a")
+    reader.part((64, 64, 128, 128))
+    with pytest.raises(BadRequestError, match="The image a is truncated or corrupt"):
+        reader.part((0, 0, 64, 64))
+
+
+def test_floats_without_a_number_are_named():
+    reader = open_tiled_tiff(written(np.full((200, 310), np.nan, np.float32), tile=(64, 64)), "The image a")
+    with pytest.raises(BadRequestError, match="The image a is truncated or corrupt"):
+        reader.part((0, 0, 64, 64))
+
+
+def test_a_header_of_other_tiles_than_the_file_has_is_left_to_the_reader_of_whole_files():
+    file = bytearray(written(COLOURS, tile=(64, 64)))
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        width = tiff.pages[0].tags["ImageWidth"].valueoffset
+    file[width : width + 2] = (6000).to_bytes(2, "little")
+    assert open_tiled_tiff(bytes(file), "a") is None
+
+
 OTHERS = {
     "a stack": (np.zeros((3, 200, 310), np.uint8), {"tile": (64, 64), "photometric": "minisblack"}),
     "one strip of all": (np.zeros((5000, 4000), np.uint8), {"rowsperstrip": 5000}),

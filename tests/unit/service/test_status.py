@@ -22,6 +22,12 @@ def page(client):
     return answer.text
 
 
+def test_a_page_that_refreshes_itself_does_not_fill_the_log(client, caplog):
+    caplog.set_level(logging.INFO, "sam_backend")
+    page(client)
+    assert not caplog.messages
+
+
 def test_clicks_are_counted_with_their_times_and_where_their_images_came_from(client):
     assert status(client)["clicks"]["hit_rate"] is None
     for _ in range(4):
