@@ -33,6 +33,9 @@ _PATIENCE = 40
 _SAMPLE = 5
 """Images from whose size that of all is estimated."""
 
+_MOST_UNKEPT = 5
+"""Embeddings that cannot be written before a warm-up is given up; a lock of another process costs one now and then."""
+
 _FULL = 0.95
 """The share of the cache that is filled; the rest are the pages of its database."""
 
@@ -87,14 +90,14 @@ class Warming:
     servers : ServerRegistry, knows the Label Studio of each project.
     segmenter : Segmenter, encodes.
     embeddings : TaskEmbeddings, keep what is encoded.
-    room : int, bytes that the cache on disk may take.
+    cache : EmbeddingCache, in which they keep it.
     pause : callable, waits so many seconds.
     """
 
     servers: ServerRegistry
     segmenter: Segmenter
     embeddings: TaskEmbeddings
-    room: int
+    cache: EmbeddingCache
     pause: Callable[[float], None] = time.sleep
 
     @classmethod
@@ -109,14 +112,13 @@ class Warming:
         """
         servers, cache = ServerRegistry.of_settings(settings), EmbeddingCache.of_settings(settings)
         try:
-            room = cache.fill().disk_limit
-            if not room:
+            if not cache.fill().disk_limit:
                 raise BadRequestError(
                     f"Embeddings cannot be kept on disk in {settings.cache}; make the folder writable, and set "
                     "SAM_INSPECT_EMBEDDING_DISK_MB to more than 0."
                 )
             embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
-            yield cls(servers, load_model(settings, model, checkpoint), embeddings, room)
+            yield cls(servers, load_model(settings, model, checkpoint), embeddings, cache)
         finally:
             cache.close()
 
@@ -139,6 +141,8 @@ class Warming:
             If no Label Studio with such a project is known.
         ImageServerError
             If Label Studio refuses, or has not answered for ten minutes.
+        SamInspectError
+            If the disk does not take the embeddings.
         """
         opened = open_registered(self.servers, project)
         config = LabelingConfig.parse(opened.label_config)
@@ -176,12 +180,13 @@ class Warming:
     def _warm(
         self, images: Sequence[_Image], counts: WarmCounts, encoding: ProgressCallback, project: Project | None
     ) -> None:
-        counts.images = len(images)
+        counts.images, room = len(images), self.cache.fill().disk_limit * _FULL
         for number, image in enumerate(images):
             encoding(number, len(images), image.name)
             # More would push out what was encoded first.
-            if counts.measured >= _SAMPLE and (counts.ready + 1) * counts.mean_bytes > self.room * _FULL:
-                return
+            is_full = counts.measured >= _SAMPLE and (counts.ready + 1) * counts.mean_bytes > room
+            if is_full or self.cache.unkept() > _MOST_UNKEPT:
+                break
             try:
                 is_known = image.is_ready()
                 if not is_known or counts.measured < _SAMPLE:
@@ -195,7 +200,12 @@ class Warming:
             else:
                 counts.known += is_known
                 counts.encoded += not is_known
-        encoding(len(images), len(images))
+        else:
+            encoding(len(images), len(images))
+        unkept = self.cache.unkept(wait=True)
+        counts.encoded -= unkept
+        if unkept > _MOST_UNKEPT:
+            raise SamInspectError("The disk does not take the embeddings, see above; make room there and start again.")
 
     def _fetched(self, image: _Image, project: Project | None) -> Embedding:
         """Return the embedding of an image; wait for a Label Studio that does not answer."""

@@ -129,6 +129,10 @@ class EmbeddingCache:
             used, limit = int(self._memory.currsize), int(self._memory.maxsize)
         return CacheFill(used, limit, *((0, 0) if self._disk is None else self._disk.fill()))
 
+    def unkept(self, *, wait: bool = False) -> int:
+        """Return how many embeddings could not be written to disk, see `EmbeddingFolder.unkept`."""
+        return 0 if self._disk is None else self._disk.unkept(wait=wait)
+
     def close(self) -> None:
         """Write what is still to be written, and close the files; the cache then still works in memory."""
         if self._disk is not None:

@@ -62,6 +62,7 @@ class EmbeddingFolder:
         self._writer = ThreadPoolExecutor(1, "embeddings")
         self.writes_in: Callable[[], AbstractContextManager[object]] = nullcontext
         """Makes the context in which an embedding is written; entering it may wait until no click is under way."""
+        self._unkept = 0
 
     def get(self, key: str) -> Embedding | None:
         """Return an embedding; None if it is not kept or its file is damaged."""
@@ -105,6 +106,12 @@ class EmbeddingFolder:
         except DISK_ERRORS:
             return 0, 0
 
+    def unkept(self, *, wait: bool = False) -> int:
+        """Return how many embeddings could not be written; `wait` until those are written that still wait."""
+        if wait:
+            self._writer.submit(lambda: None).result()
+        return self._unkept
+
     def close(self) -> None:
         """Write what is still to be written, and close the files; nothing is kept afterwards."""
         self.writes_in = nullcontext
@@ -127,6 +134,7 @@ class EmbeddingFolder:
             self._disk.set(key, embedding)
         except DISK_ERRORS as error:
             logger.warning("An embedding cannot be kept on disk in %s: %s", self._disk.directory, _reason(error))
+            self._unkept += 1
 
 
 class _EmbeddingDisk(Disk):  # type: ignore[misc]  # diskcache has no types

@@ -1,9 +1,11 @@
 """A warm-up encodes everything, goes on after an interruption, and waits for a Label Studio that went away."""
 
+import errno
 import json
 
 import numpy as np
 import pytest
+from diskcache import Cache
 from PIL import Image
 
 from label_studio_requests import CONFIG, click, defect_image, interactive, png, task
@@ -56,7 +58,7 @@ def make(make_settings, connected):
         caches.append(cache)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer())
         segmenter = Correcting(ThresholdSegmenter())
-        return Warming(servers, segmenter, embeddings, cache.fill().disk_limit, pause or pytest.fail)
+        return Warming(servers, segmenter, embeddings, cache, pause or pytest.fail)
 
     yield warming
     for cache in caches:
@@ -103,6 +105,23 @@ def test_it_goes_on_after_an_interruption(make, label_studio):
     counts, _ = warm(make())
     assert (counts.known, counts.encoded) == (3, IMAGES - 3)
     assert sorted(fetched(label_studio)) == [path(number) for number in range(IMAGES)]
+
+
+@pytest.mark.parametrize(("failures", "ends"), [(1, False), (6, True)], ids=["a lock", "a full disk"])
+def test_what_was_not_written_is_not_ready_and_a_full_disk_ends_it(make, monkeypatch, failures, ends):
+    failed, keep = [], Cache.set
+
+    def fail_first(cache, key, embedding):
+        if len(failed) < failures:
+            failed.append(key)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return keep(cache, key, embedding)
+
+    monkeypatch.setattr(Cache, "set", fail_first)
+    counts, error = warm(make())
+    assert ("make room there" in str(error)) is ends
+    assert counts.ready <= IMAGES - failures
+    assert ends or counts.ready == IMAGES - 1
 
 
 def test_it_waits_for_a_label_studio_that_went_away_half_way(make, label_studio):
