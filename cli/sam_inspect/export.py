@@ -43,7 +43,7 @@ def export(
     from sam_backend.extras import TORCH, how_to_install, require
     from sam_backend.finetune.versions import VERSIONS, Versions
     from sam_backend.segmenters.entries import OWN, load_official
-    from sam_backend.segmenters.exported import PREFIX, Precision
+    from sam_backend.segmenters.exported import PREFIX, Precision, require_empty
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import model_info
 
@@ -55,6 +55,7 @@ def export(
         raise BadRequestError(f"{info.name} {runs}; choose one of {official}.")
     require((*TORCH, "onnx"), "export", how_to_install("torch"))
     with os_errors_as_sentences(), progress_bars() as add_bar:
+        require_empty(out)
         show = add_bar(f"Exporting {info.name}")
         show(0, 0, "reading weights")
         served = checkpoint or Versions(settings.home / VERSIONS).serving(info.name).folder

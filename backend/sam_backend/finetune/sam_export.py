@@ -17,11 +17,11 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from sam_backend.arrays import ImageArray
-from sam_backend.errors import BadRequestError, WeightsError
+from sam_backend.errors import WeightsError
 from sam_backend.finetune.onnx_export import OPSET, write_onnx
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import Prompt, Segmenter, sam_encoder
-from sam_backend.segmenters.exported import DECODER, ENCODER, Check, Manifest, Precision
+from sam_backend.segmenters.exported import DECODER, ENCODER, Check, Manifest, Precision, require_empty
 from sam_backend.segmenters.onnx_sam import OnnxSam
 from sam_backend.segmenters.sam import SamSegmenter
 from sam_backend.segmenters.sam_decoder import SamDecoder
@@ -181,8 +181,7 @@ def _quantize(model: onnx.ModelProto, target: Path) -> None:
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder beside `folder` that becomes it when the block succeeds, and is gone otherwise."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadRequestError(f"{folder} exists and is not an empty folder; delete it, or name another one.")
+    require_empty(folder)
     part = folder.absolute().with_name(f"{folder.absolute().name}.part")
     # What a killed export left.
     shutil.rmtree(part, ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from sam_backend.errors import WeightsError
+from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.files import write_whole
 from sam_backend.segmenters.model_info import ModelInfo, WeightFolders
 from sam_backend.segmenters.protocol import Segmenter
@@ -97,6 +97,12 @@ def read_manifest(folder: Path) -> Manifest:
     if not {ENCODER, DECODER} <= manifest.files.keys() or any(Path(name).name != name for name in manifest.files):
         raise WeightsError(f"{folder / MANIFEST} does not name {ENCODER} and {DECODER} beside it; {expected}.")
     return manifest
+
+
+def require_empty(folder: Path) -> None:
+    """Raise BadRequestError if a folder, to which a model is to be exported, holds something or is a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadRequestError(f"{folder} exists and is not an empty folder; delete it, or name another one.")
 
 
 def exported_info(name: str, sources: dict[str, ModelInfo]) -> ModelInfo:

@@ -42,6 +42,13 @@ def test_an_export_is_written_and_named_with_its_agreement(tmp_path: Path, monke
         typed(tmp_path, "export", "--model", "sam:vit_b", "--out", str(out))
 
 
+@needs_torch
+def test_a_folder_that_is_not_empty_is_refused_before_weights_are_fetched(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the torch extra is not installed")
+    with pytest.raises(SamInspectError, match="exists and is not an empty folder"):
+        typed(tmp_path, "export", "--model", "sam:vit_b", "--checkpoint", "nowhere", "--out", str(tmp_path.parent))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
