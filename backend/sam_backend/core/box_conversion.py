@@ -48,6 +48,7 @@ class ConvertedImage:
     boxes : list of (4,) xyxy in pixels of the image.
     found : list of ProposedMask, one for each box, with its label and its predicted IoU.
     mapping : str, how the values of its file became 8 bits, see `ImageReader`.
+    entries : list of dict, what the task's `result` holds of the boxes.
     """
 
     task: int
@@ -57,6 +58,7 @@ class ConvertedImage:
     boxes: Sequence[FloatArray]
     found: Sequence[ProposedMask]
     mapping: str
+    entries: Sequence[Entry]
 
 
 @dataclass
@@ -128,8 +130,8 @@ class BoxConversion:
         Parameters
         ----------
         progress : called with the numbers of tasks done and in all.
-        annotate : whether the masks become a new annotation, with all other regions of the one that had the boxes;
-            else they become a prediction.
+        annotate : whether the masks become a new annotation, with all of the one that had the boxes but those that
+            became masks; else they become a prediction.
         again : whether tasks that have such a prediction get a new one.
         """
         counts, project = ConversionCounts(), self._work.project
@@ -139,18 +141,15 @@ class BoxConversion:
             if not annotate and not again and task.has_prediction(self.version):
                 counts.earlier += 1
                 continue
-            made = TaskProposals()
+            made, replaced = TaskProposals(), set()
             for converted in self._images(task, counts):
                 made.add(self._with_target(converted.image), converted.found, converted.mapping)
+                replaced |= set(map(id, converted.entries))
             if not made.regions:
                 continue
             if annotate:
-                kept = [
-                    entry
-                    for group in self._groups(_shown(task, self.version))
-                    if not self._is_box(group)
-                    for entry in group
-                ]
+                groups = self._groups(_shown(task, self.version))
+                kept = [entry for group in groups for entry in group if id(entry) not in replaced]
                 project.annotate(task, [*kept, *made.regions])
             else:
                 project.predict(task, made.prediction(self.version))
@@ -162,13 +161,14 @@ class BoxConversion:
     def _images(self, task: ProjectTask, counts: ConversionCounts) -> Iterator[ConvertedImage]:
         """Yield the images of a task that have boxes, with the masks of the model."""
         config = self._config.of_task(task.data)
-        drawn: dict[tuple[str, int], list[DrawnPrompt]] = {}
+        drawn: dict[tuple[str, int], list[tuple[DrawnPrompt, list[Entry]]]] = {}
         for group in filter(self._is_box, self._groups(_shown(task, self.version))):
             try:
                 prompt = read_drawn(group, config, max_pixels=1)
                 if prompt is not None:
                     self._narrowed(prompt.target).output(prompt.label)
-                    drawn.setdefault((prompt.target.image.name, prompt.item_index or 0), []).append(prompt)
+                    place = prompt.target.image.name, prompt.item_index or 0
+                    drawn.setdefault(place, []).append((prompt, group))
             except SamInspectError as error:
                 counts.problems.append(f"A box of task {task.id} is left out: {error}")
         for image, fetched in self._work.images(task) if drawn else ():
@@ -182,22 +182,24 @@ class BoxConversion:
         task: ProjectTask,
         image: TaskImage,
         fetched: TaskEmbedding,
-        drawn: Sequence[DrawnPrompt],
+        drawn: Sequence[tuple[DrawnPrompt, list[Entry]]],
         counts: ConversionCounts,
     ) -> ConvertedImage:
         size = fetched.embedding.size
-        prompts, labels = [], []
-        for one in drawn:
+        prompts, labels, entries = [], [], []
+        for one, group in drawn:
             try:
                 prompts.append(replace(one, clicks=()).to_prompt(size))
                 labels.append(one.label)
+                entries += group
             except SamInspectError as error:
                 counts.problems.append(f"A box of task {task.id} is left out: {error}")
         answers = zip(self._answers(fetched, prompts), labels, strict=True)
         found = [ProposedMask(answer.mask, label, answer.predicted_iou) for answer, label in answers]
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
         pixels = reader_of(fetched.overview(self._work.segmenter)).rgb()
-        return ConvertedImage(task.id, image, size, pixels, boxes, found, mapping_of(fetched.embedding))
+        mapping = mapping_of(fetched.embedding)
+        return ConvertedImage(task.id, image, size, pixels, boxes, found, mapping, entries)
 
     def _answers(self, fetched: TaskEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
         segmenter = self._work.segmenter

@@ -136,6 +136,14 @@ def test_an_annotation_keeps_everything_but_the_boxes(conversion_of):
     assert (task, [entry["from_name"] for entry in result]) == (1, ["sort", "mask"])
 
 
+def test_an_annotation_keeps_the_boxes_that_became_no_masks(conversion_of):
+    boxes = box(), box("Old", "b2"), box(id_="b3", x=900.0)
+    _, project = run(conversion_of(ProjectTask(1, {"image": IMAGE}, [annotation(*boxes)])), annotate=True)
+    ((_, result),) = project.annotated
+    assert [(entry["from_name"], entry["id"]) for entry in result[:2]] == [("box", "b2"), ("box", "b3")]
+    assert [entry["from_name"] for entry in result[2:]] == ["mask"]
+
+
 def test_what_cannot_be_converted_is_said_and_the_rest_is_converted(conversion_of):
     broken = box(id_="b3", x=900.0)
     counts, project = run(
