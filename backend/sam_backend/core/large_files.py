@@ -78,13 +78,16 @@ class LargeFiles:
         Raises
         ------
         SamInspectError
-            If it is no image, or there is no room for it.
+            If it is no image or breaks off, or there is no room for it.
         """
         tiff = open_tiled_tiff(file, name, page)
         reader = FileReader(file, name, max_pixels=self._max_pixels, page=page) if tiff is None else tiff
         count = reader.pixel_count if isinstance(reader, FileReader) else reader.size[0] * reader.size[1]
         if count <= self._larger_than:
             return None
+        if tiff:
+            # Once kept, it would be read again and again, also when the whole file lies at its address.
+            tiff.require_whole()
         stored = file_digest(file, page) + (".tif" if tiff else ".npy")
         try:
             if isinstance(reader, FileReader):

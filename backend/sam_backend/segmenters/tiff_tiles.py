@@ -60,6 +60,12 @@ class TiffLevel:
         """Tiles beside each other."""
         return -(-self.size[1] // self.tile[1])
 
+    @property
+    def end(self) -> int:
+        """Bytes that the file must have."""
+        ends = (start + count for start, count in zip(self.offsets, self.counts, strict=True) if count)
+        return max(ends, default=0)
+
     def decode(self, file: memoryview, index: int) -> NDArray[Any]:
         """Return the values (h, w) or (h, w, 3) of a tile, without those beyond the image.
 

@@ -72,6 +72,11 @@ class TiledTiffReader:
         """Bytes of the tiles that it keeps."""
         return _KEPT_BYTES
 
+    def require_whole(self) -> None:
+        """Raise BadRequestError if a tile lies beyond the end of the file."""
+        if max(level.end for level in self._levels) > len(self._file):
+            raise broken(self._name, ValueError("a tile lies beyond its end"))
+
     def part(self, part: Part) -> ImageArray:
         """Return a part at the image's own resolution, see `ImageReader.part`.
 

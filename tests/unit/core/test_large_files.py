@@ -46,6 +46,12 @@ def test_an_image_that_is_not_large_is_not_kept(tmp_path, make):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_breaks_off_is_refused_so_that_the_whole_one_is_taken_when_it_is_there(tmp_path):
+    with pytest.raises(BadRequestError, match="a is truncated or corrupt"):
+        files_in(tmp_path).keep(tiff()[:-10_000], "a")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_image_that_is_decoded_as_a_whole_has_a_limit_and_one_of_tiles_has_none(tmp_path):
     files = files_in(tmp_path, max_pixels=110_000)
     assert files.keep(tiff(), "a") is not None
