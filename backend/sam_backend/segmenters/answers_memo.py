@@ -80,11 +80,21 @@ class EarlierAnswer:
 
     @classmethod
     def unpack(cls, content: bytes) -> EarlierAnswer:
-        """Return the answer that `pack` wrote."""
+        """Return the answer that `pack` wrote; raise ValueError or KeyError for what another version wrote."""
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             window = tuple(arrays["window"].tolist()) if "window" in arrays else None
-            logits, packed = (arrays.get(name) for name in ("logits", "packed"))
-            return cls(logits, window, packed, tuple(arrays["box"].tolist()), tuple(arrays["size"].tolist()))
+            logits = arrays.get("logits")
+            packed = arrays["packed"] if logits is None else None
+            left, top, right, bottom = box = tuple(arrays["box"].tolist())
+            height, width = size = tuple(arrays["size"].tolist())
+        if packed is not None:
+            bits = (bottom - top) * (right - left)
+            is_own = 0 <= left <= right <= width and 0 <= top <= bottom <= height and packed.size == -(-bits // 8)
+        else:
+            is_own = logits.ndim == 2 and bool(np.isfinite(logits).all()) and len(window or (0,) * 4) == 4
+        if not is_own:
+            raise ValueError("it has other arrays than this version writes")
+        return cls(logits, window, packed, box, size)
 
 
 class AnswersMemo:

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,30 @@ def test_masks_and_logits_are_the_same_after_they_were_packed():
 def test_a_damaged_answer_is_computed_again(tmp_path, caplog):
     memo = AnswersMemo(folder=tmp_path)
     memo._disk.set(b"key", b"no answer")
+    assert memo.get(b"key") is None
+    assert "cannot be read" in caplog.text
+
+
+ZEROS, BYTE, LOGITS = np.zeros(4, int), np.zeros(1, np.uint8), np.zeros((8, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"box": ZEROS, "size": ZEROS[:2]},
+        {"box": ZEROS[:3], "size": ZEROS[:2], "logits": LOGITS},
+        {"box": ZEROS, "size": ZEROS[:2], "logits": LOGITS[0]},
+        {"box": ZEROS, "size": ZEROS[:2], "logits": LOGITS * np.nan},
+        {"box": ZEROS, "size": ZEROS[:2], "logits": LOGITS, "window": ZEROS[:2]},
+        {"box": np.array([0, 0, 9, 9]), "size": np.array([9, 9]), "packed": BYTE},
+        {"box": np.array([0, 0, 8, 1]), "size": np.array([1, 4]), "packed": BYTE},
+    ],
+    ids=["neither", "box", "shape", "NaN", "window", "short", "outside"],
+)
+def test_the_answer_of_another_version_is_computed_again(tmp_path, caplog, arrays):
+    content, memo = io.BytesIO(), AnswersMemo(folder=tmp_path)
+    np.savez(content, **arrays)
+    memo._disk.set(b"key", content.getvalue())
     assert memo.get(b"key") is None
     assert "cannot be read" in caplog.text
 
