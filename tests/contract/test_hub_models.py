@@ -124,6 +124,15 @@ def test_features_show_the_image_in_its_own_aspect_ratio(tiny, name):
     assert (features.values.shape[0], features.shown) == (16, (8, 16))
 
 
+def test_weights_that_break_off_are_refused_in_one_sentence(tiny, tmp_path):
+    folder, _ = tiny("sam2.1:tiny")
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"does not hold a model like sam2.1:tiny \("):
+        load_from_folder(OWN["sam2.1:tiny"], tmp_path, 1, WeightFolders(None, tmp_path))
+
+
 def test_a_folder_of_another_model_is_refused_in_one_sentence(tiny, tmp_path):
     folder, _ = tiny("sam2.1:tiny")
     with pytest.raises(WeightsError, match=r"does not hold a model like hq:vit_b"):

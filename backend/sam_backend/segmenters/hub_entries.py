@@ -54,6 +54,7 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
     require(TRANSFORMERS, f"{info.name} in {folder}", how_to_install("transformers"))
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     from sam_backend.segmenters import interactive
     from sam_backend.segmenters.weights import file_sha256
@@ -64,7 +65,7 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
     try:
         model, report = _quietly(transformers, family.model, folder)
         images = getattr(transformers, family.images).from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{folder} does not hold a model like {info.name} ({reason}).") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
