@@ -155,6 +155,8 @@ def _kills(target, rng, kills):
     missing = sorted(set(acknowledged) - remembered(target.home, PROJECT))
     if missing:
         wave.wrong.append(f"{len(missing)} of {len(acknowledged)} acknowledged annotations are lost: {missing[:5]}")
+    if not acknowledged:
+        wave.wrong.append("no annotation was acknowledged, so no kill showed anything")
     wave.name = f"kills, {len(acknowledged)} annotations acknowledged"
     return wave
 

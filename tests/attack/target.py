@@ -41,10 +41,12 @@ class Target:
         ends = time.monotonic() + STARTING
         while self.process.poll() is None and time.monotonic() < ends:
             try:
-                if self.ask("GET", "/", timeout=5)[0] == 200:
+                # It answers before its model is loaded, and keeps other requests waiting until then.
+                if b'"UP"' in self.ask("GET", "/health", timeout=5)[1]:
                     return
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         raise SystemExit(f"The server did not start; its log is {self.log}:\n{self.log.read_text()[-2000:]}")
 
     def kill(self):
