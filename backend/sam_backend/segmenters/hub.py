@@ -104,6 +104,12 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
                 if published is not None:
                     part = target / f"{name}.part"
                     fetch(address + name, part, published.size, certificates, headers)
+                    if name != WEIGHTS and not _is_json(part):
+                        part.unlink()
+                        raise WeightsError(
+                            f"{address + name} is no JSON; expected a folder like {HUB}/{repository.name}. A proxy or "
+                            "a wrong SAM_INSPECT_MIRROR may have answered with a page."
+                        )
                     sha256[name] = file_sha256(part, folders)
                     if published.sha256 not in ("", sha256[name]):
                         part.unlink()
@@ -123,6 +129,14 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
         needed = f"{repository.size / 1e6:,.0f} MB"
         raise WeightsError(f"Cannot write {target}: {error.strerror}; {needed} must fit there.") from error
     return target
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _look(

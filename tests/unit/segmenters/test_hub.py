@@ -101,6 +101,14 @@ def test_a_file_that_changed_after_the_download_is_refused(folders):
         obtain_repository(REPOSITORY, folders)
 
 
+def test_a_page_in_place_of_a_file_is_refused_and_not_kept(server, folders):
+    server.routes[PLACE + "config.json"] = b"<html>Log in</html>"
+    with pytest.raises(WeightsError, match=r"config\.json is no JSON; expected a folder like"):
+        obtain_repository(REPOSITORY, folders)
+    server.routes[PLACE + "config.json"] = FILES["config.json"]
+    assert obtain_repository(REPOSITORY, folders).is_dir()
+
+
 def test_a_model_behind_a_licence_says_what_to_do_and_keeps_the_token(server, folders):
     server.routes[PLACE + "config.json"] = 403
     with pytest.raises(WeightsError, match=r"refused \(403\): accept .* https://example.com/licence") as caught:
