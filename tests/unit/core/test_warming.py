@@ -71,6 +71,9 @@ def warm(warming, encoding=no_progress):
         warming.warm_project("1", counts, no_progress, encoding)
     except (KeyboardInterrupt, SamInspectError) as error:
         return counts, error
+    finally:
+        # As at the end of the process: what waits is written.
+        warming.cache.close()
     return counts, None
 
 
