@@ -84,8 +84,9 @@ def measure(model, clicks):
 
         def body(number, points, turn=0):
             images.routes[f"/{number}.jpg"] = files[number % SURFACES][0]
-            # Nobody clicks twice at the same point, and an answer that is remembered would be no click.
-            drawn = [on_image(x + turn, y) for x, y in files[number % SURFACES][1][:points]]
+            *before, (x, y) = files[number % SURFACES][1][:points]
+            # The clicks before stay; an answer that is remembered would be no click, so the last one is at a new point.
+            drawn = [on_image(*point) for point in (*before, (x + turn, y))]
             return interactive(*drawn, image=f"{images.url}/{number}.jpg", number=number)
 
         both = (ours, theirs)
