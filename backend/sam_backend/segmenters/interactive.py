@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.samples import Cropped
+from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
-_BATCH_BYTES = 1 << 29
-"""Bytes of full-size logits that one pass of the mask decoder may produce."""
+_BATCH = 16
+"""Prompts decoded in one pass; a mask is drawn when it is asked for."""
 
 # (number of points, has a box, number of a prompt with logits, multimask): what agrees in all is decoded in one pass.
 _Shape = tuple[int, bool, int | None, bool]
@@ -82,8 +84,7 @@ class InteractiveSegmenter:
             given = self._given([self._tensor(value) for value in _maps(embedding)])
             answers: dict[int, Candidates] = {}
             for (*_, several), indices in groups.items():
-                step = max(_BATCH_BYTES // (4 * embedding.size[0] * embedding.size[1] * (3 if several else 1)), 1)
-                for chunk in (indices[start : start + step] for start in range(0, len(indices), step)):
+                for chunk in (indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)):
                     made = self._answer(embedding, [prompts[index] for index in chunk], given, several)
                     answers |= zip(chunk, made, strict=True)
         return [answers[index] for index in range(len(prompts))]
@@ -112,10 +113,17 @@ class InteractiveSegmenter:
         if first.logits is not None:
             inputs["input_masks"] = self._tensor(np.asarray(first.logits))[None, None]
         answer = self._model(**inputs, multimask_output=several)
-        logits = answer.pred_masks[0].float()
-        masks = self._enlarged(logits, embedding).cpu().numpy()
+        logits = answer.pred_masks[0].float().cpu()
         scores = answer.iou_scores[0].float().cpu().numpy()
-        return [Candidates(*each) for each in zip(masks, scores, logits.cpu().numpy(), strict=True)]
+        return [self._candidates(embedding, *each) for each in zip(logits, scores, strict=True)]
+
+    def _candidates(self, embedding: Embedding, logits: Tensor, scores: FloatArray) -> Candidates:
+        """Return the answer of logits (K, h, w)."""
+
+        def draw(index: int) -> Cropped:
+            return Cropped.of(self._enlarged(logits[index][None, None], embedding)[0, 0].numpy())
+
+        return Candidates(MaskStack(len(logits), embedding.size, draw), scores, logits.numpy())
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
         """Return what the mask decoder takes of an image, each (1, C, h, w), the finest map first."""
@@ -139,7 +147,7 @@ class InteractiveSegmenter:
         return np.asarray(embedding.arrays["input_size"][::-1] / np.array(embedding.size[::-1]), np.float32)
 
     def _enlarged(self, logits: Tensor, embedding: Embedding) -> Tensor:
-        """Return masks bool (P, K, H, W) of logits (P, K, h, w)."""
+        """Return masks bool (1, 1, H, W) of logits (1, 1, h, w)."""
         masks: Tensor = self._images.post_process_masks([logits], [embedding.size])[0]
         return masks
 
@@ -152,7 +160,7 @@ class PaddedSegmenter(InteractiveSegmenter):
 
     def features(self, embedding: Embedding) -> DenseFeatures:
         """Return the image encoder's output (n, n, C)."""
-        values = np.asarray(_maps(embedding)[0], np.float32).transpose(1, 2, 0)
+        values = np.asarray(_maps(embedding)[-1], np.float32).transpose(1, 2, 0)
         return DenseFeatures.of_square(
             values, embedding.arrays["input_size"], self._model.config.vision_config.image_size
         )
@@ -161,14 +169,10 @@ class PaddedSegmenter(InteractiveSegmenter):
         return [self._model.get_image_embeddings(pixels)]
 
     def _given(self, maps: list[Tensor]) -> dict[str, Any]:
-        return {"image_embeddings": maps[0][None]}
+        return {"image_embeddings": maps[-1][None]}
 
     def _input_size(self, inputs: Any) -> Sequence[int]:
         return [int(length) for length in inputs["reshaped_input_sizes"][0]]
-
-    def _logits_size(self, embedding: Embedding) -> tuple[int, int]:
-        rows, columns = np.asarray(_maps(embedding)[0]).shape[-2:]
-        return 4 * rows, 4 * columns
 
     def _enlarged(self, logits: Tensor, embedding: Embedding) -> Tensor:
         seen = embedding.arrays["input_size"].tolist()
@@ -181,10 +185,10 @@ class HighQualitySegmenter(PaddedSegmenter):
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
         features, intermediate = self._model.get_image_embeddings(pixels)
-        return [features, intermediate[0]]
+        return [intermediate[0], features]
 
     def _given(self, maps: list[Tensor]) -> dict[str, Any]:
-        return super()._given(maps) | {"intermediate_embeddings": [maps[1][None]]}
+        return super()._given(maps) | {"intermediate_embeddings": [maps[0][None]]}
 
 
 def _maps(embedding: Embedding) -> list[Any]:
