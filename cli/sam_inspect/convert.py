@@ -73,7 +73,8 @@ def _preview(conversion: BoxConversion, path: Path, counts: ConversionCounts, ad
     if not shown:
         return ["No task has such boxes."]
     sheet = contact_sheet(
-        Cell(f"task {one.task}", one.pixels, one.size, one.boxes, [mask.mask for mask in one.found]) for one in shown
+        Cell(f"task {one.task}", conversion.pixels(one), one.size, one.boxes, [mask.mask for mask in one.found])
+        for one in shown
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)

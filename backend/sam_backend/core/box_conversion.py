@@ -20,7 +20,6 @@ from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_masks import entries_by_region
 from sam_backend.progress import ProgressCallback
-from sam_backend.samples import Cropped
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.pixels import mapping_of, reader_of
@@ -43,22 +42,23 @@ class ConvertedImage:
     ----------
     task : int, the task's id.
     image : TaskImage.
-    size : (H, W) in pixels.
-    pixels : uint8 RGB (h, w, 3), of a large image shrunk.
+    fetched : TaskEmbedding, the image's embedding.
     boxes : list of (4,) xyxy in pixels of the image.
     found : list of ProposedMask, one for each box, with its label and its predicted IoU.
-    mapping : str, how the values of its file became 8 bits, see `ImageReader`.
     entries : list of dict, what the task's `result` holds of the boxes.
     """
 
     task: int
     image: TaskImage
-    size: tuple[int, int]
-    pixels: ImageArray
+    fetched: TaskEmbedding
     boxes: Sequence[FloatArray]
     found: Sequence[ProposedMask]
-    mapping: str
     entries: Sequence[Entry]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.fetched.embedding.size
 
 
 @dataclass
@@ -124,6 +124,10 @@ class BoxConversion:
                     return
         progress(limit, limit)
 
+    def pixels(self, converted: ConvertedImage) -> ImageArray:
+        """Return an image to look at, uint8 RGB (h, w, 3), a large one shrunk."""
+        return reader_of(converted.fetched.overview(self._work.segmenter)).rgb()
+
     def run(self, progress: ProgressCallback, *, annotate: bool, again: bool) -> ConversionCounts:
         """Write the masks into Label Studio, task by task; a run that was interrupted goes on when it is repeated.
 
@@ -143,7 +147,7 @@ class BoxConversion:
                 continue
             made, replaced = TaskProposals(), set()
             for converted in self._images(task, counts):
-                made.add(self._with_target(converted.image), converted.found, converted.mapping)
+                made.add(self._with_target(converted.image), converted.found, mapping_of(converted.fetched.embedding))
                 replaced |= set(map(id, converted.entries))
             if not made.regions:
                 continue
@@ -197,9 +201,7 @@ class BoxConversion:
         answers = zip(self._answers(fetched, prompts), labels, strict=True)
         found = [ProposedMask(answer.mask, label, answer.predicted_iou) for answer, label in answers]
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-        pixels = reader_of(fetched.overview(self._work.segmenter)).rgb()
-        mapping = mapping_of(fetched.embedding)
-        return ConvertedImage(task.id, image, size, pixels, boxes, found, mapping, entries)
+        return ConvertedImage(task.id, image, fetched, boxes, found, entries)
 
     def _answers(self, fetched: TaskEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
         segmenter = self._work.segmenter
@@ -211,7 +213,7 @@ class BoxConversion:
             for start in range(0, len(prompts), _PROMPTS_PER_CALL)
             for one in segmenter.decode(fetched.embedding, prompts[start : start + _PROMPTS_PER_CALL])
         )
-        return [Answer(Cropped.of(one.masks[one.best]), float(one.predicted_iou[one.best])) for one in answers]
+        return [Answer(one.crop(one.best), float(one.predicted_iou[one.best])) for one in answers]
 
     def _is_box(self, group: Sequence[Entry]) -> bool:
         return any(entry.get("type") == self._source for entry in group)

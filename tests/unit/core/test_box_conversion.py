@@ -162,7 +162,10 @@ def test_what_cannot_be_converted_is_said_and_the_rest_is_converted(conversion_o
 def test_a_preview_writes_nothing_and_ends_at_its_limit(conversion_of):
     conversion = conversion_of(*(ProjectTask(number, {"image": IMAGE}, [annotation(box())]) for number in (1, 2, 3)))
     shown = list(conversion.preview(2, ConversionCounts(), lambda done, total: None))
-    assert [(one.task, len(one.found), one.pixels.shape) for one in shown] == [(1, 1, (40, 60, 3)), (2, 1, (40, 60, 3))]
+    assert [(one.task, len(one.found), conversion.pixels(one).shape) for one in shown] == [
+        (1, 1, (40, 60, 3)),
+        (2, 1, (40, 60, 3)),
+    ]
     assert conversion._work.project.predicted == []
 
 
