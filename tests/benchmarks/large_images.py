@@ -8,14 +8,8 @@ a PNG of 100 megapixels; the highest resident size of the service is read from /
 
 import argparse
 import io
-import os
-import re
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 # ruff: noqa: E402 - the path comes first.
@@ -31,6 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.servers import service
 from label_studio_requests import click, interactive
 from large_scenes import compose, half_of
 from loopback import serving
@@ -194,11 +189,11 @@ def memory():
     )
     for name, make in makers:
         size, file = make()
-        with serving() as images, service() as (url, process):
-            start = resident(process, "VmRSS")
+        with serving() as images, service("nano", image_timeout=120) as server:
+            start = round(server.resident_mib())
             images.routes["/image"] = file
-            waits = [ask(url, f"{images.url}/image", size, place) for place in ((0.3, 0.3), (0.7, 0.6))]
-            most = resident(process, "VmHWM")
+            waits = [ask(server.url, f"{images.url}/image", size, place) for place in ((0.3, 0.3), (0.7, 0.6))]
+            most = round(server.resident_mib("VmHWM"))
         seconds = (f"{wall:.1f} s" for wall in waits)
         table.add_row(name, f"{size[0] * size[1]:,}", f"{len(file):,}", f"{start} MB", f"{most} MB", *seconds)
     Console(width=130).print(table)
@@ -231,29 +226,6 @@ def saved(form):
     return (side, side), file.getvalue()
 
 
-@contextmanager
-def service():
-    """Yield the address of a service of one's own, and its process."""
-    with tempfile.TemporaryDirectory() as folder:
-        own = {"HOME": f"{folder}/home", "CACHE": f"{folder}/cache", "ALLOW_HOST": "127.0.0.1", "IMAGE_TIMEOUT": "120"}
-        environment = os.environ | {f"SAM_INSPECT_{name}": value for name, value in own.items()}
-        command = [sys.executable, "-m", "sam_inspect", "serve", "--host", "127.0.0.1", "--port", "0"]
-        process = subprocess.Popen(command, env=environment, cwd=folder, text=True, stderr=subprocess.PIPE)
-        try:
-            url = ""
-            for line in process.stderr:
-                address = re.search(r"http://127\.0\.0\.1:\d+", line)
-                url = address[0] if address else url
-                if "is ready" in line:
-                    break
-            # A full pipe would stop the service.
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            yield url, process
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
 def ask(url, image, size, place):
     """Click at a place, x and y in shares of the image; return the seconds until the answer was there."""
     drawn = click(0, 0) | {"original_width": size[1], "original_height": size[0]}
@@ -262,12 +234,6 @@ def ask(url, image, size, place):
     response = requests.post(f"{url}/predict", json=interactive(drawn, image=image), timeout=300)
     response.raise_for_status()
     return time.perf_counter() - started
-
-
-def resident(process, key):
-    """Return megabytes of a process, from /proc: VmRSS now, VmHWM the most."""
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1]) // 1024
 
 
 if __name__ == "__main__":
