@@ -12,7 +12,7 @@ from sam_backend.names import did_you_mean
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
-from sam_evaluation.protocols.named_protocols import AFTER_BOX, AFTER_CLICK
+from sam_evaluation.protocols.named_protocols import AFTER_BOX, CORRECTED
 
 RUN = ("model", "version")
 IMAGE = ("dataset", "sample")
@@ -138,9 +138,9 @@ def _check_unique(rows: pd.DataFrame, keys: list[str]) -> None:
 
 
 def clicks_of(protocol: str) -> int | None:
-    """Return N of `clicks:N` and of `box+clicks:N`; None for any other protocol."""
+    """Return N of `clicks:N`, `box+clicks:N` and `spread-clicks:N`; None for any other protocol."""
     kind, _, count = protocol.partition(":")
-    return int(count) if f"{kind}:" in (AFTER_CLICK, AFTER_BOX) and count.isdigit() else None
+    return int(count) if f"{kind}:" in CORRECTED and count.isdigit() else None
 
 
 def first_click_of(protocol: str) -> int:

@@ -18,6 +18,7 @@ from sam_backend.segmenters.model_info import PromptKind
 from sam_backend.segmenters.refinement import next_prompt
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.protocols.simulated_clicks import (
+    SPREAD,
     Point,
     around_deepest_point,
     correction,
@@ -29,7 +30,8 @@ from sam_evaluation.protocols.simulated_clicks import (
 _BOX: frozenset[PromptKind] = frozenset({"box"})
 _POINTS: frozenset[PromptKind] = frozenset({"points"})
 
-AFTER_CLICK, AFTER_BOX = "clicks:", "box+clicks:"
+AFTER_CLICK, AFTER_BOX, AFTER_SPREAD = "clicks:", "box+clicks:", "spread-clicks:"
+CORRECTED = (AFTER_CLICK, AFTER_BOX, AFTER_SPREAD)
 """How the names of the protocols with corrections begin; the number of clicks follows."""
 
 _MASK_BYTES = 2**27
@@ -104,15 +106,17 @@ class Corrected:
     ----------
     count : int, the largest number of clicks.
     box : bool, whether a tight box shows the object, which is no click; else the first click on the deepest point does.
+    spread : float, how far the clicks are from the deepest points; see `simulated_clicks.around_deepest_point`.
     """
 
     count: int
     box: bool = False
+    spread: float = 0.0
 
     @property
     def name(self) -> str:
-        """`clicks:N` or `box+clicks:N`."""
-        return f"{AFTER_BOX if self.box else AFTER_CLICK}{self.count}"
+        """`clicks:N`, `box+clicks:N` or `spread-clicks:N`."""
+        return f"{AFTER_BOX if self.box else AFTER_SPREAD if self.spread else AFTER_CLICK}{self.count}"
 
     @property
     def needs(self) -> frozenset[PromptKind]:
@@ -123,10 +127,15 @@ class Corrected:
         self, segmenter: Segmenter, embedding: Embedding, objects: Sequence[Object], rng: Generator
     ) -> Iterator[ProtocolAnswer]:
         """Yield one answer per object and click, and one for the box; perfect masks get no more clicks."""
+        # An object's draws do not depend on how many clicks the other objects take.
+        rngs = rng.spawn(len(objects))
         for batch in batches(objects):
             boxes = {index: tight_box(objects[index].mask) if self.box else None for index in batch}
             clicks: dict[int, list[tuple[Point, int]]] = {
-                index: [] if self.box else [(deepest_point(objects[index].mask), 1)] for index in batch
+                index: []
+                if self.box
+                else [(around_deepest_point(rngs[index], objects[index].mask, self.spread), 1)]
+                for index in batch
             }
             earlier: dict[int, Candidates] = {}
             for click in range(0 if self.box else 1, self.count + 1):
@@ -139,7 +148,9 @@ class Corrected:
                     chosen = candidates.best
                     yield ProtocolAnswer(index, click, candidates, chosen)
                     clicked = [point for point, _ in clicks[index]]
-                    next_click = correction(candidates.masks[chosen], objects[index].mask, clicked)
+                    next_click = correction(
+                        candidates.masks[chosen], objects[index].mask, clicked, rngs[index], self.spread
+                    )
                     if next_click is not None:
                         clicks[index].append(next_click)
                         earlier[index] = candidates
@@ -174,7 +185,7 @@ _ONCE: dict[str, OncePrompted] = {
 }
 EVERYTHING = "everything"
 MOST_CLICKS = 20
-NAMES = (*_ONCE, f"{AFTER_CLICK}N", f"{AFTER_BOX}N", EVERYTHING)
+NAMES = (*_ONCE, *(f"{start}N" for start in CORRECTED), EVERYTHING)
 
 
 def parse_protocols(text: str) -> list[Protocol | None]:
@@ -193,11 +204,12 @@ def parse_protocols(text: str) -> list[Protocol | None]:
             protocols[name] = None
         elif name in _ONCE:
             protocols[name] = _ONCE[name]
-        elif name.startswith((AFTER_CLICK, AFTER_BOX)):
+        elif name.startswith(CORRECTED):
             kind, _, count = name.partition(":")
             if not count.isdigit() or not 1 <= int(count) <= MOST_CLICKS:
                 raise EvaluationError(f"{kind}:N takes 1 to {MOST_CLICKS} clicks; got {name!r}.")
-            protocols[f"{kind}:{int(count)}"] = Corrected(int(count), name.startswith(AFTER_BOX))
+            spread = SPREAD if name.startswith(AFTER_SPREAD) else 0.0
+            protocols[f"{kind}:{int(count)}"] = Corrected(int(count), name.startswith(AFTER_BOX), spread)
         else:
             known = ", ".join(NAMES)
             raise EvaluationError(

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sam_evaluation.protocols.named_protocols import AFTER_BOX, EVERYTHING
+from sam_evaluation.protocols.named_protocols import AFTER_BOX, AFTER_SPREAD, EVERYTHING
 from sam_evaluation.report.numbers import number
 from sam_evaluation.row_columns import clicks_of
 
-_ORDER = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", "box+clicks", EVERYTHING)
+_ORDER = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", "spread-clicks", "box+clicks", EVERYTHING)
 _PHRASES = {
     "box": "with a box",
     "box:jitter": "with a loose box",
@@ -33,6 +33,8 @@ def phrase(protocol: str) -> str:
     clicks = clicks_of(protocol)
     if protocol.startswith(AFTER_BOX):
         return f"after a box and {clicks} clicks"
+    if protocol.startswith(AFTER_SPREAD):
+        return f"after {clicks} clicks near the centres"
     return f"after {clicks} clicks" if clicks else _PHRASES.get(protocol, protocol)
 
 

@@ -104,6 +104,45 @@ def test_a_protocol_that_is_named_twice_is_measured_once():
     assert [protocol and protocol.name for protocol in protocols] == ["box+clicks:2", "box", None, "clicks:2"]
 
 
+def test_spread_corrections_stay_in_the_wrong_region_that_a_centred_one_clicks_in() -> None:
+    truth, mask = square(), square()
+    mask[10:16, 10:21] = False
+    mask[17:21, 10:21] = False
+    mask[30:33, 30:33] = True
+    rng = np.random.default_rng(0)
+    drawn = [simulated_clicks.correction(mask, truth, [(13, 12)], rng, simulated_clicks.SPREAD) for _ in range(300)]
+    points = np.array([point for point, _ in drawn])
+    assert {label for _, label in drawn} == {1}
+    assert ((points >= [10, 10]) & (points < [21, 16])).all()
+    assert len(np.unique(points, axis=0)) > 10
+    assert [13, 12] not in points.tolist()
+
+
+def test_spread_clicks_are_seeded_and_an_object_has_its_own_draws() -> None:
+    mask = np.zeros((30, 40), bool)
+    mask[:, 3:25] = True
+    [protocol] = parse_protocols("spread-clicks:4")
+
+    def clicks(objects: list[Object], seed: int) -> list[list[float]]:
+        model = Half()
+        list(protocol.run(model, Embedding({}, mask.shape), objects, np.random.default_rng(seed)))
+        return [prompt.points.ravel().tolist() for prompt in model.prompts if len(prompt.points) == 4][0]
+
+    one, other = Object(mask, "a"), Object(~mask, "b")
+    assert protocol.name == "spread-clicks:4"
+    assert clicks([one], 0) == clicks([one], 0) == clicks([one, other], 0)
+    assert clicks([one], 0) != clicks([one], 1)
+
+
+@pytest.mark.parametrize("spread", [0, 1e-4])
+def test_spread_clicks_without_spread_are_centred_clicks(spread: float) -> None:
+    rng, truth, mask = np.random.default_rng(0), square(), square()
+    mask[10:13, 10:14] = False
+    mask[25:40, 0:15] = True
+    assert simulated_clicks.around_deepest_point(rng, truth, spread) == deepest_point(truth)
+    assert simulated_clicks.correction(mask, truth, [], rng, spread) == ((7, 32), 0)
+
+
 def test_corrections_after_a_box_keep_the_box_and_begin_with_its_answer() -> None:
     model, mask = Half(), np.zeros((30, 40), bool)
     mask[:, 3:25] = True
