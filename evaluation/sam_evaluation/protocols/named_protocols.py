@@ -132,9 +132,7 @@ class Corrected:
         for batch in batches(objects):
             boxes = {index: tight_box(objects[index].mask) if self.box else None for index in batch}
             clicks: dict[int, list[tuple[Point, int]]] = {
-                index: []
-                if self.box
-                else [(around_deepest_point(rngs[index], objects[index].mask, self.spread), 1)]
+                index: [] if self.box else [(around_deepest_point(rngs[index], objects[index].mask, self.spread), 1)]
                 for index in batch
             }
             earlier: dict[int, Candidates] = {}

@@ -11,7 +11,17 @@ from sam_evaluation.protocols.named_protocols import AFTER_BOX, AFTER_SPREAD, EV
 from sam_evaluation.report.numbers import number
 from sam_evaluation.row_columns import clicks_of
 
-_ORDER = ("box", "box:jitter", "click", "click:spread", "click:random", "clicks", "spread-clicks", "box+clicks", EVERYTHING)
+_ORDER = (
+    "box",
+    "box:jitter",
+    "click",
+    "click:spread",
+    "click:random",
+    "clicks",
+    "spread-clicks",
+    "box+clicks",
+    EVERYTHING,
+)
 _PHRASES = {
     "box": "with a box",
     "box:jitter": "with a loose box",

@@ -126,7 +126,7 @@ def test_spread_clicks_are_seeded_and_an_object_has_its_own_draws() -> None:
     def clicks(objects: list[Object], seed: int) -> list[list[float]]:
         model = Half()
         list(protocol.run(model, Embedding({}, mask.shape), objects, np.random.default_rng(seed)))
-        return [prompt.points.ravel().tolist() for prompt in model.prompts if len(prompt.points) == 4][0]
+        return next(prompt.points.ravel().tolist() for prompt in model.prompts if len(prompt.points) == 4)
 
     one, other = Object(mask, "a"), Object(~mask, "b")
     assert protocol.name == "spread-clicks:4"
