@@ -94,7 +94,7 @@ def promote(
             TrainedProposer(versions.verified(version), threads=1)
             before = versions.promote(version)
         elif model.startswith(REFINER):
-            Refiner(versions.verified(version), threads=1)
+            Refiner(versions.verified(version))
             before = versions.promote(version)
         else:
             before = promote_checked(

@@ -1,9 +1,9 @@
 """How long an annotator waits for a click: `python tests/benchmarks/click.py [--model nano] [--clicks 100]`.
 
-Starts the real service, the common pattern with the same weights (`rival.py`) and an image server on the loopback
-interface, and clicks over HTTP as Label Studio does, with a new connection each time. Every first click is on a new
-image; every next click adds a point to the same object. Both servers are asked in turn, so that other work on the
-machine slows both down; CPU time is that of the server.
+Starts the real service, the common pattern with the same weights (`rival.py`: `SamPredictor`, and with `--served` our
+model) and an image server on the loopback interface, and clicks over HTTP as Label Studio does, with a new connection
+each time. Every first click is on a new image; every next click adds a point to the same object. The servers are asked
+in turn, so that other work on the machine slows all of them down; CPU time is that of the server.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from loopback import serving
 SIDE = 1024
 SURFACES = 8
 ANNOTATORS = (1, 8, 32)
+SERVERS = ("ours", "pattern", "pattern with our model")
 
 
 @dataclass
@@ -66,21 +67,22 @@ def main():
     parser.add_argument("--model", default="nano", help="what sam-inspect serve --model takes (default: nano)")
     parser.add_argument("--clicks", type=int, default=100, help="clicks per kind (default: 100)")
     options = parser.parse_args()
-    table = Table("", "p50 [ms]", "p95", "CPU a click", "pattern's p50", "p95", "CPU a click", "clicks/s", "pattern's")
-    for name, ours, theirs in measure(options.model, options.clicks):
-        figures = (ours.p50, ours.p95, ours.cpu, theirs.p50, theirs.p95, theirs.cpu, ours.rate, theirs.rate)
-        table.add_row(name, *(f"{figure:.0f}" for figure in figures))
+    table = Table(
+        "", *(f"{server}: {figure}" for server in SERVERS for figure in ("p50 [ms]", "p95", "CPU", "clicks/s"))
+    )
+    for name, *waits in measure(options.model, options.clicks):
+        table.add_row(name, *(f"{figure:.0f}" for one in waits for figure in (one.p50, one.p95, one.cpu, one.rate)))
     Console(width=140).print(
         f"{options.model}, {SIDE} x {SIDE}, {os.cpu_count()} cores, {options.clicks} clicks a row", table
     )
 
 
 def measure(model, clicks):
-    """Yield the name of each kind of click, and the waits for our service and for the common pattern."""
+    """Yield the name of each kind of click, and the waits for each of SERVERS."""
     random = np.random.default_rng(0)
     files = [surface(random) for _ in range(SURFACES)]
-    # Embeddings that other images displace would make next clicks first ones, with both servers.
-    with serving() as images, service(model, prefetch=0) as ours, rival() as theirs:
+    # Embeddings that other images displace would make next clicks first ones, with all servers.
+    with serving() as images, service(model, prefetch=0) as ours, rival() as theirs, rival("--served") as served:
 
         def body(number, points, turn=0):
             images.routes[f"/{number}.jpg"] = files[number % SURFACES][0]
@@ -89,24 +91,24 @@ def measure(model, clicks):
             drawn = [on_image(*point) for point in (*before, (x + turn, y))]
             return interactive(*drawn, image=f"{images.url}/{number}.jpg", number=number)
 
-        both = (ours, theirs)
-        for server in both:
+        servers = (ours, theirs, served)
+        for server in servers:
             ask(server.url, body(10**6, 1))
         for name, points in (("lone first click", 1), ("next click", 2)):
-            waits = Waits(), Waits()
+            waits = [Waits() for _ in servers]
             for number in range(clicks):
-                for server, own in zip(both, waits, strict=True):
+                for server, own in zip(servers, waits, strict=True):
                     together(server, own, [body(number, points)])
             yield name, *waits
         for annotators in ANNOTATORS:
-            waits = Waits(), Waits()
+            waits = [Waits() for _ in servers]
             # Each annotator is at an image of their own, which is encoded already.
-            for server in both:
+            for server in servers:
                 for number in range(annotators):
                     ask(server.url, body(number, 2))
             for turn in range(1, max(1, clicks // annotators) + 1):
                 bodies = [body(number, 2, turn / 4) for number in range(annotators)]
-                for server, own in zip(both, waits, strict=True):
+                for server, own in zip(servers, waits, strict=True):
                     together(server, own, bodies)
             yield f"next click, annotators: {annotators}", *waits
 

@@ -47,7 +47,7 @@ def masks(height, width):
 
 def measure(model, image, mask):
     """Return the milliseconds of CPU of a first and a further correction, and of one by the model."""
-    segmenter = Correcting(model, Refiner(threads=1))
+    segmenter = Correcting(model, Refiner())
     embedding = segmenter.encode(image)
     y, x = np.argwhere(mask)[len(np.argwhere(mask)) // 2]
     points = np.array([[x + 6 * step, y + 4 * (-1) ** step] for step in range(REPEATS)], np.float32)

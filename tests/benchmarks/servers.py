@@ -55,9 +55,9 @@ def service(model, **settings):
 
 
 @contextmanager
-def rival():
-    """Run the common pattern; yield it once it listens."""
-    command = [sys.executable, str(Path(__file__).with_name("rival.py"))]
+def rival(*options):
+    """Run the common pattern, with options of `rival.py`; yield it once it listens."""
+    command = [sys.executable, str(Path(__file__).with_name("rival.py")), *options]
     with tempfile.TemporaryDirectory() as folder, _running(command, folder, {}, "Running on") as server:
         yield server
 

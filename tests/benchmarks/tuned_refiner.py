@@ -34,7 +34,7 @@ def main():
     options = parser.parse_args()
     cv2.setNumThreads(1)
     segmenter = load_segmenter("nano", options.checkpoint, threads=1)
-    tuned = segmenter.with_refiner(Refiner(options.folder, threads=1, beside=segmenter.refiner))
+    tuned = segmenter.with_refiner(Refiner(options.folder, beside=segmenter.refiner))
     source = DatasetSpec.parse(options.data).open()
     names = source.names()
     names = names[:: max(1, -(-len(names) // options.limit))]

@@ -101,6 +101,6 @@ def mask_logits(mask: BoolArray) -> FloatArray:
 
 
 @cache
-def shipped_refiner(threads: int = 0) -> Refiner:
-    """Return the refiner that ships with the package, one in a process for each number of threads."""
-    return Refiner(threads=threads)
+def shipped_refiner() -> Refiner:
+    """Return the refiner that ships with the package, one in a process."""
+    return Refiner()

@@ -86,7 +86,7 @@ def load_segmenter(
         from sam_backend.segmenters.focus import PAYS_FROM, Focused
 
         segmenter = Focused(segmenter, PAYS_FROM if focus is Focus.AUTO else 1.0)
-    return Correcting(segmenter, shipped_refiner(threads))
+    return Correcting(segmenter, shipped_refiner())
 
 
 def no_features(embedding: Embedding) -> BadRequestError:

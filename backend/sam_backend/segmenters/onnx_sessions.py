@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import onnxruntime
@@ -13,6 +14,10 @@ _PROVIDERS = ("CUDA", "Tensorrt", "OpenVINO", "CPU")
 of an input, so CUDA comes before it."""
 
 _SUFFIX = "ExecutionProvider"
+
+ONE = 1
+"""Threads for a graph that takes about 10 ms: two threads wait for each other so often that they take twice the CPU and
+no less time, and other clicks can use the second core."""
 
 
 def execution_providers() -> list[str]:
@@ -45,7 +50,8 @@ def open_session(path: Path, threads: int, whose: str, cure: str) -> onnxruntime
     if not path.exists():
         raise WeightsError(f"Expected the {whose}'s file {path}, but it is missing; {cure}.")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # 0 would pin each thread to a core, where it waits for other programs' work.
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
     # Spinning threads would compete with the web server's and with each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [name + _SUFFIX for name in execution_providers()]

@@ -322,7 +322,7 @@ class Loop:
         folder = self._versions.checkpoint(SIMULATED)
         if folder is None or not isinstance(segmenter, Correcting):
             return segmenter
-        return segmenter.with_refiner(Refiner(folder, threads=1, beside=segmenter.refiner))
+        return segmenter.with_refiner(Refiner(folder, beside=segmenter.refiner))
 
     def _measure(self, images: int) -> QualityMeasured:
         assert self._held_out is not None

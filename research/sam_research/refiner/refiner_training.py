@@ -80,7 +80,7 @@ def validate(folders: RefinerFolders, scenes: int = _HELD_OUT_SCENES) -> list[st
     kinds = (SURFACES, COMPOSITIONS, REGIONS)
     numbers = [kind + HELD_OUT + number for kind in kinds for number in range(scenes)]
     build_scenes(folders.scenes, numbers, materials=folders.materials)
-    segmenter = Correcting(load_segmenter("nano", threads=1), Refiner(folders.out, threads=1))
+    segmenter = Correcting(load_segmenter("nano", threads=1), Refiner(folders.out))
     images: list[tuple[Embedding, list[BoolArray]]] = []
     for number in numbers:
         scene = load_scene(folders.scenes, number)

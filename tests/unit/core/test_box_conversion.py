@@ -79,7 +79,7 @@ def annotation(*result, at="2026-11-23T05:32:00Z", **fields):
 
 @pytest.fixture
 def conversion_of(tmp_path):
-    segmenter = Correcting(ThresholdSegmenter(), shipped_refiner(1))
+    segmenter = Correcting(ThresholdSegmenter(), shipped_refiner())
 
     def make(*tasks, source="RectangleLabels", target="BrushLabels", config=CONFIG):
         project = StoredProject(*tasks, config=config)

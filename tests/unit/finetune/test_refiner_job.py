@@ -66,7 +66,7 @@ class FixedGate:
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return Correcting(ThresholdSegmenter(), Refiner(threads=1))
+    return Correcting(ThresholdSegmenter(), Refiner())
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_masks_of_nearly_the_whole_image_cannot_be_learnt(segmenter):
 
 def test_the_model_answers_once_for_an_image():
     asked = ThresholdSegmenter()
-    chains = AcceptedChains(read_examples(Rings()), Correcting(asked, Refiner(threads=1)), seed=0)
+    chains = AcceptedChains(read_examples(Rings()), Correcting(asked, Refiner()), seed=0)
     drawn = [chains.draw(np.random.default_rng(number), "3.png") for number in range(4)]
     assert asked.encoded == 1
     assert all(chain.mask.any() for chain in drawn)

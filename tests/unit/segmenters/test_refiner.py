@@ -25,7 +25,7 @@ NOWHERE = np.zeros((0, 2), np.float32)
 
 @pytest.fixture(scope="module")
 def segmenter() -> Correcting:
-    return Correcting(ThresholdSegmenter(), Refiner(threads=1))
+    return Correcting(ThresholdSegmenter(), Refiner())
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_an_empty_mask_and_a_mask_without_clicks_are_answered(segmenter, embeddi
 
 
 def test_answers_depend_on_the_prompt_alone(segmenter, embedding, disc):
-    other = Correcting(ThresholdSegmenter(), Refiner(threads=1))
+    other = Correcting(ThresholdSegmenter(), Refiner())
     prompt = Prompt(np.array([[125, 84], [10, 10]], np.float32), np.array([1, 0]), mask=disc)
     once, again = segmenter.decode(embedding, [prompt, prompt])
     elsewhere = other.decode(embedding, [prompt])[0]

@@ -74,7 +74,7 @@ def tune_refiner(job: RefinerJob, run: TrainingRun, versions: Versions) -> PartO
     examples = read_examples(job.source, job.limit)
     examples.require_enough(job.gate.fewest_images)
     serving, shipped = versions.serving(job.model), job.segmenter.refiner
-    present = shipped if serving.folder is None else Refiner(serving.folder, threads=1, beside=shipped)
+    present = shipped if serving.folder is None else Refiner(serving.folder, beside=shipped)
     start = present if present.has_backbone_of(shipped) else shipped
     # A service beside it needs the other cores.
     threads = torch.get_num_threads()
@@ -91,7 +91,7 @@ def tune_refiner(job: RefinerJob, run: TrainingRun, versions: Versions) -> PartO
     with versions.staging(job.model) as folder:
         export_head(head, folder)
         shutil.copyfile(start.folder / BACKBONE, folder / BACKBONE)
-        tuned = Refiner(folder, threads=1, beside=shipped)
+        tuned = Refiner(folder, beside=shipped)
         names = examples.names[Split.HELD_OUT]
         verdict = job.gate(
             job.segmenter.with_refiner(present),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ from sam_backend.samples import Cropped
 from sam_backend.segmenters.enlarging import enlarged_mask
 from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.mask_stack import MaskStack
-from sam_backend.segmenters.onnx_sessions import device_of, open_session
+from sam_backend.segmenters.onnx_sessions import ONE, device_of, open_session
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
 
 IMAGE_SIZE = 512
@@ -33,8 +35,8 @@ _WIDTHS = (96, 24, 12)
 _SURELY_OUTSIDE = -2.0
 """Logits below which all pixels around are outside."""
 
-_BATCH = 16
-"""Prompts decoded at once: more are not faster on a CPU and take more memory."""
+_BATCH = 8
+"""Prompts decoded at once by a thread: more are not faster on a CPU and take more memory."""
 
 
 class NanoSegmenter:
@@ -44,7 +46,7 @@ class NanoSegmenter:
     ----------
     folder : Path or None, the folder of `encoder.onnx`, `decoder.onnx` and `outline.onnx`; None for the package's
         own.
-    threads : int, threads of onnxruntime; 0 takes all cores.
+    threads : int, threads that encode an image, or decode many prompts; 0 takes all cores.
 
     Raises
     ------
@@ -63,8 +65,10 @@ class NanoSegmenter:
         if not is_ours and [path.exists() for path in self._files] == [True, True, False]:
             cure = "an earlier version of SAM Inspect made this folder; fine-tune again"
         self._encoder, self._decoder, self._outline = (
-            open_session(path, threads, "model", cure) for path in self._files
+            open_session(path, wanted, "model", cure)
+            for path, wanted in zip(self._files, (threads, ONE, ONE), strict=True)
         )
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "decode")
 
     @cached_property
     def version(self) -> str:
@@ -113,15 +117,17 @@ class NanoSegmenter:
         for index, prompt in enumerate(prompts):
             form = len(prompt.points), prompt.box is not None, prompt.logits is not None
             groups.setdefault(form, []).append(index)
-        for members in groups.values():
-            for start in range(0, len(members), _BATCH):
-                batch = members[start : start + _BATCH]
-                low, predicted, maps, weights = self._run(embedding, [prompts[index] for index in batch])
-                for row, index in enumerate(batch):
-                    several = prompts[index].is_ambiguous if multimask is None else multimask
-                    chosen = slice(1, 4) if several else slice(0, 1)
-                    drawing = _Drawing(self._outline, low[row, chosen], maps[row], weights[row, chosen])
-                    answers[index] = _candidates(embedding, prompts[index], drawing, predicted[row, chosen])
+        batches = [
+            members[start : start + _BATCH] for members in groups.values() for start in range(0, len(members), _BATCH)
+        ]
+        run = self._pool.map if len(batches) > 1 else map
+        decoded = run(lambda batch: self._run(embedding, [prompts[index] for index in batch]), batches)
+        for batch, (low, predicted, maps, weights) in zip(batches, decoded, strict=True):
+            for row, index in enumerate(batch):
+                several = prompts[index].is_ambiguous if multimask is None else multimask
+                chosen = slice(1, 4) if several else slice(0, 1)
+                drawing = _Drawing(self._outline, low[row, chosen], maps[row], weights[row, chosen])
+                answers[index] = _candidates(embedding, prompts[index], drawing, predicted[row, chosen])
         return [answer for answer in answers if answer is not None]
 
     def features(self, embedding: Embedding) -> DenseFeatures:

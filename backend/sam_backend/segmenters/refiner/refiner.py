@@ -18,7 +18,7 @@ from scipy.special import expit
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import mask_box
 from sam_backend.segmenters.image_reader import ImageReader
-from sam_backend.segmenters.onnx_sessions import open_session
+from sam_backend.segmenters.onnx_sessions import ONE, open_session
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
 from sam_backend.segmenters.refiner.merging import Part, enclosing, keep_clicks, merge
@@ -65,7 +65,6 @@ class Refiner:
     Parameters
     ----------
     folder : Path or None, the folder of `backbone.onnx` and `head.onnx`; None for the package's own.
-    threads : int, threads of onnxruntime; 0 takes all cores.
     beside : Refiner or None, another one, with which it shares the backbone and the windows seen, if its backbone has
         the same file.
 
@@ -75,15 +74,13 @@ class Refiner:
         If a file is missing or is not an ONNX model.
     """
 
-    def __init__(self, folder: Path | None = None, threads: int = 0, beside: Refiner | None = None) -> None:
+    def __init__(self, folder: Path | None = None, beside: Refiner | None = None) -> None:
         self.folder = folder or Path(__file__).parent
         self._files = (self.folder / BACKBONE, self.folder / HEAD)
-        self._head = open_session(self._files[1], threads, "refiner", _CURE)
+        self._head = open_session(self._files[1], ONE, "refiner", _CURE)
         shares = beside is not None and self.has_backbone_of(beside)
         self._backbone: _Backbone = (
-            beside._backbone
-            if beside and shares
-            else _Backbone(open_session(self._files[0], threads, "refiner", _CURE))
+            beside._backbone if beside and shares else _Backbone(open_session(self._files[0], ONE, "refiner", _CURE))
         )
 
     @cached_property
