@@ -13,6 +13,7 @@ from sam_backend.arrays import ImageArray
 from sam_backend.core.observer import Observer
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.concepts import LEAST_SCORE, Concept, Instances, find_instances
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 logger = logging.getLogger(__name__)
@@ -144,5 +145,14 @@ class MeasuredSegmenter(SegmenterWrapper):
             started = time.perf_counter()
             try:
                 return self._segmenter.decode(embedding, prompts, multimask=multimask)
+            finally:
+                self._observer.decoded(time.perf_counter() - started)
+
+    def find(self, embedding: Embedding, concept: Concept, *, least_score: float = LEAST_SCORE) -> Instances:
+        """Find instances, as the segmenter does."""
+        with self._queue:
+            started = time.perf_counter()
+            try:
+                return find_instances(self._segmenter, embedding, concept, least_score=least_score)
             finally:
                 self._observer.decoded(time.perf_counter() - started)

@@ -15,7 +15,7 @@ import pytest
 
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError
-from sam_backend.segmenters.model_info import EVERY_PROMPT
+from sam_backend.segmenters.model_info import CONCEPTS, INTERACTIVE
 from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, Segmenter
 
 SIZES = {"landscape": (96, 150), "portrait": (150, 96), "tiny": (5, 8), "one row": (1, 40)}
@@ -108,7 +108,7 @@ class SegmenterContract:
         assert info.description
         assert info.licence
         assert info.prompts
-        assert info.prompts <= EVERY_PROMPT
+        assert info.prompts <= INTERACTIVE | CONCEPTS
         assert not info.missing_packages
 
     def test_its_version_is_that_of_every_copy_and_stays(

@@ -36,7 +36,7 @@ _REDIRECTS = 5
 def find_repository(repository: Repository, folders: WeightFolders) -> Path | None:
     """Return the first whole folder of this name in the given folder, then in the cache; None if there is none."""
     for folder in (folders.given, downloads(folders)):
-        if folder is not None and not _missing(folder / repository.filename):
+        if folder is not None and not _missing(repository, folder / repository.filename):
             return folder / repository.filename
     return None
 
@@ -49,16 +49,16 @@ def obtain_repository(repository: Repository, folders: WeightFolders, path: Path
     WeightsError
         If the folder lacks a file, a file is not what was downloaded, or it cannot be downloaded.
     """
-    if path is not None and (missing := _missing(path)):
+    if path is not None and (missing := _missing(repository, path)):
         raise WeightsError(f"{path} lacks {missing}; {repository.model} needs a folder like {HUB}/{repository.name}.")
     folder = path or find_repository(repository, folders) or _download(repository, folders)
     _verify(repository, folder, folders)
     return folder
 
 
-def _missing(folder: Path) -> str:
+def _missing(repository: Repository, folder: Path) -> str:
     """Return the name of a file that a folder lacks; "" if it is whole."""
-    needed = next((name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()), "")
+    needed = next((name for name in (CONFIG, *repository.beside, WEIGHTS) if not (folder / name).is_file()), "")
     has_images = any((folder / name).is_file() for name in IMAGES)
     return needed or ("" if has_images else " or ".join(IMAGES))
 
@@ -96,10 +96,10 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
     try:
         make_folder(target)
         with FileLock(target.with_name(target.name + ".lock")):
-            if not _missing(target):
+            if not _missing(repository, target):
                 return target
             sha256 = {}
-            for name in (CONFIG, *IMAGES, WEIGHTS):
+            for name in (CONFIG, *IMAGES, *repository.beside, WEIGHTS):
                 published = _look(repository, address + name, target, certificates, headers)
                 if published is not None:
                     part = target / f"{name}.part"
@@ -123,7 +123,7 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
             # The weights come last: a folder that has them is whole.
             for name in sha256:
                 (target / f"{name}.part").replace(target / name)
-            if missing := _missing(target):
+            if missing := _missing(repository, target):
                 raise WeightsError(f"{address} has no {missing}; expected a folder like {HUB}/{repository.name}.")
     except OSError as error:
         needed = f"{repository.size / 1e6:,.0f} MB"
@@ -146,7 +146,7 @@ def _look(
 
     The first answer of the Hub, a redirection to the store of large files, states the size and the SHA-256.
     """
-    files = f"{CONFIG}, {IMAGES[0]} and {WEIGHTS} of {HUB}/{repository.name}"
+    files = f"{', '.join((CONFIG, IMAGES[0], *repository.beside))} and {WEIGHTS} of {HUB}/{repository.name}"
     instead = f"to go on without the network, put {files} into {target}"
     try:
         with httpx.Client(timeout=TIMEOUT, verify=certificates, headers=headers) as client:

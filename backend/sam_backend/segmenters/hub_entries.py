@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam_backend.errors import WeightsError
 from sam_backend.extras import TRANSFORMERS, how_to_install, require
-from sam_backend.segmenters.model_info import ModelInfo, Repository, WeightFolders
+from sam_backend.segmenters.model_info import CONCEPTS, INTERACTIVE, ModelInfo, PromptKind, Repository, WeightFolders
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Files of a published folder."""
+
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+"""Files of a model that takes texts."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,16 @@ class _Family:
     Attributes
     ----------
     model, images : str, classes of `transformers`: the model, and its image processor.
-    segmenter : str, the class of `sam_backend.segmenters.interactive` that speaks to it.
+    segmenter : str, the class that speaks to it, of `sam_backend.segmenters.interactive` or of `module`.
+    detector : str, the class that finds concepts, with the tokenizer of its texts beside it; "" for none.
+    module : str, the module of the segmenter.
     """
 
     model: str
     images: str
     segmenter: str
+    detector: str = ""
+    module: str = "interactive"
 
 
 FAMILIES = {
@@ -38,7 +46,7 @@ FAMILIES = {
     "hq": _Family("SamHQModel", "SamImageProcessor", "HighQualitySegmenter"),
     "sam2.1": _Family("Sam2Model", "Sam2ImageProcessor", "InteractiveSegmenter"),
     "edgetam": _Family("EdgeTamModel", "Sam2ImageProcessor", "InteractiveSegmenter"),
-    "sam3": _Family("Sam3TrackerModel", "Sam3ImageProcessor", "InteractiveSegmenter"),
+    "sam3": _Family("Sam3TrackerModel", "Sam3ImageProcessor", "Sam3Segmenter", "Sam3Model", "sam3"),
 }
 """What stands before the colon of a model's name -> its family."""
 
@@ -56,27 +64,41 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
     import transformers
     from safetensors import SafetensorError
 
-    from sam_backend.segmenters import interactive
     from sam_backend.segmenters.weights import file_sha256
 
     family = FAMILIES[info.name.partition(":")[0]]
     if threads:
         torch.set_num_threads(threads)
     try:
-        model, report = _quietly(transformers, family.model, folder)
+        model = _whole(info, family.model, folder)
         images = getattr(transformers, family.images).from_pretrained(folder, local_files_only=True)
+        parts: dict[str, Any] = {}
+        if family.detector:
+            # The detector has the same backbone; it is let go first, so that two are never in memory.
+            model.vision_encoder.backbone = None
+            parts["detector"] = _whole(info, family.detector, folder)
+            parts["tokenizer"] = transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{folder} does not hold a model like {info.name} ({reason}).") from error
+    version = f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
+    kind = getattr(import_module(f"sam_backend.segmenters.{family.module}"), family.segmenter)
+    loaded: Segmenter = kind(model, images, info, version=version, **parts)
+    return loaded
+
+
+def _whole(info: ModelInfo, name: str, folder: Path) -> Any:
+    """Return a model all of whose weights are in a folder; `name` is its class in `transformers`."""
+    import transformers
+
+    model, report = _quietly(transformers, name, folder)
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if wrong:
         raise WeightsError(
             f"{folder} does not hold a model like {info.name}: {len(wrong)} of its weights are missing or have another "
             f"shape, such as {wrong[0]}."
         )
-    version = f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
-    loaded: Segmenter = getattr(interactive, family.segmenter)(model, images, info, version=version)
-    return loaded
+    return model
 
 
 def _quietly(transformers: Any, name: str, folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -104,14 +126,23 @@ def _load(info: ModelInfo, checkpoint: Path | None, threads: int, folders: Weigh
 
 
 def _entry(
-    name: str, what: str, repository: str, megabytes: int, licence: str = "Apache-2.0", page: str = ""
+    name: str,
+    what: str,
+    repository: str,
+    megabytes: int,
+    licence: str = "Apache-2.0",
+    page: str = "",
+    *,
+    beside: tuple[str, ...] = (),
+    prompts: frozenset[PromptKind] = INTERACTIVE,
 ) -> ModelInfo:
     return ModelInfo(
         name,
         what,
         licence,
         _load,
-        repository=Repository(name, repository, megabytes * 10**6, page),
+        prompts=prompts,
+        repository=Repository(name, repository, megabytes * 10**6, page, beside),
         packages=TRANSFORMERS,
         install=how_to_install("transformers"),
         is_heavy=True,
@@ -131,11 +162,13 @@ HUB_MODELS = (
     _entry("edgetam", "EdgeTAM: SAM 2 for small devices, 14 M parameters.", "yonigozlan/EdgeTAM-hf", 56),
     _entry(
         "sam3",
-        "SAM 3, 840 M parameters; its tracker answers clicks and boxes.",
+        "SAM 3, 840 M parameters: clicks and boxes, and all that a text or exemplar boxes mean.",
         "facebook/sam3",
         3440,
         "SAM License",
         "https://huggingface.co/facebook/sam3",
+        beside=TOKENIZER,
+        prompts=INTERACTIVE | CONCEPTS,
     ),
 )
 """The entries, the smallest family first."""

@@ -57,10 +57,8 @@ class InteractiveSegmenter:
         """
         inputs = self._images(images=image, input_data_format="channels_last", return_tensors="pt")
         with torch.inference_mode():
-            maps = self._encode(inputs["pixel_values"].to(self._device))
-        arrays: dict[str, Any] = {
-            f"features{level}": value[0].float().cpu().numpy() for level, value in enumerate(maps)
-        }
+            seen = self._arrays(inputs["pixel_values"].to(self._device))
+        arrays: dict[str, Any] = {name: value[0].float().cpu().numpy() for name, value in seen.items()}
         arrays["input_size"] = np.array(self._input_size(inputs), np.int64)
         return Embedding(arrays, (image.shape[0], image.shape[1]))
 
@@ -124,6 +122,10 @@ class InteractiveSegmenter:
             return Cropped.of(self._enlarged(logits[index][None, None], embedding)[0, 0].numpy())
 
         return Candidates(MaskStack(len(logits), embedding.size, draw), scores, logits.numpy())
+
+    def _arrays(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Return what an embedding keeps of an image, each with a first axis of length 1."""
+        return {f"features{level}": value for level, value in enumerate(self._encode(pixels))}
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
         """Return what the mask decoder takes of an image, each (1, C, h, w), the finest map first."""

@@ -14,13 +14,20 @@ from sam_backend.settings import Settings, read_settings
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
 
-PromptKind = Literal["box", "points", "logits", "everything"]
-"""What a prompt may hold; `everything` are the clicks of `propose_masks`, which segments all of an image."""
+PromptKind = Literal["box", "points", "logits", "everything", "text", "exemplars"]
+"""What a prompt may hold; `everything` are the clicks of `propose_masks`, which segments all of an image.
+
+`text` and `exemplars`, boxes around examples in the image, ask for all instances of a concept at once.
+"""
 
 Corrections = Literal["model", "refiner"]
 """Who corrects a model's answer by the next click: the model itself, as SAM was trained, or the refiner."""
 
-EVERY_PROMPT: frozenset[PromptKind] = frozenset({"box", "points", "logits", "everything"})
+INTERACTIVE: frozenset[PromptKind] = frozenset({"box", "points", "logits", "everything"})
+"""The prompts about one object, which most models take."""
+
+CONCEPTS: frozenset[PromptKind] = frozenset({"text", "exemplars"})
+"""The prompts about all that is alike in an image."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,14 @@ class Repository:
     name : str, owner and name on the Hugging Face Hub.
     size : int, bytes of all files, roughly; the server states each file's own size.
     licence_page : str, the page on which the licence must be accepted before the download; "" where none must.
+    beside : tuple of str, files that the model needs beside those of every folder.
     """
 
     model: str
     name: str
     size: int
     licence_page: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def filename(self) -> str:
@@ -133,7 +142,7 @@ class ModelInfo:
     description: str
     licence: str
     load: Callable[[ModelInfo, Path | None, int, WeightFolders], Segmenter]
-    prompts: frozenset[PromptKind] = EVERY_PROMPT
+    prompts: frozenset[PromptKind] = INTERACTIVE
     files: tuple[WeightsFile, ...] = ()
     repository: Repository | None = None
     packages: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,13 +14,15 @@ from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.exported import PREFIX, exported_info
-from sam_backend.segmenters.model_info import ModelInfo, WeightFolders
+from sam_backend.segmenters.model_info import ModelInfo, PromptKind, WeightFolders
 from sam_backend.segmenters.protocol import Embedding, Segmenter
 
 logger = logging.getLogger(__name__)
 
 ENTRY_POINTS = "sam_inspect.segmenters"
 """The group of entry points in which a package registers a model: name -> `ModelInfo`, or a function returning it."""
+
+_PLURALS: dict[PromptKind, str] = {"box": "boxes", "text": "texts", "exemplars": "exemplar boxes"}
 
 
 def known_models() -> tuple[ModelInfo, ...]:
@@ -91,12 +94,32 @@ def load_segmenter(
 
 def no_features(embedding: Embedding) -> BadRequestError:
     """Return the error that `Segmenter.features` raises for a model without features."""
-    families = (name.partition(":") for name in (info.name for info in known_models() if info.has_features))
-    suitable = dict.fromkeys(family + colon + "*" * bool(colon) for family, colon, _ in families)
+    suitable = _families(info for info in known_models() if info.has_features)
     return BadRequestError(
-        f"Examples are remembered by the features of {' or '.join(suitable)}; "
+        f"Examples are remembered by the features of {suitable}; "
         f"this model's embedding has only {list(embedding.arrays)}."
     )
+
+
+def require_prompts(info: ModelInfo, kinds: Collection[PromptKind]) -> None:
+    """Check that a model takes prompts of some kinds.
+
+    Raises
+    ------
+    BadRequestError
+        If it does not; the message names the models that do.
+    """
+    if missing := sorted(set(kinds) - info.prompts):
+        able = _families(other for other in known_models() if other.prompts.issuperset(kinds))
+        what = " and ".join(_PLURALS.get(kind, kind) for kind in missing)
+        instead = f"serve {able} instead" if able else "no known model does"
+        raise BadRequestError(f"The model {info.name} takes no {what}; {instead}.")
+
+
+def _families(infos: Iterable[ModelInfo]) -> str:
+    """Return the names of models, those of one family by a pattern: `nano or sam:*`."""
+    parts = (info.name.partition(":") for info in infos)
+    return " or ".join(dict.fromkeys(family + colon + "*" * bool(colon) for family, colon, _ in parts))
 
 
 @cache

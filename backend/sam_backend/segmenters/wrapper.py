@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sam_backend.arrays import ImageArray
+from sam_backend.segmenters.concepts import LEAST_SCORE, Concept, Instances, find_instances
 from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, Segmenter
 
@@ -53,3 +54,7 @@ class SegmenterWrapper:
     def features(self, embedding: Embedding) -> DenseFeatures:
         """Return the features of an embedding; see `Segmenter.features`."""
         return self._segmenter.features(embedding)
+
+    def find(self, embedding: Embedding, concept: Concept, *, least_score: float = LEAST_SCORE) -> Instances:
+        """Find all instances of a concept; see `find_instances`."""
+        return find_instances(self._segmenter, embedding, concept, least_score=least_score)
