@@ -15,6 +15,7 @@ from sam_backend import deadlines
 from sam_backend.arrays import FloatArray
 from sam_backend.core.answered_regions import Answered, AnsweredRegions, Place, Start
 from sam_backend.core.clicks import Clicks
+from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.mask_runs import MaskRuns, box_iou
 from sam_backend.labelstudio.messages import Task
 from sam_backend.labelstudio.page_regions import Page, PageRegion, read_page
@@ -101,7 +102,7 @@ class InPlace:
         drawn : DrawnPrompt, as it came.
         prompt : Prompt, the same in pixels.
         size : (H, W) of the image in pixels.
-        left_out : list of str, receives a sentence if there was no time to read all masks of the page.
+        left_out : list of str, receives a sentence for masks that are damaged, and for those not read in time.
         """
         # A suggestion with the id of a selected region breaks the page of Label Studio 1.23.
         if not (self._enabled and drawn.has_own_labels):
@@ -187,7 +188,7 @@ class InPlace:
         left_out: list[str],
     ) -> Iterator[_Candidate]:
         remembered = {answer.region.id: answer for answer in answers}
-        end = time.monotonic() + _READING_SECONDS
+        end, damaged = time.monotonic() + _READING_SECONDS, list[str]()
         for number, region in enumerate(page.regions.values()):
             deadlines.check()
             if time.monotonic() > end:
@@ -196,16 +197,25 @@ class InPlace:
                     f"in place by this click, since reading them takes longer than {_READING_SECONDS:g} s; the next "
                     "click goes on."
                 )
-                logger.warning(sentence)
-                left_out.append(sentence)
+                _leave_out(sentence, left_out)
                 break
             answer = remembered.get(region.id)
             if answer is None and is_elsewhere(region.shape, size, near):
                 continue
-            mask = self._runs.of_entry(region.shape, size)
+            try:
+                mask = self._runs.of_entry(region.shape, size)
+            except BadRequestError as error:
+                damaged.append(f"{region.id[:40]}: {error}")
+                continue
             if mask is None or not len(mask.starts):
                 continue
             yield _Candidate(region, mask, Clicks.none()) if answer is None else _of_both(region, mask, answer, page)
+        if damaged:
+            _leave_out(
+                f"Task {place[1]}: {len(damaged)} of its {len(page.regions)} masks cannot be corrected in place, since "
+                f"they are damaged; the first is {damaged[0]}",
+                left_out,
+            )
         for id_, answer in remembered.items():
             if id_ in page.regions or id_ in page.kept or answer.mask.size != size:
                 continue
@@ -215,6 +225,11 @@ class InPlace:
                 yield _Candidate(answer.region, answer.mask, answer.clicks)
             else:
                 self._answered.forget(place, id_)
+
+
+def _leave_out(sentence: str, left_out: list[str]) -> None:
+    logger.warning(sentence)
+    left_out.append(sentence)
 
 
 def _near(prompt: Prompt) -> FloatArray:

@@ -182,7 +182,7 @@ def _quantize(model: onnx.ModelProto, target: Path) -> None:
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder beside `folder` that becomes it when the block succeeds, and is gone otherwise."""
     require_empty(folder)
-    part = folder.absolute().with_name(f"{folder.absolute().name}.part")
+    part = folder.absolute().with_name(f".{folder.absolute().name}.sam-inspect-export")
     # What a killed export left.
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

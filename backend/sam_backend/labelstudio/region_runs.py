@@ -45,7 +45,12 @@ class RegionRuns:
         Returns
         -------
         MaskRuns or None
-            None where the region is damaged, or was drawn on an image of another size.
+            None where the region was drawn on an image of another size.
+
+        Raises
+        ------
+        BadRequestError
+            If the region is damaged.
         """
         if (entry.get("original_height"), entry.get("original_width")) != size:
             return None
@@ -55,8 +60,8 @@ class RegionRuns:
         if runs is None:
             try:
                 runs = _decode(entry, size)
-            except (BadRequestError, BrokenSampleError):
-                return None
+            except BrokenSampleError as error:
+                raise BadRequestError(str(error)) from error
             with self._lock:
                 if runs.nbytes + _OVERHEAD <= self._kept.maxsize:
                     self._kept[key] = runs
@@ -96,9 +101,7 @@ def _decode(entry: Mapping[str, Any], size: tuple[int, int]) -> MaskRuns:
     if region_shape(entry) == "brush":
         return decode_runs(entry["value"]["rle"], size)
     mask = cropped_region(entry)
-    if mask is None:
-        raise BadRequestError("The region has no area.")
-    return MaskRuns.of_mask(mask)
+    return MaskRuns.of_mask(np.zeros(size, np.bool_) if mask is None else mask)
 
 
 def _digest(entry: Mapping[str, Any], size: tuple[int, int]) -> bytes:

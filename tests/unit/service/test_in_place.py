@@ -281,6 +281,18 @@ def test_outlines_far_from_a_click_are_not_filled(client, monkeypatch):
         assert not any(id_.startswith("far") for id_ in filled)
 
 
+def test_a_damaged_mask_of_the_page_is_named_and_the_others_are_corrected(client, caplog):
+    damaged = region(DARK, "dark")
+    damaged["value"]["rle"] = damaged["value"]["rle"][:9]
+    there = prediction(damaged, region(BRIGHT))
+    body = client.post("/predict", json=interactive(click(20.5, 10.5, positive=False), predictions=there)).json()
+    (entry,) = body["results"][0]["result"]
+    assert entry["id"] == "there"
+    (sentence,) = body["left_out"]
+    assert "1 of its 2 masks cannot be corrected in place, since they are damaged; the first is dark: " in sentence
+    assert sentence in caplog.text
+
+
 def test_a_click_is_answered_when_reading_the_masks_of_the_page_takes_too_long(client, monkeypatch, caplog):
     monkeypatch.setattr(in_place, "_READING_SECONDS", -1.0)
     there = prediction(region(BRIGHT), region(DARK, "dark"))
