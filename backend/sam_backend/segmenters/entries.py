@@ -56,15 +56,24 @@ def _load_sam(info: ModelInfo, checkpoint: Path | None, threads: int, folders: W
 def load_official(
     info: ModelInfo, checkpoint: Path | None, folders: WeightFolders, device: str | None = None
 ) -> SamSegmenter:
-    """Load one of `sam:*`; parameters and errors as in `load_segmenter` and `SamSegmenter`."""
+    """Load one of `sam:*` or `mobilesam`; parameters and errors as in `load_segmenter` and `SamSegmenter`."""
     from sam_backend.segmenters.weights import obtain_checkpoint
 
     tuned = tuned_weights(checkpoint) if checkpoint and checkpoint.is_dir() else None
     path = obtain_checkpoint(info.files[0], folders, None if tuned else checkpoint)
     # torch takes seconds to import, so missing weights are reported before.
+    return segmenter_class(info).from_checkpoint(info, path, device, tuned)
+
+
+def segmenter_class(info: ModelInfo) -> type[SamSegmenter]:
+    """Return the class that loads an official checkpoint."""
+    if info.name == MOBILE_SAM.name:
+        from sam_backend.segmenters.mobile_sam import MobileSamSegmenter
+
+        return MobileSamSegmenter
     from sam_backend.segmenters.sam import SamSegmenter
 
-    return SamSegmenter.from_checkpoint(info, path, device, tuned)
+    return SamSegmenter
 
 
 def _sam(size: str, parameters: str, filename: str, file_size: int, sha256: str) -> ModelInfo:
@@ -92,6 +101,26 @@ NANO = ModelInfo(
     focus_pays=True,
     has_features=True,
     corrections="refiner",
+)
+
+# The authors state no digest. Many who fetched the file of this commit wrote this one down.
+MOBILE_SAM = ModelInfo(
+    "mobilesam",
+    "MobileSAM: SAM with a TinyViT encoder, 10 M parameters.",
+    "Apache-2.0",
+    _load_sam,
+    files=(
+        WeightsFile(
+            "mobilesam",
+            "https://github.com/ChaoningZhang/MobileSAM/raw/f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt",
+            40_728_226,
+            "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        ),
+    ),
+    packages=(*TORCH, "timm"),
+    install=how_to_install("torch"),
+    is_heavy=True,
+    has_features=True,
 )
 
 GRABCUT = ModelInfo(
@@ -127,6 +156,7 @@ OWN = {
             2_564_550_879,
             "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         ),
+        MOBILE_SAM,
         *HUB_MODELS,
         GRABCUT,
     )

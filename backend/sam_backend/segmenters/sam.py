@@ -7,6 +7,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, Sam
+from segment_anything.modeling import Sam
 from torch import Tensor
 
 from sam_backend.arrays import FloatArray, ImageArray
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 _BROKEN = (pickle.UnpicklingError, SafetensorError)
 
-Encode = Callable[[ImageEncoderViT, Tensor], Tensor]
+Encode = Callable[[Any, Tensor], Tensor]
+"""An image encoder and images (B, 3, S, S) -> features (B, C, h, w)."""
 
 
 class SamSegmenter(SamFrame):
@@ -53,12 +55,26 @@ class SamSegmenter(SamFrame):
         self._on_gpu = self.model.device.type == "cuda"
         super().__init__(info, f"{version}-bf16" if self._on_gpu else version, model.image_encoder.img_size)
         self._decoder = SamDecoder(model).eval()
-        self._encode = compiled_encoder(model) if self._on_gpu else sam_encoder.encode
+        self._encode = compiled_encoder(model, self.plain_encode) if self._on_gpu else self.plain_encode
+
+    @staticmethod
+    def build(name: str) -> Sam:
+        """Return the model of an entry's name, with random weights."""
+        model: Sam = sam_model_registry[name.removeprefix("sam:")]()
+        return model
+
+    @staticmethod
+    def weights_of(checkpoint: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of an official checkpoint under the names that `build` gives them."""
+        return checkpoint
+
+    @staticmethod
+    def plain_encode(encoder: Any, images: Tensor) -> Tensor:
+        """Return the features of images, normalised and padded, by the encoder of `build`."""
+        return sam_encoder.encode(encoder, images)
 
     @classmethod
-    def from_checkpoint(
-        cls, info: ModelInfo, path: Path, device: str | None = None, tuned: Path | None = None
-    ) -> SamSegmenter:
+    def from_checkpoint(cls, info: ModelInfo, path: Path, device: str | None = None, tuned: Path | None = None) -> Self:
         """Load an official model from a file whose SHA-256 has been checked.
 
         Parameters
@@ -74,9 +90,9 @@ class SamSegmenter(SamFrame):
             If a file holds no weights, or those of another model.
         """
         name, published = info.name, info.files[0]
-        model = sam_model_registry[name.removeprefix("sam:")]()
+        model = cls.build(name)
         try:
-            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            model.load_state_dict(cls.weights_of(torch.load(path, map_location="cpu", weights_only=True)))
         except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
             raise WeightsError(
                 f"{path} does not hold the weights of {name}: expected a file like {published.filename}, "
@@ -115,20 +131,20 @@ class SamSegmenter(SamFrame):
         return _numpy(masks), _numpy(predicted_iou)
 
 
-def compiled_encoder(model: Sam) -> Encode:
-    """Return `sam_encoder.encode` compiled for a model's device and encoder, after its first call; takes a minute.
+def compiled_encoder(model: Sam, encode: Encode = sam_encoder.encode) -> Encode:
+    """Return `encode` compiled for a model's device and encoder, after its first call; takes a minute.
 
     Where torch cannot compile, for example without a C compiler, the log says so and the plain function is returned.
     """
     side, device = model.image_encoder.img_size, model.device
-    compiled: Encode = torch.compile(sam_encoder.encode)
+    compiled: Encode = torch.compile(encode)
     logger.info("Compiling the image encoder for %s", device)
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             compiled(model.image_encoder, torch.zeros(1, 3, side, side, device=device))
     except Exception as error:
         logger.warning("The image encoder runs without torch.compile, slower: %s", str(error).partition("\n")[0])
-        return sam_encoder.encode
+        return encode
     return compiled
 
 

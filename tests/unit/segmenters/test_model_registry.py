@@ -33,7 +33,7 @@ def without_torch(package):
 def test_every_known_model_is_described():
     names = [model.name for model in known_models()]
     hub = [info.name for info in HUB_MODELS]
-    assert names == ["nano", "sam:vit_b", "sam:vit_l", "sam:vit_h", *hub, "grabcut"]
+    assert names == ["nano", "sam:vit_b", "sam:vit_l", "sam:vit_h", "mobilesam", *hub, "grabcut"]
     assert all(model.description and model.licence for model in known_models())
     assert [model.name for model in known_models() if not model.weights] == ["nano", "grabcut"]
 
@@ -149,7 +149,7 @@ def test_the_table_says_of_each_model_what_is_here_and_what_to_do(weights_folder
     assert any("sam:vit_b" in row and str(path) in row for row in rows)
     assert any("sam:vit_l" in row and "1,250 MB: sam-inspect download sam:vit_l" in row for row in rows)
     assert any("nano" in row and "nothing to download" in row for row in rows)
-    assert result.output.count("pip install 'sam-inspect[torch]'") == 3
+    assert result.output.count("pip install 'sam-inspect[torch]'") == 4
 
 
 def test_download_has_nothing_to_do_for_a_model_in_the_package():
