@@ -1,4 +1,4 @@
-"""MobileSAM: the names and shapes of the official checkpoint, and what its architecture computes, from random weights."""
+"""MobileSAM: the names and shapes of the official checkpoint, and what its architecture computes."""
 
 from dataclasses import replace
 
