@@ -7,6 +7,7 @@ its features have SAM's 64 x 64 cells.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
@@ -17,16 +18,17 @@ from sam_backend.segmenters.sam import SamSegmenter
 
 _SIDE, _CELLS, _WIDTH = 1024, 64, 256
 
-# The first rule that fits a name of the official checkpoint gives its name here.
-_RULES = (
-    (r"patch_embed\.seq\.0\.", lambda _: "trunk.patch_embed.conv1."),
-    (r"patch_embed\.seq\.2\.", lambda _: "trunk.patch_embed.conv2."),
+# With what a name in the official checkpoint begins, and the name begins here; the first that fits counts.
+_PREFIXES = {
+    "patch_embed.seq.0.": "trunk.patch_embed.conv1.",
+    "patch_embed.seq.2.": "trunk.patch_embed.conv2.",
     # A stage begins with what makes its map smaller; in the official code, the stage before ends with it.
-    (r"layers\.(\d)\.downsample\.", lambda found: f"trunk.stages.{int(found[1]) + 1}.downsample."),
-    (r"layers\.(\d)\.", lambda found: f"trunk.stages.{found[1]}."),
-    (r"norm_head\.", lambda _: "trunk.head.norm."),
-    (r"head\.", lambda _: "trunk.head.fc."),
-)
+    **{f"layers.{stage}.downsample.": f"trunk.stages.{stage + 1}.downsample." for stage in range(3)},
+    "layers.": "trunk.stages.",
+    "norm_head.": "trunk.head.norm.",
+    "head.": "trunk.head.fc.",
+    "neck.": "neck.",
+}
 
 
 class TinyVitEncoder(nn.Module):
@@ -47,7 +49,8 @@ class TinyVitEncoder(nn.Module):
             window_sizes=(7, 7, 14, 7),
             drop_path_rate=0.0,
         )
-        self.trunk.stages[3].downsample.conv2.conv.stride = (1, 1)
+        last: Any = self.trunk.stages[3]
+        last.downsample.conv2.conv.stride = (1, 1)
         self.neck = nn.Sequential(
             nn.Conv2d(320, _WIDTH, 1, bias=False),
             LayerNorm2d(_WIDTH),
@@ -68,7 +71,7 @@ class MobileSamSegmenter(SamSegmenter):
     def build(name: str) -> Sam:
         """Return the model with random weights."""
         return Sam(
-            TinyVitEncoder(),  # type: ignore[arg-type]  # Sam only calls it, and reads its `img_size`.
+            TinyVitEncoder(),
             PromptEncoder(_WIDTH, (_CELLS, _CELLS), (_SIDE, _SIDE), mask_in_chans=16),
             MaskDecoder(transformer_dim=_WIDTH, transformer=TwoWayTransformer(2, _WIDTH, num_heads=8, mlp_dim=2048)),
         )
@@ -87,10 +90,8 @@ class MobileSamSegmenter(SamSegmenter):
 
 def _name(official: str) -> str:
     part, _, rest = official.partition(".")
-    if part != "image_encoder":
+    prefix = next((prefix for prefix in _PREFIXES if part == "image_encoder" and rest.startswith(prefix)), None)
+    if prefix is None:
         return official
-    for pattern, renamed in _RULES:
-        if found := re.match(pattern, rest):
-            rest = renamed(found) + rest[found.end() :]
-            break
-    return f"image_encoder.{re.sub(r'[.]c[.]weight$', '.conv.weight', rest)}"
+    rest = _PREFIXES[prefix] + rest.removeprefix(prefix)
+    return f"{part}.{re.sub(r'[.]c[.]weight$', '.conv.weight', rest)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,9 @@ class OnnxSam(SamFrame):
         return features
 
     def _answered(
-        self, features: FloatArray, coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
+        self, maps: Mapping[str, FloatArray], coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
+        features = maps["features"]
         count, (rows, columns) = len(coords), features.shape[1:]
         given = {
             "features": features[None],

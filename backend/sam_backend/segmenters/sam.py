@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -122,9 +122,10 @@ class SamSegmenter(SamFrame):
         return _numpy(encoded[0].float())
 
     def _answered(
-        self, features: FloatArray, coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
+        self, maps: Mapping[str, FloatArray], coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
-        given = (torch.as_tensor(part, device=self.model.device) for part in (features[None], coords, labels))
+        parts = (maps["features"][None], coords, labels)
+        given = (torch.as_tensor(part, device=self.model.device) for part in parts)
         fed_back = None if logits is None else torch.as_tensor(logits, device=self.model.device)
         with torch.inference_mode():
             masks, predicted_iou = self._decoder(*given, fed_back)

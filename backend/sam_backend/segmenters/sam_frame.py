@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -35,6 +35,12 @@ class SamFrame(ABC):
     version : str, the name and a hash of the weights.
     side : int, side in pixels of the square that the encoder takes.
     """
+
+    _maps: tuple[str, ...] = ("features",)
+    """The arrays of an embedding that the decoder takes, each (C, h, w)."""
+
+    _pads = True
+    """Whether points without a box get SAM's padding point here; otherwise the decoder adds it."""
 
     def __init__(self, info: ModelInfo, version: str, side: int) -> None:
         self.info = info
@@ -68,8 +74,9 @@ class SamFrame(ABC):
         BadRequestError
             If the logits of a prompt do not have this model's size.
         """
-        features = np.asarray(embedding.arrays["features"], np.float32)
-        require_logits_size(prompts, self.name, (4 * features.shape[1], 4 * features.shape[2]))
+        maps = {name: np.asarray(embedding.arrays[name], np.float32) for name in self._maps}
+        _, rows, columns = maps["features"].shape
+        require_logits_size(prompts, self.name, (4 * rows, 4 * columns))
         groups: dict[tuple[int, bool, bool], list[int]] = {}
         for index, prompt in enumerate(prompts):
             shape = len(prompt.points), prompt.box is not None, prompt.logits is not None
@@ -78,10 +85,11 @@ class SamFrame(ABC):
         for members in groups.values():
             for start in range(0, len(members), _BATCH):
                 chunk = members[start : start + _BATCH]
-                logits, predicted_iou = self._answered(features, *_stacked(embedding, [prompts[i] for i in chunk]))
+                stacked = _stacked(embedding, [prompts[i] for i in chunk], self._pads)
+                logits, predicted_iou = self._answered(maps, *stacked)
                 for row, index in enumerate(chunk):
                     several = prompts[index].is_ambiguous if multimask is None else multimask
-                    chosen = slice(1, None) if several else slice(0, 1)
+                    chosen = _chosen(predicted_iou[row], several)
                     answers[index] = self._candidates(embedding, logits[row, chosen], predicted_iou[row, chosen])
         return [answers[index] for index in range(len(prompts))]
 
@@ -96,9 +104,12 @@ class SamFrame(ABC):
 
     @abstractmethod
     def _answered(
-        self, features: FloatArray, coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
+        self, maps: Mapping[str, FloatArray], coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
-        """Return logits (B, 4, 4h, 4w), the single mask first, and predicted IoU (B, 4); see `SamDecoder.forward`."""
+        """Return logits (B, K, 4h, 4w) and predicted IoU (B, K) on the maps of one image.
+
+        K is 4, the single mask first, as `SamDecoder.forward` gives them, or what a decoder without a single mask has.
+        """
 
     def _candidates(self, embedding: Embedding, logits: FloatArray, predicted_iou: FloatArray) -> Candidates:
         """Return the answer of logits (K, h, w); a mask is drawn when it is asked for, inside its box."""
@@ -117,7 +128,17 @@ class SamFrame(ABC):
         return Candidates(MaskStack(len(logits), embedding.size, draw), predicted_iou, logits)
 
 
-def _stacked(embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, NDArray[np.int64], FloatArray | None]:
+def _chosen(predicted_iou: FloatArray, several: bool) -> slice:
+    """Return which of a prompt's masks answer it; without a single mask of its own, the best of all stands for one."""
+    if len(predicted_iou) == 4:
+        return slice(1, None) if several else slice(0, 1)
+    best = int(np.argmax(predicted_iou))
+    return slice(None) if several else slice(best, best + 1)
+
+
+def _stacked(
+    embedding: Embedding, prompts: list[Prompt], pads: bool
+) -> tuple[FloatArray, NDArray[np.int64], FloatArray | None]:
     """Return points and corners of boxes (B, N, 2) in the encoder's pixels, their labels, and logits (B, 1, 4h, 4w)."""
     scale = embedding.arrays["input_size"][::-1] / np.array(embedding.size[::-1], np.float64)
     first = prompts[0]
@@ -126,7 +147,7 @@ def _stacked(embedding: Embedding, prompts: list[Prompt]) -> tuple[FloatArray, N
     if first.box is not None:
         coords.append(np.stack([np.asarray(prompt.box).reshape(2, 2) for prompt in prompts]))
         labels.append(np.tile([2, 3], (len(prompts), 1)))
-    elif len(first.points):
+    elif len(first.points) and pads:
         coords.append(np.zeros((len(prompts), 1, 2), np.float32))
         labels.append(np.full((len(prompts), 1), -1))
     logits = None if first.logits is None else np.stack([np.asarray(p.logits, np.float32) for p in prompts])[:, None]
