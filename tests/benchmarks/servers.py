@@ -13,6 +13,8 @@ from pathlib import Path
 import requests
 
 PATIENCE = 120
+PACKAGES = ("backend", "evaluation", "cli")
+"""The folders of a checkout that hold its packages."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -42,13 +44,15 @@ class Server:
 
 
 @contextmanager
-def service(model, **settings):
-    """Run `sam-inspect serve` with empty folders; yield it once its model is loaded."""
+def service(model, checkout=None, **settings):
+    """Run `sam-inspect serve`, perhaps of another checkout, with empty folders; yield it once its model is loaded."""
     with tempfile.TemporaryDirectory() as folder:
         own = {"SAM_INSPECT_ALLOW_HOST": "127.0.0.1", "SAM_INSPECT_HOME": f"{folder}/home"}
         # Downloaded checkpoints are in the user's cache.
         own |= {} if model.startswith("sam:") else {"SAM_INSPECT_CACHE": f"{folder}/cache"}
         own |= {f"SAM_INSPECT_{name.upper()}": str(value) for name, value in settings.items()}
+        if checkout:
+            own["PYTHONPATH"] = os.pathsep.join(str(checkout.resolve() / part) for part in PACKAGES)
         command = [sys.executable, "-m", "sam_inspect", "serve", "--model", model, "--host", "127.0.0.1", "--port", "0"]
         with _running(command, folder, own, "is ready") as server:
             yield server
