@@ -1,4 +1,4 @@
-"""Models that `sam-inspect export` wrote: `onnx:<folder>`, read without PyTorch."""
+"""Models as ONNX, `onnx:<folder>`, without PyTorch: what `sam-inspect export` wrote, or two files of other projects."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read_manifest(folder: Path) -> Manifest:
     WeightsError
         If the folder holds no such model.
     """
-    expected = "expected a folder that `sam-inspect export` wrote"
+    expected = "expected a folder that `sam-inspect export` wrote, or one with an encoder and a decoder as ONNX"
     try:
         manifest = TypeAdapter(Manifest).validate_json((folder / MANIFEST).read_bytes())
     except OSError as error:
@@ -106,7 +106,7 @@ def require_empty(folder: Path) -> None:
 
 
 def exported_info(name: str, sources: dict[str, ModelInfo]) -> ModelInfo:
-    """Return the entry of an exported model.
+    """Return the entry of a model as ONNX.
 
     Parameters
     ----------
@@ -116,9 +116,17 @@ def exported_info(name: str, sources: dict[str, ModelInfo]) -> ModelInfo:
     Raises
     ------
     WeightsError
-        If the folder holds no exported model.
+        If the folder holds no exported model, and not two ONNX files either.
     """
     folder = Path(name.removeprefix(PREFIX))
+    if not (folder / MANIFEST).exists() and (files := _onnx_files(folder)):
+        if len(files) != 2:
+            raise WeightsError(
+                f"{folder} holds {len(files)} ONNX files ({', '.join(file.name for file in files)}); expected two, an "
+                "encoder and its decoder. Put these alone, with their data, into a folder."
+            )
+        said = f"{files[0].name} and {files[1].name}, of another project."
+        return ModelInfo(name, said, "that of its weights", _load_pair, is_heavy=True, has_features=True)
     manifest = read_manifest(folder)
     if manifest.model not in sources:
         raise WeightsError(f"{folder} was exported from {manifest.model}, which is not known here.")
@@ -135,9 +143,25 @@ def exported_info(name: str, sources: dict[str, ModelInfo]) -> ModelInfo:
     )
 
 
-def _load(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
+def _onnx_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.onnx")) if folder.is_dir() else []
+
+
+def _load_pair(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
+    _refuse_checkpoint(info, checkpoint)
+    from sam_backend.segmenters.onnx_pairs import load_pair
+
+    folder = Path(info.name.removeprefix(PREFIX))
+    return load_pair(info, folder, _onnx_files(folder), threads, folders)
+
+
+def _refuse_checkpoint(info: ModelInfo, checkpoint: Path | None) -> None:
     if checkpoint:
         raise WeightsError(f"{info.name} names its weights; got the checkpoint {checkpoint}. Leave it out.")
+
+
+def _load(info: ModelInfo, checkpoint: Path | None, threads: int, folders: WeightFolders) -> Segmenter:
+    _refuse_checkpoint(info, checkpoint)
     from sam_backend.segmenters.onnx_sam import OnnxSam
     from sam_backend.segmenters.weights import file_sha256
 
