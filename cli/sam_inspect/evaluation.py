@@ -10,7 +10,7 @@ import typer
 
 from sam_backend.extras import require_evaluation
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import FocusOption, RequirementsOption, settings_of
+from sam_inspect.options import FocusOption, RequirementsOption, given_options, settings_of
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def evaluate(
     from sam_evaluation.errors import EvaluationError
 
     if label_studio_export:
-        beside = [name for name in _given(context) if name not in ("label_studio_export", "out", "seed")]
+        beside = [name for name in given_options(context) if name not in ("label_studio_export", "out", "seed")]
         if beside:
             option = beside[0].replace("_", "-")
             raise EvaluationError(f"--label-studio-export takes only --out and --seed beside it; leave --{option} out.")
@@ -130,12 +130,6 @@ def evaluate(
             progress=add_bar("Evaluating"),
         )
     _report(result, out, needed)
-
-
-def _given(context: typer.Context) -> list[str]:
-    """Return the names of the options that the user gave."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
 
 
 def report(

@@ -54,3 +54,9 @@ def settings_of(context: typer.Context) -> Settings:
     from sam_backend.settings import read_settings
 
     return read_settings(context.obj)
+
+
+def given_options(context: typer.Context) -> list[str]:
+    """Return the names of the options that the user gave."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]

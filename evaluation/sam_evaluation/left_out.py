@@ -11,6 +11,7 @@ import pandas as pd
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.instances import UNDER_MIN_AREA
+from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.report.numbers import count
 
 COLUMNS = ("dataset", "sample", "what", "reason", "count", "example")
@@ -56,12 +57,12 @@ def rows_of_dataset(dataset: Dataset) -> list[dict[str, Any]]:
 
 def rows_of_sample(sample: Sample) -> list[dict[str, Any]]:
     """Return the rows of one sample, without the column `dataset`."""
-    rows = [
-        _row(sample.name, LEFT_OUT, reason, number, sample.examples.get(reason, ""))
-        for reason, number in sample.left_out.items()
-        if number
-    ]
-    return rows + [_row(sample.name, NOTE, note, 1) for note in sample.notes]
+    return _rows(sample.name, sample.left_out, sample.examples, sample.notes)
+
+
+def rows_of_tally(name: str, tally: Tally) -> list[dict[str, Any]]:
+    """Return the rows of what was counted while the image `name` was read, without the column `dataset`."""
+    return _rows(name, tally.counts, tally.examples, tally.notes)
 
 
 def reasons(table: pd.DataFrame, *, with_rule: bool = False) -> list[Reason]:
@@ -121,6 +122,15 @@ class CountedDataset(Dataset):
         """Return one sentence for each reason, of the set and of the samples that were read."""
         rows = [*rows_of_dataset(self.dataset), *(row for name in sorted(self._rows) for row in self._rows[name])]
         return [str(reason) for reason in reasons(table_of({"dataset": self.name, **row} for row in rows))]
+
+
+def _rows(
+    name: str, counts: Mapping[str, int], examples: Mapping[str, str], notes: Sequence[str]
+) -> list[dict[str, Any]]:
+    rows = [
+        _row(name, LEFT_OUT, reason, number, examples.get(reason, "")) for reason, number in counts.items() if number
+    ]
+    return rows + [_row(name, NOTE, note, 1) for note in notes]
 
 
 def _row(sample: str, what: str, reason: str, number: int, example: str = "") -> dict[str, Any]:

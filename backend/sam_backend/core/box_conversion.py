@@ -22,6 +22,7 @@ from sam_backend.labelstudio.region_masks import entries_by_region
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo
+from sam_backend.segmenters.batched import best_masks
 from sam_backend.segmenters.pixels import mapping_of, reader_of
 
 Entry = Mapping[str, Any]
@@ -29,7 +30,6 @@ Entry = Mapping[str, Any]
 VERSION_SUFFIX = "-boxes"
 """Behind the model's version in the model version of the predictions, so that proposals do not replace them."""
 
-_PROMPTS_PER_CALL = 16
 _BOXES = ("rectangle", "ellipse", "polygon", "vector")
 """Shapes whose bounds are a box."""
 
@@ -208,12 +208,7 @@ class BoxConversion:
         if fetched.large is not None:
             large = LargeAnswers(AnswersMemo())
             return [large.refine(fetched.large, lambda _: segmenter, prompt, "") for prompt in prompts]
-        answers = (
-            one
-            for start in range(0, len(prompts), _PROMPTS_PER_CALL)
-            for one in segmenter.decode(fetched.embedding, prompts[start : start + _PROMPTS_PER_CALL])
-        )
-        return [Answer(one.crop(one.best), float(one.predicted_iou[one.best])) for one in answers]
+        return [Answer(*answer) for answer in best_masks(segmenter, fetched.embedding, prompts)]
 
     def _is_box(self, group: Sequence[Entry]) -> bool:
         return any(entry.get("type") == self._source for entry in group)

@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sam_backend.arrays import BoolArray
+from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.samples import Sample
 from sam_backend.validation import checked
+from sam_evaluation.datasets.boxes import BoxedImage, DrawnBox, corners_of, inside, unknown_class
 from sam_evaluation.datasets.coco_masks import coco_mask_of
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.image_finder import ImageFinder, path_parts
@@ -85,10 +86,45 @@ class Coco(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and its instances."""
+        tally = Tally()
+        entry, _, image = self._image(name, tally)
+        objects = objects_of_instances(
+            self._instances(entry, (image.shape[0], image.shape[1]), tally), self.rule, tally
+        )
+        return tally.sample(name, image, objects)
+
+    def boxes(self, name: str) -> BoxedImage:
+        """Read an image and its boxes, `bbox` of the annotations without a `segmentation`."""
+        tally = Tally()
+        entry, path, image = self._image(name, tally)
+        size, boxes, outlined = (image.shape[0], image.shape[1]), [], []
+        for data, where, what in self._annotations(entry, tally):
+            category = id_key(data.get("category_id"))
+            if data.get("segmentation") not in (None, [], {}):
+                outlined.append(data)
+            elif category not in self._index.labels or category is None:
+                tally.odd(unknown_class(data.get("category_id"), what), where)
+            else:
+                try:
+                    box = inside(corners_of(data.get("bbox")), size, what)
+                except OddShapeError as error:
+                    tally.odd(error, where)
+                else:
+                    boxes.append(DrawnBox(box, category, data))
+        return BoxedImage(name, path, image, boxes, outlined, tally)
+
+    def coco_head(self) -> dict[str, Any]:
+        """Return the annotation file without its annotations; each image has its name as `file_name`."""
+        content = _content(read_json(self._index.file, EvaluationError), self._index.file)
+        entries = {id_key(entry.get("id")): entry for entry in content["images"] if isinstance(entry, dict)}
+        images = [{**entries[id_key(entry.id)], "file_name": name} for name, entry in self._index.images.items()]
+        return {**{key: value for key, value in content.items() if key != "annotations"}, "images": images}
+
+    def _image(self, name: str, tally: Tally) -> tuple[ImageEntry, Path, ImageArray]:
+        """Return the entry, the file and the pixels of an image."""
         entry = self._index.images.get(name)
         if entry is None:
             raise BrokenSampleError(f"{self._index.file} has no image {name}; use a name from this file.")
-        tally = Tally()
         path, note = self._finder.find(self.image_name(entry))
         tally.note(note)
         image = read_image(path)
@@ -98,8 +134,7 @@ class Coco(Dataset):
                 f"{path} is {size[1]} x {size[0]} pixels, but was annotated at {entry.width} x {entry.height}; "
                 "replace it by the annotated image in the same orientation."
             )
-        objects = objects_of_instances(self._instances(entry, size, tally), self.rule, tally)
-        return tally.sample(name, image, objects)
+        return entry, path, image
 
     @staticmethod
     def image_name(entry: ImageEntry) -> str:
@@ -157,6 +192,19 @@ class Coco(Dataset):
 
     def _instances(self, entry: ImageEntry, size: tuple[int, int], tally: Tally) -> Iterator[tuple[BoolArray, str]]:
         labels = self._index.labels
+        for data, where, what in self._annotations(entry, tally):
+            try:
+                mask = coco_mask_of(data.get("segmentation"), size, where, what, tally)
+            except OddShapeError as error:
+                tally.odd(error, where)
+                continue
+            category = id_key(data.get("category_id"))
+            if category not in labels:
+                tally.note(f"category {category} has no name in categories; its objects are measured under its number")
+            yield mask, labels.get(category, f"category {category}")
+
+    def _annotations(self, entry: ImageEntry, tally: Tally) -> Iterator[tuple[dict[str, Any], str, str]]:
+        """Yield the raw annotations of an image that are one object, with what names them in counts and sentences."""
         seen: dict[object, list[dict[str, Any]]] = {}
         for data in self._index.annotations.get(id_key(entry.id), ()):
             where = f"annotation {data.get('id', '?')}"
@@ -173,15 +221,7 @@ class Coco(Dataset):
                     f"{what} is a crowd (iscrowd is 1), which is not one object; set iscrowd to 0 if it is one.",
                 )
                 continue
-            try:
-                mask = coco_mask_of(data.get("segmentation"), size, where, what, tally)
-            except OddShapeError as error:
-                tally.odd(error, where)
-                continue
-            category = id_key(data.get("category_id"))
-            if category not in labels:
-                tally.note(f"category {category} has no name in categories; its objects are measured under its number")
-            yield mask, labels.get(category, f"category {category}")
+            yield data, where, what
 
 
 def _content(content: Any, file: Path) -> dict[str, Any]:

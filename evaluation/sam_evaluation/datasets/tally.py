@@ -66,16 +66,20 @@ class Tally:
         if text and text not in self.notes:
             self.notes.append(text)
 
-    def sample(self, name: str, image: ImageArray, objects: tuple[Object, ...]) -> Sample:
-        """Return the sample.
+    def require_used(self) -> None:
+        """Check that the image has no annotation, or one that can be used: else it is no image without objects.
 
         Raises
         ------
         BrokenSampleError
-            If the image has annotations and none can be used: it is no image without objects.
+            If it has annotations and none can be used.
         """
         if self.details and not self.used:
             more = len(self.details) - 1
             others = f" None of the other {more} can be used either." if more else ""
             raise BrokenSampleError(f"{self.details[0]}{others}")
+
+    def sample(self, name: str, image: ImageArray, objects: tuple[Object, ...]) -> Sample:
+        """Return the sample; the errors are those of `require_used`."""
+        self.require_used()
         return Sample(name, image, objects, dict(self.counts), dict(self.examples), tuple(self.notes))

@@ -10,26 +10,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sam_backend.arrays import BoolArray
+from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Sample
+from sam_evaluation.datasets.boxes import BoxedImage, DrawnBox, inside, unknown_class
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.image_finder import ImageFinder, path_parts
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.datasets.tally import OddShapeError, Tally
-from sam_evaluation.datasets.text_files import lines_of, read_text
 from sam_evaluation.datasets.unread_files import files_of_unknown_kind
 from sam_evaluation.datasets.yolo_config import SPLITS, YoloConfig, listed_images
+from sam_evaluation.datasets.yolo_rows import read_box, read_polygon, rows_of
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-
-# Tools write points at the edge of an image slightly outside it.
-_SLACK = 0.01
 
 
 @dataclass(frozen=True)
@@ -97,26 +95,49 @@ class Yolo(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and its polygons."""
+        tally = Tally()
+        _, image, path = self._read(name, tally)
+        instances = self._instances(path, (image.shape[0], image.shape[1]), tally)
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
+
+    def boxes(self, name: str) -> BoxedImage:
+        """Read an image and its boxes, rows of `class x y width height` with the middle of the box, from 0 to 1."""
+        tally = Tally()
+        file, image, path = self._read(name, tally)
+        size, boxes = (image.shape[0], image.shape[1]), []
+        for row, where in rows_of(path):
+            try:
+                label, box = read_box(row, where)
+                if label not in self._config.classes:
+                    raise unknown_class(f"{label:g}", where)
+                boxes.append(DrawnBox(inside(box * np.tile(size[::-1], 2), size, where), int(label)))
+            except OddShapeError as error:
+                tally.odd(error, where)
+        return BoxedImage(name, file, image, boxes, (), tally)
+
+    def coco_head(self) -> dict[str, Any]:
+        """Return the images by their names, and the classes."""
+        return {
+            "images": [{"id": number, "file_name": name} for number, name in enumerate(self.names(), start=1)],
+            "categories": [{"id": int(number), "name": label} for number, label in self._config.classes.items()],
+        }
+
+    def _read(self, name: str, tally: Tally) -> tuple[Path, ImageArray, Path]:
+        """Return the file of an image, its pixels, and its file of labels, which may not be there."""
         place = self._split.images.get(name)
         if place is None:
             raise BrokenSampleError(f"The split {self.split} of {self._config.root} has no image {name}.")
-        tally = Tally()
         if isinstance(place, str):
             place, note = self._finder.find(place)
             tally.note(note)
-        image = read_image(place)
-        path = self._label_files.get(self._label_key(place)) or _label_path(place, self._config.root)
-        instances = self._instances(path, (image.shape[0], image.shape[1]), tally) if path.is_file() else ()
-        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
+        labels = self._label_files.get(self._label_key(place)) or _label_path(place, self._config.root)
+        return place, read_image(place), labels
 
     def _instances(self, path: Path, size: tuple[int, int], tally: Tally) -> Iterator[tuple[BoolArray, str]]:
         classes = self._config.classes
-        for number, row in enumerate(lines_of(read_text(path)), start=1):
-            if not row:
-                continue
-            where = f"Row {number} of {path}"
+        for row, where in rows_of(path):
             try:
-                label, points = _read_row(row, where)
+                label, points = read_polygon(row, where)
             except OddShapeError as error:
                 tally.odd(error, where)
                 continue
@@ -239,28 +260,3 @@ def _label_path(image: Path, root: Path) -> Path:
 
 def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", os.path.abspath(path))
-
-
-def _read_row(row: str, what: str) -> tuple[float, NDArray[np.float64]]:
-    """Return the class and the points, (N, 2), of a row."""
-    try:
-        label, *values = (float(value) for value in row.split())
-    except ValueError:
-        raise OddShapeError(
-            "row that is not of numbers", f"{what} should hold the numbers class x1 y1 x2 y2 ...; got '{row[:40]}'."
-        ) from None
-    if len(values) == 4:
-        raise OddShapeError("box without an outline", f"{what} is a box, class x y width height; a polygon is needed.")
-    if len(values) < 6 or len(values) % 2:
-        raise OddShapeError(
-            "row without three whole points",
-            f"{what} needs a class and at least three points; it has {len(values)} coordinates.",
-        )
-    if not all(-_SLACK <= value <= 1 + _SLACK for value in values):
-        raise OddShapeError(
-            "row with coordinates that are not from 0 to 1",
-            f"{what} has coordinates that are not from 0 to 1; divide them by the image's size.",
-        )
-    if not label.is_integer() or label < 0:
-        raise OddShapeError("row without a class", f"{what} should begin with the number of a class; got {label:g}.")
-    return label, np.array(values, np.float64).reshape(-1, 2)

@@ -1,0 +1,246 @@
+"""Box files -> a data set of masks: every box becomes a mask with its class and a score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+import yaml
+
+from sam_backend.files import make_folder, whole_file, write_whole
+from sam_backend.labelstudio.outlines import rings
+from sam_backend.progress import ProgressCallback
+from sam_backend.samples import Cropped
+from sam_backend.segmenters import Prompt, Segmenter
+from sam_backend.segmenters.batched import best_masks
+from sam_evaluation.coco_rle import encode_mask
+from sam_evaluation.csv_text import csv_text
+from sam_evaluation.datasets.boxes import BoxDataset, BoxedImage, DrawnBox
+from sam_evaluation.datasets.json_files import id_key
+from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
+from sam_evaluation.datasets.tally import OddShapeError
+from sam_evaluation.errors import BrokenSampleError, EvaluationError
+from sam_evaluation.left_out import rows_of_dataset, rows_of_tally, table_of
+
+BOX_FORMATS = ("coco", "yolo")
+"""The formats whose boxes are read."""
+
+PARTS = "parts"
+
+Answer = tuple[Cropped, float]
+"""A mask and its predicted IoU."""
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    """What a conversion wrote.
+
+    Attributes
+    ----------
+    images, masks : int, the images that are in the new data set, and the masks made of boxes.
+    kept : int, the annotations that had a mask and keep it.
+    parted : int, the masks of several parts; YOLO has the largest part of each.
+    broken : DataFrame with the columns dataset, sample and reason.
+    left_out : DataFrame as of `left_out.COLUMNS`.
+    """
+
+    images: int
+    masks: int
+    kept: int
+    parted: int
+    broken: pd.DataFrame
+    left_out: pd.DataFrame
+
+
+class BoxFiles:
+    """The boxes of a data set on disk, and the model that makes masks of them.
+
+    Raises
+    ------
+    EvaluationError
+        If the format has no boxes, or the model takes none.
+    """
+
+    def __init__(self, spec: DatasetSpec, segmenter: Segmenter) -> None:
+        if spec.format not in BOX_FORMATS:
+            raise EvaluationError(f"Boxes are read of {' and '.join(BOX_FORMATS)}; got {spec.format}.")
+        if "box" not in segmenter.info.prompts:
+            raise EvaluationError(f"{segmenter.name} takes no boxes; choose another model.")
+        self._spec, self._segmenter = spec, segmenter
+        self._dataset = cast(BoxDataset, spec.open())
+        # YOLO's images are in the folder of their split.
+        self._split: str | None = getattr(self._dataset, "split", None)
+
+    def preview(self, limit: int, progress: ProgressCallback) -> Iterator[tuple[BoxedImage, list[Answer]]]:
+        """Yield the first images with boxes, at most `limit`, and the mask of each box; nothing is written."""
+        shown = 0
+        for name in self._dataset.names():
+            try:
+                image = self._dataset.boxes(name)
+            except BrokenSampleError:
+                continue
+            if image.boxes:
+                yield image, self._answers(image)
+                shown += 1
+                progress(shown, limit)
+            if shown == limit:
+                return
+        progress(limit, limit)
+
+    def convert(self, out: Path, progress: ProgressCallback) -> Converted:
+        """Write the data set of masks; a conversion that was interrupted goes on when it is repeated.
+
+        The folder gets `images/`, linked to the old files where the file system can, `annotations/*.json` in COCO's
+        format with run-lengths and scores, `left_out.csv`, `broken.csv`, and for YOLO also `labels/` with polygons and
+        `data.yaml`.
+
+        Parameters
+        ----------
+        out : Path, a new folder, or that of an interrupted conversion.
+        progress : called with the numbers of images done and in all.
+
+        Raises
+        ------
+        EvaluationError
+            If the folder holds something else, or lies within the data set.
+        """
+        if out.resolve().is_relative_to(self._spec.folder.resolve()):
+            raise EvaluationError(f"{out} lies within the data set {self._spec.folder}; name a folder outside of it.")
+        if out.exists() and any(out.iterdir()) and not (out / PARTS).is_dir():
+            raise EvaluationError(f"{out} holds other files; name a new folder.")
+        identity = f"{self._segmenter.version}\n{self._spec}\n{fingerprint(self._spec.folder, times=True)}"
+        parts = out / PARTS / hashlib.sha256(identity.encode()).hexdigest()[:16]
+        names, done = self._dataset.names(), []
+        for index, name in enumerate(names):
+            progress(index, len(names))
+            part = parts / f"{index:06d}.json"
+            if not part.exists():
+                write_whole(part, json.dumps(self._part(name, out)).encode(), private=False)
+            done.append(json.loads(part.read_bytes()))
+        progress(len(names), len(names))
+        return self._write(out, done)
+
+    def _answers(self, image: BoxedImage) -> list[Answer]:
+        prompts = [Prompt(box=drawn.box) for drawn in image.boxes]
+        if not prompts:
+            return []
+        return list(best_masks(self._segmenter, self._segmenter.encode(image.image), prompts))
+
+    def _part(self, name: str, out: Path) -> dict[str, Any]:
+        """Return what one image adds to the data set, as JSON; its file is linked or copied."""
+        try:
+            image = self._dataset.boxes(name)
+            annotations, polygons, parted = list(map(dict, image.outlined)), [], 0
+            for drawn, (mask, score) in zip(image.boxes, self._answers(image), strict=True):
+                if not mask.area:
+                    image.tally.odd(_unseen(drawn, image.file), "")
+                    continue
+                annotations.append(_annotation(drawn, mask, score))
+                outer = rings(mask)
+                parted += len(outer) > 1
+                points = (f"{value / 100:.6f}" for point in outer[0] for value in point)
+                polygons.append(" ".join([str(drawn.category), *points]))
+            image.tally.used = len(annotations)
+            image.tally.require_used()
+        except BrokenSampleError as error:
+            return {"name": name, "broken": str(error)}
+        _place(image.file, out / "images" / (self._split or "") / name)
+        return {
+            "name": name,
+            "size": image.size,
+            "annotations": annotations,
+            "kept": len(image.outlined),
+            "polygons": polygons,
+            "parted": parted,
+            "left_out": rows_of_tally(name, image.tally),
+        }
+
+    def _write(self, out: Path, parts: Sequence[dict[str, Any]]) -> Converted:
+        head = self._dataset.coco_head()
+        entries = {entry["file_name"]: entry for entry in head["images"]}
+        whole = [part for part in parts if "broken" not in part]
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        taken = (id_key(one.get("id")) for part in whole for one in part["annotations"])
+        fresh = count(1 + max((number for number in taken if isinstance(number, int)), default=0))
+        for part in whole:
+            entry, (height, width) = entries[part["name"]], part["size"]
+            file_name = f"{self._split}/{part['name']}" if self._split else part["name"]
+            images.append({**entry, "file_name": file_name, "width": width, "height": height})
+            numbered = ({"id": one["id"] if "id" in one else next(fresh), **one} for one in part["annotations"])
+            annotations += ({**one, "image_id": entry["id"]} for one in numbered)
+        content = {**head, "images": images, "annotations": annotations}
+        if self._split:
+            self._write_yolo(out, whole, head["categories"])
+        file = f"instances_{self._split}.json" if self._split else "instances.json"
+        broken = [
+            {"dataset": self._spec.format, "sample": part["name"], "reason": part["broken"]}
+            for part in parts
+            if "broken" in part
+        ]
+        rows = [*rows_of_dataset(self._dataset), *(row for part in whole for row in part["left_out"])]
+        converted = Converted(
+            len(whole),
+            len(annotations) - sum(part["kept"] for part in whole),
+            sum(part["kept"] for part in whole),
+            sum(part["parted"] for part in whole),
+            pd.DataFrame(broken, columns=["dataset", "sample", "reason"]),
+            table_of({"dataset": self._spec.format, **row} for row in rows),
+        )
+        for name, table in (("broken", converted.broken), ("left_out", converted.left_out)):
+            write_whole(out / f"{name}.csv", csv_text(table).encode(), private=False)
+        write_whole(out / "annotations" / file, json.dumps(content).encode(), private=False)
+        return converted
+
+    def _write_yolo(self, out: Path, parts: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]]) -> None:
+        for part in parts:
+            if part["polygons"]:
+                file = (out / "labels" / str(self._split) / part["name"]).with_suffix(".txt")
+                write_whole(file, ("\n".join(part["polygons"]) + "\n").encode(), private=False)
+        splits = sorted(folder.name for folder in (out / "images").iterdir() if folder.is_dir())
+        config = {
+            **{split: f"images/{split}" for split in splits},
+            "names": {category["id"]: category["name"] for category in categories},
+        }
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        write_whole(out / "data.yaml", text.encode(), private=False)
+
+
+def _unseen(drawn: DrawnBox, file: Path) -> OddShapeError:
+    box = [round(float(value), 1) for value in drawn.box]
+    return OddShapeError("box in which the model sees nothing", f"The model sees nothing in the box {box} of {file}.")
+
+
+def _annotation(drawn: DrawnBox, mask: Cropped, score: float) -> dict[str, Any]:
+    """Return COCO's annotation of a mask: what was known of its box stays."""
+    x0, y0, x1, y1 = (round(float(value), 3) for value in drawn.box)
+    return {
+        "bbox": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)],
+        **drawn.fields,
+        "category_id": drawn.category,
+        "segmentation": {"size": list(mask.size), "counts": encode_mask(mask.mask)},
+        "area": mask.area,
+        "iscrowd": 0,
+        **({"score": round(score, 4)} if math.isfinite(score) else {}),
+    }
+
+
+def _place(file: Path, target: Path) -> None:
+    """Link a file to another place, or copy it where the file system has no links; one that is there stays."""
+    if target.exists():
+        return
+    make_folder(target.parent, private=False)
+    try:
+        os.link(file.resolve(), target)
+    except OSError:
+        with whole_file(target, private=False) as copy:
+            shutil.copyfile(file, copy)

@@ -1,0 +1,107 @@
+"""Boxes of a data set without masks: what `sam-inspect convert` makes masks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.arrays import FloatArray, ImageArray
+from sam_evaluation.datasets.dataset import Dataset
+from sam_evaluation.datasets.tally import OddShapeError, Tally
+
+OUTSIDE, EMPTY = "box outside its image", "box without an area"
+"""Reasons for which a box is left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnBox:
+    """A box that somebody drew, or that a detector found.
+
+    Attributes
+    ----------
+    box : float32 (4,) xyxy in pixels, inside the image.
+    category : int or str, the id of its class in the data set.
+    fields : what else the data set says of it, as COCO names it.
+    """
+
+    box: FloatArray
+    category: int | str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxedImage:
+    """An image with its boxes.
+
+    Attributes
+    ----------
+    name : str, as of `Dataset.names`.
+    file : Path of the image.
+    image : uint8 RGB (H, W, 3).
+    boxes : sequence of DrawnBox.
+    outlined : COCO's annotations of the image that have a mask already.
+    tally : Tally, what was left out.
+    """
+
+    name: str
+    file: Path
+    image: ImageArray
+    boxes: Sequence[DrawnBox]
+    outlined: Sequence[Mapping[str, Any]]
+    tally: Tally
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+class BoxDataset(Dataset, Protocol):
+    """A data set whose annotations may be boxes without masks."""
+
+    def boxes(self, name: str) -> BoxedImage:
+        """Read an image and its boxes.
+
+        Raises
+        ------
+        BrokenSampleError
+            If the image or its annotation cannot be read.
+        """
+
+    def coco_head(self) -> dict[str, Any]:
+        """Return COCO's file without `annotations`; the `file_name` of each image is its name."""
+
+
+def unknown_class(number: object, what: str) -> OddShapeError:
+    """Return the error for a box whose class the data set does not name."""
+    return OddShapeError(f"box of an unknown class ({number})", f"{what} has the class {number}, which has no name.")
+
+
+def corners_of(bbox: Any) -> Sequence[float]:
+    """Return x0, y0, x1, y1 of COCO's x, y, width, height; nothing if that is no list of four numbers."""
+    is_box = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(value, int | float) for value in bbox)
+    return (bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]) if is_box else ()
+
+
+def inside(corners: Sequence[float] | NDArray[np.float64], size: tuple[int, int], what: str) -> FloatArray:
+    """Return a box (4,) xyxy, cut off at the edges of an image of `size` (H, W).
+
+    Raises
+    ------
+    OddShapeError
+        If the corners are no four numbers, or no part of the box with an area lies in the image.
+    """
+    box = np.asarray(corners, np.float64)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise OddShapeError("box that is not of four numbers", f"{what} has a box that is not of four numbers.")
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise OddShapeError(EMPTY, f"{what} has a box without an area.")
+    cut = np.clip(box, 0, [size[1], size[0], size[1], size[0]])
+    if not (cut[2] > cut[0] and cut[3] > cut[1]):
+        raise OddShapeError(OUTSIDE, f"{what} has a box outside its image of {size[1]} x {size[0]}.")
+    return cut.astype(np.float32)
