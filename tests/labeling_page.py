@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from sam_backend.labelstudio.rle import decode_rle
 
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+ARTIFACTS = Path(__file__).parents[1] / "test-artifacts"
 
 
 @dataclass(frozen=True)

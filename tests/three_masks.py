@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from colour_segmenter import ColourSegmenter
-from sam_backend.segmenters.correcting import mask_logits
+from sam_backend.segmenters.drawn_masks import mask_logits
 
 EVERYTHING, _, SQUARE = range(3)
 """Indices of the masks."""

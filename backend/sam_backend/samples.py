@@ -65,6 +65,14 @@ class Cropped:
         whole[self.place] = self.part
         return whole
 
+    def within(self, window: tuple[int, int, int, int]) -> BoolArray:
+        """Return the mask of a window, xyxy in pixels of the image, as bool of the window's size, a new array."""
+        left, top, right, bottom = window
+        shown = Cropped(np.zeros((bottom - top, right - left), bool), (top, left), self.size)
+        own, others = shown._shared(self)
+        shown.part[own] = self.part[others]
+        return shown.part
+
     def joined(self, other: Cropped) -> Cropped:
         """Return the union with another mask of the same image."""
         if not (self.part.size and other.part.size):

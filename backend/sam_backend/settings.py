@@ -90,6 +90,13 @@ class Settings(BaseSettings):
         description="Whether a click or a box about an existing mask corrects that mask; if not, every prompt makes a "
         "new region.",
     )
+    polygon_tolerance: float = Field(
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Pixels by which an answered polygon or vector may differ from its mask; 0 keeps every corner. The "
+        "attribute `tolerance` of a control in the labeling config comes first.",
+    )
     image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
     max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
     large_image_pixels: int = Field(

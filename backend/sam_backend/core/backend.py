@@ -182,6 +182,7 @@ def assemble(
         AnswersMemo(folder=settings.cache / "answers" if settings.embedding_disk_mb else None),
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,
+        tolerance=settings.polygon_tolerance,
     )
     return Backend(
         model,

@@ -145,7 +145,7 @@ class BoxConversion:
             if not annotate and not again and task.has_prediction(self.version):
                 counts.earlier += 1
                 continue
-            made, replaced = TaskProposals(), set()
+            made, replaced = TaskProposals(self._work.tolerance), set()
             for converted in self._images(task, counts):
                 made.add(self._with_target(converted.image), converted.found, mapping_of(converted.fetched.embedding))
                 replaced |= set(map(id, converted.entries))

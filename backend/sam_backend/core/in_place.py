@@ -77,10 +77,12 @@ class InPlace:
     Parameters
     ----------
     enabled : bool; if not, every prompt is about a new region.
+    tolerance : float, of the answered polygons in pixels.
     """
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, enabled: bool, tolerance: float) -> None:
         self._enabled = enabled
+        self._tolerance = tolerance
         self._answered = AnsweredRegions()
         self._runs = RegionRuns()
 
@@ -141,10 +143,13 @@ class InPlace:
                 item_index=drawn.item_index,
                 rotation=drawn.rotation,
                 region_id=subject.region_id,
+                prompted_with=drawn.control,
+                tolerance=self._tolerance,
             )
         else:
             label = None if subject.region.labels else drawn.label
-            regions = replace_mask(mask, subject.region.entries, label=label, score=score)
+            tolerance = drawn.target.tolerance(str(subject.region.shape.get("from_name")), self._tolerance)
+            regions = replace_mask(mask, subject.region.entries, label=label, score=score, tolerance=tolerance)
         if self._enabled and drawn.has_own_labels:
             self._remember(place, subject, drawn, clicks, regions, (mask.size[0], mask.size[1]))
         return regions

@@ -105,6 +105,8 @@ class LargeAnswers:
         prompt : Prompt in pixels of the image, with a box or a positive point.
         variant : str, what else the answers depend on; part of the keys of the memo.
         """
+        if prompt.drawn is not None:
+            return self._in_view(image, segmenter_of, prompt, None, variant)[1]
         first, count = first_answer(prompt), len(prompt.points)
         chain = [
             replace(prompt, points=prompt.points[:step], labels=prompt.labels[:step])

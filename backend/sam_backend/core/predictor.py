@@ -60,6 +60,7 @@ class Predictor:
     model, embeddings, memories, proposers, refiners, learner, prefetcher, memo : the parts that it uses.
     max_pixels : int, the largest image whose strokes are read as prompts.
     in_place : bool, whether prompts about an existing mask correct it.
+    tolerance : float, of polygons in pixels.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Predictor:
         *,
         max_pixels: int,
         in_place: bool,
+        tolerance: float,
     ) -> None:
         self._model = model
         self._embeddings = embeddings
@@ -86,7 +88,8 @@ class Predictor:
         self._max_pixels = max_pixels
         self._memo = memo
         self._large = LargeAnswers(memo)
-        self._in_place = InPlace(in_place)
+        self._in_place = InPlace(in_place, tolerance)
+        self._tolerance = tolerance
         self._stopping = threading.Event()
 
     def predict(self, request: PredictRequest, notes: RequestNotes) -> Results:
@@ -227,7 +230,7 @@ class Predictor:
             others would be late again.
         """
         proposer = self._proposer(request.project, segmenter.version, config)
-        proposals, failed, done = TaskProposals(), list[SamInspectError](), 0
+        proposals, failed, done = TaskProposals(self._tolerance), list[SamInspectError](), 0
         for image in config.images(task.data):
             try:
                 # Images that cannot be fetched take time as well.

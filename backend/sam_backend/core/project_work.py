@@ -28,6 +28,7 @@ from sam_backend.finetune.training_status import RUNNING, read_status
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, TaskImage
+from sam_backend.labelstudio.outlines import TOLERANCE
 from sam_backend.labelstudio.projects import Project, ProjectTask, open_project
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.class_outlines import find_outlines
@@ -65,13 +66,14 @@ class PredictionCounts:
 
 @dataclass(frozen=True, eq=False)
 class ProjectWork:
-    """A project, its memory and a model."""
+    """A project, its memory and a model; polygons are written with a tolerance in pixels."""
 
     project: Project
     memory: ProjectMemory
     segmenter: Segmenter
     embeddings: TaskEmbeddings
     proposers: Proposers
+    tolerance: float = TOLERANCE
 
     @classmethod
     @contextmanager
@@ -87,7 +89,7 @@ class ProjectWork:
             memories.keep_owner(opened.uid)
         try:
             memory, proposers = memories.of(opened.uid), Proposers(settings.home)
-            yield cls(opened, memory, embeddings.measured(segmenter), embeddings, proposers)
+            yield cls(opened, memory, embeddings.measured(segmenter), embeddings, proposers, settings.polygon_tolerance)
         finally:
             cache.close()
 
@@ -118,7 +120,7 @@ class ProjectWork:
             )
         counts = PredictionCounts()
         for task in self._unlabelled(progress):
-            proposals, done = TaskProposals(), 0
+            proposals, done = TaskProposals(self.tolerance), 0
             for image, fetched in self.images(task):
                 done += 1
                 masks = proposed_masks(self.segmenter, fetched, proposer)
@@ -151,7 +153,7 @@ class ProjectWork:
                 embedding = fetched.overview(self.segmenter)
                 outlines = find_outlines(self.segmenter, embedding, classes) if classes else []
                 signals.append(compute_signals(self.segmenter, embedding, classes, outlines, calibration))
-                on_task = proposals.setdefault(task.id, TaskProposals())
+                on_task = proposals.setdefault(task.id, TaskProposals(self.tolerance))
                 if proposer is not None or not task.has_prediction(version):
                     masks = proposed_masks(self.segmenter, fetched, proposer)
                     on_task.add(image, masks, mapping_of(fetched.embedding))

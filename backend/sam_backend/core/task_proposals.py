@@ -8,6 +8,7 @@ from typing import Any
 
 from sam_backend.core.proposed_masks import ProposedMask
 from sam_backend.labelstudio.config import TaskImage
+from sam_backend.labelstudio.outlines import TOLERANCE
 from sam_backend.labelstudio.region_json import make_regions, note_mapping, prediction
 
 
@@ -17,10 +18,12 @@ class TaskProposals:
 
     Attributes
     ----------
+    tolerance : float, of polygons in pixels.
     regions : list of dict, each with the tag and the item index of its image.
     scores : list of float, one for each proposal.
     """
 
+    tolerance: float = TOLERANCE
     regions: list[dict[str, Any]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
@@ -40,6 +43,7 @@ class TaskProposals:
                     label=one.label if has_labels else None,
                     score=rounded_score(one.score),
                     item_index=image.item_index,
+                    tolerance=self.tolerance,
                 )
         note_mapping(self.regions[done:], mapping)
 

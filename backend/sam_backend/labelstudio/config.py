@@ -15,6 +15,9 @@ from sam_backend.labelstudio.image_tag import ImageTag, listed, look_up
 
 # Sorted by exactness: masks, then outlines, then shapes that only surround the object.
 SHAPES = ("brush", "bitmask", "polygon", "vector", "ellipse", "rectangle")
+OUTLINED = ("brush", "bitmask", "polygon", "vector")
+"""Shapes that people draw as masks; an ellipse or a rectangle is drawn around an object and is a prompt."""
+
 _OUTPUT_TAGS = "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels or RectangleLabels"
 MAX_CONTROLS = 100
 """Most controls with shapes or labels on one image."""
@@ -35,26 +38,46 @@ class Output:
     control: Control
     labeler: Control | None
 
+    def knows(self, label: str) -> bool:
+        """Return whether a mask can have the label; always true without a labeler."""
+        return self.labeler is None or self.labeler.knows(label)
+
 
 @dataclass(frozen=True)
 class Target:
-    """An image of the config and the outputs for its masks, at least one, the preferred one first."""
+    """An image of the config with the outputs for its masks.
+
+    Attributes
+    ----------
+    image : ImageTag.
+    outputs : tuple of Output, at least one, the preferred one first.
+    asked : (name, output) for each control whose prompts ask for an output, the preferred one first.
+    """
 
     image: ImageTag
     outputs: tuple[Output, ...]
+    asked: tuple[tuple[str, Output], ...] = ()
 
     def knows(self, label: str) -> bool:
         """Return whether a mask can have the label; always true if the controls have no labels."""
         return self._output(label) is not None
 
-    def output(self, label: str | None) -> Output:
-        """Return the output for a mask with this label: the preferred one that knows it; the first one for None.
+    def output(self, label: str | None, prompted_with: str = "") -> Output:
+        """Return the output for a mask: the one that the prompt's control asks for, else the preferred one.
+
+        Parameters
+        ----------
+        label : str or None, the mask's label, which the output knows; None for any.
+        prompted_with : str, the name of the control that the prompt was drawn with; "" without a prompt.
 
         Raises
         ------
         BadRequestError
             If the controls have labels, but not this one.
         """
+        for name, asked in self.asked:
+            if name == prompted_with and (label is None or asked.knows(label)):
+                return asked
         output = self.outputs[0] if label is None else self._output(label)
         if output is None:
             labelers = {output.labeler.name: output.labeler for output in self.outputs if output.labeler}
@@ -70,11 +93,14 @@ class Target:
         """Return the shape that masks with this label have; that of the first output if no output knows it."""
         return ((self._output(label) if label is not None else None) or self.outputs[0]).control.shape
 
+    def tolerance(self, control: str, default: float) -> float:
+        """Return the tolerance in pixels of a control's polygons: its own, or the default."""
+        outputs = (*self.outputs, *(output for _, output in self.asked))
+        own = (output.control.tolerance for output in outputs if output.control.name == control)
+        return next((tolerance for tolerance in own if tolerance is not None), default)
+
     def _output(self, label: str) -> Output | None:
-        for output in self.outputs:
-            if output.labeler is None or output.labeler.knows(label):
-                return output
-        return None
+        return next((output for output in self.outputs if output.knows(label)), None)
 
 
 @dataclass(frozen=True)
@@ -123,12 +149,15 @@ class LabelingConfig:
 
         A mask goes to the control that knows its label, and of several to the most exact one. The order of preference
         is brush, bitmask, polygon, vector, ellipse, rectangle; then a control with its own labels before a bare one
-        with a `Labels` tag; then a control that is no smart tool before one that is.
+        with a `Labels` tag; then a control that is no smart tool before one that is. Before all of them comes the
+        control that the prompt's own control asks for (`Target.output`): by its attribute `output`, or itself if it
+        draws masks and is not there for prompts alone (`smartOnly`).
 
         Raises
         ------
         BadRequestError
-            If the text is not XML, or has no image, or no control that can take a mask.
+            If the text is not XML, or has no image, or no control that can take a mask, or if an attribute `output`
+            names none.
         """
         return _parse(xml, None)
 
@@ -202,10 +231,19 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
             f"The labeling config has {len(controls[crowded])} controls with shapes or labels on "
             f"'{brief(crowded, quoted=False)}'; at most {MAX_CONTROLS} are read."
         )
-    outputs = ((image, _outputs(controls.get(image.name, ()))) for image in tags.images)
     if len(tags.images) > MAX_IMAGES:
         raise BadRequestError(f"The labeling config has {len(tags.images)} images; at most {MAX_IMAGES} are read.")
-    targets = [Target(image, pairs) for image, pairs in outputs if pairs]
+    prompting: dict[str, list[Control]] = {}
+    for control in tags.controls:
+        if control.output or (control.shape in OUTLINED and not control.smart_only):
+            for name in dict.fromkeys(control.to_names):
+                prompting.setdefault(name, []).append(control)
+    targets = []
+    for image in tags.images:
+        pairs = _pairs(controls.get(image.name, ()))
+        if pairs:
+            asked = _asked(prompting.get(image.name, ()), pairs, image.name)
+            targets.append(Target(image, _preferred(pairs), asked))
     if not targets:
         spelled = sorted({tags.spelled[control.tag] for control in tags.controls})
         raise BadRequestError(
@@ -215,30 +253,50 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
     return LabelingConfig(tuple(targets), xml, tags.repeated)
 
 
-def _outputs(controls: Sequence[Control]) -> tuple[Output, ...]:
-    """Pair every control that can take a mask with the controls that label its regions, the preferred pair first.
-
-    Controls of the preferred kind are kept, and of the other kinds those that know a label which no control before
-    them knows: the others are there for prompts.
-    """
-    shaped = [control for control in controls if control.shape in SHAPES]
-    if not shaped:
-        return ()
-
-    def rank(control: Control) -> tuple[int, bool]:
-        return SHAPES.index(control.shape), not control.tag.endswith("labels")
-
+def _pairs(controls: Sequence[Control]) -> tuple[Output, ...]:
+    """Pair every control that can take a mask with the controls that label its regions, the preferred pair first."""
     labelers: list[Control | None] = [control for control in controls if control.tag == "labels"]
-    best = min(map(rank, shaped))
+    shaped = [control for control in controls if control.shape in SHAPES]
+    return tuple(
+        Output(control, labeler)
+        for control in sorted(shaped, key=lambda control: (*_rank(control), control.smart))
+        for labeler in ([control] if control.tag.endswith("labels") else labelers or [None])
+    )
+
+
+def _rank(control: Control) -> tuple[int, bool]:
+    return SHAPES.index(control.shape), not control.tag.endswith("labels")
+
+
+def _preferred(pairs: Sequence[Output]) -> tuple[Output, ...]:
+    """Return the pairs of the most exact kind, and of the other kinds those with a label that none before them knows.
+
+    The others take a mask only where a prompt asks for them.
+    """
+    best = _rank(pairs[0].control)
     outputs: list[Output] = []
     known: set[str] = set()
     any_label = False
-    for control in sorted(shaped, key=lambda control: (*rank(control), control.smart)):
-        pairs: list[Control | None] = [control] if control.tag.endswith("labels") else labelers or [None]
-        for labeler in pairs:
-            adds = labeler is not None and not any_label and (labeler.any_label or not known.issuperset(labeler.labels))
-            if rank(control) == best or adds:
-                outputs.append(Output(control, labeler))
-                known.update(labeler.labels if labeler else ())
-                any_label |= labeler is None or labeler.any_label
+    for pair in pairs:
+        labeler = pair.labeler
+        adds = labeler is not None and not any_label and (labeler.any_label or not known.issuperset(labeler.labels))
+        if _rank(pair.control) == best or adds:
+            outputs.append(pair)
+            known.update(labeler.labels if labeler else ())
+            any_label |= labeler is None or labeler.any_label
     return tuple(outputs)
+
+
+def _asked(prompting: Sequence[Control], pairs: Sequence[Output], image: str) -> tuple[tuple[str, Output], ...]:
+    """Return (name of a control, the output that its prompts ask for)."""
+    asked = []
+    for control in prompting:
+        wanted = [pair for pair in pairs if pair.control.name == (control.output or control.name)]
+        if not wanted:
+            raise BadRequestError(
+                f"The output of the control '{brief(control.name, quoted=False)}' is the name of a control that takes "
+                f"masks on the image '{brief(image, quoted=False)}', {listed(pair.control.name for pair in pairs)}; "
+                f"the labeling config says {brief(control.output)}."
+            )
+        asked += [(control.name, pair) for pair in wanted]
+    return tuple(asked)

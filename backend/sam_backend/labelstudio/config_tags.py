@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.image_tag import ImageTag
 
 MAX_XML = 8 * 2**20
@@ -30,6 +31,9 @@ class Control:
     smart : bool, whether annotators prompt with it.
     to_names : tuple of str, the names of the tags that it is for.
     aliases : (value, alias) of each `<Label>` with both; regions have the alias.
+    smart_only : bool, whether annotators do nothing else with it.
+    output : str, its attribute `output`: the name of the control that takes the masks of its prompts; "" for none.
+    tolerance : float or None, its attribute `tolerance`: of its polygons and vectors, in pixels.
     """
 
     name: str
@@ -39,6 +43,9 @@ class Control:
     smart: bool
     to_names: tuple[str, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
+    smart_only: bool = False
+    output: str = ""
+    tolerance: float | None = None
 
     @property
     def shape(self) -> str:
@@ -202,6 +209,25 @@ def _control(kind: str, attributes: Mapping[str, str], labels: _Labels) -> Contr
         labels=tuple(labels.values),
         any_label=labels.any_label,
         smart=attributes.get("smart", "").lower() == "true",
+        smart_only=attributes.get("smartonly", "").lower() == "true",
+        output=attributes.get("output", ""),
+        tolerance=_tolerance(attributes),
         aliases=tuple((shown, alias) for shown, alias in labels.aliases.items() if shown != alias),
         to_names=tuple(name.strip() for name in attributes["toname"].split(",")),
     )
+
+
+def _tolerance(attributes: Mapping[str, str]) -> float | None:
+    text = attributes.get("tolerance")
+    if text is None:
+        return None
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = math.nan
+    if not 0 <= tolerance < math.inf:
+        raise BadRequestError(
+            f"The tolerance of the control '{brief(attributes['name'], quoted=False)}' is a number of pixels, 0 or "
+            f"more; the labeling config says {brief(text)}."
+        )
+    return tolerance

@@ -13,9 +13,14 @@ from sam_backend.samples import Cropped
 
 # A component smaller than this share of the largest component is a speck, not a part of the object.
 SPECK_FRACTION = 0.01
-# Tolerances in pixels for simplifying a ring, tried from coarse to fine until the ring is close to its component.
-TOLERANCES = (1.0, 0.75, 0.5, 0.25)
+TOLERANCE = 1.0
+"""Pixels by which a ring is simplified."""
+
+LEAST_TOLERANCE = 0.25
+"""Pixels; where a finer tolerance would be needed, every corner is kept."""
+
 RING_IOU = 0.9
+"""The least IoU of a ring with its component."""
 
 Ring = list[tuple[float, float]]
 
@@ -59,12 +64,18 @@ def without_specks(mask: Cropped) -> Cropped:
     return Cropped.of_part(kept[labels], mask.corner, mask.size)
 
 
-def rings(mask: Cropped) -> list[Ring]:
-    """Return the outer rings of the components (8-connected) of a non-empty mask, in per cent, largest first.
+def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
+    """Return one ring for each component (8-connected) of a non-empty mask, in per cent, the largest first.
 
     A ring runs along the edges of pixels, so that even a line of single pixels has an area. It is simplified (Douglas
-    and Peucker) by at most 1 px, or by less if its IoU with the component, holes filled, would fall below `RING_IOU`.
-    Holes are filled, because Label Studio's polygons have none.
+    and Peucker) by at most `tolerance` pixels, or by less if its IoU with what it surrounds would fall below
+    `RING_IOU`. Label Studio's polygons have no holes: holes are filled, the small ones first, as long as the component
+    is at least `RING_IOU` of the filled one. To a hole that is left, the ring goes through a slit without width.
+
+    Parameters
+    ----------
+    mask : Cropped, not empty.
+    tolerance : float, in pixels, 0 or more; 0 keeps every corner.
     """
     # On a lattice of half pixels, a pixel is a block of 3 x 3 knots, and its outer knots are the pixel's corners.
     # Therefore a contour through the outermost knots runs along the edges of pixels.
@@ -72,14 +83,26 @@ def rings(mask: Cropped) -> list[Ring]:
     knots = np.zeros((2 * rows + 1, 2 * columns + 1), np.uint8)
     knots[1::2, 1::2] = mask.part
     knots = cv2.dilate(knots, np.ones((3, 3), np.uint8))
-    contours, _ = cv2.findContours(knots, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, levels = cv2.findContours(knots, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    inside: dict[int, list[int]] = {}
+    for index, parent in enumerate(levels[0, :, 3].tolist()):
+        inside.setdefault(parent, []).append(index)
     height, width = mask.size
     scale = np.array((100 / width, 100 / height))
-    # Four decimals of a per cent are a tenth of a pixel in an image that is 100,000 pixels wide.
-    return [
-        ((_simplified(contour).reshape(-1, 2) / 2 + mask.corner[::-1]) * scale).round(4).tolist()
-        for contour in sorted(contours, key=cv2.contourArea, reverse=True)
-    ]
+    areas = [cv2.contourArea(contour) for contour in contours]
+    outer, found = inside[-1], list[tuple[float, Ring]]()
+    for index in outer:
+        ring = _simplified(contours[index], tolerance).reshape(-1, 2)
+        left = (1 - RING_IOU) * areas[index]
+        for hole in sorted(inside.get(index, ()), key=areas.__getitem__):
+            left -= areas[hole]
+            if left < 0:
+                ring = _joined(ring, _simplified(contours[hole], tolerance).reshape(-1, 2))
+                # What lies in a filled hole has no ring of its own.
+                outer += inside.get(hole, ())
+        # Four decimals of a per cent are a tenth of a pixel in an image that is 100,000 pixels wide.
+        found.append((areas[index], ((ring / 2 + mask.corner[::-1]) * scale).round(4).tolist()))
+    return [ring for _, ring in sorted(found, key=lambda pair: -pair[0])]
 
 
 def bounding_rectangle(mask: Cropped) -> Rectangle:
@@ -113,15 +136,24 @@ def fitted_ellipse(mask: Cropped) -> Ellipse:
     )
 
 
-def _simplified(contour: NDArray[np.int32]) -> NDArray[np.int32]:
+def _joined(ring: NDArray[np.int32], hole: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return a ring that also goes around a hole, through a slit between their nearest corners."""
+    squared = ((ring[:, None] - hole[None]) ** 2).sum(2)
+    start, end = np.unravel_index(int(np.argmin(squared)), squared.shape)
+    around = np.roll(hole, -int(end), axis=0)
+    return np.concatenate([ring[: start + 1], around, around[:1], ring[start:]])
+
+
+def _simplified(contour: NDArray[np.int32], tolerance: float) -> NDArray[np.int32]:
     """Remove the points of a contour on the half-pixel lattice that hardly change its shape."""
     filled = _filled(contour, contour)
-    for tolerance in TOLERANCES:
+    while tolerance >= LEAST_TOLERANCE:
         simple: NDArray[np.int32] = cv2.approxPolyDP(contour, 2 * tolerance, closed=True)
         if len(simple) > 2:
             drawn = _filled(simple, contour)
             if np.count_nonzero(drawn & filled) >= RING_IOU * np.count_nonzero(drawn | filled):
                 return simple
+        tolerance *= 0.75
     return contour
 
 

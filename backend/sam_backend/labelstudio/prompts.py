@@ -6,15 +6,19 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam_backend.arrays import FloatArray
-from sam_backend.errors import BadRequestError, brief
+from sam_backend.errors import BadRequestError, BrokenSampleError, brief
 from sam_backend.labelstudio.config import SHAPES, LabelingConfig, Target
-from sam_backend.labelstudio.region_masks import MAX_SIDE
-from sam_backend.labelstudio.strokes import points_along
+from sam_backend.labelstudio.region_masks import MAX_SIDE, ring_mask
+from sam_backend.labelstudio.strokes import points_along, read_stroke
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
 
 _LOG = logging.getLogger(__name__)
@@ -43,11 +47,24 @@ class Click:
 
 @dataclass(frozen=True)
 class Outline:
-    """A rectangle, an ellipse or a polygon: points in per cent, rotated clockwise by `rotation` degrees."""
+    """A rectangle, an ellipse or a polygon: points in per cent, rotated clockwise by `rotation` degrees.
+
+    Attributes
+    ----------
+    points : of its corners, or of a line around it.
+    rotation, pivot : float in degrees, and the point that it is turned about.
+    is_line : bool, whether it is a line, which encloses nothing.
+    """
 
     points: tuple[tuple[float, float], ...]
     rotation: float = 0.0
     pivot: tuple[float, float] = (0.0, 0.0)
+    is_line: bool = False
+
+    @property
+    def is_box(self) -> bool:
+        """Whether its bounds say all."""
+        return self.is_line or (len(self.points) == 4 and self.rotation % 90 == 0 and _is_upright(self.points))
 
     def bounds(self, size: tuple[int, int]) -> FloatArray:
         """Return the axis-aligned bounds, xyxy in pixels, within an image of `size` (H, W).
@@ -60,11 +77,7 @@ class Outline:
             If the outline lies completely outside the image.
         """
         height, width = size
-        scale = np.array((width, height)) / 100
-        pivot = np.array(self.pivot) * scale
-        angle = math.radians(self.rotation)
-        turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
-        points = (np.array(self.points) * scale - pivot) @ turn + pivot
+        points = self._in_pixels(size)
         box = np.concatenate([points.min(axis=0), points.max(axis=0)])
         clipped: FloatArray = box.clip(0, (width, height, width, height)).astype(np.float32)
         if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
@@ -73,6 +86,28 @@ class Outline:
                 f"it spans x {box[0]:.1f} to {box[2]:.1f} and y {box[1]:.1f} to {box[3]:.1f}."
             )
         return clipped
+
+    def inside(self, size: tuple[int, int]) -> Cropped:
+        """Return the pixels that it encloses in an image of `size` (H, W); none where it is thinner than a pixel.
+
+        Raises
+        ------
+        BadRequestError
+            If it runs across the image again and again.
+        """
+        try:
+            return ring_mask(self._in_pixels(size), size, "The outline")
+        except BrokenSampleError as error:
+            raise BadRequestError(str(error)) from None
+
+    def _in_pixels(self, size: tuple[int, int]) -> NDArray[np.float64]:
+        """Return its points (N, 2), turned, xy in pixels of an image of `size` (H, W)."""
+        scale = np.array(size[::-1]) / 100
+        pivot = np.array(self.pivot) * scale
+        angle = math.radians(self.rotation)
+        turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
+        turned: NDArray[np.float64] = (np.array(self.points) * scale - pivot) @ turn + pivot
+        return turned
 
 
 @dataclass(frozen=True)
@@ -84,6 +119,8 @@ class DrawnPrompt:
     target : Target, the image with the prompt, and the controls that take the mask.
     clicks : tuple of Click, the oldest first.
     box : Outline, the last box; None if there is none.
+    stroke : Cropped, the pixels of all strokes, along which there are clicks too; None if there is none.
+    control : str, the name of the control that the last prompt was drawn with.
     label : str, the chosen label, which the target knows; None if none was chosen.
     item_index : int, which image of a list; None if the task has no list.
     original_size : (height, width) in pixels of the image in Label Studio; None if the request lacks it.
@@ -96,6 +133,8 @@ class DrawnPrompt:
     target: Target
     clicks: tuple[Click, ...] = ()
     box: Outline | None = None
+    stroke: Cropped | None = None
+    control: str = ""
     label: str | None = None
     item_index: int | None = None
     original_size: tuple[int, int] | None = None
@@ -125,7 +164,16 @@ class DrawnPrompt:
             points=(points / 100).clip(0, (width - 0.5, height - 0.5)),
             labels=np.array([POSITIVE if click.positive else NEGATIVE for click in self.clicks], np.int64),
             box=self.box.bounds(size) if self.box else None,
+            drawn=self._inside(size),
         )
+
+    def _inside(self, size: tuple[int, int]) -> Cropped | None:
+        """Return the pixels of what was drawn, if they say more than its clicks and its box."""
+        drawn = self.stroke if self.stroke and self.stroke.size == size else None
+        if self.box is None or self.box.is_box:
+            return drawn
+        inside = self.box.inside(size)
+        return inside if drawn is None else drawn.joined(inside)
 
 
 def read_drawn(
@@ -134,7 +182,8 @@ def read_drawn(
     """Read the drawn regions; return None if none of them is a prompt.
 
     Key points become clicks. Rectangles, ellipses, polygons and vectors become boxes. Strokes of the brush, the bitmask
-    and the magic wand become positive clicks along the stroke. Only the last box is used, because Label Studio sends
+    and the magic wand become positive clicks along the stroke. Of strokes, and of outlines that are no upright boxes,
+    the pixels are kept too. Only the last box is used, because Label Studio sends
     every box that is not accepted yet. Only the regions on the image of the last prompt are used, because Label Studio
     sends those of the other images of the task too. Regions of other kinds (a `Labels` result, a choice, a text) give a
     label at most.
@@ -148,8 +197,8 @@ def read_drawn(
     Raises
     ------
     BadRequestError
-        If a region lacks a coordinate, has no size, lies outside the image, has a label that the config lacks, or if
-        there are too many regions, strokes or points.
+        If a region lacks a coordinate, has no size, lies outside the image, has a label that the config lacks, if
+        there are too many regions, strokes or points, or strokes without pixels alone.
     """
     regions = list(context_result or ())
     if len(regions) > MAX_REGIONS:
@@ -168,7 +217,7 @@ def read_drawn(
     clicks: list[Click] = []
     box: Outline | None = None
     label: str | None = None
-    strokes = 0
+    strokes: list[Cropped] = []
     ids: list[str] = []
     for region in regions:
         if _place(region, first) != place:
@@ -180,26 +229,30 @@ def read_drawn(
         if shape == "keypoint":
             clicks.append(_click(value, positive=region.get("is_positive") is not False))
         elif shape in _STROKES:
-            strokes += 1
-            if strokes > MAX_STROKES:
+            if len(strokes) == MAX_STROKES:
                 raise BadRequestError(
                     f"More than {MAX_STROKES} strokes came at once; accept or reject the open ones, or draw one stroke."
                 )
             encoded = "bitmask" if shape == "bitmask" else "brush"
-            clicks.extend(Click(x, y) for x, y in points_along(value, encoded, _size(region), max_pixels))
+            strokes.append(read_stroke(value, encoded, _size(region), max_pixels))
+            clicks.extend(Click(x, y) for x, y in points_along(strokes[-1]))
         elif shape in SHAPES:
             box = _outline(value, shape)
     if len(clicks) > MAX_CLICKS:
         raise BadRequestError(f"A prompt may have {MAX_CLICKS} clicks; it has {len(clicks)}. Accept what is open.")
     if not (clicks or box):
-        return None
+        raise BadRequestError("The stroke has no pixels; draw it again, or click.")
     target = config.target(place[0])
-    target.output(label)
+    control = last.get("from_name") if isinstance(last.get("from_name"), str) else ""
+    target.output(label, control)
+    of_image = [one for one in strokes if one.size == _size(last)]
     item_index = None if last.get("item_index") is None else place[1]
     return DrawnPrompt(
         target,
         tuple(clicks),
         box,
+        reduce(Cropped.joined, of_image) if of_image else None,
+        control,
         label,
         item_index,
         _size(last),
@@ -269,7 +322,10 @@ def _outline(value: Mapping[str, Any], shape: str) -> Outline:
     what = f"An {shape}" if shape == "ellipse" else f"A {shape}"
     rotation = _number(value, "rotation", what, 0.0) if value.get("rotation") is not None else 0.0
     if shape in ("polygon", "vector"):
-        outline = Outline(_corners(value, shape, what))
+        corners = _corners(value, shape, what)
+        if shape == "polygon" and len(set(corners)) < 3:
+            raise BadRequestError(f"{what} needs at least three points; it has {len(set(corners))}. Draw it again.")
+        outline = Outline(corners, is_line=shape == "vector")
     elif shape == "ellipse":
         x, y, a, b = (_number(value, name, what) for name in ("x", "y", "radiusX", "radiusY"))
         angles = np.linspace(0, 2 * math.pi, 360, endpoint=False).tolist()
@@ -282,6 +338,10 @@ def _outline(value: Mapping[str, Any], shape: str) -> Outline:
     if not outline.points or not all(len(set(axis)) > 1 for axis in zip(*outline.points, strict=True)):
         raise BadRequestError(f"{what} needs a width and a height; it has none. Draw it again, a little larger.")
     return outline
+
+
+def _is_upright(points: Sequence[tuple[float, float]]) -> bool:
+    return all(any(one == other for one, other in zip(*pair, strict=True)) for pair in pairwise((*points, points[0])))
 
 
 def _corners(value: Mapping[str, Any], shape: str, what: str) -> tuple[tuple[float, float], ...]:

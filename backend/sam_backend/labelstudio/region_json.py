@@ -12,7 +12,14 @@ import numpy as np
 from sam_backend.arrays import BoolArray
 from sam_backend.labelstudio.bitmask import encode_bitmask
 from sam_backend.labelstudio.config import Output, Target
-from sam_backend.labelstudio.outlines import Ring, bounding_rectangle, fitted_ellipse, rings, without_specks
+from sam_backend.labelstudio.outlines import (
+    TOLERANCE,
+    Ring,
+    bounding_rectangle,
+    fitted_ellipse,
+    rings,
+    without_specks,
+)
 from sam_backend.labelstudio.region_masks import region_id as id_of
 from sam_backend.labelstudio.region_masks import region_shape
 from sam_backend.labelstudio.rle import encode_rle
@@ -34,6 +41,8 @@ def make_regions(
     item_index: int | None = None,
     rotation: int = 0,
     region_id: str | None = None,
+    prompted_with: str = "",
+    tolerance: float = TOLERANCE,
 ) -> list[dict[str, Any]]:
     """Return the regions of one mask, ready for the `result` of a prediction; none for an empty mask.
 
@@ -50,6 +59,8 @@ def make_regions(
     item_index : int, which image of a list; None if the task has no list.
     rotation : int, degrees by which the page shows the image turned; the region stays that of the upright image.
     region_id : str, the id of the first region; None for a new one.
+    prompted_with : str, the name of the control that the prompt was drawn with, see `Target.output`.
+    tolerance : float, of polygons and vectors in pixels, see `rings`; an attribute of the control comes first.
 
     Raises
     ------
@@ -59,7 +70,8 @@ def make_regions(
     cropped = Cropped.of(mask)
     if not cropped.part.any():
         return []
-    output = target.output(label)
+    output = target.output(label, prompted_with)
+    tolerance = target.tolerance(output.control.name, tolerance)
     height, width = cropped.size
     frame: dict[str, Any] = {"original_width": width, "original_height": height, "image_rotation": rotation}
     frame["to_name"] = target.image.name
@@ -69,7 +81,7 @@ def make_regions(
     if item_index is not None:
         frame["item_index"] = item_index
     regions = []
-    for geometry in _geometries(cropped, output.control.shape):
+    for geometry in _geometries(cropped, output.control.shape, tolerance):
         own = region_id or new_id()
         region_id = None
         regions += [{"id": own, **frame, **result} for result in _results(geometry, output, label)]
@@ -82,6 +94,7 @@ def replace_mask(
     *,
     label: str | None = None,
     score: float | None = None,
+    tolerance: float = TOLERANCE,
 ) -> list[dict[str, Any]]:
     """Return the entries of a region with another mask: the same id, shape, control and label, and what was said of it.
 
@@ -94,12 +107,13 @@ def replace_mask(
     entries : of one region, at least one with a shape.
     label : str, the label of a region that has none; None leaves it without.
     score : float, in [0, 1], in the place of the region's own.
+    tolerance : float, of polygons and vectors in pixels, see `rings`.
     """
     cropped = Cropped.of(mask)
     if not cropped.part.any():
         return []
     shape = next(filter(None, map(region_shape, entries)))
-    geometries = sorted(_geometries(cropped, shape), key=_ring_area, reverse=True)
+    geometries = sorted(_geometries(cropped, shape, tolerance), key=_ring_area, reverse=True)
     ids = [id_of(entries[0]), *(new_id() for _ in geometries[1:])]
     return [
         _with_geometry(entry, geometry, cropped.size, label, score) | {"id": own}
@@ -149,7 +163,7 @@ def prediction(regions: Sequence[dict[str, Any]], score: float, model_version: s
     return {"result": list(regions), "score": float(score) if regions else 0.0, "model_version": model_version}
 
 
-def _geometries(mask: Cropped, shape: str) -> list[dict[str, Any]]:
+def _geometries(mask: Cropped, shape: str, tolerance: float) -> list[dict[str, Any]]:
     """Return the values of the mask's regions, without labels."""
     if shape == "brush":
         return [{"format": "rle", "rle": encode_rle(mask)}]
@@ -157,9 +171,9 @@ def _geometries(mask: Cropped, shape: str) -> list[dict[str, Any]]:
         return [{"imageDataURL": encode_bitmask(mask)}]
     clean = without_specks(mask)
     if shape == "polygon":
-        return [{"points": ring, "closed": True} for ring in rings(clean)]
+        return [{"points": ring, "closed": True} for ring in rings(clean, tolerance)]
     if shape == "vector":
-        return [{"vertices": _vertices(ring), "closed": True} for ring in rings(clean)]
+        return [{"vertices": _vertices(ring), "closed": True} for ring in rings(clean, tolerance)]
     if shape == "ellipse":
         fit = fitted_ellipse(clean)
         radii = {"radiusX": fit.radius_x, "radiusY": fit.radius_y}

@@ -232,13 +232,13 @@ def _checked(kind: type[T], data: object, what: str) -> T:
 def _polygon(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Cropped:
     _check_count(value["points"], what)
     points = _checked(list[tuple[_Coordinate, _Coordinate]], value["points"], what)
-    return _ring_mask(points, size, what)
+    return _of_ring(points, size, what)
 
 
 def _vector(value: Mapping[str, Any], size: tuple[int, int], what: str) -> Cropped:
     _check_count(value["vertices"], what)
     vertices = _checked(list[_Vertex], _along(value["vertices"]), what)
-    return _ring_mask([(vertex.x, vertex.y) for vertex in vertices], size, what)
+    return _of_ring([(vertex.x, vertex.y) for vertex in vertices], size, what)
 
 
 def _check_count(points: object, what: str) -> None:
@@ -246,12 +246,22 @@ def _check_count(points: object, what: str) -> None:
         raise BrokenSampleError(f"{what} has {len(points)} points; at most {MAX_POINTS} are read.")
 
 
-def _ring_mask(points: Sequence[tuple[float, float]], size: tuple[int, int], what: str) -> Cropped:
-    ring = np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100)
+def _of_ring(points: Sequence[tuple[float, float]], size: tuple[int, int], what: str) -> Cropped:
+    return ring_mask(np.reshape(points, (-1, 2)) * (size[1] / 100, size[0] / 100), size, what)
+
+
+def ring_mask(ring: NDArray[np.float64], size: tuple[int, int], what: str) -> Cropped:
+    """Return the inside of a ring (N, 2), xy in pixels, by the even-odd rule; only its box takes memory.
+
+    Raises
+    ------
+    BrokenSampleError
+        If it runs across the image again and again, so that it would take minutes; the sentence begins with `what`.
+    """
     rows = np.abs(np.diff(ring[:, 1], append=ring[:1, 1])).clip(0, size[0]).sum()
     if rows > MAX_CROSSINGS:
         raise BrokenSampleError(
-            f"{what} has {len(points)} points that run across the image again and again; it is damaged. Draw it again."
+            f"{what} has {len(ring)} points that run across the image again and again; it is damaged. Draw it again."
         )
     corners = ring if len(ring) else np.zeros((1, 2))
     return _drawn_in_box(corners, size, lambda corner, box: polygon_mask(ring - corner, box))

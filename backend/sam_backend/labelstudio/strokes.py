@@ -1,4 +1,4 @@
-"""Brush strokes -> points along them, since segmenters take clicks and boxes."""
+"""Brush strokes -> their pixels, and points along them."""
 
 import math
 from collections.abc import Mapping
@@ -18,10 +18,8 @@ _MAX_AREA = 2**21
 """Pixels of a stroke's box above which its middle is sought on blocks of pixels, since distances take memory."""
 
 
-def points_along(
-    value: Mapping[str, Any], shape: str, size: tuple[int, int] | None, max_pixels: int
-) -> list[tuple[float, float]]:
-    """Return up to five points spread along the middle of a stroke, xy in per cent; none for an empty stroke.
+def read_stroke(value: Mapping[str, Any], shape: str, size: tuple[int, int] | None, max_pixels: int) -> Cropped:
+    """Return the pixels of a stroke; it may be empty.
 
     Parameters
     ----------
@@ -46,15 +44,18 @@ def points_along(
             f"A stroke is read on images of up to {max_pixels} pixels; this one has {width} x {height}. Click instead."
         )
     if shape == "brush":
-        mask = decode_runs(value.get("rle", []), size).cropped()
-    else:
-        url = value.get("imageDataURL")
-        mask = Cropped.of(decode_bitmask(url if isinstance(url, str) else "", size))
-    return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _middle(mask)]
+        return decode_runs(value.get("rle", []), size).cropped()
+    url = value.get("imageDataURL")
+    return Cropped.of(decode_bitmask(url if isinstance(url, str) else "", size))
+
+
+def points_along(stroke: Cropped) -> list[tuple[float, float]]:
+    """Return up to five points spread along the middle of a stroke, xy in per cent; none for an empty stroke."""
+    height, width = stroke.size
+    return [((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in _middle(stroke)]
 
 
 def _middle(mask: Cropped) -> list[tuple[int, int]]:
-    """Return up to five pixels xy along the middle of a mask; none for an empty one."""
     (top, left), stroke = mask.corner, mask.part
     if not stroke.size:
         return []

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import cv2
 import numpy as np
 
-from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError
-from sam_backend.masks import mask_box
+from sam_backend.segmenters.drawn_masks import mask_logits
 from sam_backend.segmenters.pixels import reader_of, with_pixels
 from sam_backend.segmenters.protocol import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.refiner.refiner import Refiner
 from sam_backend.segmenters.wrapper import SegmenterWrapper
-
-_LOGITS_SIDE = 256
-_LOGIT = 8.0
 
 
 class Correcting(SegmenterWrapper):
@@ -79,25 +75,6 @@ class Correcting(SegmenterWrapper):
         correction = self._refiner.correct(reader_of(embedding), prompt.mask, prompt.points, prompt.labels)
         predicted = np.array([correction.predicted_iou], np.float32)
         return Candidates(correction.mask[None], predicted, mask_logits(correction.mask)[None])
-
-
-def mask_logits(mask: BoolArray) -> FloatArray:
-    """Return logits (256, 256) like those of a model that answers with a mask (H, W); padding is outside."""
-    low = np.zeros((_LOGITS_SIDE, _LOGITS_SIDE), np.float32)
-    box = mask_box(mask)
-    if box is not None:
-        cell = max(mask.shape) / _LOGITS_SIDE
-        left, top, right, bottom = (int(edge / cell) for edge in box)
-        columns, rows = right + 1 - left, bottom + 1 - top
-        x, y = round(left * cell), round(top * cell)
-        size = max(1, round(columns * cell)), max(1, round(rows * cell))
-        part = np.zeros(size[::-1], np.uint8)
-        seen = mask[y : y + size[1], x : x + size[0]]
-        part[: seen.shape[0], : seen.shape[1]] = seen
-        low_part = cv2.resize(255 * part, (columns, rows), interpolation=cv2.INTER_AREA) / np.float32(255)
-        low[top : top + rows, left : left + columns] = low_part[: _LOGITS_SIDE - top, : _LOGITS_SIDE - left]
-    smooth: FloatArray = cv2.GaussianBlur(low, (0, 0), 1.0)
-    return 2 * _LOGIT * smooth - _LOGIT
 
 
 @cache

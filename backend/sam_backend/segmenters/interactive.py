@@ -12,9 +12,10 @@ from torch.nn.functional import interpolate, pad
 
 from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.samples import Cropped
+from sam_backend.segmenters.drawn_masks import with_logits
 from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
-from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
+from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt
 
 _BATCH = 16
 """Prompts decoded in one pass; a mask is drawn when it is asked for."""
@@ -72,7 +73,7 @@ class InteractiveSegmenter:
         BadRequestError
             If the logits of a prompt do not have this model's size.
         """
-        require_logits_size(prompts, self.name, self._logits_size(embedding))
+        prompts = with_logits(prompts, self.name, embedding, self._logits_size(embedding))
         groups: dict[_Shape, list[int]] = {}
         for index, prompt in enumerate(prompts):
             several = prompt.is_ambiguous if multimask is None else multimask

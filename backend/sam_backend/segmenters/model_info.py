@@ -23,6 +23,9 @@ PromptKind = Literal["box", "points", "logits", "everything", "text", "exemplars
 Corrections = Literal["model", "refiner"]
 """Who corrects a model's answer by the next click: the model itself, as SAM was trained, or the refiner."""
 
+DrawnMasks = Literal["logits", "points"]
+"""How a stroke or an outline goes in: as logits beside its points or its box, or as its points or its box alone."""
+
 INTERACTIVE: frozenset[PromptKind] = frozenset({"box", "points", "logits", "everything"})
 """The prompts about one object, which most models take."""
 
@@ -135,6 +138,7 @@ class ModelInfo:
     is_heavy : bool, whether an image takes seconds on a CPU and a copy takes gigabytes, so that processes share one.
     focus_pays : bool, whether it takes a second look by default (`sam_backend.segmenters.focus`).
     has_features : bool, whether `Segmenter.features` gives features, which the memory needs.
+    drawn_masks : "logits" or "points", how what a person drew goes in (docs/decisions/038-masks-as-prompts.md).
     corrections : "model" or "refiner", who corrects an answer by the next click (`sam_backend.segmenters.refinement`).
     """
 
@@ -151,6 +155,7 @@ class ModelInfo:
     is_heavy: bool = False
     focus_pays: bool = False
     has_features: bool = False
+    drawn_masks: DrawnMasks = "logits"
     corrections: Corrections = "model"
 
     @property

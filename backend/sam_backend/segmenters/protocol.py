@@ -46,6 +46,9 @@ class Prompt:
         second look. Other segmenters ignore it.
     mask : (H, W) bool, a mask of the image to correct, whoever made it: a model, a proposal or a person; or None. The
         points are then all clicks about it in their order, the newest last; without points, it is only made better.
+    drawn : Cropped, what a person drew: a stroke, given with points along it, or the inside of an outline, given with
+        its box; or None, as for one without pixels. A model that takes logits makes them of it
+        (`sam_backend.segmenters.drawn_masks`); others ignore it.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Prompt:
     logits: FloatArray | None = None
     window: Window | None = None
     mask: BoolArray | None = None
+    drawn: Cropped | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32).reshape(-1, 2)
@@ -77,30 +81,22 @@ class Prompt:
         left, top, right, bottom = self.window or (0, 0, 1, 1)
         if not (0 <= left < right and 0 <= top < bottom):
             raise BadRequestError(f"A window is x0, y0, x1, y1 with x1 > x0 >= 0 and y1 > y0 >= 0; got {self.window}.")
+        if self.drawn is not None and not self.drawn.part.size:
+            object.__setattr__(self, "drawn", None)
         if self.mask is not None:
             object.__setattr__(self, "mask", np.asarray(self.mask, np.bool_))
-            if self.mask.ndim != 2 or self.box is not None or self.logits is not None:
+            if self.mask.ndim != 2 or any(part is not None for part in (self.box, self.logits, self.drawn)):
                 raise BadRequestError("A mask to correct has the image's shape (H, W), and beside it only points.")
+        elif self.drawn is not None and self.logits is not None:
+            raise BadRequestError("A prompt has what was drawn or logits of an earlier answer, not both.")
         elif not len(points) and self.box is None and self.logits is None:
             raise BadRequestError("A prompt needs at least one point, a box, logits or a mask; got none of them.")
 
     @property
     def is_ambiguous(self) -> bool:
         """Whether it is a lone click, which SAM answers with several masks instead of one."""
-        return len(self.points) == 1 and self.box is None and self.logits is None and self.mask is None
-
-
-def require_logits_size(prompts: Sequence[Prompt], name: str, size: tuple[int, int]) -> None:
-    """Check that the logits of prompts have the shape `size` (h, w) that the model `name` takes.
-
-    Raises
-    ------
-    BadRequestError
-        If they have another shape.
-    """
-    for prompt in prompts:
-        if prompt.logits is not None and prompt.logits.shape != size:
-            raise BadRequestError(f"{name} takes logits of shape {size}; got {prompt.logits.shape}.")
+        beside = (self.box, self.logits, self.mask, self.drawn)
+        return len(self.points) == 1 and all(part is None for part in beside)
 
 
 @dataclass(frozen=True, eq=False)

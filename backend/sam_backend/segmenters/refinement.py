@@ -46,8 +46,8 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
     ----------
     segmenter : Segmenter, the model.
     embedding : Embedding, the model's encoding of the image.
-    prompt : Prompt, points in the order in which they were given, and perhaps a box. A prompt with logits or a mask is
-        decoded as it is.
+    prompt : Prompt, points in the order in which they were given, and perhaps a box. A prompt with logits, a mask or
+        something drawn is decoded as it is.
     memo : AnswersMemo, earlier answers.
     image : str, unique for the image and the version of the segmenter; part of the keys of `memo`.
 
@@ -56,7 +56,9 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
     Candidates
         One candidate: the one with the highest predicted IoU for a lone click, the single mask for more.
     """
-    if prompt.logits is not None or prompt.mask is not None:
+    if segmenter.info.drawn_masks == "points" or "logits" not in segmenter.info.prompts:
+        prompt = replace(prompt, drawn=None)
+    if prompt.logits is not None or prompt.mask is not None or prompt.drawn is not None:
         return _only(segmenter.decode(embedding, [prompt])[0])
     first = first_answer(prompt)
     count = len(prompt.points)

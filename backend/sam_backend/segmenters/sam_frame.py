@@ -13,10 +13,11 @@ from PIL import Image
 from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.masks import mask_box
 from sam_backend.samples import Cropped
+from sam_backend.segmenters.drawn_masks import with_logits
 from sam_backend.segmenters.enlarging import enlarged_mask
 from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
-from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
+from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt
 
 _BATCH = 16
 """Prompts decoded in one pass: each takes about 40 MB."""
@@ -76,7 +77,7 @@ class SamFrame(ABC):
         """
         maps = {name: np.asarray(embedding.arrays[name], np.float32) for name in self._maps}
         _, rows, columns = maps["features"].shape
-        require_logits_size(prompts, self.name, (4 * rows, 4 * columns))
+        prompts = with_logits(prompts, self.name, embedding, (4 * rows, 4 * columns))
         groups: dict[tuple[int, bool, bool], list[int]] = {}
         for index, prompt in enumerate(prompts):
             shape = len(prompt.points), prompt.box is not None, prompt.logits is not None

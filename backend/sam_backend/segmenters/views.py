@@ -91,7 +91,10 @@ class View:
         low, high = np.array(self.window[:2]), np.array(self.window[2:])
         kept = (prompt.labels == POSITIVE) | ((prompt.points >= low) & (prompt.points < high)).all(1)
         box = None if prompt.box is None else self.points(prompt.box.reshape(2, 2)).ravel()
-        return replace(prompt, points=self.points(prompt.points[kept]), labels=prompt.labels[kept], box=box)
+        drawn = None if prompt.drawn is None else Cropped.of(self.seen(prompt.drawn))
+        return replace(
+            prompt, points=self.points(prompt.points[kept]), labels=prompt.labels[kept], box=box, drawn=drawn
+        )
 
     def cuts(self, mask: BoolArray) -> bool:
         """Return whether a mask (h, w) of the view reaches an edge beyond which the image goes on."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.masks import mask_box
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import POSITIVE, Prompt, Window
 
 CONTEXT = 2.0
@@ -57,10 +58,12 @@ def contains(window: Window, region: FloatArray, size: tuple[int, int]) -> bool:
 
 
 def prompted_region(prompt: Prompt) -> FloatArray | None:
-    """Return the region (4,) xyxy around a prompt's box and positive points; None for a prompt without both."""
+    """Return the region (4,) xyxy around a prompt's box, positive points and drawn mask; None for one without them."""
     regions = [np.concatenate([point, point + 1]) for point in prompt.points[prompt.labels == POSITIVE]]
     if prompt.box is not None:
         regions.append(prompt.box)
+    if prompt.drawn is not None:
+        regions.append(np.array(prompt.drawn.box, np.float32))
     return enclosing(*regions) if regions else None
 
 
@@ -117,9 +120,14 @@ def move_prompt(prompt: Prompt, target: Window, size: tuple[int, int]) -> Prompt
     logits = prompt.logits
     if logits is not None and source != target:
         logits = move_logits(logits, source, target)
-    box = None if prompt.box is None else prompt.box - np.tile(corner, 2)
     return replace(
-        prompt, points=points[kept] - corner, labels=prompt.labels[kept], box=box, logits=logits, window=None
+        prompt,
+        points=points[kept] - corner,
+        labels=prompt.labels[kept],
+        box=None if prompt.box is None else prompt.box - np.tile(corner, 2),
+        logits=logits,
+        window=None,
+        drawn=None if prompt.drawn is None else Cropped.of(prompt.drawn.within(target)),
     )
 
 

@@ -57,6 +57,64 @@ def test_of_two_equal_controls_the_one_that_knows_the_label_takes_the_mask():
     assert config.target().output("Hole").control.name == "defects"
 
 
+SIDE_BY_SIDE = (control("PolygonLabels", "outline", smart="true"), control("BrushLabels", "paint", smart="true"))
+
+
+def test_a_control_that_draws_masks_answers_its_own_prompts():
+    target = parse(IMAGE, *SIDE_BY_SIDE, control("KeyPointLabels", "click")).target()
+
+    assert target.output("Crack", "outline").control.name == "outline"
+    assert target.output("Crack", "paint").control.name == "paint"
+    assert target.output("Crack", "click").control.name == target.output("Crack").control.name == "paint"
+    assert target.output(None, "outline").control.name == "outline"
+
+
+def test_a_control_for_prompts_alone_and_one_that_draws_around_objects_do_not():
+    tags = control("PolygonLabels", "lasso", smartOnly="true"), control("RectangleLabels", "box"), SIDE_BY_SIDE[1]
+    target = parse(IMAGE, *tags).target()
+
+    assert target.output("Crack", "lasso").control.name == "paint"
+    assert target.output("Crack", "box").control.name == "paint"
+
+
+def test_a_prompting_control_can_name_the_control_that_answers():
+    clicks = [control("KeyPointLabels", f"{name}-click", output=name) for name in ("outline", "paint", "frame")]
+    target = parse(
+        IMAGE, *SIDE_BY_SIDE, *clicks, control("RectangleLabels", "frame", labels='<Label value="Hole"/>')
+    ).target()
+
+    assert target.output("Crack", "outline-click").control.name == "outline"
+    assert target.output("Hole", "frame-click").control.name == "frame"
+    # The frame does not know it.
+    assert target.output("Crack", "frame-click").control.name == "paint"
+
+
+def test_bare_controls_side_by_side_share_their_labels():
+    target = parse(IMAGE, control("Labels"), control("Brush", labels=""), control("Polygon", labels="")).target()
+
+    output = target.output("Hole", "Polygon")
+    assert (output.control.name, output.labeler.name) == ("Polygon", "Labels")
+    assert target.output("Hole", "Brush").control.name == "Brush"
+
+
+def test_an_output_that_takes_no_mask_is_refused():
+    with pytest.raises(BadRequestError, match=r"output of the control 'click'.*'paint', 'outline'; .*says 'ouline'"):
+        parse(IMAGE, *SIDE_BY_SIDE, control("KeyPointLabels", "click", output="ouline"))
+
+
+def test_a_control_has_a_tolerance_of_its_own():
+    target = parse(IMAGE, control("PolygonLabels", "outline", tolerance="2.5"), SIDE_BY_SIDE[1]).target()
+
+    assert target.tolerance("outline", 1.0) == 2.5
+    assert target.tolerance("paint", 1.0) == 1.0
+
+
+@pytest.mark.parametrize("tolerance", ["-1", "wide", "inf", "nan"])
+def test_a_tolerance_that_is_no_number_of_pixels_is_refused(tolerance):
+    with pytest.raises(BadRequestError, match=rf"tolerance of the control 'PolygonLabels'.*0 or more.*'{tolerance}'"):
+        parse(IMAGE, control("PolygonLabels", tolerance=tolerance))
+
+
 def test_a_bare_shape_takes_its_labels_from_the_labels_tag():
     output = parse(IMAGE, control("Labels"), control("Brush", labels="")).target().output("Hole")
 

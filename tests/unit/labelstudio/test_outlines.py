@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from sam_backend.labelstudio.outlines import bounding_rectangle, fitted_ellipse, rings, without_specks
+from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Cropped
 
 SIZE = (200, 300)
@@ -64,13 +65,12 @@ def drawn(name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["disc", "thin crack", "one pixel wide", "blob"])
-def test_a_ring_stays_within_a_pixel_of_the_exact_outline_and_close_to_its_mask(name, monkeypatch):
+def test_a_ring_stays_within_a_pixel_of_the_exact_outline_and_close_to_its_mask(name):
     mask = drawn(name)
 
     (ring,) = rings(Cropped.of(mask))
 
-    monkeypatch.setattr("sam_backend.labelstudio.outlines.TOLERANCES", ())
-    (exact,) = rings(Cropped.of(mask))
+    (exact,) = rings(Cropped.of(mask), 0)
     np.testing.assert_array_equal(enclosed(exact), mask)
     outline = pixels(ring).astype(np.float32)
     beyond = [abs(cv2.pointPolygonTest(outline, point, measureDist=True)) for point in pixels(exact).tolist()]
@@ -92,7 +92,16 @@ def test_each_component_has_its_ring_the_largest_first():
     assert [enclosed(ring).sum() for ring in rings(Cropped.of(mask.astype(bool)))] == [1600, 100]
 
 
-def test_a_hole_is_filled():
+def test_a_larger_tolerance_leaves_fewer_points_and_the_ring_is_still_close_to_its_mask():
+    for name, factor in (("blob", 1.5), ("thin crack", 1)):
+        mask = drawn(name)
+        (fine,), (coarse,) = rings(Cropped.of(mask), 1), rings(Cropped.of(mask), 6)
+
+        assert len(coarse) <= len(fine) / factor
+        assert iou(enclosed(coarse), mask) >= 0.89
+
+
+def test_a_small_hole_is_filled():
     mask = blank()
     mask[20:60, 30:100] = 1
     mask[30:40, 50:60] = 0
@@ -100,6 +109,32 @@ def test_a_hole_is_filled():
     (ring,) = rings(Cropped.of(mask.astype(bool)))
 
     assert enclosed(ring).sum() == 40 * 70
+
+
+def test_a_large_hole_stays_and_what_lies_in_it_has_a_ring_of_its_own():
+    mask = blank()
+    mask[20:120, 20:140] = 1
+    mask[40:100, 40:120] = 0
+    mask[60:80, 60:90] = 1
+    mask[22:26, 22:26] = 0  # small: filled
+    mask[102:118, 25:135] = 0  # as the other one, more than a tenth of what the outer ring encloses
+
+    outer, island = rings(Cropped.of(mask.astype(bool)), 0)
+
+    mask[22:26, 22:26] = 1
+    np.testing.assert_array_equal(polygon_mask(pixels(outer), SIZE) | polygon_mask(pixels(island), SIZE), mask)
+    assert polygon_mask(pixels(island), SIZE).sum() == 600
+
+
+def test_of_many_holes_the_small_ones_are_filled_as_long_as_the_ring_is_close_to_its_mask():
+    mask = blank()
+    mask[:100, :100] = 1
+    for row in range(5, 95, 10):
+        mask[row : row + 4, 5:95] = 0  # 3.6 % each
+
+    (ring,) = rings(Cropped.of(mask.astype(bool)), 0)
+
+    assert polygon_mask(pixels(ring), SIZE).sum() == 10_000 - 7 * 360
 
 
 def test_specks_go_and_parts_of_the_object_stay():

@@ -92,6 +92,49 @@ def test_a_polygon_is_the_box_around_its_points():
     assert prompt(region("polygon", {"points": [[10, 10], [40, 20], [20, 60]]})).box.tolist() == [20, 10, 80, 60]
 
 
+def turned(rotation) -> np.ndarray:
+    return prompt(box(25, 20, 25, 40, rotation)).drawn
+
+
+def test_the_inside_of_an_outline_goes_in_beside_its_box():
+    got = prompt(region("polygon", {"points": [[10, 10], [60, 10], [10, 60]]})).drawn
+    assert got.area == pytest.approx(100 * 50 / 2, abs=100)
+    assert got.box == (20, 10, 119, 60)
+
+    ellipse = prompt(region("ellipse", {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 90})).drawn
+    assert ellipse.area == pytest.approx(math.pi * 40 * 10, rel=0.01)
+
+    assert turned(30).area == pytest.approx(50 * 40, rel=0.02)
+
+
+def test_an_upright_box_and_a_line_have_nothing_inside_that_their_bounds_do_not_say():
+    assert turned(0) is turned(90) is None
+    assert prompt(region("vector", {"vertices": [{"x": 1, "y": 1}, {"x": 9, "y": 5}]})).drawn is None
+
+
+def test_an_outline_over_the_whole_image_and_one_thinner_than_a_pixel_are_read():
+    assert prompt(
+        region("polygon", {"points": [[-5, -5], [50, -50], [300, -5], [300, 300], [-5, 300]]})
+    ).drawn.part.all()
+    thin = prompt(region("polygon", {"points": [[10, 10.2], [60, 10.2], [60, 10.3]]}))
+    assert thin.drawn is None
+    assert thin.box is not None
+
+
+def test_strokes_go_in_together_unless_the_image_has_another_size():
+    left, right = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    left[10:20, 10:20] = right[40:60, 100:150] = True
+    strokes = [region("brush", {"rle": encode_rle(mask)}) for mask in (left, right)]
+
+    np.testing.assert_array_equal(prompt(*strokes).drawn.mask, left | right)
+    assert prompt(*strokes, size=(50, 100)).drawn is None
+
+
+def test_a_prompt_knows_the_control_that_it_was_drawn_with():
+    assert read_drawn([click(1, 1)], CONFIG, max_pixels=10**8).control == "keypointlabels"
+    assert read_drawn([{**click(1, 1), "from_name": 7}], CONFIG, max_pixels=10**8).control == ""
+
+
 @pytest.mark.parametrize("shape", ["brush", "bitmask"])
 def test_a_stroke_becomes_positive_clicks_along_its_middle(shape):
     mask = np.zeros(SIZE, bool)
@@ -116,8 +159,13 @@ def test_a_dab_of_the_brush_is_one_click_in_its_middle():
     np.testing.assert_allclose(got.points, [[150.5, 40.5]], atol=1)
 
 
-def test_an_erased_stroke_says_nothing():
-    assert read_drawn([region("brush", {"rle": encode_rle(np.zeros(SIZE, bool))})], CONFIG, max_pixels=10**8) is None
+def test_an_erased_stroke_beside_a_click_says_nothing():
+    erased = region("brush", {"rle": encode_rle(np.zeros(SIZE, bool))})
+
+    got = prompt(erased, click(50, 50))
+
+    assert got.points.tolist() == [[100, 50]]
+    assert got.drawn is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +218,9 @@ def test_another_original_size_is_warned_about_and_per_cents_hold_on_the_real_im
         (box(10, 10, 5, None), r"number for 'height'.*got None"),
         (box(10, 10, 5, 5, float("inf")), r"number for 'rotation'.*got inf"),
         (region("ellipse", {"x": 5, "y": 5, "radiusX": 0, "radiusY": 3}), r"An ellipse needs a width and a height"),
-        (region("polygon", {"points": [[5, 5], [9, 5]]}), r"A polygon needs a width and a height; it has none"),
+        (region("polygon", {"points": [[5, 5], [9, 8]]}), r"A polygon needs at least three points; it has 2"),
+        (region("polygon", {"points": [[5, 5], [9, 5], [7, 5]]}), r"A polygon needs a width and a height; it has none"),
+        (region("brush", {"rle": encode_rle(np.zeros(SIZE, bool))}), r"The stroke has no pixels; draw it again"),
         (region("polygon", {"points": []}), r"A polygon needs"),
         (region("polygon", {"points": 7}), r"A polygon needs a list of points"),
         (region("brush", {"rle": [1, 2, 3]}), r"brush mask"),

@@ -8,7 +8,7 @@ from peak_memory import assert_peak
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.bitmask import decode_bitmask
 from sam_backend.labelstudio.config import LabelingConfig
-from sam_backend.labelstudio.region_json import make_regions, prediction
+from sam_backend.labelstudio.region_json import make_regions, prediction, replace_mask
 from sam_backend.labelstudio.region_masks import region_mask
 from sam_backend.labelstudio.rle import decode_rle
 
@@ -164,3 +164,35 @@ def test_an_empty_mask_gives_no_region_and_the_answer_still_has_a_prediction(sha
 
     assert found == []
     assert prediction(found, 0.8, "v1") == {"result": [], "score": 0.0, "model_version": "v1"}
+
+
+def test_the_prompting_control_decides_which_control_takes_the_mask():
+    config = xml("Brush").replace(
+        "</View>", '<PolygonLabels name="outline" toName="image"><Label value="Crack"/></PolygonLabels></View>'
+    )
+
+    def kinds(**options):
+        return {(region["from_name"], region["type"]) for region in regions(config, label="Crack", **options)}
+
+    assert kinds() == kinds(prompted_with="out") == {("out", "brushlabels")}
+    assert kinds(prompted_with="outline") == {("outline", "polygonlabels")}
+
+
+@pytest.mark.parametrize("shape", ["Polygon", "Vector"])
+def test_the_tolerance_is_the_controls_own_or_the_given_one(shape):
+    disc = np.hypot(*(np.indices((60, 80)) - 29.5)) < 25
+
+    def points(config, tolerance):
+        (region,) = regions(config, disc, label="Crack", tolerance=tolerance)
+        return len(region["value"].get("points") or region["value"]["vertices"])
+
+    own = xml(shape).replace('toName="image">', 'toName="image" tolerance="0">')
+    assert points(own, 3.0) == points(xml(shape), 0.0) > points(xml(shape), 1.0) > points(xml(shape), 3.0)
+
+
+def test_a_corrected_polygon_has_the_tolerance_that_is_given():
+    disc = np.hypot(*(np.indices((60, 80)) - 29.5)) < 25
+    entries = regions(xml("Polygon"), MASK[:30], label="Crack")
+
+    fine, coarse = (replace_mask(disc, entries, tolerance=tolerance)[0] for tolerance in (0.0, 3.0))
+    assert len(fine["value"]["points"]) > len(coarse["value"]["points"])

@@ -11,7 +11,8 @@ import pytest
 from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.masks import mask_box, mask_iou
 from sam_backend.segmenters import Prompt
-from sam_backend.segmenters.correcting import Correcting, mask_logits
+from sam_backend.segmenters.correcting import Correcting
+from sam_backend.segmenters.drawn_masks import mask_logits
 from sam_backend.segmenters.refiner.guidance import WINDOW, guidance_maps
 from sam_backend.segmenters.refiner.merging import keep_clicks
 from sam_backend.segmenters.refiner.placing import LEAST_SIDE, THINNEST, place, thickness

@@ -19,11 +19,12 @@ from PIL import Image
 from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.masks import mask_box
 from sam_backend.samples import Cropped
+from sam_backend.segmenters.drawn_masks import with_logits
 from sam_backend.segmenters.enlarging import enlarged_mask
 from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.onnx_sessions import ONE, device_of, open_session
-from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt, require_logits_size
+from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt
 
 IMAGE_SIZE = 512
 LOGITS_SIZE = 256
@@ -110,7 +111,7 @@ class NanoSegmenter:
         BadRequestError
             If the logits of a prompt are not 256 x 256.
         """
-        require_logits_size(prompts, self.name, (LOGITS_SIZE, LOGITS_SIZE))
+        prompts = with_logits(prompts, self.name, embedding, (LOGITS_SIZE, LOGITS_SIZE))
         answers: list[Candidates | None] = [None] * len(prompts)
         # A padding point would change an answer, so only prompts of one form are decoded together.
         groups: dict[tuple[int, bool, bool], list[int]] = {}
