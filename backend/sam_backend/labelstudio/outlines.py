@@ -92,7 +92,7 @@ def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
     areas = [cv2.contourArea(contour) for contour in contours]
     outer, found = inside[-1], list[tuple[float, Ring]]()
     for index in outer:
-        ring = _simplified(contours[index], tolerance).reshape(-1, 2)
+        ring: NDArray[np.int32] = _simplified(contours[index], tolerance).reshape(-1, 2)
         left = (1 - RING_IOU) * areas[index]
         for hole in sorted(inside.get(index, ()), key=areas.__getitem__):
             left -= areas[hole]

@@ -243,7 +243,8 @@ def read_drawn(
     if not (clicks or box):
         raise BadRequestError("The stroke has no pixels; draw it again, or click.")
     target = config.target(place[0])
-    control = last.get("from_name") if isinstance(last.get("from_name"), str) else ""
+    control = last.get("from_name")
+    control = control if isinstance(control, str) else ""
     target.output(label, control)
     of_image = [one for one in strokes if one.size == _size(last)]
     item_index = None if last.get("item_index") is None else place[1]
