@@ -7,9 +7,13 @@ import numpy as np
 from PIL import Image
 
 from sam_backend.segmenters import Candidates, DenseFeatures, Embedding, ModelInfo
+from sam_backend.segmenters.concepts import LEAST_SCORE, Instances
+from sam_backend.segmenters.model_info import CONCEPTS, INTERACTIVE
 
 CELLS, INPUT, LOGITS = 64, 1024, 256
 TOLERANCE = 30
+SPECK = 20
+COLOURS = {"red": (200, 40, 40), "green": (40, 190, 60)}
 
 
 class ColourSegmenter:
@@ -58,16 +62,41 @@ class ColourSegmenter:
         return Candidates(mask[None], np.array([filled], np.float32), logits[None].astype(np.float32))
 
 
+class ColourFinder(ColourSegmenter):
+    """Also finds the pieces that have a colour: one that the text names, or that of the middle of a box."""
+
+    name = "colour-finder"
+    info = ModelInfo(
+        name, "Colours", "Apache-2.0", lambda *_: ColourFinder(), prompts=INTERACTIVE | CONCEPTS, has_features=True
+    )
+
+    def find(self, embedding, concept, *, least_score=LEAST_SCORE):
+        image = embedding.arrays["image"].astype(int)
+        colours = {1: [COLOURS[word] for word in concept.text.lower().split() if word in COLOURS], 0: []}
+        for box, label in zip(concept.boxes, concept.labels.tolist(), strict=True):
+            x, y = ((box[:2] + box[2:]) / 2).astype(int)
+            colours[label].append(image[y, x])
+        wanted, unwanted = (
+            sum((abs(image - colour).max(2) <= TOLERANCE for colour in colours[label]), np.zeros(image.shape[:2], bool))
+            for label in (1, 0)
+        )
+        count, numbers = cv2.connectedComponents((wanted & ~unwanted).astype(np.uint8))
+        pieces = [numbers == number for number in range(1, count)]
+        pieces = sorted((piece for piece in pieces if piece.sum() >= SPECK), key=lambda piece: -piece.sum())
+        scores = np.linspace(0.9, 0.5, len(pieces), dtype=np.float32)
+        return Instances(np.array(pieces, bool).reshape(-1, *embedding.size), scores)
+
+
 def surface(seed, *, red=(), green=(), size=(120, 160)):
     """A grained grey image with red and green squares of 24 pixels at (x, y), and the masks of both."""
     random = np.random.default_rng(seed)
     image = np.clip(random.normal(110, 8, (*size, 1)) + np.zeros(3), 0, 255)
     masks = []
-    for colour, label, corners in (((200, 40, 40), "red", red), ((40, 190, 60), "green", green)):
+    for label, corners in (("red", red), ("green", green)):
         for x, y in corners:
             mask = np.zeros(size, bool)
             mask[y : y + 24, x : x + 24] = True
-            image[mask] = colour + random.normal(0, 6, (int(mask.sum()), 1))
+            image[mask] = COLOURS[label] + random.normal(0, 6, (int(mask.sum()), 1))
             masks.append((label, mask))
     return image.astype(np.uint8), masks
 

@@ -68,9 +68,14 @@ class LargeImage:
         """Return the embedding of a view."""
         return self._cache.fetch(self.key_of(view), segmenter, lambda: view.read(self._open_reader()))[0]
 
+    @property
+    def whole(self) -> View:
+        """The view of all of the image, shrunk."""
+        return View(whole_image(self.size), self.size)
+
     def overview(self, segmenter: Segmenter) -> Embedding:
         """Return the embedding of all of the image, shrunk."""
-        return self.embedding(segmenter, View(whole_image(self.size), self.size))
+        return self.embedding(segmenter, self.whole)
 
     def pixels(self, view: View) -> Embedding:
         """Return the pixels of a view without an embedding, which is all that a mask's correction needs."""

@@ -14,7 +14,9 @@ from sam_backend.core.answered_regions import Start
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.clicks import Clicks
 from sam_backend.core.correction import correct
+from sam_backend.core.deadline_segmenter import DeadlineSegmenter
 from sam_backend.core.device_queue import Rank
+from sam_backend.core.found_regions import found_regions
 from sam_backend.core.in_place import InPlace
 from sam_backend.core.large_images import Answer, LargeAnswers
 from sam_backend.core.learner import Learner
@@ -27,6 +29,7 @@ from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
 from sam_backend.core.task_proposals import TaskProposals, rounded_score
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin
+from sam_backend.labelstudio.concept_prompts import DrawnConcept, read_concept
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import PredictRequest, Task
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
@@ -34,20 +37,17 @@ from sam_backend.labelstudio.region_json import note_mapping, prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
-from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters import Prompt, Segmenter
 from sam_backend.segmenters.answers_memo import AnswersMemo
+from sam_backend.segmenters.model_registry import require_prompts
 from sam_backend.segmenters.pixels import mapping_of
 from sam_backend.segmenters.protocol import POSITIVE
 from sam_backend.segmenters.refinement import refine
-from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 logger = logging.getLogger(__name__)
 
 BUDGET = 80.0
 """Seconds within which a request is answered; Label Studio stops waiting after 100."""
-
-_PROMPTS_PER_CALL = 16
-"""Prompts of a batch that are decoded in one call; between two calls, an annotator's click can be answered."""
 
 Results = list[Any]
 
@@ -125,17 +125,17 @@ class Predictor:
     def _answer_prompt(self, request: PredictRequest, config: LabelingConfig, notes: RequestNotes) -> dict[str, Any]:
         task = request.tasks[0]
         notes.task = str(task.id)
-        drawn = read_drawn(request.drawn, config.of_task(task.data), max_pixels=self._max_pixels)
+        on_page = config.of_task(task.data)
+        if (concept := read_concept(request.drawn, on_page)) is not None:
+            return self._find(request, concept, config, notes)
+        drawn = read_drawn(request.drawn, on_page, max_pixels=self._max_pixels)
         notes.prompt = _prompt_kind(drawn)
         if drawn is None:
             return prediction([], 0.0, self._model.version)
         notes.page = config.page(drawn.target, drawn.item_index)
         memory = None if request.project is None else self._memories.of(str(request.project))
         segmenter = self._segmenter(memory)
-        url = drawn.target.image.source(task.data, drawn.item_index or 0)
-        configured = literal_origin(drawn.target.image.value)
-        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
-        notes.image = fetched.source
+        fetched = self._fetch(segmenter, request, drawn, notes)
         size = fetched.embedding.size
         prompt = drawn.to_prompt(size)
         place = (str(request.project), str(task.id), drawn.target.image.name, drawn.item_index or 0, fetched.key)
@@ -165,6 +165,28 @@ class Predictor:
         note_mapping(regions, mapping_of(fetched.embedding))
         return prediction(regions, score, segmenter.version)
 
+    def _find(
+        self, request: PredictRequest, drawn: DrawnConcept, config: LabelingConfig, notes: RequestNotes
+    ) -> dict[str, Any]:
+        """Return all instances of a concept, each as a region of its own."""
+        notes.prompt = " and ".join(sorted(drawn.needs)) or "nothing"
+        notes.page = config.page(drawn.target, drawn.item_index)
+        segmenter = self._segmenter(None)
+        # Said before the image is encoded, which may take long.
+        require_prompts(segmenter.info, drawn.needs)
+        fetched = self._fetch(segmenter, request, drawn, notes)
+        return found_regions(segmenter, fetched, drawn, self._tolerance)
+
+    def _fetch(
+        self, segmenter: Segmenter, request: PredictRequest, drawn: DrawnPrompt | DrawnConcept, notes: RequestNotes
+    ) -> TaskEmbedding:
+        """Return the embedding of the image that was drawn on."""
+        task, image = request.tasks[0], drawn.target.image
+        url, configured = image.source(task.data, drawn.item_index or 0), literal_origin(image.value)
+        fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
+        notes.image = fetched.source
+        return fetched
+
     def _refine(
         self, segmenter_of: Callable[[str], Segmenter], fetched: TaskEmbedding, prompt: Prompt, variant: str
     ) -> Answer:
@@ -187,7 +209,7 @@ class Predictor:
         deadline = time.monotonic() + BUDGET
         notes.task, notes.prompt = _task_ids(request.tasks), notes.EVERYTHING
         memory = None if request.project is None else self._memories.of(str(request.project))
-        segmenter = _DeadlineSegmenter(self._segmenter(memory), deadline, self._stopping)
+        segmenter = DeadlineSegmenter(self._segmenter(memory), deadline, self._stopping)
         results: Results = []
         for task in request.tasks:
             try:
@@ -217,7 +239,7 @@ class Predictor:
         return results
 
     def _propose(
-        self, segmenter: _DeadlineSegmenter, request: PredictRequest, task: Task, config: LabelingConfig
+        self, segmenter: DeadlineSegmenter, request: PredictRequest, task: Task, config: LabelingConfig
     ) -> dict[str, Any]:
         """Return the prediction for all images of a task.
 
@@ -229,7 +251,7 @@ class Predictor:
             If the time is over; not if this is the first task of the request and one of its images is done, because the
             others would be late again.
         """
-        proposer = self._proposer(request.project, segmenter.version, config)
+        proposer = self._proposer(request.project, segmenter, config)
         proposals, failed, done = TaskProposals(self._tolerance), list[SamInspectError](), 0
         for image in config.images(task.data):
             try:
@@ -259,44 +281,18 @@ class Predictor:
             raise failed[0] if failed else BadRequestError("The task has no image: its list of images is empty.")
         return proposals.prediction(segmenter.version)
 
-    def _proposer(self, project: str | int | None, version: str, config: LabelingConfig) -> Proposer | None:
-        """Return what proposes masks for the project; None if it has no examples."""
-        if project is None:
-            return None
-        self._learner.check(str(project), version)
-        return self._proposers.of(self._memories.of(str(project)), version, config.knows)
+    def _proposer(self, project: str | int | None, segmenter: Segmenter, config: LabelingConfig) -> Proposer | None:
+        """Return what proposes masks for the project; None if nothing can."""
+        memory = None if project is None else self._memories.of(str(project))
+        if project is not None:
+            self._learner.check(str(project), segmenter.version)
+        texts = config.texts if "text" in segmenter.info.prompts else {}
+        return self._proposers.of(memory, segmenter.version, config.knows, texts)
 
     def _segmenter(self, memory: ProjectMemory | None) -> Segmenter:
         """Return the segmenter for the project that a memory belongs to, with the project's own refiner."""
         segmenter = self._model.get(deadlines.remaining(BUDGET))
         return self._embeddings.measured(self._refiners.segmenter(segmenter, memory))
-
-
-class _DeadlineSegmenter(SegmenterWrapper):
-    """A segmenter whose `decode` raises TimeoutError after a deadline or when the process ends.
-
-    `encode` never raises it, because a click may wait for the same image.
-    """
-
-    def __init__(self, segmenter: Segmenter, deadline: float, stopping: threading.Event) -> None:
-        super().__init__(segmenter)
-        self._deadline = deadline
-        self._stopping = stopping
-
-    def decode(
-        self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
-    ) -> list[Candidates]:
-        candidates: list[Candidates] = []
-        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
-            self.check()
-            candidates += self._segmenter.decode(
-                embedding, prompts[start : start + _PROMPTS_PER_CALL], multimask=multimask
-            )
-        return candidates
-
-    def check(self) -> None:
-        if time.monotonic() > self._deadline or self._stopping.is_set():
-            raise TimeoutError
 
 
 def _prompt_kind(drawn: DrawnPrompt | None) -> str:

@@ -110,7 +110,7 @@ class ProjectWork:
         Raises
         ------
         BadRequestError
-            If the project has no examples.
+            If the project has no examples, and the model takes no texts.
         """
         proposer = self._proposer()
         if proposer is None:
@@ -201,7 +201,8 @@ class ProjectWork:
         return f"{used} of {known} annotations are examples for {version}; {waiting} could not be encoded yet."
 
     def _proposer(self) -> Proposer | None:
-        return self.proposers.of(self.memory, self.segmenter.version, self._config.knows)
+        texts = self._config.texts if "text" in self.segmenter.info.prompts else {}
+        return self.proposers.of(self.memory, self.segmenter.version, self._config.knows, texts)
 
     @property
     def _embed_records(self) -> EmbedRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cachetools import LRUCache, cached
@@ -137,11 +138,13 @@ class LabelingConfig:
     targets : tuple of Target, at least one.
     xml : str, the text.
     repeated : tuple of str, the lists for whose items Repeater tags repeat tags, for example "$images".
+    controls : tuple of Control, all controls, also those that take no masks.
     """
 
     targets: tuple[Target, ...]
     xml: str = ""
     repeated: tuple[str, ...] = ()
+    controls: tuple[Control, ...] = ()
 
     @staticmethod
     def parse(xml: str) -> LabelingConfig:
@@ -183,6 +186,24 @@ class LabelingConfig:
         several = item or self.repeated or len(self.targets) > 1
         return brief(target.image.name, quoted=False) + item if several else ""
 
+    def control(self, name: object) -> Control | None:
+        """Return the control with a name; None if there is none."""
+        return next((control for control in self.controls if control.name == name), None)
+
+    @cached_property
+    def given_texts(self) -> Mapping[str, str]:
+        """The labels with the attribute `text`, and that text; "" says that a model is not to look for the label."""
+        return {label: text for control in self.controls for label, text in control.texts}
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """The labels that masks can have, and what each means: its `text`, else its name as annotators see it."""
+        labelers = [output.labeler for target in self.targets for output in target.outputs if output.labeler]
+        shown = {alias: value for labeler in labelers for value, alias in labeler.aliases}
+        labels = dict.fromkeys(label for labeler in labelers for label in labeler.labels if not label.startswith("$"))
+        texts = {label: self.given_texts.get(label, shown.get(label, label)) for label in labels}
+        return {label: text for label, text in texts.items() if text}
+
     def knows(self, label: str) -> bool:
         """Return whether a mask on one of the images can have the label."""
         return any(target.knows(label) for target in self.targets)
@@ -223,7 +244,7 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
         )
     controls: dict[str, list[Control]] = {}
     for control in tags.controls:
-        if control.shape in SHAPES or control.tag == "labels":
+        if (control.shape in SHAPES and not control.exemplars) or control.tag == "labels":
             for name in dict.fromkeys(control.to_names):
                 controls.setdefault(name, []).append(control)
     if crowded := next((name for name, those in controls.items() if len(those) > MAX_CONTROLS), None):
@@ -250,7 +271,7 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
             f"The labeling config has no control that takes a mask on {listed(image.name for image in tags.images)} "
             f"(it has {listed(spelled)}); add {_OUTPUT_TAGS}, or one of them without labels and a Labels tag."
         )
-    return LabelingConfig(tuple(targets), xml, tags.repeated)
+    return LabelingConfig(tuple(targets), xml, tags.repeated, tags.controls)
 
 
 def _pairs(controls: Sequence[Control]) -> tuple[Output, ...]:

@@ -34,6 +34,8 @@ class Control:
     smart_only : bool, whether annotators do nothing else with it.
     output : str, its attribute `output`: the name of the control that takes the masks of its prompts; "" for none.
     tolerance : float or None, its attribute `tolerance`: of its polygons and vectors, in pixels.
+    texts : (label, text) of each `<Label>` with the attribute `text`, which tells a model what the label means.
+    exemplars : str, "positive" or "negative" where its rectangles are examples of what to find; else "".
     """
 
     name: str
@@ -46,6 +48,8 @@ class Control:
     smart_only: bool = False
     output: str = ""
     tolerance: float | None = None
+    texts: tuple[tuple[str, str], ...] = ()
+    exemplars: str = ""
 
     @property
     def shape(self) -> str:
@@ -85,6 +89,7 @@ class _Labels:
 
     values: dict[str, None] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     any_label: bool = False
 
 
@@ -104,7 +109,8 @@ def read_tags(xml: str, counts: Sequence[int] | None = None) -> ConfigTags:
     Raises
     ------
     BadRequestError
-        If the text is not XML, declares a document type (and so perhaps entities), or is too large.
+        If the text is not XML, declares a document type (and so perhaps entities), or is too large, or if the attribute
+        `exemplars` of a control is neither "positive" nor "negative".
     """
     copies = sum(counts or ())
     if len(xml) * max(copies, 1) > MAX_XML:
@@ -125,6 +131,8 @@ def read_tags(xml: str, counts: Sequence[int] | None = None) -> ConfigTags:
                 labels.values[value] = None
                 if shown := attributes.get("value"):
                     labels.aliases.setdefault(shown, value)
+                if (text := attributes.get("text")) is not None:
+                    labels.texts[value] = text.strip()
                 labels.any_label |= value.startswith("$")
         elif kind == "image" and name and (value := attributes.get("valuelist") or attributes.get("value")):
             images.append(ImageTag(name, value))
@@ -203,6 +211,12 @@ def _kind(element: ET.Element) -> str:
 
 
 def _control(kind: str, attributes: Mapping[str, str], labels: _Labels) -> Control:
+    exemplars = attributes.get("exemplars", "")
+    if exemplars not in ("", "positive", "negative"):
+        raise BadRequestError(
+            f"The attribute exemplars of '{brief(attributes['name'], quoted=False)}' in the labeling config should be "
+            f'"positive" or "negative"; got {brief(exemplars)}.'
+        )
     return Control(
         name=attributes["name"],
         tag=kind,
@@ -214,6 +228,8 @@ def _control(kind: str, attributes: Mapping[str, str], labels: _Labels) -> Contr
         tolerance=_tolerance(attributes),
         aliases=tuple((shown, alias) for shown, alias in labels.aliases.items() if shown != alias),
         to_names=tuple(name.strip() for name in attributes["toname"].split(",")),
+        texts=tuple(labels.texts.items()),
+        exemplars=exemplars,
     )
 
 

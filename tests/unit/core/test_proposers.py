@@ -7,8 +7,8 @@ import shutil
 import pytest
 from filelock import FileLock
 
-from annotation_events import ASKED, CONFIG, event, task
-from colour_segmenter import ColourSegmenter
+from annotation_events import ASKED, CONFIG, TAUGHT, event, task
+from colour_segmenter import ColourFinder, ColourSegmenter
 from label_studio_requests import PROJECT
 from sam_backend.core.automatic_trainings import FEWEST_IMAGES, AutomaticTrainings
 from sam_backend.core.project_versions import work_folder
@@ -84,13 +84,31 @@ def test_a_label_that_came_after_the_training_is_proposed_by_the_memory(make_cli
     assert labels(client) == ["green", "red"]
 
 
+def test_a_label_without_examples_is_proposed_by_its_text(make_client):
+    asked = []
+
+    class Finder(ColourFinder):
+        def find(self, embedding, concept, **options):
+            asked.append(concept.text)
+            return super().find(embedding, concept, **options)
+
+    client = make_client(Correcting(Finder()))
+    backend = client.app.state.backend
+    assert labels(client) == ["green", "red"]
+    assert asked == ["red", "green"]
+    client.post("/webhook", json=event("ANNOTATION_CREATED", masks=TAUGHT[1][:1]))
+    assert backend.learner.wait(60)
+    assert labels(client) == ["green", "red"]
+    assert asked[2:] == ["green"]
+
+
 def test_a_damaged_proposer_leaves_its_project_to_the_memory_and_is_logged_once(tmp_path, reds, caplog):
     memory = Memories(tmp_path).of(PROJECT)
     versions, proposers = Versions(tmp_path / VERSIONS), Proposers(tmp_path)
     name = promote(versions, memory, reds)
     (versions.folder_of(name) / WEIGHTS).write_bytes(b"damaged")
-    assert proposers.of(memory, "colour-1", lambda label: True) is None
-    assert proposers.of(memory, "colour-1", lambda label: True) is None
+    assert proposers.of(memory, "colour-1", lambda label: True, {}) is None
+    assert proposers.of(memory, "colour-1", lambda label: True, {}) is None
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert name in caplog.text
 
@@ -98,8 +116,8 @@ def test_a_damaged_proposer_leaves_its_project_to_the_memory_and_is_logged_once(
 def test_a_proposer_whose_labels_are_all_gone_proposes_nothing(tmp_path, reds):
     memory = Memories(tmp_path).of(PROJECT)
     promote(Versions(tmp_path / VERSIONS), memory, reds)
-    assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "red").name.startswith("proposer-")
-    assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "blue") is None
+    assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "red", {}).name.startswith("proposer-")
+    assert Proposers(tmp_path).of(memory, "colour-1", lambda label: label == "blue", {}) is None
 
 
 def test_forgetting_a_project_forgets_its_proposer_and_its_refiner(make_settings, reds):

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from label_studio_requests import batch, data_url, defect_image, png, task
-from sam_backend.core import predictor
+from sam_backend.core import deadline_segmenter, predictor
 from sam_backend.core.proposed_masks import MAX_PROPOSALS
 from services import make_app
 from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
@@ -60,7 +60,8 @@ def test_a_bug_of_the_model_does_not_affect_the_other_tasks(client, segmenter, m
 def hurried(monkeypatch):
     """Let every reading of the clock take a 40th of the budget; an image needs 19 readings."""
     ticks = itertools.count(0, predictor.BUDGET / 40)
-    monkeypatch.setattr(predictor, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    for module in (predictor, deadline_segmenter):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
 
 
 @pytest.mark.usefixtures("hurried")
