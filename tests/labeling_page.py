@@ -53,14 +53,14 @@ class LabelingPage:
             self._page.get_by_text("Auto-Annotation", exact=True).click()
         expect(self._page.get_by_text("Auto-Accept Suggestions")).to_be_visible()
 
-    def choose_smart_tool(self, name: str) -> None:
-        """Choose `key-point-tool` or `rectangle-tool`."""
+    def choose_smart_tool(self, name: str, number: int = 0) -> None:
+        """Choose `key-point-tool` or `rectangle-tool`; `number` counts the controls that have this tool."""
         group = self._page.locator(".lsf-toolbar__group").last
         group.hover()
         # Of several smart tools one chooses from a list that folds out; a single one is the group itself.
         several = group.locator(".lsf-toolbar__smart").count()
-        tool = group.locator(f".lsf-toolbar__smart [aria-label={name}]") if several else group.get_by_role("button")
-        tool.click()
+        tools = group.locator(f".lsf-toolbar__smart [aria-label={name}]") if several else group.get_by_role("button")
+        tools.nth(number).click()
 
     def click(
         self, point: tuple[float, float], *, label: str, positive: bool = True, labels_of: str = "click"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ import transformers as hub
 
 from loopback import serving
 from sam_backend.errors import BadRequestError, WeightsError
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.contract import SegmenterContract, image_of
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.hub_entries import load_from_folder
@@ -99,6 +101,23 @@ def test_masks_and_scores_are_those_of_the_library(tiny, name, shape):
             masks, scores = by_the_library(name, folder, image, [prompt], multimask)
             assert np.mean(answer.masks != masks[0]) <= CLOSE, (kind, multimask)
             np.testing.assert_allclose(answer.predicted_iou, scores[0], atol=CLOSE)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_was_drawn_is_the_mask_prompt_in_the_models_own_frame(tiny, name):
+    folder, segmenter = tiny(name)
+    image = image_of((128, 256))
+    drawn = np.zeros((128, 256), np.uint8)
+    cv2.circle(drawn, (150, 60), 40, 1, -1)
+    is_padded = name in ("slimsam", "hq:vit_b")
+    square = np.pad(drawn, ((0, 128), (0, 0))) if is_padded else drawn
+    inside = cv2.resize(square.astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
+    logits = 16 * cv2.GaussianBlur(inside, (0, 0), 1) - 8
+    prompt = Prompt(box=np.array([100, 15, 195, 105], np.float32), drawn=Cropped.of(drawn.astype(bool)))
+    (answer,) = segmenter.decode(segmenter.encode(image), [prompt])
+    masks, scores = by_the_library(name, folder, image, [replace(prompt, drawn=None, logits=logits)], False)
+    assert np.mean(answer.masks != masks[0]) <= 1e-3
+    np.testing.assert_allclose(answer.predicted_iou, scores[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -8,6 +8,7 @@ from label_studio_sdk import LabelStudio
 
 from sam_backend.demo.demo_images import make_images
 from sam_backend.demo.project import Source, import_images, open_project
+from sam_backend.labelstudio.region_masks import region_mask
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.masks import deepest_point, mask_iou
 
@@ -139,6 +140,44 @@ def test_every_kind_of_mask_is_shown_accepted_and_submitted(stack, labeling, ima
     assert sorted(result["type"] for result in kept) == types
     assert {result["from_name"] for result in kept} <= {"mask", "labels"}
     assert ["Pit"] in [result["value"].get(result["type"]) for result in kept]
+
+
+def test_a_polygon_and_a_brush_stand_side_by_side(stack, labeling, images):
+    image = images["tile-pit.jpg"]
+    # Label Studio keeps `output` and `tolerance`, which are attributes of ours.
+    config = f"""<View><Image name="image" value="$image"/>
+        <KeyPointLabels name="outline-click" toName="image" smart="true" output="outline">{LABELS}</KeyPointLabels>
+        <KeyPointLabels name="paint-click" toName="image" smart="true" output="paint">{LABELS}</KeyPointLabels>
+        <BrushLabels name="paint" toName="image">{LABELS}</BrushLabels>
+        <PolygonLabels name="outline" toName="image" tolerance="3">{LABELS}</PolygonLabels></View>"""
+    client = LabelStudio(base_url=stack.url, api_key=stack.credentials.token)
+    project = client.projects.create(title="Side by side", label_config=config, show_collab_predictions=False).id
+    stack.api.create_tasks(project, [{"image": stack.task(image.name).image, "name": image.name}])
+    (task,) = stack.api.tasks(project)
+    stack.api.connect_backend(project, stack.backend_url, "SAM Inspect")
+    labeling.open_task(project, task.id, image.size)
+    inside = deepest_point(image.mask)
+
+    labeling.choose_smart_tool("key-point-tool", 0)
+    polygon = labeling.click(inside, label="Pit", labels_of="outline-click").region
+    labeling.accept()
+    labeling.choose_smart_tool("key-point-tool", 1)
+    brush = labeling.click(inside, label="Stain", labels_of="paint-click").region
+    labeling.accept()
+    labeling.screenshot("side-by-side")
+    labeling.submit()
+
+    (annotation,) = client.annotations.list(task.id)
+    kept = {result["id"]: result for result in annotation.result}
+    assert {id_: (result["from_name"], result["type"]) for id_, result in kept.items()} == {
+        polygon["id"]: ("outline", "polygonlabels"),
+        brush["id"]: ("paint", "brushlabels"),
+    }
+    outlined, painted = (region_mask(kept[region["id"]]) for region in (polygon, brush))
+    # The page saves a polygon as it came.
+    np.testing.assert_allclose(kept[polygon["id"]]["value"]["points"], polygon["value"]["points"], atol=1e-3)
+    assert mask_iou(outlined, painted) > 0.9
+    assert min(mask_iou(mask, image.mask) for mask in (outlined, painted)) > LEAST_IOU
 
 
 def test_a_box_annotates_the_defect_of_a_real_magnetic_tile(stack, labeling):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError
+from sam_backend.samples import Cropped
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo
@@ -68,6 +69,16 @@ def focused(inner: Recorder) -> Focused:
 
 def clicks(*points: tuple[float, float], labels: list[int] | None = None, **fields) -> Prompt:
     return Prompt(np.array(points, np.float32), np.array(labels or [1] * len(points)), **fields)
+
+
+def test_what_was_drawn_is_seen_in_the_crop(focused, inner, image) -> None:
+    mask = np.zeros(SIZE, bool)
+    left, top, right, bottom = SPOT
+    mask[top:bottom, left:right] = True
+    (answer,) = focused.decode(focused.encode(image), [Prompt(box=np.array(SPOT), drawn=Cropped.of(mask))])
+    ((_, (asked,), _),) = inner.asked
+    left, top, right, bottom = answer.window
+    np.testing.assert_array_equal(asked.drawn.mask, mask[top:bottom, left:right])
 
 
 def test_a_box_is_asked_in_a_crop_around_it_in_the_crops_own_pixels(focused, inner, image) -> None:

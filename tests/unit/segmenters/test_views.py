@@ -48,6 +48,16 @@ def test_prompts_move_into_the_view_and_negative_points_outside_are_left_out():
     assert moved.box.tolist() == [2, 2, 4, 10]
 
 
+def test_what_was_drawn_moves_into_the_view_and_what_it_does_not_show_is_left_out():
+    mask = np.zeros(SIZE, bool)
+    mask[30:40, 60:80] = True
+    seen = View(WINDOW, SIZE).prompt(Prompt(np.array([(65, 35)]), [1], drawn=Cropped.of(mask))).drawn
+    assert (seen.box, seen.size) == ((20, 6, 40, 16), (157, 160))
+    thin = np.zeros(SIZE, bool)
+    thin[31, 60:80] = True
+    assert View(WINDOW, SIZE, most=32).prompt(Prompt(np.array([(65, 31)]), [1], drawn=Cropped.of(thin))).drawn is None
+
+
 @pytest.mark.parametrize("most", [2048, 64], ids=["native", "shrunk"])
 def test_a_mask_that_is_seen_and_placed_is_the_mask(most):
     view = View(WINDOW, SIZE, most=most)
