@@ -186,7 +186,8 @@ def read_drawn(
     the pixels are kept too. Only the last box is used, because Label Studio sends
     every box that is not accepted yet. Only the regions on the image of the last prompt are used, because Label Studio
     sends those of the other images of the task too. Regions of other kinds (a `Labels` result, a choice, a text) give a
-    label at most.
+    label at most. So does a second result of a region: if labels of two controls are selected, a key point comes as a
+    result of each.
 
     Parameters
     ----------
@@ -209,23 +210,24 @@ def read_drawn(
         if not isinstance(region, Mapping) or not isinstance(region.get("value"), Mapping):
             value = region.get("value") if isinstance(region, Mapping) else None
             raise BadRequestError(f"A drawn region needs a value with its coordinates; got {brief(value)}.")
-    prompts = [region for region in regions if _shape(region) in _PROMPTS]
+    prompts = _prompts(regions)
     if not prompts:
         return None
-    last, first = prompts[-1], config.targets[0].image.name
+    last, first = regions[max(prompts)], config.targets[0].image.name
     place = _place(last, first)
     clicks: list[Click] = []
     box: Outline | None = None
     label: str | None = None
     strokes: list[Cropped] = []
     ids: list[str] = []
-    for region in regions:
+    for index, region in enumerate(regions):
         if _place(region, first) != place:
             continue
-        if _shape(region) in _PROMPTS:
-            ids.append(str(region.get("id", "")))
         value, shape = region["value"], _shape(region)
         label = _label(value, _kind(region)) or label
+        if index not in prompts:
+            continue
+        ids.append(str(region.get("id", "")))
         if shape == "keypoint":
             clicks.append(_click(value, positive=region.get("is_positive") is not False))
         elif shape in _STROKES:
@@ -236,7 +238,7 @@ def read_drawn(
             encoded = "bitmask" if shape == "bitmask" else "brush"
             strokes.append(read_stroke(value, encoded, _size(region), max_pixels))
             clicks.extend(Click(x, y) for x, y in points_along(strokes[-1]))
-        elif shape in SHAPES:
+        else:
             box = _outline(value, shape)
     if len(clicks) > MAX_CLICKS:
         raise BadRequestError(f"A prompt may have {MAX_CLICKS} clicks; it has {len(clicks)}. Accept what is open.")
@@ -261,6 +263,15 @@ def read_drawn(
         ids=tuple(ids),
         has_own_labels=_kind(last).endswith("labels"),
     )
+
+
+def _prompts(regions: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Return the places of the prompts: the first result of each region that has a prompt's shape."""
+    places: dict[object, int] = {}
+    for index, region in enumerate(regions):
+        if _shape(region) in _PROMPTS:
+            places.setdefault(str(region.get("id") or "") or index, index)
+    return set(places.values())
 
 
 def _shape(region: Mapping[str, Any]) -> str:

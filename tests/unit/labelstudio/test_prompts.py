@@ -52,6 +52,19 @@ def test_a_click_on_the_far_edge_means_the_last_pixel():
     assert np.floor(prompt(click(100.0000001, 100)).points).tolist() == [[199, 99]]
 
 
+def test_a_click_under_the_labels_of_two_controls_is_one_click():
+    """As Label Studio 1.23 sends it where it keeps labels and a region was selected before; the mask's label wins."""
+    place = {"x": 25, "y": 50, "width": 0.4, "labels": ["Crack"]}
+    both = [
+        region("keypointlabels", place | {"keypointlabels": ["Crack"]}, id="drawn", is_positive=False),
+        region("brushlabels", place | {"brushlabels": ["Hole"]}, id="drawn", is_positive=False),
+    ]
+    drawn = read_drawn(both, CONFIG, max_pixels=10**8)
+    assert drawn.to_prompt(SIZE).points.tolist() == [[50, 50]]
+    assert drawn.to_prompt(SIZE).labels.tolist() == [0]
+    assert (drawn.label, drawn.ids, drawn.control) == ("Hole", ("drawn",), "keypointlabels")
+
+
 def test_points_and_a_rectangle_go_together():
     got = prompt(box(10, 20, 30, 40), click(25, 50, is_positive=False))
 
