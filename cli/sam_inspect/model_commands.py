@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sam_backend.errors import BadRequestError
 from sam_backend.finetune.os_errors import os_errors_as_sentences
@@ -15,15 +16,51 @@ if TYPE_CHECKING:
     from sam_backend.finetune.versions import Versions
     from sam_backend.segmenters.model_info import ModelInfo, WeightFolders
 
-models = typer.Typer(
-    help="Show the models there are, and which tuned versions of them exist.", invoke_without_command=True
-)
+
+class _Models(TyperGroup):
+    """`models`, where the words after `--measure` are names of models instead of a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--measure" in args:
+            args = [part for word in args for part in ([word] if word.startswith("-") else ["--name", word])]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+models = typer.Typer(cls=_Models, invoke_without_command=True)
 
 
 @models.callback()
-def _list(context: typer.Context) -> None:
+def _models(
+    context: typer.Context,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Measure memory and clicks of the models that are named after it, or of all."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
+    name: Annotated[list[str] | None, typer.Option("--name", hidden=True)] = None,
+) -> None:
+    """Show the models there are, and which tuned versions of them exist; or measure what they cost here.
+
+    Each model is measured in a process of its own. One whose weights are not
+    here gets random ones, which cost the same.
+
+    Example: sam-inspect models --measure nano sam2.1:small
+    """
     if context.invoked_subcommand is not None:
         return
+    if as_json and not measure:
+        raise BadRequestError("--json prints what --measure measured; give both.")
+    if measure:
+        from sam_backend.segmenters.model_info import WeightFolders
+        from sam_inspect.measured_models import measure_models
+
+        measure_models(name or [], WeightFolders.of_settings(settings_of(context)), as_json=as_json)
+    else:
+        _list(context)
+
+
+def _list(context: typer.Context) -> None:
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import known_models
     from sam_backend.segmenters.onnx_sessions import execution_providers

@@ -82,9 +82,14 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{folder} does not hold a model like {info.name} ({reason}).") from error
     version = f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
-    kind = getattr(import_module(f"sam_backend.segmenters.{family.module}"), family.segmenter)
-    loaded: Segmenter = kind(model, images, info, version=version, **parts)
+    loaded: Segmenter = segmenter_of(info)(model, images, info, version=version, **parts)
     return loaded
+
+
+def segmenter_of(info: ModelInfo) -> Any:
+    """Return the class that speaks to a model of `transformers`."""
+    family = FAMILIES[info.name.partition(":")[0]]
+    return getattr(import_module(f"sam_backend.segmenters.{family.module}"), family.segmenter)
 
 
 def _whole(info: ModelInfo, name: str, folder: Path) -> Any:
