@@ -13,7 +13,7 @@ from sam_evaluation.bounds import Bound
 from sam_evaluation.click_tables import NOC, clicks_needed
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measurement import LIMITS, RECALLS
-from sam_evaluation.protocols.named_protocols import AFTER_CLICK, EVERYTHING, parse_protocols
+from sam_evaluation.protocols.named_protocols import AFTER_CLICK, UNPROMPTED, parse_protocols
 from sam_evaluation.row_columns import METRICS, RUN, clicks_of, image_rows, judged, last_clicks, object_rows, unknown
 from sam_evaluation.summary_tables import DETECTED, image_ratios
 
@@ -30,10 +30,10 @@ _IMAGES = {
     "pro": "region_overlap",
 }
 _ECE = "ece"
-_EVERYTHING = (*_RECALL, *_IMAGES)
+_UNPROMPTED = (*_RECALL, *_IMAGES)
 _SHARES = {*(name for name, metric in METRICS.items() if metric.bounded), *_RECALL, *_IMAGES, _ECE} - {"fp"}
 
-KNOWN = (*METRICS, _ECE, *_NOC, *_EVERYTHING)
+KNOWN = (*METRICS, _ECE, *_NOC, *_UNPROMPTED)
 """The metrics that a condition can bound."""
 
 _CONDITION = re.compile(r"\s*([^<>=\s]+)\s*((?:>=|<=|>|<).*)")
@@ -82,9 +82,9 @@ def parse_gate(text: str) -> list[GateCondition]:
     """Read conditions, `metric.protocol` with a comparator and a number each, separated by commas.
 
     Metrics are the columns of `row_columns.METRICS` (means over objects after the last click; signed errors by their
-    magnitude), `ece` (expected calibration error); by `clicks:N` also `noc80`, `noc85`, `noc90`; by `everything` also
-    `recall0.1`, `recall0.5`, `recall0.75`, `precision`, `f1`, `fp` (false positives an image), `ar10`, `ar100`,
-    `ar1000`, `pro`, as `summary_tables.detection` defines them.
+    magnitude), `ece` (expected calibration error); by `clicks:N` also `noc80`, `noc85`, `noc90`; by `everything`,
+    `text` and `exemplar` also `recall0.1`, `recall0.5`, `recall0.75`, `precision`, `f1`, `fp` (false positives an
+    image), `ar10`, `ar100`, `ar1000`, `pro`, as `summary_tables.detection` defines them.
 
     Raises
     ------
@@ -113,9 +113,9 @@ def _parse(text: str) -> GateCondition:
         parse_protocols(protocol)
     if metric in _NOC and protocol != CLICKS and clicks_of(protocol) is None:
         raise EvaluationError(f"{metric} is measured by clicks:N; got {metric}.{protocol}. Write {metric}.clicks.")
-    if metric in _EVERYTHING and protocol != EVERYTHING:
+    if metric in _UNPROMPTED and protocol not in UNPROMPTED:
         raise EvaluationError(
-            f"{metric} is measured by everything; got {metric}.{protocol}. Write {metric}.everything."
+            f"{metric} is measured by {' or '.join(UNPROMPTED)}; got {metric}.{protocol}. Write {metric}.everything."
         )
     return GateCondition(metric, protocol, Bound.parse(match[2], f"{metric}.{protocol}", share=metric in _SHARES))
 
@@ -187,7 +187,8 @@ def _of_objects(metric: str, rows: pd.DataFrame) -> float:
 def _of_images(condition: GateCondition, images: pd.DataFrame | None) -> float:
     if images is None or images.empty:
         raise EvaluationError(f"{condition.name} needs the rows of images; give images.parquet beside objects.parquet.")
-    names, sums, counts = image_ratios(image_rows(images))
+    rows = image_rows(images)
+    names, sums, counts = image_ratios(rows[rows["protocol"] == condition.protocol])
     column = names.index(_IMAGES[condition.metric])
     total = float(counts[:, column].sum())
     return float(sums[:, column].sum()) / total if total else float("nan")

@@ -15,7 +15,8 @@ from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.automatic import propose_masks
 from sam_evaluation import metrics
 from sam_evaluation.coco_rle import encode_mask
-from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
+from sam_evaluation.protocols.concept_protocols import FoundClass
+from sam_evaluation.protocols.named_protocols import Protocol
 
 ResultRow = dict[str, Any]
 
@@ -135,11 +136,21 @@ class Proposed:
     masks : P masks.
     scores : (P,) confidence; a higher score is a surer mask.
     predicted_iou : (P,) predicted IoU; NaN where the model predicts none.
+    labels : tuple of P str, the classes that the masks were found for; None if they were found for none.
     """
 
     masks: Sequence[Cropped]
     scores: metrics.Floats
     predicted_iou: metrics.Floats
+    labels: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_classes(cls, found: Sequence[FoundClass]) -> Proposed:
+        """Return what was found of several classes; the score of an instance is no predicted IoU."""
+        masks = [mask for one in found for mask in one.masks]
+        scores = np.array([score for one in found for score in one.scores], np.float64)
+        labels = tuple(one.label for one in found for _ in one.masks)
+        return cls(masks, scores, np.full(len(masks), np.nan), labels)
 
 
 def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
@@ -157,16 +168,18 @@ def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
     return Proposed([Cropped.of(proposal.mask) for proposal in proposals], scores, scores)
 
 
-def everything_rows(
-    proposed: Proposed, targets: Sequence[MeasuredObject], size: tuple[int, int]
+def unprompted_rows(
+    protocol: str, proposed: Proposed, targets: Sequence[MeasuredObject], size: tuple[int, int]
 ) -> tuple[list[ResultRow], ResultRow]:
     """Return one row per object, and the row of the image, from masks that were found without a prompt.
 
-    Objects and proposals are paired one to one, at an IoU of at least `RECALLS[0]`. The mask of an object is that of
+    Objects and proposals, of the same class where proposals have one, are paired one to one, at an IoU of at least
+    `RECALLS[0]`. The mask of an object is that of
     its proposal; without a proposal it is empty. `iou_oracle` is the IoU of the best proposal, paired or not.
 
     Parameters
     ----------
+    protocol : str, its name.
     proposed : Proposed, the masks of the image.
     targets : sequence of MeasuredObject, the objects of the image.
     size : (H, W) of the image.
@@ -174,6 +187,9 @@ def everything_rows(
     masks = proposed.masks
     truth = [target.object.cropped for target in targets]
     ious = metrics.pairwise_iou((proposal.mask for proposal in masks), (target.mask for target in truth))
+    if proposed.labels is not None:
+        classes = [target.object.label for target in targets]
+        ious = ious * (np.array(proposed.labels, object)[:, None] == np.array(classes, object))
     rows = []
     pairs = metrics.match(ious, RECALLS[0])
     partner = dict(zip(pairs.gt.tolist(), pairs.pred.tolist(), strict=True))
@@ -183,7 +199,7 @@ def everything_rows(
         rows.append(
             {
                 **target.row(),
-                "protocol": EVERYTHING,
+                "protocol": protocol,
                 "click": 0,
                 **measure(mask, target.object.mask, target.thin),
                 "iou_oracle": float(ious[:, index].max()) if len(masks) else 0.0,
@@ -191,7 +207,7 @@ def everything_rows(
                 "rle": encode_mask(mask),
             }
         )
-    return rows, _image_row(masks, truth, ious, proposed.scores, size)
+    return rows, {"protocol": protocol, **_image_row(masks, truth, ious, proposed.scores, size)}
 
 
 def _image_row(

@@ -12,7 +12,7 @@ from sam_backend.names import did_you_mean
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
-from sam_evaluation.protocols.named_protocols import AFTER_BOX, CORRECTED
+from sam_evaluation.protocols.named_protocols import AFTER_BOX, CORRECTED, EVERYTHING
 
 RUN = ("model", "version")
 IMAGE = ("dataset", "sample")
@@ -67,7 +67,7 @@ _OBJECTS = (*RUN, *OBJECT, "label", "area", "protocol", "click")
 # These columns are missing in a file in which no row has a value for them.
 _OBJECTS_MAYBE = (*METRICS, "predicted_iou")
 _IMAGES = (
-    *(*RUN, *IMAGE, "objects", "proposals"),
+    *(*RUN, *IMAGE, "protocol", "objects", "proposals"),
     *(f"matched_{threshold:g}" for threshold in RECALLS),
     *("pixels_both", "pixels_either"),
 )
@@ -115,9 +115,13 @@ def object_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def image_rows(images: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of images with all columns and a new index; the errors are those of `object_rows`."""
-    complete = _complete(images, _IMAGES, _IMAGES_MAYBE, "images.parquet")
-    _check_unique(complete, [*RUN, *IMAGE])
+    """Return rows of images with all columns and a new index; the errors are those of `object_rows`.
+
+    Rows of earlier versions, which have no protocol, are those of `everything`.
+    """
+    known = images if "protocol" in images else images.assign(protocol=EVERYTHING)
+    complete = _complete(known, _IMAGES, _IMAGES_MAYBE, "images.parquet")
+    _check_unique(complete, [*RUN, *IMAGE, "protocol"])
     return complete
 
 

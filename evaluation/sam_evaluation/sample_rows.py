@@ -9,7 +9,8 @@ import numpy as np
 
 from sam_backend.samples import Sample
 from sam_backend.segmenters import Segmenter
-from sam_evaluation.measurement import MeasuredObject, Proposed, ResultRow, everything_rows, prompted_rows, propose
+from sam_evaluation.measurement import MeasuredObject, Proposed, ResultRow, prompted_rows, propose, unprompted_rows
+from sam_evaluation.protocols.concept_protocols import ConceptProtocol
 from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
 
 
@@ -17,7 +18,7 @@ def sample_rows(
     segmenter: Segmenter,
     sample: Sample,
     targets: Sequence[MeasuredObject],
-    protocols: Sequence[Protocol | None],
+    protocols: Sequence[Protocol | ConceptProtocol | None],
     seed: int = 0,
 ) -> Iterator[ResultRow]:
     """Yield the rows of a sample for every protocol whose prompts the model takes.
@@ -27,13 +28,13 @@ def sample_rows(
     segmenter : Segmenter.
     sample : Sample, the image and its objects.
     targets : its `measured_objects`.
-    protocols : sequence of Protocol; None stands for `everything`.
+    protocols : sequence of Protocol and ConceptProtocol; None stands for `everything`.
     seed : int, the seed of the protocols that draw at random.
 
     Yields
     ------
     dict
-        A row with `kind` "object", or "image" for `everything`, and the name of the `sample`.
+        A row with `kind` "object", or "image" for a protocol of `UNPROMPTED`, and the name of the `sample`.
     """
     embedding = segmenter.encode(sample.image)
     for protocol in protocols:
@@ -46,14 +47,22 @@ def sample_rows(
         # models or jobs.
         digest = hashlib.sha256(f"{protocol.name}\n{sample.name}".encode()).digest()
         rng = np.random.default_rng([seed, *digest[:8]])
+        if isinstance(protocol, ConceptProtocol):
+            found = list(protocol.run(segmenter, embedding, [target.object for target in targets], rng))
+            asked = [targets[index] for one in found for index in one.objects]
+            if asked:
+                yield from proposal_rows(Proposed.of_classes(found), sample, asked, protocol.name)
+            continue
         for row in prompted_rows(protocol, segmenter, embedding, targets, rng):
             yield {"kind": "object", "sample": sample.name, **row}
 
 
-def proposal_rows(proposed: Proposed, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
-    """Yield the row of an image and the rows of its objects, for masks that were found without a prompt."""
+def proposal_rows(
+    proposed: Proposed, sample: Sample, targets: Sequence[MeasuredObject], protocol: str = EVERYTHING
+) -> Iterator[ResultRow]:
+    """Yield the row of an image and the rows of its objects, for masks that were found without a prompt for each."""
     height, width, _ = sample.image.shape
-    object_rows, image_row = everything_rows(proposed, targets, (height, width))
+    object_rows, image_row = unprompted_rows(protocol, proposed, targets, (height, width))
     yield {"kind": "image", "sample": sample.name, **image_row}
     yield from ({"kind": "object", "sample": sample.name, **row} for row in object_rows)
 

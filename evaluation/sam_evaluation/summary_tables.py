@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sam_evaluation import metrics, statistics
 from sam_evaluation.measurement import LIMITS, RECALLS, TOLERANCES
 from sam_evaluation.metrics import Floats
-from sam_evaluation.protocols.named_protocols import EVERYTHING
+from sam_evaluation.protocols.named_protocols import UNPROMPTED
 from sam_evaluation.row_columns import (
     CELL,
     OBJECT,
@@ -54,7 +54,7 @@ _MEANS = (
 )
 _VALUES = ("value", "low", "high", "objects", "images")
 _SUMMARY = (*CELL, "by", "group", "metric", *_VALUES)
-_DETECTION = (*RUN, "dataset", "by", "group", "metric", *_VALUES)
+_DETECTION = (*RUN, "dataset", "protocol", "by", "group", "metric", *_VALUES)
 _ERRORS = (*CELL, "ece", *_VALUES)
 _RELIABILITY = (*CELL, "bin_low", "bin_high", "predicted", "true", "low", "high", "objects")
 
@@ -106,12 +106,13 @@ def summary(rows: pd.DataFrame, *, by: Sequence[str] = ("label",), seed: int = 0
 
 
 def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Return the metrics of objects that are found without a prompt.
+    """Return the metrics of objects that are found without a prompt for each: by the protocols of `UNPROMPTED`.
 
     Returns
     -------
     DataFrame
-        Columns model, version, dataset, by ("all", "label", "size"), group, metric, value, low, high, objects, images.
+        Columns model, version, dataset, protocol, by ("all", "label", "size"), group, metric, value, low, high,
+        objects, images.
         Metrics of objects, for all and in groups, from the pairs at IoU 0.1: recall_0.1, recall_0.5, recall_0.75.
         Metrics of images, only for all: precision_0.5 and f1_0.5, over all images together, from the pairs at IoU 0.5
         (so F1 may belong to a slightly higher recall than recall_0.5); false_positives_0.5, per image;
@@ -121,10 +122,10 @@ def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.
         number was computed from. Errors are those of `summary`.
     """
     targets = _with_sizes(object_rows(rows))
-    targets = targets[targets["protocol"] == EVERYTHING]
+    targets = targets[targets["protocol"].isin(UNPROMPTED)]
     recalls = [f"recall_{threshold:g}" for threshold in RECALLS]
     table: list[tuple[Any, ...]] = []
-    for cell, frame in targets.groupby([*RUN, "dataset"]):
+    for cell, frame in targets.groupby([*RUN, "dataset", "protocol"]):
         values, samples = frame["iou"].to_numpy()[:, None] >= np.array(RECALLS), frame["sample"].to_numpy()
         for kind, group, places in _groups(frame, ("label", "size")):
             estimates = statistics.means(values[places], samples[places], seed)
@@ -132,7 +133,7 @@ def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.
                 (*cell, kind, group, metric, *_five(estimate))
                 for metric, estimate in zip(recalls, estimates, strict=True)
             ]
-    for cell, frame in image_rows(images).groupby([*RUN, "dataset"]):
+    for cell, frame in image_rows(images).groupby([*RUN, "dataset", "protocol"]):
         names, sums, counts = image_ratios(frame)
         objects = frame["objects"].to_numpy()
         for column, (metric, estimate) in enumerate(zip(names, statistics.ratios(sums, counts, seed), strict=True)):
@@ -141,7 +142,7 @@ def detection(rows: pd.DataFrame, images: pd.DataFrame, *, seed: int = 0) -> pd.
                 (*cell, "all", "all", metric, estimate.value, estimate.low, estimate.high, counted, estimate.images)
             )
     kinds = {"all": 0, "label": 1, "size": 2}
-    return _sorted(pd.DataFrame(table, columns=list(_DETECTION)), len(RUN) + 2, kinds)
+    return _sorted(pd.DataFrame(table, columns=list(_DETECTION)), len(RUN) + 3, kinds)
 
 
 def sizes_of(areas: ArrayLike) -> NDArray[np.intp]:

@@ -17,6 +17,7 @@ from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.model_info import PromptKind
 from sam_backend.segmenters.refinement import next_prompt
 from sam_evaluation.errors import EvaluationError
+from sam_evaluation.protocols.concept_protocols import EXEMPLAR, TEXT, ByExemplar, ByText, ConceptProtocol
 from sam_evaluation.protocols.simulated_clicks import (
     SPREAD,
     Point,
@@ -183,10 +184,13 @@ _ONCE: dict[str, OncePrompted] = {
 }
 EVERYTHING = "everything"
 MOST_CLICKS = 20
-NAMES = (*_ONCE, *(f"{start}N" for start in CORRECTED), EVERYTHING)
+UNPROMPTED = (EVERYTHING, TEXT, EXEMPLAR)
+"""Protocols that do not show the objects which are to be found; objects and masks are paired."""
+
+NAMES = (*_ONCE, *(f"{start}N" for start in CORRECTED), *UNPROMPTED)
 
 
-def parse_protocols(text: str) -> list[Protocol | None]:
+def parse_protocols(text: str) -> list[Protocol | ConceptProtocol | None]:
     """Return the protocols of a list such as `box,click,clicks:5,everything`; None stands for `everything`.
 
     One that is named twice is measured once.
@@ -196,10 +200,12 @@ def parse_protocols(text: str) -> list[Protocol | None]:
     EvaluationError
         If a name is unknown, or a number of clicks is not 1 to 20.
     """
-    protocols: dict[str, Protocol | None] = {}
+    protocols: dict[str, Protocol | ConceptProtocol | None] = {}
     for name in [part.strip() for part in text.split(",") if part.strip()]:
         if name == EVERYTHING:
             protocols[name] = None
+        elif name in (TEXT, EXEMPLAR):
+            protocols[name] = ByText() if name == TEXT else ByExemplar()
         elif name in _ONCE:
             protocols[name] = _ONCE[name]
         elif name.startswith(CORRECTED):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sam_evaluation.comparison import FEWEST_IMAGES
+from sam_evaluation.protocols.concept_protocols import TEXT
 from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.numbers import count, listed
@@ -46,7 +47,7 @@ def cautions(findings: Findings) -> Iterator[str]:
             f"{listed(guessing)} {'does' if len(guessing) == 1 else 'do'} not estimate how good a mask is; calibration "
             "and the cost of the choice are left out there."
         )
-    if (rows["protocol"] != EVERYTHING).any():
+    if not rows["protocol"].isin((EVERYTHING, TEXT)).all():
         yield (
             "Boxes and clicks are simulated from the ground truth; people place them less exactly. Where the "
             "annotation is rough, the IoU of thin and small objects is low for every model."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from sam_evaluation.click_tables import HARM
 from sam_evaluation.gap import HUMANS
-from sam_evaluation.protocols.named_protocols import EVERYTHING
+from sam_evaluation.protocols.named_protocols import UNPROMPTED
 from sam_evaluation.report.findings import Findings, find, records
 from sam_evaluation.report.numbers import CLICKS, DIFFERENCE, PERCENT, count, estimate, number
 from sam_evaluation.report.phrases import excludes_zero, magnitude, opening, phrase
@@ -24,7 +24,7 @@ _FEWEST = 5
 def sentences(findings: Findings, dataset: str, model: str) -> Iterator[str]:
     """Yield the sentences about a model on a data set, the most important first."""
     for protocol in findings.protocols(dataset, model):
-        if protocol != EVERYTHING:
+        if protocol not in UNPROMPTED:
             yield _quality(findings, dataset, model, protocol)
     yield from _clicks(findings, dataset, model)
     yield from _detection(findings, dataset, model)
@@ -68,9 +68,12 @@ def _clicks(findings: Findings, dataset: str, model: str) -> Iterator[str]:
 
 
 def _detection(findings: Findings, dataset: str, model: str) -> Iterator[str]:
-    of = {row["metric"]: row for row in _where(findings.detection, dataset=dataset, model=model, by="all")}
-    if not of:
-        return
+    for protocol in UNPROMPTED:
+        rows = _where(findings.detection, dataset=dataset, model=model, protocol=protocol, by="all")
+        yield from _found(opening(protocol), {row["metric"]: row for row in rows})
+
+
+def _found(start: str, of: Mapping[str, dict[Any, Any]]) -> Iterator[str]:
     false = (
         f"{estimate(of['false_positives_0.5'], CLICKS)} false positives per image"
         if "false_positives_0.5" in of
@@ -78,11 +81,11 @@ def _detection(findings: Findings, dataset: str, model: str) -> Iterator[str]:
     )
     if "recall_0.5" in of:
         yield (
-            f"Without a prompt it finds {estimate(of['recall_0.5'], PERCENT)} of the objects at IoU 0.5"
+            f"{start} it finds {estimate(of['recall_0.5'], PERCENT)} of the objects at IoU 0.5"
             + (f", with {false}." if false else ".")
         )
     elif false:
-        yield f"Without a prompt it makes {false}."
+        yield f"{start} it makes {false}."
 
 
 def _weakest(findings: Findings, dataset: str, model: str) -> Iterator[str]:

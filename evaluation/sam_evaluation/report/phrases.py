@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sam_evaluation.protocols.named_protocols import AFTER_BOX, AFTER_SPREAD, EVERYTHING
+from sam_evaluation.protocols.concept_protocols import EXEMPLAR, TEXT
+from sam_evaluation.protocols.named_protocols import AFTER_BOX, AFTER_SPREAD, EVERYTHING, UNPROMPTED
 from sam_evaluation.report.numbers import number
 from sam_evaluation.row_columns import clicks_of
 
@@ -20,7 +21,7 @@ _ORDER = (
     "clicks",
     "spread-clicks",
     "box+clicks",
-    EVERYTHING,
+    *UNPROMPTED,
 )
 _PHRASES = {
     "box": "with a box",
@@ -29,6 +30,8 @@ _PHRASES = {
     "click:random": "with one random click",
     "click:spread": "with one click near the centre",
     EVERYTHING: "without a prompt",
+    TEXT: "with the name of the class",
+    EXEMPLAR: "with a box around another one",
 }
 
 

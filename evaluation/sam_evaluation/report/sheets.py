@@ -126,17 +126,18 @@ def _detection(findings: Findings) -> Sheet:
     }
     rows = []
     table = findings.detection[findings.detection["by"] == "all"]
-    for cell, frame in cells_of(ordered(findings, table), (*RUN, "dataset")):
+    for cell, frame in cells_of(ordered(findings, table), (*RUN, "dataset", "protocol")):
         of = {row["metric"]: row for row in records(frame)}
         values = (estimate(of[name], style) if name in of else numbers.NOTHING for name, (_, style) in heads.items())
         numbers_of_objects = (f"{max(row[name] for row in of.values()):,}" for name in ("objects", "images"))
-        rows.append((cell["dataset"], cell["model"], *values, *numbers_of_objects))
+        rows.append((*named(cell), *values, *numbers_of_objects))
     return make_sheet(
         findings,
         "Without a prompt",
-        "What the model finds without a prompt. A proposal is a false positive if its IoU with every object is below "
-        "0.5. This includes proposals of real defects that nobody annotated.",
-        ("data set", "model"),
+        "What the model finds without a prompt, by the name of a class, or by one example of it. A proposal is a "
+        "false positive if its IoU with every object, or every one of its class, is below 0.5. This includes proposals "
+        "of real defects that nobody annotated.",
+        LEAD,
         (*(head for head, _ in heads.values()), "objects", "images"),
         rows,
     )
@@ -146,15 +147,15 @@ def _found_by_size(findings: Findings) -> Sheet:
     table = findings.detection
     table = table[(table["by"] == "size") & (table["metric"] == "recall_0.5")]
     rows = []
-    for cell, frame in cells_of(ordered(findings, table), (*RUN, "dataset")):
+    for cell, frame in cells_of(ordered(findings, table), (*RUN, "dataset", "protocol")):
         of = {row["group"]: row for row in records(frame)}
         found = (f"{estimate(of[size], PERCENT)} of {of[size]['objects']:,}" if size in of else "" for size in SIZES)
-        rows.append((cell["dataset"], cell["model"], *found, f"{frame['objects'].sum():,}"))
+        rows.append((*named(cell), *found, f"{frame['objects'].sum():,}"))
     return make_sheet(
         findings,
         "Without a prompt, by size",
         "Share of the objects found at IoU 0.5, of the number of objects, by the size of the object.",
-        ("data set", "model"),
+        LEAD,
         (*SIZES, "objects"),
         rows,
     )

@@ -12,7 +12,6 @@ from PIL import Image
 from sam_backend.files import write_whole
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.csv_text import csv_text
-from sam_evaluation.protocols.named_protocols import EVERYTHING
 from sam_evaluation.report.charts import charts
 from sam_evaluation.report.findings import Findings
 from sam_evaluation.report.gallery import Gallery, gallery
@@ -82,7 +81,7 @@ def summary(findings: Findings) -> pd.DataFrame:
     ends = {"value": noc["never"], "low": noc["never_low"], "high": noc["never_high"]}
     never = noc.assign(metric=[f"never_{iou:.2f}" for iou in noc["iou"]], **ends)
     harm = findings.worsened.assign(metric="worsened", click=clicks_in(findings.worsened["protocol"]), **whole)
-    detected = findings.detection.assign(protocol=EVERYTHING, click=0)
+    detected = findings.detection.assign(click=0)
     parts = [findings.summary, clicks, never, harm.astype({"click": "int64"}), detected]
     columns = list(findings.summary.columns)
     table = pd.concat([part[columns] for part in parts if len(part)] or [findings.summary], ignore_index=True)

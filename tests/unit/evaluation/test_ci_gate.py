@@ -39,7 +39,7 @@ def test_conditions_are_read_one_by_one() -> None:
         ("recall0.5.everything>=90", "share from 0 to 1"),
         ("recall0.6.everything>=0.9", "There is no metric 'recall0.6'"),
         ("noc90.box<=8", r"measured by clicks:N; got noc90\.box"),
-        ("fp.box<=2", r"measured by everything; got fp\.box"),
+        ("fp.box<=2", r"measured by everything or text or exemplar; got fp\.box"),
         (" , ", "at least one condition"),
     ],
 )

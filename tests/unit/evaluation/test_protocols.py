@@ -163,7 +163,7 @@ def test_corrections_after_a_box_keep_the_box_and_begin_with_its_answer() -> Non
     ("text", "sentence"),
     [
         ("bix", "did you mean box"),
-        ("text", "There is no protocol 'text'"),
+        ("sketch", "There is no protocol 'sketch'"),
         ("clicks:0", "1 to 20"),
         ("clicks:x", "1 to 20"),
         ("box+clicks:21", r"box\+clicks:N takes 1 to 20"),
