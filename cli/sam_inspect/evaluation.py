@@ -53,7 +53,7 @@ def evaluate(
         str,
         typer.Option(
             help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, box+clicks:N, "
-            "spread-clicks:N, everything."
+            "spread-clicks:N, everything, text, exemplar."
         ),
     ] = "box,click,clicks:5,everything",
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, if there is only one model.")] = None,

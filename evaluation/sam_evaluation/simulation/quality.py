@@ -13,7 +13,7 @@ from sam_backend.memory.grid import on_grid
 from sam_backend.segmenters import Segmenter
 from sam_evaluation import metrics
 from sam_evaluation.errors import BrokenSampleError
-from sam_evaluation.protocols.named_protocols import parse_protocols
+from sam_evaluation.protocols.named_protocols import OncePrompted, parse_protocols
 from sam_evaluation.simulation.image_set import ImageSet
 
 _PROTOCOLS = "box,click"
@@ -68,7 +68,7 @@ class HeldOutImages:
             objects = self._images.load(name).objects
             embedding = self._images.embed(segmenter, name)
             for protocol in parse_protocols(_PROTOCOLS):
-                assert protocol is not None
+                assert isinstance(protocol, OncePrompted)
                 ious.setdefault(protocol.name, []).extend(
                     metrics.iou(answer.candidates.masks[answer.chosen], objects[answer.object].mask)
                     for answer in protocol.run(segmenter, embedding, objects, np.random.default_rng(0))
