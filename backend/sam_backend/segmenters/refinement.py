@@ -5,8 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import numpy as np
+
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.answers_memo import AnswersMemo, EarlierAnswer
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter
+
+
+COVERED = 0.6
+"""The least share of what a stroke runs through that a painted stroke covers; measured in decision 038."""
 
 
 def next_prompt(segmenter: Segmenter, prompt: Prompt, earlier: Candidates | EarlierAnswer | None) -> Prompt:
@@ -58,6 +65,8 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
     """
     if segmenter.info.drawn_masks == "points" or "logits" not in segmenter.info.prompts:
         prompt = replace(prompt, drawn=None)
+    if prompt.drawn is not None and prompt.box is None:
+        return _answer_stroke(segmenter, embedding, prompt, prompt.drawn)
     if prompt.logits is not None or prompt.mask is not None or prompt.drawn is not None:
         return _only(segmenter.decode(embedding, [prompt])[0])
     first = first_answer(prompt)
@@ -76,6 +85,20 @@ def refine(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, memo: Ans
         earlier = EarlierAnswer(answer.logits[0], answer.window) if by_model else EarlierAnswer.of_mask(answer.crop(0))
         memo.put(_key(image, prompt, step), earlier)
     return answer
+
+
+def _answer_stroke(segmenter: Segmenter, embedding: Embedding, prompt: Prompt, stroke: Cropped) -> Candidates:
+    """Return what a stroke runs through or, where the stroke covers most of that, what it was painted over."""
+    positive = prompt.labels == POSITIVE
+    # A dab is a lone click: its few pixels say nothing about what is around it.
+    through = replace(prompt, drawn=None) if np.count_nonzero(positive) == 1 else prompt
+    answer = _only(segmenter.decode(embedding, [through])[0])
+    mask = answer.crop(0)
+    if mask.shared(stroke) < COVERED * mask.area:
+        return answer
+    box = np.array(stroke.box, np.float32)
+    painted = replace(prompt, points=prompt.points[~positive], labels=prompt.labels[~positive], box=box)
+    return _only(segmenter.decode(embedding, [painted])[0])
 
 
 def first_answer(prompt: Prompt) -> int:

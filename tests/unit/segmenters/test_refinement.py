@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from sam_backend.samples import Cropped
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo, EarlierAnswer
 from sam_backend.segmenters.refinement import refine
@@ -105,3 +108,40 @@ def test_the_memory_is_limited_in_bytes():
     memo.put("large", EarlierAnswer(np.zeros((30, 30), np.float32)))
     assert memo.get("large") is None
     assert memo.get("c") is not None
+
+
+def stroke(left, right, points):
+    """A stroke through all rows of some columns."""
+    mask = np.zeros((8, 40), bool)
+    mask[:, left:right] = True
+    return Prompt(np.array(points, np.float32), np.ones(len(points)), drawn=Cropped.of(mask))
+
+
+def test_a_stroke_that_covers_little_of_what_it_runs_through_is_answered_with_that(segmenter, embedding):
+    line = stroke(4, 6, [(5, 2), (5, 6)])
+    answer = refine(segmenter, embedding, line, AnswersMemo(), "image")
+    assert segmenter.asked == [line]
+    np.testing.assert_array_equal(np.nonzero(answer.masks[0].any(0))[0], np.arange(10))
+
+
+def test_a_dab_is_a_lone_click(segmenter, embedding):
+    answer = refine(segmenter, embedding, stroke(4, 6, [(5, 4)]), AnswersMemo(), "image")
+    (asked,) = segmenter.asked
+    assert asked.drawn is None
+    assert answer.predicted_iou == pytest.approx([max(PREDICTED_IOU)])
+
+
+def test_a_stroke_over_most_of_what_it_runs_through_goes_in_with_its_box(segmenter, embedding):
+    paint = stroke(2, 10, [(5, 2), (5, 6)])
+    paint = Prompt(np.array([*paint.points, (25, 4)]), [1, 1, 0], drawn=paint.drawn)
+    refine(segmenter, embedding, paint, AnswersMemo(), "image")
+    asked = segmenter.asked[-1]
+    assert len(segmenter.asked) == 2
+    assert (asked.box.tolist(), asked.points.tolist(), asked.labels.tolist()) == ([2, 0, 10, 8], [[25, 4]], [0])
+    assert asked.drawn is paint.drawn
+
+
+def test_a_model_that_takes_no_drawn_masks_gets_points_one_after_the_other(segmenter, embedding):
+    segmenter.info = replace(segmenter.info, drawn_masks="points")
+    refine(segmenter, embedding, stroke(4, 6, [(5, 2), (5, 6)]), AnswersMemo(), "image")
+    assert [(len(asked.points), asked.drawn) for asked in segmenter.asked] == [(1, None), (2, None)]

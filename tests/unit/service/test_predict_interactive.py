@@ -15,7 +15,7 @@ from label_studio_requests import (
     rectangle,
     task,
 )
-from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.labelstudio.rle import decode_rle, encode_rle
 from services import make_app
 from threshold_segmenter import PREDICTED_IOU, SERVED_VERSION, SINGLE_IOU, ThresholdSegmenter
 
@@ -190,3 +190,71 @@ def test_a_label_that_only_another_kind_of_control_knows_is_answered_by_that_con
                             '<BrushLabels name="brush" toName="image"><Label value="Blowhole"/>')  # fmt: skip
     (region,) = predict(client, interactive(click(25, 15, "Crack"), config=config))["result"]
     assert (region["from_name"], region["value"]["rectanglelabels"]) == ("rect", ["Crack"])
+
+
+SIDE_BY_SIDE = CONFIG.replace(
+    "</View>",
+    '<PolygonLabels name="outline" toName="image"><Label value="Crack"/></PolygonLabels>'
+    '<KeyPointLabels name="outline-click" toName="image" smart="true" output="outline"><Label value="Crack"/>'
+    "</KeyPointLabels></View>",
+)
+
+
+def polygon(*points, from_name="outline"):
+    corners = [[100 * x / WIDTH, 100 * y / HEIGHT] for x, y in points]
+    value = {"points": corners, "closed": True, "polygonlabels": ["Crack"]}
+    return rectangle(0, 0, 1, 1) | {"type": "polygonlabels", "from_name": from_name, "value": value}
+
+
+def stroke(mask):
+    value = {"format": "rle", "rle": encode_rle(mask), "brushlabels": ["Crack"]}
+    return rectangle(0, 0, 1, 1) | {"type": "brushlabels", "from_name": "brush", "value": value}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "answered_by"),
+    [
+        (polygon((15, 5), (36, 7), (25, 25)), ("outline", "polygonlabels")),
+        (stroke(BRIGHT), ("brush", "brushlabels")),
+        (click(25, 15, "Crack"), ("brush", "brushlabels")),
+        (click(25, 15, "Crack") | {"from_name": "outline-click"}, ("outline", "polygonlabels")),
+        (rectangle(15, 5, 35, 25), ("brush", "brushlabels")),
+    ],
+    ids=["polygon", "stroke", "click", "click for polygons", "box"],
+)
+def test_a_polygon_and_a_brush_stand_side_by_side(client, drawn, answered_by):
+    (region,) = predict(client, interactive(drawn, config=SIDE_BY_SIDE))["result"]
+    assert (region["from_name"], region["type"]) == answered_by
+    assert region["value"][region["type"]] == ["Crack"]
+
+
+def test_what_was_drawn_goes_in_with_its_box_or_with_points_along_it(client, segmenter):
+    predict(client, interactive(polygon((15, 5), (36, 7), (25, 25)), config=SIDE_BY_SIDE))
+    outlined = segmenter.asked[-1]
+    assert outlined.drawn.box == (15, 5, 36, 24)
+    assert outlined.box is not None
+    segmenter.asked.clear()
+    line = square(14, 20, 17, 50)
+    predict(client, interactive(stroke(line)))
+    np.testing.assert_array_equal(segmenter.asked[0].drawn.mask, line)
+    assert segmenter.asked[0].box is None
+
+
+@pytest.mark.parametrize(
+    ("drawn", "sentence"),
+    [
+        (stroke(square(0, 0, 0, 0)), "The stroke has no pixels; draw it again, or click."),
+        (polygon((15, 5), (36, 7)), "A polygon needs at least three points; it has 2. Draw it again."),
+    ],
+    ids=["stroke", "polygon"],
+)
+def test_what_encloses_nothing_is_refused_with_one_sentence(client, drawn, sentence):
+    response = client.post("/predict", json=interactive(drawn, config=SIDE_BY_SIDE))
+    assert (response.status_code, response.json()["error"]) == (400, sentence)
+
+
+def test_the_tolerance_of_polygons_is_a_setting(make_client):
+    body = interactive(polygon((15, 5), (36, 7), (25, 25)), config=SIDE_BY_SIDE)
+    with make_client("nano", polygon_tolerance=0.0) as exact, make_client("nano", polygon_tolerance=4.0) as coarse:
+        fine, rough = (len(predict(client, body)["result"][0]["value"]["points"]) for client in (exact, coarse))
+    assert fine > rough
