@@ -11,7 +11,6 @@ from sam_backend.samples import Cropped
 from sam_backend.segmenters.answers_memo import AnswersMemo, EarlierAnswer
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, Embedding, Prompt, Segmenter
 
-
 COVERED = 0.6
 """The least share of what a stroke runs through that a painted stroke covers; measured in decision 038."""
 
