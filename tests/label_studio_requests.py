@@ -46,7 +46,7 @@ def click(x, y, label="Blowhole", *, positive=True):
     """A smart key point at a pixel of the defect image."""
     value = {"x": 100 * x / WIDTH, "y": 100 * y / HEIGHT, "width": 0.4, "keypointlabels": [label]}
     region = {"type": "keypointlabels", "from_name": "kp", "value": value, "is_positive": positive}
-    return region | _frame()
+    return region | _frame(f"click {x} {y}")
 
 
 def rectangle(left, top, right, bottom, label="Crack"):
@@ -58,7 +58,8 @@ def rectangle(left, top, right, bottom, label="Crack"):
         "rotation": 0,
         "rectanglelabels": [label],
     }
-    return {"type": "rectanglelabels", "from_name": "rect", "value": value} | _frame()
+    region = {"type": "rectanglelabels", "from_name": "rect", "value": value}
+    return region | _frame(f"box {left} {top} {right} {bottom}")
 
 
 def interactive(*drawn, image=None, config=CONFIG, project=PROJECT, **task_fields):
@@ -74,9 +75,9 @@ def _predict(tasks, context, config, project):
     return {"tasks": tasks, "project": project, "label_config": config, "params": params}
 
 
-def _frame():
+def _frame(id_):
     return {
-        "id": "bFW6Rbm6XP",
+        "id": id_,
         "to_name": "image",
         "origin": "manual",
         "original_width": WIDTH,
