@@ -16,6 +16,7 @@ from sam_backend.segmenters.drawn_masks import with_logits
 from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt
+from sam_backend.segmenters.torch_place import TorchPlace, on_its_place
 
 _BATCH = 16
 """Prompts decoded in one pass; a mask is drawn when it is asked for."""
@@ -37,16 +38,26 @@ class InteractiveSegmenter:
     info : ModelInfo, its entry.
     version : str, the name and a hash of the weights.
     device : str or None, a torch device; None takes a CUDA GPU if there is one.
+
+    Attributes
+    ----------
+    place : TorchPlace, where it computes.
     """
 
     def __init__(self, model: Any, images: Any, info: ModelInfo, *, version: str, device: str | None = None) -> None:
         self.info = info
         self.name = info.name
         self.version = version
-        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = model.to(self._device).eval()
+        self.place = TorchPlace(info.name, device)
+        self._model = self.place.put(model)
         self._images = images
 
+    @property
+    def device(self) -> str:
+        """The torch device, for example `cuda`."""
+        return self.place.device
+
+    @on_its_place
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image: uint8 RGB (H, W, 3).
 
@@ -58,11 +69,12 @@ class InteractiveSegmenter:
         """
         inputs = self._images(images=image, input_data_format="channels_last", return_tensors="pt")
         with torch.inference_mode():
-            seen = self._arrays(inputs["pixel_values"].to(self._device))
+            seen = self._arrays(inputs["pixel_values"].to(self.device))
         arrays: dict[str, Any] = {name: value[0].float().cpu().numpy() for name, value in seen.items()}
         arrays["input_size"] = np.array(self._input_size(inputs), np.int64)
         return Embedding(arrays, (image.shape[0], image.shape[1]))
 
+    @on_its_place
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
@@ -105,7 +117,7 @@ class InteractiveSegmenter:
         inputs = dict(given)
         if len(first.points):
             inputs["input_points"] = self._tensor(np.stack([prompt.points for prompt in prompts]) * scale)[None]
-            inputs["input_labels"] = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self._device)[None]
+            inputs["input_labels"] = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self.device)[None]
         if first.box is not None:
             boxes = np.stack([np.asarray(prompt.box) for prompt in prompts])
             inputs["input_boxes"] = self._tensor(boxes * np.tile(scale, 2))[None]
@@ -155,7 +167,7 @@ class InteractiveSegmenter:
         return masks
 
     def _tensor(self, array: Any) -> Tensor:
-        return torch.as_tensor(np.asarray(array, np.float32), device=self._device)
+        return torch.as_tensor(np.asarray(array, np.float32), device=self.device)
 
 
 class PaddedSegmenter(InteractiveSegmenter):

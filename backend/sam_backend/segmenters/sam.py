@@ -24,6 +24,7 @@ from sam_backend.segmenters import sam_encoder
 from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.sam_decoder import SamDecoder
 from sam_backend.segmenters.sam_frame import SamFrame
+from sam_backend.segmenters.torch_place import TorchPlace, on_its_place
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +49,15 @@ class SamSegmenter(SamFrame):
     Attributes
     ----------
     model : Sam.
+    place : TorchPlace, where it computes.
     """
 
     def __init__(self, model: Sam, info: ModelInfo, *, version: str, device: str | None = None) -> None:
-        self.model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-        self._on_gpu = self.model.device.type == "cuda"
+        self.place = TorchPlace(info.name, device)
+        self.model: Sam = self.place.put(model)
+        self._decoder = self.place.put(SamDecoder(model))
+        self._compiled: Encode | None = self.place.run(self._compile)
         super().__init__(info, f"{version}-bf16" if self._on_gpu else version, model.image_encoder.img_size)
-        self._decoder = SamDecoder(model).eval()
-        self._encode = compiled_encoder(model, self.plain_encode) if self._on_gpu else self.plain_encode
 
     @staticmethod
     def build(name: str) -> Sam:
@@ -112,21 +114,32 @@ class SamSegmenter(SamFrame):
 
     @property
     def device(self) -> str:
-        """The torch device, for example `cuda:0`."""
-        return str(self.model.device)
+        """The torch device, for example `cuda`."""
+        return self.place.device
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def _compile(self) -> Encode | None:
+        """Return the compiled encoder on a GPU."""
+        return compiled_encoder(self.model, self.plain_encode) if self._on_gpu else None
+
+    @on_its_place
     def _encoded(self, image: ImageArray) -> FloatArray:
-        pixels = torch.tensor(image, device=self.model.device).permute(2, 0, 1)[None]
+        pixels = torch.tensor(image, device=self.device).permute(2, 0, 1)[None]
+        encode = self._compiled if self._compiled and self._on_gpu else self.plain_encode
         with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=self._on_gpu):
-            encoded = self._encode(self.model.image_encoder, self.model.preprocess(pixels))
+            encoded = encode(self.model.image_encoder, self.model.preprocess(pixels))
         return _numpy(encoded[0].float())
 
+    @on_its_place
     def _answered(
         self, maps: Mapping[str, FloatArray], coords: FloatArray, labels: NDArray[np.int64], logits: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
         parts = (maps["features"][None], coords, labels)
-        given = (torch.as_tensor(part, device=self.model.device) for part in parts)
-        fed_back = None if logits is None else torch.as_tensor(logits, device=self.model.device)
+        given = (torch.as_tensor(part, device=self.device) for part in parts)
+        fed_back = None if logits is None else torch.as_tensor(logits, device=self.device)
         with torch.inference_mode():
             masks, predicted_iou = self._decoder(*given, fed_back)
         return _numpy(masks), _numpy(predicted_iou)
@@ -143,6 +156,8 @@ def compiled_encoder(model: Sam, encode: Encode = sam_encoder.encode) -> Encode:
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             compiled(model.image_encoder, torch.zeros(1, 3, side, side, device=device))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         logger.warning("The image encoder runs without torch.compile, slower: %s", str(error).partition("\n")[0])
         return encode

@@ -21,6 +21,7 @@ from sam_backend.segmenters.interactive import InteractiveSegmenter
 from sam_backend.segmenters.mask_stack import MaskStack
 from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.protocol import Embedding
+from sam_backend.segmenters.torch_place import on_its_place
 
 _TOKENS = 32
 """Length of a text in tokens, with its two ends, as SAM 3 was trained."""
@@ -59,11 +60,12 @@ class Sam3Segmenter(InteractiveSegmenter):
     ) -> None:
         model.vision_encoder.backbone = detector.vision_encoder.backbone
         super().__init__(model, images, info, version=version, device=device)
-        self._detector = detector.to(self._device).eval()
+        self._detector = self.place.put(detector)
         self._tokenizer = tokenizer
-        self._texts: LRUCache[str, tuple[Any, Tensor]] = LRUCache(_TEXTS)
+        self._texts: LRUCache[tuple[str, str], tuple[Any, Tensor]] = LRUCache(_TEXTS)
         self._lock = threading.Lock()
 
+    @on_its_place
     def find(self, embedding: Embedding, concept: Concept, *, least_score: float = LEAST_SCORE) -> Instances:
         """Find all instances of a concept; see `Finder.find`.
 
@@ -77,7 +79,7 @@ class Sam3Segmenter(InteractiveSegmenter):
             boxes: dict[str, Tensor] = {}
             if len(concept.boxes):
                 boxes["input_boxes"] = self._tensor(_centred(concept.boxes, embedding.size))[None]
-                boxes["input_boxes_labels"] = torch.as_tensor(concept.labels, device=self._device)[None]
+                boxes["input_boxes_labels"] = torch.as_tensor(concept.labels, device=self.device)[None]
             answer = self._detector(vision_embeds=self._seen(embedding), text_embeds=text, attention_mask=mask, **boxes)
             scores = (answer.pred_logits.sigmoid() * answer.presence_logits.sigmoid())[0].float().cpu().numpy()
             order = np.argsort(-scores, kind="stable")
@@ -109,10 +111,10 @@ class Sam3Segmenter(InteractiveSegmenter):
             last_hidden_state=tokens, fpn_hidden_states=maps, fpn_position_encoding=positions
         )
 
-    @cachedmethod(lambda self: self._texts, lock=lambda self: self._lock)
+    @cachedmethod(lambda self: self._texts, lambda self, text: (self.device, text), lambda self: self._lock)
     def _text(self, text: str) -> tuple[Any, Tensor]:
         """Return a text as the detector takes it, and which of its tokens count (1, 32)."""
-        tokens = self._tokenizer(text, padding="max_length", max_length=_TOKENS, return_tensors="pt").to(self._device)
+        tokens = self._tokenizer(text, padding="max_length", max_length=_TOKENS, return_tensors="pt").to(self.device)
         if (length := tokens["input_ids"].shape[1]) > _TOKENS:
             raise BadRequestError(
                 f"{self.name} takes a text of {_TOKENS - 2} tokens, about twenty words; this one has {length - 2}. "
