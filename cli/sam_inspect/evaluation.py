@@ -129,7 +129,7 @@ def evaluate(
             jobs=jobs or default_jobs(models),
             progress=add_bar("Evaluating"),
         )
-    _report(result, out, needed)
+    write_and_print_report(result, out, needed)
 
 
 def report(
@@ -143,7 +143,7 @@ def report(
     require_evaluation("report")
     from sam_evaluation.run_files import load_run
 
-    _report(load_run(run), run, _read(requirements))
+    write_and_print_report(load_run(run), run, _read(requirements))
 
 
 def _read(requirements: Path | None) -> Requirements | None:
@@ -152,7 +152,7 @@ def _read(requirements: Path | None) -> Requirements | None:
     return read_requirements(requirements) if requirements else None
 
 
-def _report(run: Run, out: Path, requirements: Requirements | None) -> None:
+def write_and_print_report(run: Run, out: Path, requirements: Requirements | None) -> None:
     """Write the report of a run, and print its most important results."""
     from sam_evaluation.left_out import reasons
     from sam_evaluation.report.numbers import count

@@ -16,6 +16,7 @@ from sam_inspect import (
     evaluation,
     export,
     finetune,
+    gap,
     memory_commands,
     model_commands,
     serve,
@@ -67,7 +68,14 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         train_proposer.train_proposer,
         tune_refiner.tune_refiner,
     ),
-    EVALUATION: (evaluation.evaluate, evaluation.report, evaluation.compare, evaluation.gate, simulate.simulate),
+    EVALUATION: (
+        evaluation.evaluate,
+        gap.gap,
+        evaluation.report,
+        evaluation.compare,
+        evaluation.gate,
+        simulate.simulate,
+    ),
 }
 for panel, commands in _COMMANDS.items():
     for command in commands:

@@ -204,7 +204,7 @@ def iou_by_class(axes: Axes, means: pd.DataFrame, models: Sequence[str]) -> floa
         )  # fmt: skip
         _bars(axes.hlines, places, line, "#222222")
     axes.set(xlabel="IoU", xlim=(0, 1.02), ylim=(len(groups) - 0.5, -0.5))
-    names = [f"{_plain(_short(str(group)))} ({sizes[group]:,})" for group in groups]
+    names = [f"{plain(_short(str(group)))} ({sizes[group]:,})" for group in groups]
     axes.set_yticks(range(len(groups)), names)
     axes.grid(visible=False, axis="y")
     return max(1.0, 0.3 + len(groups) * (0.06 + 0.045 * len(series)))
@@ -221,7 +221,7 @@ def _series(table: pd.DataFrame, models: Sequence[str]) -> Iterator[tuple[dict[s
                     "color": COLOURS[place % len(COLOURS)],
                     "linestyle": _LINES[kind % len(_LINES)],
                     "marker": _MARKERS[kind % len(_MARKERS)],
-                    "label": _plain(f"{model}, {phrase(protocol)}"),
+                    "label": plain(f"{model}, {phrase(protocol)}"),
                 }
                 yield style, rows
 
@@ -241,6 +241,6 @@ def _short(name: str) -> str:
     return name if len(name) <= 20 else name[:19] + "…"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Escape a name so that it is not read as a formula."""
     return text.replace("$", r"\$")

@@ -14,6 +14,9 @@ from sam_evaluation.report.sheet import LEAD, Sheet, cells_of, counts, make_shee
 from sam_evaluation.row_columns import METRICS, RUN
 from sam_evaluation.summary_tables import SIZES
 
+_AFTER = 5
+"""After so many clicks the mean IoU stands beside NoC, as in RITM, SimpleClick and SegNext."""
+
 _CLICKED = (*RUN, "dataset", "protocol")
 
 
@@ -26,7 +29,7 @@ def sheets(findings: Findings) -> Iterator[Sheet]:
         agreement_sheet(findings),
         _detection(findings),
         _found_by_size(findings),
-        _clicks(findings),
+        clicks_sheet(findings),
         *(_groups(findings, dataset, metric) for dataset in findings.datasets for metric in ("iou", "boundary_f")),
         _outlines(findings),
         _calibration(findings),
@@ -161,24 +164,32 @@ def _found_by_size(findings: Findings) -> Sheet:
     )
 
 
-def _clicks(findings: Findings) -> Sheet:
+def clicks_sheet(findings: Findings) -> Sheet:
+    """Return the table of corrected clicks: what five of them give, and how many reach an IoU."""
     rows = []
     harm = {tuple(row[name] for name in _CLICKED): row for row in records(findings.worsened)}
+    after = findings.curve[findings.curve["click"] == _AFTER]
+    fifth = {tuple(row[name] for name in _CLICKED): row for row in records(after)}
     for cell, frame in cells_of(ordered(findings, findings.noc), _CLICKED):
         of = {row["iou"]: row for row in records(frame)}
         values = [(estimate(of[iou], CLICKS), estimate(of[iou], PERCENT, prefix="never_")) for iou in NOC]
-        worse = harm.get(tuple(cell.values()))
+        key = tuple(cell.values())
         texts = (text for pair in values for text in pair)
-        harmful = numbers.NOTHING if worse is None else estimate(worse, PERCENT)
-        rows.append((*named(cell), *texts, harmful, *counts(of[NOC[0]])))
+        harmful = estimate(harm[key], PERCENT) if key in harm else numbers.NOTHING
+        reached = estimate(fifth[key]) if key in fifth else numbers.NOTHING
+        rows.append((*named(cell), reached, *texts, harmful, *counts(of[NOC[0]])))
     return make_sheet(
         findings,
         "Clicks needed",
-        "Mean number of clicks to reach an IoU (NoC); a box is no click. An object that never reaches it counts as the "
-        "maximum number of clicks, so the true number is higher if many never reach it. Worse: share of the "
-        f"corrections after which the IoU is lower by more than {HARM:g}.",
+        f"Mean IoU after {_AFTER} clicks; mean number of clicks to reach an IoU (NoC). A box is no click. An object "
+        "that never reaches it counts as the maximum number of clicks, so the true number is higher if many never "
+        f"reach it. Worse: share of the corrections after which the IoU is lower by more than {HARM:g}.",
         LEAD,
-        (*(head for iou in NOC for head in (f"to IoU {iou:.2f}", "never")), "worse", "objects", "images"),
+        (
+            f"IoU after {_AFTER} clicks",
+            *(head for iou in NOC for head in (f"to IoU {iou:.2f}", "never")),
+            *("worse", "objects", "images"),
+        ),
         rows,
     )
 
