@@ -21,7 +21,7 @@ import numpy as np
 
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError, BrokenSampleError, brief
-from sam_backend.labelstudio.config import LabelingConfig, Target
+from sam_backend.labelstudio.config import EXACT, LabelingConfig, Target
 from sam_backend.labelstudio.region_masks import (
     Region,
     entries_by_region,
@@ -35,7 +35,6 @@ from sam_backend.labelstudio.region_masks import (
 
 Entry = Mapping[str, Any]
 
-_EXACT = frozenset({"brush", "bitmask", "polygon", "vector"})
 _MOST_IMAGES = 10**6
 _SURROUNDED = 0.5
 """Share of a mask's pixels within a rectangle or ellipse from which on it surrounds the mask."""
@@ -88,7 +87,7 @@ class MaskRule:
         if shape is None:
             return next((reason for reason in map(_problem_without_area, entries) if reason), None)
         if self.targets is None:
-            is_mask = shape in _EXACT or _control(entries) not in self.prompting
+            is_mask = shape in EXACT or _control(entries) not in self.prompting
             return "" if is_mask else f"the {shape} is a prompt, since its control surrounds masks"
         target = self.targets.get(to_name)
         if target is None:
@@ -96,7 +95,7 @@ class MaskRule:
         labels = next((labels for labels in map(region_labels, entries) if labels), [])
         # A label can belong to one control alone: its masks have the shape of that control.
         shapes = [target.shape(label) for label in labels] or [target.shape(None)]
-        if shape in _EXACT or shape in shapes:
+        if shape in EXACT or shape in shapes:
             return ""
         return f"the {shape} is a prompt, since the labeling config takes masks as {shapes[0]}"
 
@@ -260,9 +259,9 @@ def _by_image(result: Sequence[Entry]) -> Iterator[tuple[tuple[str, int], list[l
 
 def _prompting_controls(regions: Sequence[Sequence[Entry]], known: set[str]) -> set[str]:
     """Return the controls that have a rectangle or an ellipse around a more exact mask of the same image."""
-    exact = [entries for entries in regions if _shape(entries) in _EXACT]
+    exact = [entries for entries in regions if _shape(entries) in EXACT]
     outlines = [
-        entries for entries in regions if _shape(entries) not in (*_EXACT, None) and _control(entries) not in known
+        entries for entries in regions if _shape(entries) not in (*EXACT, None) and _control(entries) not in known
     ]
     if not exact or not outlines:
         return set()

@@ -10,7 +10,8 @@ import numpy as np
 
 from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.config import LabelingConfig, Target
-from sam_backend.labelstudio.prompts import DrawnPrompt, Outline, read_drawn
+from sam_backend.labelstudio.drawn_outlines import Outline
+from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.segmenters.concepts import Concept
 from sam_backend.segmenters.model_info import PromptKind
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE

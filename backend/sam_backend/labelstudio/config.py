@@ -16,8 +16,8 @@ from sam_backend.labelstudio.image_tag import ImageTag, listed, look_up
 
 # Sorted by exactness: masks, then outlines, then shapes that only surround the object.
 SHAPES = ("brush", "bitmask", "polygon", "vector", "ellipse", "rectangle")
-OUTLINED = ("brush", "bitmask", "polygon", "vector")
-"""Shapes that people draw as masks; an ellipse or a rectangle is drawn around an object and is a prompt."""
+EXACT = SHAPES[:4]
+"""Shapes that are drawn as masks. An ellipse or a rectangle is drawn around an object."""
 
 _OUTPUT_TAGS = "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels or RectangleLabels"
 MAX_CONTROLS = 100
@@ -256,7 +256,7 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
         raise BadRequestError(f"The labeling config has {len(tags.images)} images; at most {MAX_IMAGES} are read.")
     prompting: dict[str, list[Control]] = {}
     for control in tags.controls:
-        if control.output or (control.shape in OUTLINED and not control.smart_only):
+        if control.output or (control.shape in EXACT and not control.smart_only):
             for name in dict.fromkeys(control.to_names):
                 prompting.setdefault(name, []).append(control)
     targets = []

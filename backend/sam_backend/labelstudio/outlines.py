@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from sam_backend.arrays import BoolArray
 from sam_backend.samples import Cropped
@@ -21,6 +22,9 @@ LEAST_TOLERANCE = 0.25
 
 RING_IOU = 0.9
 """The least IoU of a ring with its component."""
+
+MOST_HOLES = 100
+"""Most holes that a ring goes around, the largest ones."""
 
 Ring = list[tuple[float, float]]
 
@@ -70,7 +74,8 @@ def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
     A ring runs along the edges of pixels, so that even a line of single pixels has an area. It is simplified (Douglas
     and Peucker) by at most `tolerance` pixels, or by less if its IoU with what it surrounds would fall below
     `RING_IOU`. Label Studio's polygons have no holes: holes are filled, the small ones first, as long as the component
-    is at least `RING_IOU` of the filled one. To a hole that is left, the ring goes through a slit without width.
+    is at least `RING_IOU` of the filled one. To a hole that is left, the ring goes through a slit without width; of
+    more than `MOST_HOLES`, the smaller ones are filled too.
 
     Parameters
     ----------
@@ -94,9 +99,10 @@ def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
     for index in outer:
         ring: NDArray[np.int32] = _simplified(contours[index], tolerance).reshape(-1, 2)
         left = (1 - RING_IOU) * areas[index]
-        for hole in sorted(inside.get(index, ()), key=areas.__getitem__):
+        holes = sorted(inside.get(index, ()), key=areas.__getitem__)
+        for number, hole in enumerate(holes, MOST_HOLES - len(holes)):
             left -= areas[hole]
-            if left < 0:
+            if left < 0 <= number:
                 ring = _joined(ring, _simplified(contours[hole], tolerance).reshape(-1, 2))
                 # What lies in a filled hole has no ring of its own.
                 outer += inside.get(hole, ())
@@ -138,9 +144,10 @@ def fitted_ellipse(mask: Cropped) -> Ellipse:
 
 def _joined(ring: NDArray[np.int32], hole: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return a ring that also goes around a hole, through a slit between their nearest corners."""
-    squared = ((ring[:, None] - hole[None]) ** 2).sum(2)
-    start, end = np.unravel_index(int(np.argmin(squared)), squared.shape)
-    around = np.roll(hole, -int(end), axis=0)
+    gaps, nearest = cKDTree(ring).query(hole)
+    end = int(np.argmin(gaps))
+    start = int(nearest[end])
+    around = np.roll(hole, -end, axis=0)
     return np.concatenate([ring[: start + 1], around, around[:1], ring[start:]])
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sam_backend.arrays import FloatArray
-from sam_backend.errors import BadRequestError, BrokenSampleError, brief
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.config import SHAPES, LabelingConfig, Target
-from sam_backend.labelstudio.region_masks import MAX_SIDE, ring_mask
+from sam_backend.labelstudio.drawn_outlines import Outline, number_of, read_outline
+from sam_backend.labelstudio.region_masks import MAX_SIDE
 from sam_backend.labelstudio.strokes import points_along, read_stroke
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
@@ -24,8 +21,6 @@ from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
 _LOG = logging.getLogger(__name__)
 # Label Studio computes per cents in floating point: a click on the edge can lie slightly outside the image.
 _EDGE = 1e-6
-_FARTHEST = 1e6
-"""Largest coordinate or rotation that is read, in per cent or degrees."""
 _STROKES = ("brush", "bitmask", "magicwand")
 _PROMPTS = ("keypoint", *_STROKES, *SHAPES)
 
@@ -33,7 +28,6 @@ _PROMPTS = ("keypoint", *_STROKES, *SHAPES)
 MAX_REGIONS = 1_000
 MAX_CLICKS = 200
 MAX_STROKES = 16
-MAX_POINTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,71 +37,6 @@ class Click:
     x: float
     y: float
     positive: bool = True
-
-
-@dataclass(frozen=True)
-class Outline:
-    """A rectangle, an ellipse or a polygon: points in per cent, rotated clockwise by `rotation` degrees.
-
-    Attributes
-    ----------
-    points : of its corners, or of a line around it.
-    rotation, pivot : float in degrees, and the point that it is turned about.
-    is_line : bool, whether it is a line, which encloses nothing.
-    """
-
-    points: tuple[tuple[float, float], ...]
-    rotation: float = 0.0
-    pivot: tuple[float, float] = (0.0, 0.0)
-    is_line: bool = False
-
-    @property
-    def is_box(self) -> bool:
-        """Whether its bounds say all."""
-        return self.is_line or (len(self.points) == 4 and self.rotation % 90 == 0 and _is_upright(self.points))
-
-    def bounds(self, size: tuple[int, int]) -> FloatArray:
-        """Return the axis-aligned bounds, xyxy in pixels, within an image of `size` (H, W).
-
-        The rotation is in pixels, not in per cent, so the bounds depend on the image's shape.
-
-        Raises
-        ------
-        BadRequestError
-            If the outline lies completely outside the image.
-        """
-        height, width = size
-        points = self._in_pixels(size)
-        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-        clipped: FloatArray = box.clip(0, (width, height, width, height)).astype(np.float32)
-        if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
-            raise BadRequestError(
-                f"The box must overlap the image of {width} x {height} pixels; "
-                f"it spans x {box[0]:.1f} to {box[2]:.1f} and y {box[1]:.1f} to {box[3]:.1f}."
-            )
-        return clipped
-
-    def inside(self, size: tuple[int, int]) -> Cropped:
-        """Return the pixels that it encloses in an image of `size` (H, W); none where it is thinner than a pixel.
-
-        Raises
-        ------
-        BadRequestError
-            If it runs across the image again and again.
-        """
-        try:
-            return ring_mask(self._in_pixels(size), size, "The outline")
-        except BrokenSampleError as error:
-            raise BadRequestError(str(error)) from None
-
-    def _in_pixels(self, size: tuple[int, int]) -> NDArray[np.float64]:
-        """Return its points (N, 2), turned, xy in pixels of an image of `size` (H, W)."""
-        scale = np.array(size[::-1]) / 100
-        pivot = np.array(self.pivot) * scale
-        angle = math.radians(self.rotation)
-        turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
-        turned: NDArray[np.float64] = (np.array(self.points) * scale - pivot) @ turn + pivot
-        return turned
 
 
 @dataclass(frozen=True)
@@ -183,11 +112,10 @@ def read_drawn(
 
     Key points become clicks. Rectangles, ellipses, polygons and vectors become boxes. Strokes of the brush, the bitmask
     and the magic wand become positive clicks along the stroke. Of strokes, and of outlines that are no upright boxes,
-    the pixels are kept too. Only the last box is used, because Label Studio sends
-    every box that is not accepted yet. Only the regions on the image of the last prompt are used, because Label Studio
-    sends those of the other images of the task too. Regions of other kinds (a `Labels` result, a choice, a text) give a
-    label at most. So does a second result of a region: if labels of two controls are selected, a key point comes as a
-    result of each.
+    the pixels are kept too. Only the last box is used, because Label Studio sends every box that is not accepted yet.
+    Only the regions on the image of the last prompt are used, because Label Studio sends those of the other images of
+    the task too. Regions of other kinds (a `Labels` result, a choice, a text) give a label at most. So does a second
+    result of a region: if labels of two controls are selected, a key point comes as a result of each.
 
     Parameters
     ----------
@@ -239,7 +167,7 @@ def read_drawn(
             strokes.append(read_stroke(value, encoded, _size(region), max_pixels))
             clicks.extend(Click(x, y) for x, y in points_along(strokes[-1]))
         else:
-            box = _outline(value, shape)
+            box = read_outline(value, shape)
     if len(clicks) > MAX_CLICKS:
         raise BadRequestError(f"A prompt may have {MAX_CLICKS} clicks; it has {len(clicks)}. Accept what is open.")
     if not (clicks or box):
@@ -315,55 +243,8 @@ def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
     return height, width  # type: ignore[return-value]
 
 
-def _number(value: Mapping[str, Any], name: str, what: str, default: float | None = None) -> float:
-    number = value.get(name, default)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _FARTHEST:
-        raise BadRequestError(f"{what} needs a number for '{name}', in per cent of the image; got {brief(number)}.")
-    return float(number)
-
-
 def _click(value: Mapping[str, Any], *, positive: bool) -> Click:
-    x, y = (_number(value, axis, "A key point") for axis in "xy")
+    x, y = (number_of(value, axis, "A key point") for axis in "xy")
     if not (-_EDGE <= x <= 100 + _EDGE and -_EDGE <= y <= 100 + _EDGE):
         raise BadRequestError(f"A key point must lie inside the image, within 0 to 100 per cent; got x {x:g}, y {y:g}.")
     return Click(x, y, positive)
-
-
-def _outline(value: Mapping[str, Any], shape: str) -> Outline:
-    """Return a drawn box; one that was drawn to the left or upwards has a negative size, and is the same box."""
-    what = f"An {shape}" if shape == "ellipse" else f"A {shape}"
-    rotation = _number(value, "rotation", what, 0.0) if value.get("rotation") is not None else 0.0
-    if shape in ("polygon", "vector"):
-        corners = _corners(value, shape, what)
-        if shape == "polygon" and len(set(corners)) < 3:
-            raise BadRequestError(f"{what} needs at least three points; it has {len(set(corners))}. Draw it again.")
-        outline = Outline(corners, is_line=shape == "vector")
-    elif shape == "ellipse":
-        x, y, a, b = (_number(value, name, what) for name in ("x", "y", "radiusX", "radiusY"))
-        angles = np.linspace(0, 2 * math.pi, 360, endpoint=False).tolist()
-        around = tuple((x + a * math.cos(angle), y + b * math.sin(angle)) for angle in angles)
-        outline = Outline(around if a and b else (), rotation, (x, y))
-    else:
-        x, y, width, height = (_number(value, name, what) for name in ("x", "y", "width", "height"))
-        corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
-        outline = Outline(corners if width and height else (), rotation, (x, y))
-    if not outline.points or not all(len(set(axis)) > 1 for axis in zip(*outline.points, strict=True)):
-        raise BadRequestError(f"{what} needs a width and a height; it has none. Draw it again, a little larger.")
-    return outline
-
-
-def _is_upright(points: Sequence[tuple[float, float]]) -> bool:
-    return all(any(one == other for one, other in zip(*pair, strict=True)) for pair in pairwise((*points, points[0])))
-
-
-def _corners(value: Mapping[str, Any], shape: str, what: str) -> tuple[tuple[float, float], ...]:
-    """Return the points of a polygon, or the vertices of a vector."""
-    points = value.get("points" if shape == "polygon" else "vertices")
-    if isinstance(points, list) and len(points) > MAX_POINTS:
-        raise BadRequestError(f"{what} may have {MAX_POINTS} points as a prompt; it has {len(points)}.")
-    if shape == "polygon" and isinstance(points, list):
-        pairs = [isinstance(point, list | tuple) and len(point) == 2 for point in points]
-        points = [{"x": point[0], "y": point[1]} for point in points] if all(pairs) else None
-    if not isinstance(points, list) or not all(isinstance(point, Mapping) for point in points):
-        raise BadRequestError(f"{what} needs a list of points, each x and y; got {brief(value.get('points'))}.")
-    return tuple((_number(point, "x", what), _number(point, "y", what)) for point in points)

@@ -128,6 +128,7 @@ GRABCUT = ModelInfo(
     "OpenCV's GrabCut, the classical baseline; no weights.",
     "Apache-2.0",
     _load_grabcut,
+    drawn_masks="points",
 )
 
 # The six hex digits in an official file name begin the file's MD5, not its SHA-256.

@@ -186,3 +186,16 @@ def test_the_ellipse_of_a_single_pixel_is_about_its_size():
 
     assert (fit.x, fit.y) == pytest.approx((150.5 / 3, 50.5 / 2))
     assert fit.radius_x * 3 == pytest.approx(0.577, abs=0.01)
+
+
+def test_of_very_many_holes_the_largest_are_cut_out():
+    mask = np.ones(SIZE, bool)
+    mask[1::4, 1::5] = mask[1::4, 2::5] = mask[1::4, 3::5] = False
+    mask[86:113, 81:110] = True
+    mask[90:110, 85:105] = False
+
+    (ring,) = rings(Cropped.of(mask), 0)
+
+    inside = polygon_mask(pixels(ring), SIZE)
+    assert not inside[90:110, 85:105].any()
+    assert 60_000 - inside.sum() == 400 + 99 * 3
