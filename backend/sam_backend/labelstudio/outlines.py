@@ -146,7 +146,7 @@ def _joined(ring: NDArray[np.int32], hole: NDArray[np.int32]) -> NDArray[np.int3
     """Return a ring that also goes around a hole, through a slit between their nearest corners."""
     gaps, nearest = cKDTree(ring).query(hole)
     end = int(np.argmin(gaps))
-    start = int(nearest[end])
+    start = int(np.asarray(nearest)[end])
     around = np.roll(hole, -end, axis=0)
     return np.concatenate([ring[: start + 1], around, around[:1], ring[start:]])
 
