@@ -44,7 +44,7 @@ class Cost:
     weights : str, "published", "random" or "shipped"; "" where the model could not be measured.
     start : int or None, memory before anything of the model is loaded.
     rest : int or None, memory when it is loaded.
-    peak : int or None, the highest memory during a first click.
+    peak : int or None, the highest memory while it answers clicks.
     load_s : float, seconds until it is loaded.
     first_ms, first_cpu_s : float, milliseconds and seconds of all cores for a first click, with the image encoder.
     next_ms, next_cpu_s : float, the same for a further click on that image.
@@ -65,12 +65,18 @@ class Cost:
 
 
 def measure(
-    infos: Sequence[ModelInfo], folders: WeightFolders, progress: ProgressCallback = no_progress
+    infos: Sequence[ModelInfo],
+    folders: WeightFolders,
+    progress: ProgressCallback = no_progress,
+    images: Sequence[Path] = (),
 ) -> Iterator[Cost]:
-    """Measure models one after the other, each in a fresh process; yield each when it is done."""
+    """Measure models one after the other, each in a fresh process; yield each when it is done.
+
+    The times are those of a synthetic image of 1500 x 1000, or the medians over the files `images`.
+    """
     for number, info in enumerate(infos):
         progress(number, len(infos), info.name)
-        yield _obstacle(info) or _in_a_process(info, folders)
+        yield _obstacle(info) or _in_a_process(info, folders, images)
     progress(len(infos), len(infos))
 
 
@@ -86,8 +92,8 @@ def _obstacle(info: ModelInfo) -> Cost | None:
     return None
 
 
-def _in_a_process(info: ModelInfo, folders: WeightFolders) -> Cost:
-    given = [info.name, str(folders.cache), str(folders.given or "")]
+def _in_a_process(info: ModelInfo, folders: WeightFolders, images: Sequence[Path]) -> Cost:
+    given = [info.name, str(folders.cache), str(folders.given or ""), *map(str, images)]
     run = subprocess.run([sys.executable, "-m", __name__, *given], capture_output=True, text=True, check=False)
     if run.returncode == 0:
         return Cost(**json.loads(run.stdout.splitlines()[-1]))
@@ -111,20 +117,28 @@ def free_memory() -> int | None:
     return min(found)
 
 
-def measure_here(info: ModelInfo, folders: WeightFolders) -> Cost:
-    """Measure a model in this process, which should have done nothing else before."""
+def measure_here(info: ModelInfo, folders: WeightFolders, images: Sequence[Path] = ()) -> Cost:
+    """Measure a model in this process, which should have done nothing else before; `images` as of `measure`."""
     start = _memory("VmRSS:")
     began = time.perf_counter()
     segmenter, weights = _loaded(info, folders)
     load_s = time.perf_counter() - began
-    image = _image()
+    pictures = [_read(file) for file in images] or [_image()]
     rest = _memory("VmRSS:")
     _forget_the_peak()
-    first, embedding = _timed(lambda: _click(segmenter, segmenter.encode(image), (0.5, 0.5)))
-    peak = _memory("VmHWM:")
     places = [(0.2 * step, 0.3) for step in range(1, _NEXT + 1)]
-    more = sorted(_timed(partial(_click, segmenter, embedding, place))[0] for place in places)
-    return Cost(info.name, weights, start, rest, peak, load_s, *first, *more[_NEXT // 2])
+    first, more = [], []
+    for image in pictures:
+        timing, embedding = _timed(partial(_first_click, segmenter, image))
+        first.append(timing)
+        more += [_timed(partial(_click, segmenter, embedding, place))[0] for place in places]
+    peak = _memory("VmHWM:")
+    return Cost(info.name, weights, start, rest, peak, load_s, *_middle(first), *_middle(more))
+
+
+def _middle(timings: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return the middle one in time."""
+    return sorted(timings)[len(timings) // 2]
 
 
 def _loaded(info: ModelInfo, folders: WeightFolders) -> tuple[Segmenter, str]:
@@ -136,6 +150,10 @@ def _loaded(info: ModelInfo, folders: WeightFolders) -> tuple[Segmenter, str]:
     if has_random_weights(info) and None in [find_weights(published, folders) for published in info.weights]:
         return Correcting(with_random_weights(info)), "random"
     return load_segmenter(info.name, folders=folders), "published" if info.weights else "shipped"
+
+
+def _first_click(segmenter: Segmenter, image: ImageArray) -> Embedding:
+    return _click(segmenter, segmenter.encode(image), (0.5, 0.5))
 
 
 def _click(segmenter: Segmenter, embedding: Embedding, place: tuple[float, float]) -> Embedding:
@@ -162,6 +180,13 @@ def _image() -> ImageArray:
     return image
 
 
+def _read(file: Path) -> ImageArray:
+    from PIL import Image
+
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def _memory(key: str) -> int | None:
     try:
         return _kilobytes(Path("/proc/self/status"), key)
@@ -186,9 +211,9 @@ def _main() -> None:
     """Measure the model of the command line and write its cost as JSON."""
     from sam_backend.segmenters.model_registry import model_info
 
-    name, cache, given = sys.argv[1:]
+    name, cache, given, *images = sys.argv[1:]
     folders = WeightFolders(Path(given) if given else None, Path(cache))
-    sys.stdout.write(json.dumps(asdict(measure_here(model_info(name), folders))))
+    sys.stdout.write(json.dumps(asdict(measure_here(model_info(name), folders, list(map(Path, images))))))
 
 
 if __name__ == "__main__":

@@ -77,13 +77,13 @@ def _cost(findings: Findings, costs: Mapping[str, Cost], folders: WeightFolders)
     return make_sheet(
         findings,
         "Speed and memory",
-        f"Each model alone in a fresh process on this machine ({findings.about['machine']}), with an image of 1500 x "
-        "1000. A first click encodes the image and answers; the next click is the middle one of three. CPU: seconds of "
-        "all threads. Memory is that of the whole process, at rest and at its peak. Baselines are not measured.",
+        f"Each model alone in a fresh process on this machine ({findings.about['machine']}), with up to three images "
+        "of each data set. A first click encodes the image and answers; a next click only answers. Times are medians; "
+        "CPU is of all threads. Memory is that of the whole process. Baselines are not measured.",
         ("model",),
         (
             *("first click, ms", "next click, ms", "first click, CPU s", "next click, CPU s"),
-            *("memory at rest, MB", "peak memory, MB", "downloaded weights, MB", "licence"),
+            *("memory at rest, MB", "peak memory, MB", "weights, MB", "licence"),
         ),
         rows,
     )

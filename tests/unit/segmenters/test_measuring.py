@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from mask_files import save, surface
 from sam_backend import extras
 from sam_backend.segmenters import WeightFolders, measuring
 from sam_backend.segmenters.entries import GRABCUT, NANO, OWN
 from sam_backend.segmenters.measuring import measure
 from sam_inspect.main import app
+from threshold_segmenter import ThresholdSegmenter
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
@@ -35,9 +37,19 @@ def test_memory_and_clicks_of_a_model_that_ships(folders):
     assert seen == [(0, 1, "nano"), (1, 1, "")]
 
 
+def test_times_are_the_middle_ones_of_all_images_that_are_given(folders, tmp_path, monkeypatch):
+    segmenter = ThresholdSegmenter()
+    monkeypatch.setattr(measuring, "_loaded", lambda *_: (segmenter, "shipped"))
+    files = [save(tmp_path / f"{number}.png", surface(number)) for number in range(3)]
+    cost = measuring.measure_here(segmenter.info, folders, files)
+    assert (segmenter.encoded, len(segmenter.asked)) == (3, 12)
+    assert cost.next_ms > 0
+    assert measuring._middle([(3.0, 1.0), (1.0, 2.0), (2.0, 9.0)]) == (2.0, 9.0)
+
+
 def test_what_does_not_fit_into_memory_is_said_and_the_others_are_measured(folders, monkeypatch):
     monkeypatch.setattr(measuring, "free_memory", lambda: 2 * 10**9)
-    monkeypatch.setattr(measuring, "_in_a_process", lambda info, _: measuring.Cost(info.name, "shipped"))
+    monkeypatch.setattr(measuring, "_in_a_process", lambda info, *_: measuring.Cost(info.name, "shipped"))
     large, small = measure([OWN["sam:vit_h"], NANO], folders)
     assert large.problem == "takes about 4.1 GB of memory or more, and 2.0 GB are free"
     assert (small.weights, small.problem) == ("shipped", "")
@@ -66,7 +78,7 @@ def test_a_process_that_ends_early_gives_its_reason(folders, tmp_path, monkeypat
 
 
 def test_the_command_measures_what_is_named_and_prints_a_table_or_json(monkeypatch):
-    def made(info, _):
+    def made(info, *_):
         if info.name == "sam3":
             return measuring.Cost(info.name, problem="does not fit")
         return measuring.Cost(info.name, "random", 1, 400 * 10**6, None, 1.5, 1234.5, 2.5, 60, 0.07)
