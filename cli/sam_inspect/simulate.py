@@ -130,7 +130,7 @@ def simulate(
         return
     print_table(("arm", "clicks", "an object", "times plain", "pixel IoU"), (_cells(arm) for arm in summary["arms"]))
     actions = [row for row in summary["actions"] if row["level"] == f"{accept:g}"]
-    heads = ("way", "actions an object", "keys", "clicks", "drags", "times plain", "times by hand")
+    heads = ("page", "way", "actions an object", "keys", "clicks", "drags", "times plain", "times by hand")
     print_table(heads, (_action_cells(way) for way in actions))
     print_lines(f"The report is {out / 'report.html'}")
 
@@ -150,7 +150,7 @@ def _cells(arm: dict[str, Any]) -> tuple[str, ...]:
 def _action_cells(way: dict[str, Any]) -> tuple[str, ...]:
     """Return the row of a way of working in the table of actions."""
     counts = dict.fromkeys(("actions", "keys", "clicks", "drags"), ".1f")
-    return way["way"], *_formatted(way, {**counts, "ratio_plain": ".3f", "ratio_hand": ".3f"})
+    return way["page"], way["way"], *_formatted(way, {**counts, "ratio_plain": ".3f", "ratio_hand": ".3f"})
 
 
 def _formatted(row: dict[str, Any], styles: dict[str, str]) -> list[str]:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 from label_studio_sdk import LabelStudio
-from playwright.sync_api import Page
+from playwright.sync_api import Page as Tab
 
 from labeling_page import LabelingPage
 from sam_backend.demo.demo_images import make_images
 from sam_backend.labelstudio.rle import encode_rle
 from sam_backend.masks import deepest_point
-from sam_evaluation.simulation.actions import COSTS, Cost, Work
+from sam_evaluation.simulation.actions import COSTS, Cost, Page, Work
 
 LABEL = "Pit"
 IMAGE = "tile-pit.jpg"
@@ -35,7 +35,7 @@ _COUNT = """() => {
 class Annotator:
     """Works on one image, and counts."""
 
-    def __init__(self, page: Page, labeling: LabelingPage) -> None:
+    def __init__(self, page: Tab, labeling: LabelingPage) -> None:
         self.page, self.labeling = page, labeling
         height, width = labeling.size
         self.left, self.right = (0.2 * width, 0.2 * height), (0.35 * width, 0.2 * height)
@@ -47,6 +47,29 @@ class Annotator:
         self.page.evaluate("() => Object.keys(window.actions).forEach(kind => window.actions[kind] = 0)")
         yield
         self.counted[work] = Cost(**self.page.evaluate("() => window.actions"))
+
+    def set_page(self, settings: Page) -> None:
+        """Set the labeling page as an annotator does, once."""
+        if settings is Page.QUICK:
+            self.page.get_by_text("Auto-Accept Suggestions").click()
+            self.page.get_by_test_id("bottombar-settings-button").click()
+            self.page.get_by_text("Keep label selected after creating a region").click()
+            self.press("Escape")
+            self.until("() => Htx.autoAcceptSuggestions && Htx.settings.continuousLabeling")
+
+    def asks(self, draw: Callable[[], None]) -> None:
+        """Do something that the page answers with a suggestion, or with a region where it accepts by itself."""
+        with self.page.expect_response(lambda answer: "interactive-annotating" in answer.url) as answered:
+            draw()
+        assert not answered.value.json().get("errors")
+        self.until(
+            """id => [...Htx.annotationStore.selected.suggestions.values(), ...Htx.annotationStore.selected.regions]
+                .some(region => region.cleanId === id) && !Htx.awaitingSuggestions""",
+            answered.value.json()["data"]["result"][0]["id"],
+        )
+
+    def has_label(self, control: str) -> bool:
+        return self.page.evaluate("name => Htx.annotationStore.selected.names.get(name).isSelected", control)
 
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
@@ -78,6 +101,11 @@ class Annotator:
                 return regions.length === count && regions.some(region => region.selected) === selected;
             }""",
             [count, selected],
+        )
+
+    def masks(self) -> int:
+        return self.page.evaluate(
+            "() => Htx.annotationStore.selected.regions.filter(region => region.type === 'brushregion').length"
         )
 
     def size(self) -> float:
@@ -132,32 +160,35 @@ def image():
     return next(made for made in make_images() if made.name == IMAGE)
 
 
-def asks(annotator: Annotator, draw: Callable[[], None]) -> None:
-    """Do something that the page answers with a suggestion."""
-    with annotator.page.expect_response(lambda answer: "interactive-annotating" in answer.url):
-        draw()
-    annotator.until("() => Htx.annotationStore.selected.suggestions.size > 0")
-
-
-def test_each_piece_of_work_takes_what_the_table_says(annotator: Annotator) -> None:
+@pytest.mark.parametrize("settings", Page)
+def test_each_piece_of_work_takes_what_the_table_says(annotator: Annotator, settings: Page) -> None:
     page, labeling = annotator.page, annotator.labeling
+    is_quick = settings is Page.QUICK
+    annotator.set_page(settings)
     labeling.choose_smart_tool("key-point-tool")
     inside, outside = deepest_point(image().mask), deepest_point(~image().mask)
 
-    # An object by clicks: the label is let go after each prompt, and a pending answer lets clicks through.
+    # An object by clicks. By default the label is let go after each prompt, and a pending answer lets clicks through.
     with annotator.counting(Work.LABEL):
         annotator.press_label("click")
     with annotator.counting(Work.CLICK):
-        asks(annotator, lambda: page.mouse.click(*labeling.at(*inside)))
-    assert not page.evaluate("() => Htx.annotationStore.selected.names.get('click').isSelected")
-    annotator.press_label("click")
+        annotator.asks(lambda: page.mouse.click(*labeling.at(*inside)))
+    assert annotator.has_label("click") == is_quick
+    if is_quick:
+        # The answer is a region already, which the click has to go through; the label is still there.
+        outside = (inside[0] + 30, inside[1] + 10)
+        page.keyboard.down("Control")
+    else:
+        annotator.press_label("click")
     with annotator.counting(Work.NEGATIVE):
         page.keyboard.down("Alt")
-        asks(annotator, lambda: page.mouse.click(*labeling.at(*outside)))
+        annotator.asks(lambda: page.mouse.click(*labeling.at(*outside)))
         page.keyboard.up("Alt")
+    page.keyboard.up("Control")
     with annotator.counting(Work.ACCEPT):
-        labeling.accept()
-    annotator.regions(1, selected=False)
+        if not is_quick:
+            labeling.accept()
+        annotator.regions(1, selected=False)
 
     # A mask by hand: its label brings the brush, and it stays selected while it is painted.
     page.keyboard.press("b")
@@ -177,6 +208,7 @@ def test_each_piece_of_work_takes_what_the_table_says(annotator: Annotator) -> N
     with annotator.counting(Work.UNSELECT):
         annotator.press("u")
     annotator.regions(2, selected=False)
+    assert not any(map(annotator.has_label, ("click", "mask")))
     with annotator.counting(Work.SMART):
         annotator.press("m")
     annotator.tool("KeyPointTool")
@@ -204,28 +236,40 @@ def test_each_piece_of_work_takes_what_the_table_says(annotator: Annotator) -> N
     annotator.press_label("click")
     with annotator.counting(Work.THROUGH):
         page.keyboard.down("Control")
-    with page.expect_response(lambda answer: "interactive-annotating" in answer.url):
-        annotator.click_in_the_stroke()
+    annotator.asks(annotator.click_in_the_stroke)
     page.keyboard.up("Control")
-    reject = page.get_by_test_id("bottombar-reject-suggestions-button")
-    if reject.is_visible():
-        reject.click()
+    if not is_quick:
+        page.get_by_test_id("bottombar-reject-suggestions-button").click()
+    there = annotator.masks()
     annotator.click_in_the_stroke()
-    annotator.regions(2, selected=True)
+    annotator.regions(there, selected=True)
     with annotator.counting(Work.DELETE):
         annotator.press("Backspace")
-    annotator.regions(1, selected=False)
+    annotator.regions(there - 1, selected=False)
+    assert not annotator.has_label("click")
+    if is_quick:
+        # Where labels are kept, a region has the label of its tool, too: once it was selected, a click has both labels.
+        page.mouse.click(*labeling.at(*inside))
+        annotator.regions(there - 1, selected=True)
+        assert annotator.has_label("click")
+        assert annotator.has_label("mask")
+        height, width = labeling.size
+        annotator.asks(lambda: page.mouse.click(*labeling.at(0.8 * width, 0.8 * height)))
+        annotator.regions(there, selected=False)
 
-    labeling.choose_smart_tool("rectangle-tool")
+    with annotator.counting(Work.OTHER):
+        labeling.choose_smart_tool("rectangle-tool")
+    assert not annotator.has_label("click")
     annotator.press_label("box")
     with annotator.counting(Work.BOX):
         (x, y), (height, width) = inside, labeling.size
-        asks(annotator, lambda: labeling.draw((x - 20, y - 20, min(x + 20, width), min(y + 20, height))))
-    labeling.accept()
+        annotator.asks(lambda: labeling.draw((x - 20, y - 20, min(x + 20, width), min(y + 20, height))))
+    if not is_quick:
+        labeling.accept()
 
     with annotator.counting(Work.SUBMIT):
         labeling.submit()
-    assert annotator.counted == {work: cost for work, cost in COSTS.items() if work is not Work.KEEP}
+    assert annotator.counted == {work: cost for work, cost in COSTS[settings].items() if work is not Work.KEEP}
 
 
 @pytest.mark.parametrize("task", [True], indirect=True)
@@ -235,8 +279,8 @@ def test_a_proposal_that_is_left_alone_is_submitted_with_the_rest(
     annotator.regions(1, selected=False)
     with annotator.counting(Work.SUBMIT):
         annotator.labeling.submit()
-    assert annotator.counted[Work.SUBMIT] == COSTS[Work.SUBMIT]
-    assert COSTS[Work.KEEP] == Cost()
+    assert annotator.counted[Work.SUBMIT] == COSTS[Page.DEFAULT][Work.SUBMIT]
+    assert all(COSTS[settings][Work.KEEP] == Cost() for settings in Page)
     (annotation,) = client.annotations.list(task[1])
     (kept,) = annotation.result
     assert kept["value"]["brushlabels"] == [LABEL]

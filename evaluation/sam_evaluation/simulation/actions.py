@@ -1,13 +1,13 @@
 """Actions in Label Studio: what each piece of work takes in keys, clicks and drags, and what the work on a mask takes.
 
 `COSTS` is the only table of costs. `tests/e2e/test_action_costs.py` measures it: it does each piece of work on the real
-page, with the page's default settings, and counts the keys, clicks and drags that the browser sees.
+page, with the settings of each `Page`, and counts the keys, clicks and drags that the browser sees.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,6 +51,16 @@ class Fate(StrEnum):
     OUTLINED = "outlined"
 
 
+class Page(StrEnum):
+    """Settings of the labeling page.
+
+    `QUICK` has *Keep label selected after creating a region* and *Auto-Accept Suggestions*, which are off by default.
+    """
+
+    DEFAULT = "default"
+    QUICK = "quick"
+
+
 class Work(StrEnum):
     """Pieces of work on the labeling page."""
 
@@ -69,6 +79,7 @@ class Work(StrEnum):
     STROKE = "paint or erase a stroke"
     SIZE = "change the size of the brush"
     SMART = "take the smart tool again"
+    OTHER = "take the other smart tool"
     SUBMIT = "submit an image"
 
 
@@ -86,7 +97,7 @@ class Cost:
         return self.keys + self.clicks + self.drags
 
 
-COSTS: dict[Work, Cost] = {
+_DEFAULT: dict[Work, Cost] = {
     Work.KEEP: Cost(),
     Work.LABEL: Cost(keys=1),
     Work.CLICK: Cost(clicks=1),
@@ -102,24 +113,28 @@ COSTS: dict[Work, Cost] = {
     Work.STROKE: Cost(drags=1),
     Work.SIZE: Cost(keys=1),
     Work.SMART: Cost(keys=1),
+    Work.OTHER: Cost(clicks=1),
     Work.SUBMIT: Cost(clicks=1),
 }
+
+COSTS: dict[Page, dict[Work, Cost]] = {Page.DEFAULT: _DEFAULT, Page.QUICK: _DEFAULT | {Work.ACCEPT: Cost()}}
 
 _PROMPTING = {Tool.BOX: Work.BOX, Tool.POSITIVE: Work.CLICK, Tool.NEGATIVE: Work.NEGATIVE}
 
 
-def cost_of(work: Counter[Work]) -> Cost:
+def cost_of(work: Counter[Work], page: Page = Page.DEFAULT) -> Cost:
     """Return what pieces of work take in all.
 
     Examples
     --------
-    >>> cost_of(Counter({Work.LABEL: 2, Work.CLICK: 1, Work.NEGATIVE: 1}))
-    Cost(keys=3, clicks=2, drags=0)
+    >>> cost_of(Counter({Work.LABEL: 2, Work.CLICK: 1, Work.NEGATIVE: 1, Work.ACCEPT: 1}))
+    Cost(keys=3, clicks=3, drags=0)
     """
+    costs = COSTS[page]
     return Cost(
-        sum(COSTS[piece].keys * times for piece, times in work.items()),
-        sum(COSTS[piece].clicks * times for piece, times in work.items()),
-        sum(COSTS[piece].drags * times for piece, times in work.items()),
+        sum(costs[piece].keys * times for piece, times in work.items()),
+        sum(costs[piece].clicks * times for piece, times in work.items()),
+        sum(costs[piece].drags * times for piece, times in work.items()),
     )
 
 
@@ -153,18 +168,40 @@ class Level:
         return f"{self.iou:g}{' or border' if self.border else ''}"
 
 
-def work_of(action: Any, level: Level, stop: int) -> Counter[Work]:
+def works_of(actions: Iterable[Any], level: Level, stop: int, page: Page) -> Iterator[Counter[Work]]:
+    """Yield the work on each mask.
+
+    Parameters
+    ----------
+    actions : rows of `RunTables.actions` of one plan, in their order; the label that the page keeps is that of the mask
+        before. A new image begins without one.
+    level, stop, page : see `work_of`.
+    """
+    image, kept = None, ""
+    for action in actions:
+        if (action.seed, action.images) != image:
+            image, kept = (action.seed, action.images), ""
+        work = work_of(action, level, stop, page, kept)
+        kept = _kept_after(action, work, page, kept)
+        yield work
+
+
+def work_of(action: Any, level: Level, stop: int, page: Page = Page.DEFAULT, kept: str = "") -> Counter[Work]:
     """Return the work on a mask.
 
-    A proposal that is left alone takes nothing. Label Studio lets go of the label after each prompt, so each needs it
-    again. What a model answered is selected before the brush changes it; a mask that is painted from nothing is
-    selected as long as it is painted, and its label brings the brush.
+    A proposal that is left alone takes nothing. By default, Label Studio lets go of the label after each prompt, so
+    each needs it again. The quick page keeps it until a region is selected; there an answer is a region at once, which
+    a bare click inside it would only select. Clicks correct the answer to a box once it is accepted, with the other
+    smart tool, which has labels of its own. What a model answered is selected before the brush changes it; a mask that
+    is painted from nothing is selected as long as it is painted, and its label brings the brush.
 
     Parameters
     ----------
     action : object with the attributes of `annotator.Action`.
     level : Level from which the annotator accepts masks; the run must have reached it.
     stop : number of prompts after which the annotator paints the rest; one of the run's `Manner.stops`.
+    page : Page on which the annotator works.
+    kept : the label that the smart tool still has; "" for none.
     """
     if action.fate == Fate.DELETED:
         return Counter({Work.SELECT: 1, Work.DELETE: 1})
@@ -177,15 +214,32 @@ def work_of(action: Any, level: Level, stop: int) -> Counter[Work]:
     elif is_proposed:
         work += Counter(_relabelling(action))
     prompts, is_good = _until(action.tools[:stop], action.reached, action.borders, level)
-    for tool in prompts:
-        work += Counter({Work.LABEL: 1, _PROMPTING[Tool(tool)]: 1})
-    if action.fate == Fate.CORRECTED:
+    work += Counter(_PROMPTING[Tool(tool)] for tool in prompts)
+    changes_tool = prompts.startswith(Tool.BOX) and len(prompts) > 1
+    if page is Page.DEFAULT:
+        work[Work.LABEL] += len(prompts)
+    elif prompts:
+        work[Work.LABEL] += (Work.SELECT in work or kept != action.label) + changes_tool
+    if action.fate == Fate.CORRECTED or page is Page.QUICK or changes_tool:
         # What a region has too much lies inside it, and a bare click there would only select it.
         work[Work.THROUGH] += prompts.count(Tool.NEGATIVE)
-    work[Work.ACCEPT] += bool(prompts)
+    work[Work.ACCEPT] += bool(prompts) + changes_tool
+    work[Work.OTHER] += 2 * changes_tool
     if not is_good:
         work += _painting_of(action, level, len(prompts))
     return +work
+
+
+def _kept_after(action: Any, work: Counter[Work], page: Page, kept: str) -> str:
+    """Return the label that the smart tool has after the work on a mask.
+
+    It goes where a region is selected and unselected, and where another tool is taken.
+    """
+    if page is Page.DEFAULT or Work.STROKE in work or Work.OTHER in work:
+        return ""
+    if any(piece in work for piece in _PROMPTING.values()):
+        return str(action.label)
+    return "" if Work.SELECT in work else kept
 
 
 def _relabelling(action: Any) -> dict[Work, int]:

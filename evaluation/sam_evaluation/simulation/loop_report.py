@@ -17,7 +17,14 @@ from sam_evaluation.report.words import Words
 from sam_evaluation.report.write import write_text
 from sam_evaluation.simulation import summary
 from sam_evaluation.simulation.action_sheets import action_sheets, action_statement
-from sam_evaluation.simulation.action_tables import actions_table, levels_of, ways_of
+from sam_evaluation.simulation.action_tables import (
+    actions_by_mask,
+    actions_table,
+    levels_of,
+    stops_at,
+    ways_of,
+)
+from sam_evaluation.simulation.actions import Level
 from sam_evaluation.simulation.learning_curves import charts
 from sam_evaluation.simulation.loop_sheets import sheets
 from sam_evaluation.simulation.loop_statements import cautions, lead
@@ -66,7 +73,9 @@ def write_report(run: SimulationResult, out: Path) -> dict[str, Any]:
         "broken": _broken(run),
         "note": note,
     }
-    for name, table in (("images", run.tables.images), ("actions", _flat(run.tables.actions))):
+    level = Level(habits.accept)
+    counted = actions_by_mask(run.tables, ways, level, stops_at(actions, level))
+    for name, table in (("images", run.tables.images), ("actions", _flat(run.tables.actions).join(counted))):
         write_text(out / f"{name}.csv", csv_text(table))
     write_text(out / "quality.csv", csv_text(run.tables.quality))
     write_text(out / "tunings.csv", csv_text(run.tables.tunings))

@@ -87,6 +87,27 @@ def test_a_bare_brush_takes_the_label_of_its_labels_result():
     assert [label for label, _ in masks_of([bare, named])] == ["Hole"]
 
 
+def test_a_mask_with_the_label_of_its_smart_tool_is_one_mask():
+    """As Label Studio 1.23 saves it where it keeps labels; the results of a region have one id and the same pixels."""
+    value = brush()["value"]
+    result = [
+        brush(),
+        {**brush(), "from_name": "click", "type": "keypointlabels", "value": {**value, "keypointlabels": ["Crack"]}},
+        brush("b"),
+        {
+            **brush("b"),
+            "from_name": "rect",
+            "type": "rectanglelabels",
+            "value": {**value, "rectanglelabels": ["Crack"]},
+        },
+    ]
+    assert [label for label, _ in masks_of(result)] == ["Crack", "Crack"]
+    (exported,) = read_regions(result, MaskRule.of_results([result]))
+    assert ids(exported) == ["a", "b"]
+    assert reasons(read(result)) == {}
+    assert exported.unused == ()
+
+
 def test_a_region_belongs_to_its_page():
     result = [
         brush("a", item_index=2),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,12 +13,24 @@ from sam_evaluation.simulation.action_tables import (
     BY_HAND,
     ONE_BOX,
     ONE_CLICK,
+    actions_by_mask,
     actions_table,
     levels_of,
+    stops_at,
     ways_of,
     work_table,
 )
-from sam_evaluation.simulation.actions import Cost, Fate, Level, Painting, Work, cost_of, work_of
+from sam_evaluation.simulation.actions import (
+    Cost,
+    Fate,
+    Level,
+    Page,
+    Painting,
+    Work,
+    cost_of,
+    work_of,
+    works_of,
+)
 from sam_evaluation.simulation.annotator import Action
 from sam_evaluation.simulation.journal import ImageLabelled, Journal, RecordedAction
 from sam_evaluation.simulation.loop import Conditions, RunSpec
@@ -40,8 +54,20 @@ BY_CLICKS = Action(
 )
 
 
+QUICKLY_BOXED = Action(Fate.OUTLINED, "pit", 1, tools="o", reached=(0.95,), borders=(1.0,))
+
+
 def cost(action: Action, level: Level = AT_NINE, stop: int = 3) -> tuple[int, int, int]:
     return tuple(vars(cost_of(work_of(action, level, stop))).values())
+
+
+def quick(*actions: Action, stop: int = 3, places: tuple[int, ...] = ()) -> list[dict[Work, int]]:
+    """The work on the masks of one image, or of the images at some places of a run."""
+    rows = [
+        SimpleNamespace(**{name: getattr(action, name) for name in action.__dataclass_fields__}, seed=0, images=place)
+        for action, place in zip(actions, places or [1] * len(actions), strict=True)
+    ]
+    return [dict(work) for work in works_of(rows, AT_NINE, stop, Page.QUICK)]
 
 
 def test_each_prompt_needs_its_label_and_the_answer_is_accepted_once() -> None:
@@ -97,6 +123,51 @@ def test_a_redrawn_proposal_is_deleted_first() -> None:
     assert work_of(redrawn, Level(0.6), 5)[Work.DELETE] == 0
 
 
+def test_the_quick_page_keeps_the_label_and_accepts_by_itself() -> None:
+    assert work_of(BY_CLICKS, AT_NINE, 10, Page.QUICK) == Counter(
+        {Work.LABEL: 1, Work.CLICK: 2, Work.NEGATIVE: 1, Work.THROUGH: 1, Work.ACCEPT: 1}
+    )
+    # A label's key, three clicks, Alt and Ctrl.
+    assert cost_of(work_of(BY_CLICKS, AT_NINE, 10, Page.QUICK), Page.QUICK) == Cost(keys=3, clicks=3)
+    boxed = {Work.BOX: 1, Work.ACCEPT: 1}
+    with_label = boxed | {Work.LABEL: 1}
+    rust = replace(QUICKLY_BOXED, label="rust")
+    assert quick(QUICKLY_BOXED, QUICKLY_BOXED, rust, QUICKLY_BOXED) == [with_label, boxed, with_label, with_label]
+    # Another image begins without a label.
+    assert quick(QUICKLY_BOXED, QUICKLY_BOXED, places=(1, 2)) == [with_label, with_label]
+
+
+def test_what_selects_or_paints_a_region_takes_the_kept_label_away() -> None:
+    kept = {Work.BOX: 1, Work.ACCEPT: 1}
+    good = Action(Fate.ACCEPTED, "rust", 1, iou=0.95, border=1.0, score=0.9)
+    assert quick(QUICKLY_BOXED, good, QUICKLY_BOXED)[2] == kept
+    for between in (
+        replace(good, relabelled=True),
+        Action(Fate.DELETED, "pit", 1, iou=0.1, score=0.3),
+        replace(BY_CLICKS, paintings=(Painting(1, "b", (0.95,), (1.0,)),)),
+    ):
+        last = quick(QUICKLY_BOXED, between, QUICKLY_BOXED, stop=1)[2]
+        assert last == kept | {Work.LABEL: 1}, between
+    redrawn = replace(QUICKLY_BOXED, fate=Fate.REDRAWN, iou=0.7, score=0.9)
+    assert quick(QUICKLY_BOXED, redrawn, QUICKLY_BOXED)[1:] == [
+        kept | {Work.SELECT: 1, Work.DELETE: 1, Work.LABEL: 1},
+        kept,
+    ]
+
+
+def test_clicks_after_a_box_take_the_other_tool_and_its_label_and_back() -> None:
+    corrected = replace(QUICKLY_BOXED, tools="onp", reached=(0.6, 0.8, 0.95), borders=(0.5, 0.5, 1.0))
+    common = {Work.BOX: 1, Work.CLICK: 1, Work.NEGATIVE: 1, Work.THROUGH: 1, Work.ACCEPT: 2, Work.OTHER: 2}
+    assert work_of(corrected, AT_NINE, 3) == Counter(common | {Work.LABEL: 3})
+    assert quick(corrected, QUICKLY_BOXED) == [common | {Work.LABEL: 2}, {Work.BOX: 1, Work.ACCEPT: 1, Work.LABEL: 1}]
+    assert quick(QUICKLY_BOXED, corrected)[1] == common | {Work.LABEL: 1}
+
+
+def test_painting_by_hand_costs_the_same_on_both_pages() -> None:
+    works = [work_of(BY_CLICKS, AT_NINE, 0, page, kept) for page in Page for kept in ("", "pit")]
+    assert works == [works[0]] * 4
+
+
 def test_levels_are_those_that_the_runs_reached() -> None:
     assert [level.name for level in levels_of(0.9, 0.674)] == ["0.67", "0.8", "0.85", "0.9", "0.9 or border"]
     assert [level.name for level in levels_of(0.8, 0.9)] == ["0.8", "0.8 or border"]
@@ -108,8 +179,7 @@ def tables(tmp_path: Path, data: SimulationData, conditions: Conditions) -> RunT
     """Two seeds of one image with two objects each; the memory proposes one of them with the second seed."""
     specs = []
     good = Action(Fate.ACCEPTED, "pit", 1, iou=0.95, border=1.0, score=0.9)
-    boxed = Action(Fate.OUTLINED, "pit", 1, tools="o", reached=(0.95,), borders=(1.0,))
-    for arm, first in (("plain", BY_CLICKS), ("box", boxed), ("+memory", BY_CLICKS)):
+    for arm, first in (("plain", BY_CLICKS), ("box", QUICKLY_BOXED), ("+memory", BY_CLICKS)):
         for seed in range(2):
             plan = ARMS[arm]
             spec = RunSpec(plan, seed, data, conditions, tmp_path / f"{plan.name}-{seed}")
@@ -124,7 +194,8 @@ def tables(tmp_path: Path, data: SimulationData, conditions: Conditions) -> RunT
 def test_ways_are_compared_on_the_same_images_of_the_same_seed(tables: RunTables) -> None:
     ways = ways_of(["plain", "box", "+memory"], 10)
     assert [way.name for way in ways] == [BY_HAND, ONE_CLICK, ONE_BOX, "plain", "box", "+memory"]
-    rows = actions_table(tables, ways, [AT_NINE]).set_index("way")
+    by_page = actions_table(tables, ways, [AT_NINE])
+    rows = by_page[by_page["page"] == Page.DEFAULT].set_index("way")
     # Submitting one image is half a click an object; the image that could not be read is not submitted.
     assert rows.loc[BY_HAND, "actions"] == 5 + 0.5
     assert rows.loc[ONE_CLICK, "actions"] == 10 + 0.5
@@ -135,10 +206,18 @@ def test_ways_are_compared_on_the_same_images_of_the_same_seed(tables: RunTables
     assert rows.loc["+memory", "ratio_plain"] == pytest.approx((1 + 9 / 17) / 2)
     assert rows.loc["+memory", "ratio_hand"] == pytest.approx((17 / 11 + 9 / 11) / 2)
     assert rows.loc["+memory", "ratio_box"] == pytest.approx((17 / 7 + 9 / 7) / 2)
+    quickly = by_page[by_page["page"] == Page.QUICK].set_index("way")
+    # Both boxes of an image with one label and one submission; painting as before.
+    assert quickly.loc[ONE_BOX, "actions"] == (1 + 2 + 1) / 2
+    assert quickly.loc[BY_HAND, "actions"] == rows.loc[BY_HAND, "actions"]
+    # After the first click the rest is painted, which takes the label away: a label, a click and seven actions each.
+    assert (quickly.loc["plain", "actions"], quickly.loc["plain", "stop"]) == ((9 + 9 + 1) / 2, 1)
+    assert quickly.loc["plain", "ratio_box"] == 19 / 4
 
 
 def test_the_number_of_prompts_is_the_one_that_takes_the_fewest_actions(tables: RunTables) -> None:
-    rows = actions_table(tables, ways_of(["plain"], 10), levels_of(0.9)).set_index(["level", "way"])
+    rows = actions_table(tables, ways_of(["plain"], 10), levels_of(0.9))
+    rows = rows[rows["page"] == Page.DEFAULT].set_index(["level", "way"])
     assert rows.loc[("0.9", "plain"), "stop"] == 3
     # At 0.8, painting after the first click takes 8 actions, the second click only 6.
     assert rows.loc[("0.8", "plain"), "stop"] == 2
@@ -149,11 +228,26 @@ def test_the_number_of_prompts_is_the_one_that_takes_the_fewest_actions(tables: 
 
 def test_the_table_of_work_adds_up_to_the_actions(tables: RunTables) -> None:
     ways = ways_of(["plain", "+memory"], 10)
-    rows = actions_table(tables, ways, [AT_NINE]).set_index("way")
-    work = work_table(tables, ways, AT_NINE, rows["stop"].to_dict())
-    for way in rows.index:
+    rows = actions_table(tables, ways, [AT_NINE])
+    work = work_table(tables, ways, AT_NINE, stops_at(rows, AT_NINE))
+    for row in rows.to_dict("records"):
+        own = work[work["page"] == row["page"]]
         for kind in ("keys", "clicks", "drags"):
-            assert (work[kind] * work[way]).sum() == pytest.approx(rows.loc[way, kind])
+            assert (own[kind] * own[row["way"]]).sum() == pytest.approx(row[kind])
+
+
+def test_the_actions_on_each_mask_add_up_to_those_of_the_arm(tables: RunTables) -> None:
+    ways = ways_of(["plain", "+memory"], 10)
+    rows = actions_table(tables, ways, [AT_NINE])
+    counted = actions_by_mask(tables, ways, AT_NINE, stops_at(rows, AT_NINE))
+    plans = tables.actions["plan"]
+    assert counted[plans == ARMS["box"].name].isna().all(axis=None)
+    for arm in ("plain", "+memory"):
+        for page in Page:
+            (row,) = rows[(rows["way"] == arm) & (rows["page"] == page)].to_dict("records")
+            # Two seeds with two objects each, and half a submission an object.
+            total = counted.loc[plans == ARMS[arm].name, f"actions_{page}"].sum()
+            assert total / 4 + 0.5 == pytest.approx(row["actions"])
 
 
 def test_costs_add_up() -> None:

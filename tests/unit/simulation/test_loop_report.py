@@ -239,6 +239,7 @@ def test_the_report_holds_figures_tables_and_how_clicks_are_counted(
         "Actions in Label Studio",
         "What the actions are",
         "one click, then painting",
+        "quick, with Keep label selected after creating a region and Auto-Accept Suggestions",
         "What became of the proposals",
         "What to label next",
         "Read with care",
@@ -256,6 +257,11 @@ def test_the_report_holds_figures_tables_and_how_clicks_are_counted(
     assert actions["reached"][0] == "0.3 0.5 0.65 0.6 0.8"
     assert actions["tools"][0] == "ppppp"
     assert actions["paintings"][0] == "0:bb 1:bb 2:bb 3:bb 4:bb"
+    assert {(row["page"], row["level"]) for row in content["actions"]} == {
+        (page, level) for page in ("default", "quick") for level in ("0.8", "0.8 or border")
+    }
+    # The strategy gain alone is no arm.
+    assert actions[["actions_default", "actions_quick"]].notna().sum().tolist() == [18, 18]
 
 
 def test_tuning_is_reported_with_the_iou_of_the_model_that_served_then(
