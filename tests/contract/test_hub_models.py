@@ -152,13 +152,31 @@ def test_weights_that_break_off_are_refused_in_one_sentence(tiny, tmp_path):
         load_from_folder(OWN["sam2.1:tiny"], tmp_path, 1, WeightFolders(None, tmp_path))
 
 
-def test_a_folder_of_another_model_is_refused_in_one_sentence(tiny, tmp_path):
-    folder, _ = tiny("sam2.1:tiny")
-    with pytest.raises(WeightsError, match=r"does not hold a model like hq:vit_b"):
-        load_from_folder(OWN["hq:vit_b"], folder, 1, WeightFolders(None, tmp_path))
+@pytest.mark.parametrize("given", FAMILIES)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_folder_of_another_family_is_refused_in_one_sentence(tiny, tmp_path, name, given):
+    if name == given:
+        return
+    folder, _ = tiny(given)
+    with pytest.raises(WeightsError, match=rf"does not hold a model like {name} ?[:(]") as caught:
+        load_from_folder(OWN[name], folder, 1, WeightFolders(None, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_configuration_is_refused_in_one_sentence(tiny, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"does not hold a model like sam3 \("):
         load_from_folder(OWN["sam3"], tmp_path, 1, WeightFolders(None, tmp_path))
+
+
+def test_a_model_of_another_size_serves_with_a_warning(tiny, tmp_path, caplog):
+    folder, _ = tiny("hq:vit_b")
+    load_from_folder(OWN["hq:vit_b"], folder, 1, WeightFolders(None, tmp_path))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{folder} holds a model of another size than hq:vit_b, and serves under that name: its encoder has "
+        "{'hidden_size': 32, 'num_hidden_layers': 2}, the published one {'hidden_size': 768, 'num_hidden_layers': 12}."
+    )
 
 
 def test_a_model_is_downloaded_from_a_mirror_loaded_and_asked(tiny, tmp_path, monkeypatch):

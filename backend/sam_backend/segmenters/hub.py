@@ -104,11 +104,12 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
                 if published is not None:
                     part = target / f"{name}.part"
                     fetch(address + name, part, published.size, certificates, headers)
-                    if name != WEIGHTS and not _is_json(part):
+                    if not (_is_safetensors(part) if name == WEIGHTS else _is_json(part)):
                         part.unlink()
+                        kind = "file of safetensors" if name == WEIGHTS else "JSON"
                         raise WeightsError(
-                            f"{address + name} is no JSON; expected a folder like {HUB}/{repository.name}. A proxy or "
-                            "a wrong SAM_INSPECT_MIRROR may have answered with a page."
+                            f"{address + name} is no {kind}; expected a folder like {HUB}/{repository.name}. A proxy "
+                            "or a wrong SAM_INSPECT_MIRROR may have answered with a page."
                         )
                     sha256[name] = file_sha256(part, folders)
                     if published.sha256 not in ("", sha256[name]):
@@ -129,6 +130,13 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
         needed = f"{repository.size / 1e6:,.0f} MB"
         raise WeightsError(f"Cannot write {target}: {error.strerror}; {needed} must fit there.") from error
     return target
+
+
+def _is_safetensors(file: Path) -> bool:
+    """Return whether a file begins like safetensors: the length of a table in eight bytes, then the table as JSON."""
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        return opened.read(1) == b"{" and length <= file.stat().st_size - 8
 
 
 def _is_json(file: Path) -> bool:

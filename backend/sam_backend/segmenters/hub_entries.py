@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +15,8 @@ from sam_backend.segmenters.model_info import CONCEPTS, INTERACTIVE, ModelInfo, 
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
+
+logger = logging.getLogger(__name__)
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Files of a published folder."""
@@ -27,12 +31,15 @@ class _Family:
 
     Attributes
     ----------
+    types : what `model_type` of the configuration may be: a published folder may hold the model for videos, of which
+        that for images is a part.
     model, images : str, classes of `transformers`: the model, and its image processor.
     segmenter : str, the class that speaks to it, of `sam_backend.segmenters.interactive` or of `module`.
     detector : str, the class that finds concepts, with the tokenizer of its texts beside it; "" for none.
     module : str, the module of the segmenter.
     """
 
+    types: tuple[str, ...]
     model: str
     images: str
     segmenter: str
@@ -41,12 +48,19 @@ class _Family:
 
 
 FAMILIES = {
-    "sam": _Family("SamModel", "SamImageProcessor", "PaddedSegmenter"),
-    "slimsam": _Family("SamModel", "SamImageProcessor", "PaddedSegmenter"),
-    "hq": _Family("SamHQModel", "SamImageProcessor", "HighQualitySegmenter"),
-    "sam2.1": _Family("Sam2Model", "Sam2ImageProcessor", "InteractiveSegmenter"),
-    "edgetam": _Family("EdgeTamModel", "Sam2ImageProcessor", "InteractiveSegmenter"),
-    "sam3": _Family("Sam3TrackerModel", "Sam3ImageProcessor", "Sam3Segmenter", "Sam3Model", "sam3"),
+    "sam": _Family(("sam",), "SamModel", "SamImageProcessor", "PaddedSegmenter"),
+    "slimsam": _Family(("sam",), "SamModel", "SamImageProcessor", "PaddedSegmenter"),
+    "hq": _Family(("sam_hq",), "SamHQModel", "SamImageProcessor", "HighQualitySegmenter"),
+    "sam2.1": _Family(("sam2", "sam2_video"), "Sam2Model", "Sam2ImageProcessor", "InteractiveSegmenter"),
+    "edgetam": _Family(("edgetam", "edgetam_video"), "EdgeTamModel", "Sam2ImageProcessor", "InteractiveSegmenter"),
+    "sam3": _Family(
+        ("sam3_tracker", "sam3_tracker_video", "sam3_video"),
+        "Sam3TrackerModel",
+        "Sam3ImageProcessor",
+        "Sam3Segmenter",
+        "Sam3Model",
+        "sam3",
+    ),
 }
 """What stands before the colon of a model's name -> its family."""
 
@@ -70,6 +84,8 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
     if threads:
         torch.set_num_threads(threads)
     try:
+        if (kind := json.loads((folder / CONFIG).read_bytes()).get("model_type")) not in family.types:
+            raise ValueError(f"its {CONFIG} is of {kind!r}, expected {' or '.join(family.types)}")
         model = _whole(info, family.model, folder)
         images = getattr(transformers, family.images).from_pretrained(folder, local_files_only=True)
         parts: dict[str, Any] = {}
@@ -81,9 +97,33 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{folder} does not hold a model like {info.name} ({reason}).") from error
+    _warn_of_another_size(info, model.config, folder)
     version = f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
     loaded: Segmenter = segmenter_of(info)(model, images, info, version=version, **parts)
     return loaded
+
+
+def _warn_of_another_size(info: ModelInfo, config: Any, folder: Path) -> None:
+    from sam_backend.segmenters.random_weights import configuration
+
+    here, published = _encoder_size(config), _encoder_size(configuration(info.name))
+    if here != published:
+        logger.warning(
+            "%s holds a model of another size than %s, and serves under that name: its encoder has %s, the published "
+            "one %s.",
+            folder,
+            info.name,
+            here,
+            published,
+        )
+
+
+def _encoder_size(config: Any) -> dict[str, Any]:
+    """Return by what the image encoders of a family differ between its models."""
+    vision = config.vision_config
+    encoder = getattr(vision, "backbone_config", vision)
+    names = ("hidden_size", "num_hidden_layers", "blocks_per_stage")
+    return {name: getattr(encoder, name) for name in names if getattr(encoder, name, None)}
 
 
 def segmenter_of(info: ModelInfo) -> Any:

@@ -85,6 +85,8 @@ def configuration(name: str) -> Any:
     """Return the published configuration of a model that `transformers` runs, as far as it answers clicks and boxes."""
     hub: Any = import_module("transformers")
     family, _, size = name.partition(":")
+    if family == "sam":
+        return hub.SamConfig(vision_config=hub.SamVisionConfig(**_VIT[size]))
     if family == "slimsam":
         return hub.SamConfig(vision_config=hub.SamVisionConfig(**_SLIM))
     if family == "hq":

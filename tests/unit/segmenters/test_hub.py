@@ -14,7 +14,7 @@ REPOSITORY = Repository("sam9:tiny", "owner/sam9-tiny", 1000, "https://example.c
 FILES = {
     "config.json": b"{}",
     "preprocessor_config.json": b'{"size": 9}',
-    "model.safetensors": b"weights of a model" * 1000,
+    "model.safetensors": (16).to_bytes(8, "little") + b'{"weights": {} }' + b"weights of a model" * 1000,
 }
 PLACE = "/models/owner/sam9-tiny/resolve/main/"
 
@@ -101,17 +101,39 @@ def test_a_file_that_changed_after_the_download_is_refused(folders):
         obtain_repository(REPOSITORY, folders)
 
 
-def test_a_page_in_place_of_a_file_is_refused_and_not_kept(server, folders):
-    server.routes[PLACE + "config.json"] = b"<html>Log in</html>"
-    with pytest.raises(WeightsError, match=r"config\.json is no JSON; expected a folder like"):
+@pytest.mark.parametrize(("name", "kind"), [("config.json", "JSON"), ("model.safetensors", "file of safetensors")])
+def test_a_page_in_place_of_a_file_is_refused_and_not_kept(server, folders, name, kind):
+    server.routes[PLACE + name] = b"<html>Log in</html>"
+    with pytest.raises(WeightsError, match=rf"{name} is no {kind}; expected a folder like .*wrong SAM_INSPECT_MIRROR"):
         obtain_repository(REPOSITORY, folders)
-    server.routes[PLACE + "config.json"] = FILES["config.json"]
+    server.routes[PLACE + name] = FILES[name]
     assert obtain_repository(REPOSITORY, folders).is_dir()
 
 
-def test_a_model_behind_a_licence_says_what_to_do_and_keeps_the_token(server, folders):
-    server.routes[PLACE + "config.json"] = 403
-    with pytest.raises(WeightsError, match=r"refused \(403\): accept .* https://example.com/licence") as caught:
+@pytest.mark.parametrize(
+    ("mirror", "reason"),
+    [
+        ("http://no-such-host.invalid/models", "Name or service not known|nodename|resolution"),
+        ("mirror.example.com", "missing an 'http://' or 'https://' protocol"),
+        ("http://127.0.0.1:1", "refused"),
+    ],
+)
+def test_a_mirror_that_cannot_be_reached_is_named_with_the_way_on(tmp_path, mirror, reason):
+    folders = WeightFolders(None, tmp_path, mirror=mirror)
+    with pytest.raises(WeightsError, match=rf"Cannot download {mirror}/owner/.*config\.json: .*({reason}).* put"):
+        obtain_repository(REPOSITORY, folders)
+
+
+def test_a_mirror_without_the_model_is_named(server, folders):
+    server.routes.clear()
+    with pytest.raises(WeightsError, match=rf"{server.url}/models/owner/sam9-tiny/resolve/main/ has no config\.json"):
+        obtain_repository(REPOSITORY, folders)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_model_behind_a_licence_says_what_to_do_and_keeps_the_token(server, folders, status):
+    server.routes[PLACE + "config.json"] = status
+    with pytest.raises(WeightsError, match=rf"refused \({status}\): accept .* https://example.com/licence") as caught:
         obtain_repository(REPOSITORY, folders)
     assert "SAM_INSPECT_HUB_TOKEN" in str(caught.value)
     assert "secret-token" not in str(caught.value) + repr(folders)
