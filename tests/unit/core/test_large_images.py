@@ -6,6 +6,7 @@ from sam_backend.core.clicks import Clicks
 from sam_backend.core.large_images import LargeAnswers, LargeImage
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.labelstudio.page_regions import PageRegion
+from sam_backend.samples import Cropped
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.cache import EmbeddingCache
@@ -69,6 +70,17 @@ def test_a_click_on_a_small_object_reads_and_encodes_its_surroundings_alone(imag
     assert np.array_equal(answer.mask.mask, expected)
     (part,) = reader.read
     assert part[2] - part[0] == part[3] - part[1] == LEAST_SIDE
+
+
+def test_what_was_drawn_is_seen_in_the_view_around_it(image, answers, segmenter):
+    left, top = 3990, 1485
+    outline = Cropped(np.ones((40, 60), bool), (top, left), SIZE)
+    answer = answers.refine(image, lambda key: segmenter, Prompt(box=np.array(outline.box), drawn=outline), "")
+
+    (asked,) = segmenter.asked
+    assert asked.drawn.area == 40 * 60
+    assert asked.drawn.box == tuple(asked.box.tolist())
+    assert answer.mask.box == outline.box
 
 
 def test_the_view_grows_while_the_mask_reaches_its_edge(image, answers, reader, segmenter):
