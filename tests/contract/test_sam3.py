@@ -9,15 +9,20 @@ pytest.importorskip("transformers", reason="needs the extra transformers")
 
 import torch
 import transformers as hub
+from fastapi.testclient import TestClient
 
+from label_studio_requests import defect_image, interactive, rectangle
 from loopback import serving
 from sam_backend.errors import BadRequestError, WeightsError
+from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.segmenters.concepts import Concept, find_instances
 from sam_backend.segmenters.contract import image_of
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.hub_entries import load_from_folder
 from sam_backend.segmenters.model_info import WeightFolders
 from sam_backend.segmenters.model_registry import load_segmenter
+from sam_backend.settings import Settings
+from services import make_app
 from tiny_hub_models import images_of, save_tiny, tokenizer
 
 pytestmark = pytest.mark.slow
@@ -91,7 +96,7 @@ def test_the_text_and_the_sign_of_a_box_matter(segmenter):
     found = [find_instances(segmenter, embedding, concept, least_score=0.0).scores for concept in asked]
     for index, one in enumerate(found):
         for other in found[index + 1 :]:
-            assert np.abs(one - other).max() > 3 * CLOSE
+            assert np.abs(one - other).max() > 10 * CLOSE
 
 
 def test_a_text_is_encoded_once(segmenter, monkeypatch):
@@ -132,6 +137,33 @@ def test_it_is_downloaded_with_its_tokenizer_from_a_mirror_and_asked(folder, seg
     found = find_instances(loaded, loaded.encode(image), Concept("pit"), least_score=0.0)
     expected = find_instances(segmenter, segmenter.encode(image), Concept("pit"), least_score=0.0)
     assert np.array_equal(found.scores, expected.scores)
+
+
+CONFIG = """<View><Image name="image" value="$image"/>
+  <TextArea name="text" toName="image" smart="true"/>
+  <RectangleLabels name="rect" toName="image" smart="true" exemplars="positive"><Label value="Pit"/></RectangleLabels>
+  <BrushLabels name="mask" toName="image"><Label value="Pit"/></BrushLabels></View>"""
+
+
+def test_the_service_answers_with_one_region_for_each_instance(segmenter, tmp_path):
+    image = defect_image()
+    typed = {"type": "textarea", "from_name": "text", "to_name": "image", "value": {"text": ["scratch on steel"]}}
+    drawn = {
+        Concept("scratch on steel"): typed,
+        Concept(boxes=np.array([[20, 10, 30, 20]]), labels=np.array([1])): rectangle(20, 10, 30, 20, "Pit"),
+    }
+    embedding = segmenter.encode(image)
+    app = make_app(segmenter, Settings(home=tmp_path / "home", cache=tmp_path / "cache"))
+    with TestClient(app) as client:
+        for concept, region in drawn.items():
+            answer = client.post("/predict", json=interactive(region, config=CONFIG, project=None))
+            (result,) = answer.json()["results"]
+            expected = find_instances(segmenter, embedding, concept)
+            assert len(expected.masks) > 0
+            masks = [decode_rle(one["value"]["rle"], image.shape[:2]) for one in result["result"]]
+            assert np.array_equal(masks, np.asarray(expected.masks))
+            assert [one["score"] for one in result["result"]] == pytest.approx(expected.scores.tolist(), abs=1e-4)
+            assert {one["value"]["brushlabels"][0] for one in result["result"]} == {"Pit"}
 
 
 def test_a_folder_without_a_tokenizer_is_refused(folder, tmp_path):
