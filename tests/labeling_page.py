@@ -1,5 +1,6 @@
 """Label Studio's labeling page, driven as an annotator drives it, in pixels of the image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ class Asked:
     @property
     def mask(self):
         return decode_rle(self.region["value"]["rle"], self.size)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the page sent, and the regions that came back, each a suggestion on the page."""
+
+    drawn: list[dict[str, Any]]
+    regions: list[dict[str, Any]]
 
 
 class LabelingPage:
@@ -75,6 +84,42 @@ class LabelingPage:
 
     def drag(self, box: tuple[float, float, float, float], *, label: str) -> Asked:
         return self._ask(lambda: self.draw(box), "box", label, ["Control"])
+
+    def find_by_text(self, placeholder: str, text: str) -> Found:
+        """Type a text into a smart text area; return what came back."""
+        field = self._page.get_by_placeholder(placeholder)
+
+        def send() -> None:
+            field.fill(text)
+            field.press("Enter")
+
+        found = self._find(send)
+        # A key pressed next is not for the field.
+        field.blur()
+        return found
+
+    def find_by_box(self, control: str, box: tuple[float, float, float, float], *, label: str) -> Found:
+        """Draw a box around an example, or around what is not meant; return what came back."""
+        if not self._page.evaluate("name => Htx.annotationStore.selected.names.get(name).isSelected", control):
+            self.select_label(control, label)
+
+        def send() -> None:
+            self._page.keyboard.down("Control")
+            self.draw(box)
+            self._page.keyboard.up("Control")
+
+        return self._find(send)
+
+    def _find(self, send: Callable[[], None]) -> Found:
+        with self._page.expect_response(lambda answer: "interactive-annotating" in answer.url) as answered:
+            send()
+        body = answered.value.json()
+        assert not body.get("errors"), body["errors"]
+        regions = body["data"]["result"]
+        self._page.wait_for_function(
+            "count => Htx.annotationStore.selected.suggestions.size === count", arg=len(regions)
+        )
+        return Found(answered.value.request.post_data_json["context"]["result"], regions)
 
     def draw(self, box: tuple[float, float, float, float]) -> None:
         """Drag from one corner of a box to the other."""

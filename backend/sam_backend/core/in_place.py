@@ -78,13 +78,17 @@ class InPlace:
     ----------
     enabled : bool; if not, every prompt is about a new region.
     tolerance : float, of the answered polygons in pixels.
+
+    Attributes
+    ----------
+    runs : RegionRuns, the masks of pages that were decoded.
     """
 
     def __init__(self, enabled: bool, tolerance: float) -> None:
         self._enabled = enabled
         self._tolerance = tolerance
         self._answered = AnsweredRegions()
-        self._runs = RegionRuns()
+        self.runs = RegionRuns()
 
     def subject(
         self,
@@ -166,7 +170,7 @@ class InPlace:
         everything = (subject.start.clicks + clicks if subject.start else clicks).last_word().newest(_MOST_CLICKS)
         for entries in entries_by_region(regions):
             region = _page_region(entries)
-            runs = self._runs.of_entry(region.shape, size)
+            runs = self.runs.of_entry(region.shape, size)
             if runs is None:
                 continue
             own = region.id == subject.region_id
@@ -208,7 +212,7 @@ class InPlace:
             if answer is None and is_elsewhere(region.shape, size, near):
                 continue
             try:
-                mask = self._runs.of_entry(region.shape, size)
+                mask = self.runs.of_entry(region.shape, size)
             except BadRequestError as error:
                 damaged.append(f"{region.id[:40]}: {error}")
                 continue

@@ -16,7 +16,7 @@ from sam_backend.core.clicks import Clicks
 from sam_backend.core.correction import correct
 from sam_backend.core.deadline_segmenter import DeadlineSegmenter
 from sam_backend.core.device_queue import Rank
-from sam_backend.core.found_regions import found_regions
+from sam_backend.core.found_regions import found_regions, masks_there
 from sam_backend.core.in_place import InPlace
 from sam_backend.core.large_images import Answer, LargeAnswers
 from sam_backend.core.learner import Learner
@@ -127,7 +127,7 @@ class Predictor:
         notes.task = str(task.id)
         on_page = config.of_task(task.data)
         if (concept := read_concept(request.drawn, on_page)) is not None:
-            return self._find(request, concept, config, notes)
+            return self._find(request, concept, on_page, notes)
         drawn = read_drawn(request.drawn, on_page, max_pixels=self._max_pixels)
         notes.prompt = _prompt_kind(drawn)
         if drawn is None:
@@ -175,7 +175,8 @@ class Predictor:
         # Said before the image is encoded, which may take long.
         require_prompts(segmenter.info, drawn.needs)
         fetched = self._fetch(segmenter, request, drawn, notes)
-        return found_regions(segmenter, fetched, drawn, self._tolerance)
+        there = masks_there(request.tasks[0], drawn, config, fetched.embedding.size, self._in_place.runs)
+        return found_regions(segmenter, fetched, drawn, there, self._tolerance)
 
     def _fetch(
         self, segmenter: Segmenter, request: PredictRequest, drawn: DrawnPrompt | DrawnConcept, notes: RequestNotes

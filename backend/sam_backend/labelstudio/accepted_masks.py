@@ -61,7 +61,8 @@ class MaskRule:
     Attributes
     ----------
     targets : mapping from the name of an image tag to its target; None without a labeling config.
-    prompting : names of the controls whose rectangles and ellipses are prompts, without a labeling config.
+    prompting : names of the controls whose rectangles and ellipses are prompts; with a labeling config, those whose
+        rectangles are exemplars.
     """
 
     targets: Mapping[str, Target] | None = None
@@ -70,7 +71,8 @@ class MaskRule:
     @classmethod
     def of_config(cls, config: LabelingConfig) -> MaskRule:
         """Return the rule of a labeling config."""
-        return cls({target.image.name: target for target in config.targets})
+        exemplars = frozenset(control.name for control in config.controls if control.exemplars)
+        return cls({target.image.name: target for target in config.targets}, exemplars)
 
     @classmethod
     def of_results(cls, results: Iterable[Sequence[Entry]]) -> MaskRule:
@@ -92,6 +94,8 @@ class MaskRule:
         target = self.targets.get(to_name)
         if target is None:
             return f"the labeling config takes no masks on '{brief(to_name, quoted=False)}'"
+        if shape not in OUTLINED and _control(entries) in self.prompting:
+            return f"the {shape} is an example of what to find"
         labels = next((labels for labels in map(region_labels, entries) if labels), [])
         # A label can belong to one control alone: its masks have the shape of that control.
         shapes = [target.shape(label) for label in labels] or [target.shape(None)]

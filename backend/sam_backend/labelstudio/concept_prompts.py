@@ -12,9 +12,12 @@ from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.drawn_outlines import Outline
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
+from sam_backend.labelstudio.region_masks import entries_by_region, region_shape
 from sam_backend.segmenters.concepts import Concept
 from sam_backend.segmenters.model_info import PromptKind
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE
+
+Entry = Mapping[str, Any]
 
 _RECTANGLES = ("rectangle", "rectanglelabels")
 _SIGNS = {"positive": POSITIVE, "negative": NEGATIVE}
@@ -64,7 +67,8 @@ def read_concept(context_result: Sequence[Mapping[str, Any]] | None, config: Lab
     """Read what an annotator asks to be found; None if the last region asks for something else, or nothing.
 
     The newest text of a smart `TextArea` asks for what it says. Rectangles of a control with the attribute `exemplars`
-    ask for what looks alike; a text that the label has in the labeling config goes with them.
+    ask for what looks alike; a text that the label has in the labeling config goes with them. Choices and the texts of
+    other controls, which come with a text, ask for nothing.
 
     Parameters
     ----------
@@ -76,61 +80,66 @@ def read_concept(context_result: Sequence[Mapping[str, Any]] | None, config: Lab
     BadRequestError
         If an exemplar is no rectangle, or a region is not as Label Studio sends it.
     """
-    last = context_result[-1] if context_result else None
-    if not isinstance(last, Mapping) or not isinstance(last.get("value"), Mapping):
-        return None
-    control = config.control(last.get("from_name"))
-    if control is None:
-        return None
-    if control.tag == "textarea" and control.smart:
-        return _of_text(last, control.name, config)
-    return _of_exemplars(context_result or (), last, config) if control.exemplars else None
+    groups = entries_by_region([entry for entry in context_result or () if _has_value(entry)])
+    for group in reversed(groups):
+        for entry in group:
+            control = config.control(entry.get("from_name"))
+            if control is not None and control.exemplars:
+                return _of_exemplars(groups, entry, config)
+            if control is not None and control.tag == "textarea" and control.smart and set(entry["value"]) == {"text"}:
+                return _of_text(entry, control.name, config)
+        if any(len(entry["value"]) > 1 or region_shape(entry) for entry in group):
+            # A region with a place: it is a prompt about one object.
+            return None
+    return None
 
 
-def _of_text(region: Mapping[str, Any], control: str, config: LabelingConfig) -> DrawnConcept | None:
-    texts, image = region["value"].get("text"), region.get("to_name")
-    if set(region["value"]) != {"text"}:
-        # A text about a region, which has its shape beside the text.
-        return None
+def _has_value(entry: object) -> bool:
+    return isinstance(entry, Mapping) and isinstance(entry.get("value"), Mapping)
+
+
+def _of_text(entry: Entry, control: str, config: LabelingConfig) -> DrawnConcept:
+    texts, image, index = entry["value"]["text"], entry.get("to_name"), entry.get("item_index")
     if not isinstance(texts, list) or not texts or not isinstance(texts[-1], str):
         raise BadRequestError(f"A text area needs a list of texts; got {brief(texts)}.")
-    target, item_index = config.target(image if isinstance(image, str) else None), region.get("item_index")
+    target = config.target(image if isinstance(image, str) else None)
     # A bad text is refused before the image is encoded.
     text = Concept(texts[-1]).text
-    meanings = ((label, meaning) for label, meaning in config.texts.items() if target.knows(label))
-    label = next(
-        (label for label, meaning in meanings if text.casefold() in (label.casefold(), meaning.casefold())), None
-    )
+    names = {name.casefold(): label for label, name in config.texts.items()}
+    names |= {label.casefold(): label for label in config.texts}
+    label = names.get(text.casefold())
     return DrawnConcept(
-        target, text, control=control, label=label, item_index=item_index if isinstance(item_index, int) else None
+        target,
+        text,
+        control=control,
+        label=label if label is not None and target.knows(label) else None,
+        item_index=index if isinstance(index, int) else None,
     )
 
 
-def _of_exemplars(
-    regions: Sequence[Mapping[str, Any]], last: Mapping[str, Any], config: LabelingConfig
-) -> DrawnConcept:
+def _of_exemplars(groups: Sequence[Sequence[Entry]], last: Entry, config: LabelingConfig) -> DrawnConcept:
     drawn: list[DrawnPrompt] = []
     boxes: list[Outline] = []
     signs: list[int] = []
     place = last.get("to_name"), last.get("item_index")
-    for region in regions:
-        control = config.control(region.get("from_name")) if isinstance(region, Mapping) else None
-        if control is None or not control.exemplars or (region.get("to_name"), region.get("item_index")) != place:
-            continue
-        one = read_drawn([region], config, max_pixels=1) if region.get("type") in _RECTANGLES else None
-        if one is None or one.box is None:
-            raise BadRequestError(
-                f"An exemplar is a box: '{brief(control.name, quoted=False)}' should be RectangleLabels with "
-                f'exemplars="{control.exemplars}"; it drew {brief(region.get("type"))}.'
-            )
-        drawn.append(one)
-        boxes.append(one.box)
-        signs.append(_SIGNS[control.exemplars])
+    for group in groups:
+        for entry in group:
+            control = config.control(entry.get("from_name"))
+            if control is None or not control.exemplars or (entry.get("to_name"), entry.get("item_index")) != place:
+                continue
+            one = read_drawn(group, config, max_pixels=1) if entry.get("type") in _RECTANGLES else None
+            if one is None or one.box is None:
+                raise BadRequestError(
+                    f"An exemplar is a box: '{brief(control.name, quoted=False)}' should be RectangleLabels with "
+                    f'exemplars="{control.exemplars}"; it drew {brief(entry.get("type"))}.'
+                )
+            drawn.append(one)
+            boxes.append(one.box)
+            signs.append(_SIGNS[control.exemplars])
     newest = drawn[-1]
-    text = config.given_texts.get(newest.label or "", "")
     return DrawnConcept(
         newest.target,
-        text,
+        config.given_texts.get(newest.label or "", ""),
         tuple(boxes),
         tuple(signs),
         newest.control,

@@ -254,3 +254,11 @@ def test_a_labels_tag_that_names_boxes_and_brushes_is_no_prompting_control():
     far = [rectangle("far", **label), brush("x", np.roll(MASK, 10, axis=1))]
     (regions,) = read_regions(far, MaskRule.of_results([[*box, *mask], far]))
     assert ids(regions) == ["far", "x"]
+
+
+def test_a_rectangle_around_an_example_is_no_mask_where_rectangles_are():
+    like = f'<RectangleLabels name="like" toName="image" smart="true" exemplars="positive">{LABEL}</RectangleLabels>'
+    xml = BOXES.replace("</View>", f"{like}</View>")
+    accepted = read([rectangle("mask"), rectangle("example", from_name="like")], xml)
+    assert [ids(image.regions) for image in accepted.images] == [["mask"]]
+    assert reasons(accepted) == {"example": "the rectangle is an example of what to find"}

@@ -395,3 +395,32 @@ def test_parsed_configs_are_kept_by_their_size():
     for number in range(5):
         LabelingConfig.parse(f"<View>{IMAGE}{BRUSH}{' ' * 2 * 2**20}<!-- {number} --></View>")
     assert LabelingConfig.parse(kept.xml) is not kept
+
+
+EXEMPLARS = """<View><Image name="image" value="$image"/>
+  <RectangleLabels name="like" toName="image" smart="true" exemplars="positive">
+    <Label value="Kratzer" alias="scratch" text=" scratch on steel "/><Label value="Delle"/>
+  </RectangleLabels>
+  <EllipseLabels name="mask" toName="image">
+    <Label value="Kratzer" alias="scratch"/><Label value="Delle" alias="dent"/><Label value="Loch" text=""/>
+  </EllipseLabels></View>"""
+
+
+def test_a_control_of_exemplars_takes_no_masks():
+    config = LabelingConfig.parse(EXEMPLARS)
+    assert [output.control.name for output in config.target().outputs] == ["mask"]
+    assert config.control("like").exemplars == "positive"
+    assert config.control("mask").exemplars == ""
+    assert config.control(None) is None
+
+
+def test_a_label_means_its_text_else_its_name_as_annotators_see_it():
+    config = LabelingConfig.parse(EXEMPLARS)
+    assert config.texts == {"scratch": "scratch on steel", "dent": "Delle"}
+    assert config.given_texts == {"scratch": "scratch on steel", "Loch": ""}
+    assert LabelingConfig.parse(EXEMPLARS.replace("EllipseLabels", "Ellipse")).texts == {}
+
+
+def test_labels_that_come_with_the_task_mean_nothing():
+    xml = EXEMPLARS.replace('<Label value="Loch" text=""/>', '<Label value="$field"/>')
+    assert set(LabelingConfig.parse(xml).texts) == {"scratch", "dent"}

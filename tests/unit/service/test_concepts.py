@@ -5,7 +5,7 @@ import pytest
 
 from colour_segmenter import ColourFinder, ColourSegmenter, surface
 from label_studio_requests import batch, data_url, interactive, png, task
-from sam_backend.labelstudio.rle import decode_rle
+from sam_backend.labelstudio.rle import decode_rle, encode_rle
 
 LABELS = '<Label value="Stain" text="red"/><Label value="Green"/>'
 CONFIG = f"""<View>
@@ -105,8 +105,49 @@ def test_the_last_region_says_whether_one_object_or_all_are_meant(client):
     assert len(ask(client, box(60, 20, control="box"), box(20, 70, label="Green"))["result"]) == 2
 
 
-def test_a_comment_is_no_prompt(client):
-    assert ask(client, text("red", control="comment"))["result"] == []
+def saved(label, mask):
+    value = {"format": "rle", "rle": encode_rle(mask), "brushlabels": [label] if label else []}
+    return frame("mask", "brushlabels") | {"id": f"{label}{mask.argmax()}", "value": value}
+
+
+def test_what_is_in_the_saved_annotation_is_not_suggested_again(client):
+    red = [mask for name, mask in MASKS if name == "red"]
+    draft = {"id": 7, "updated_at": "2026-11-28T10:00:00Z", "result": [saved("Stain", red[0]), saved("", red[1])]}
+
+    def found(**task_fields):
+        body = interactive(text("red"), image=IMAGE, config=CONFIG, **task_fields)
+        return len(client.post("/predict", json=body).json()["results"][0]["result"])
+
+    assert found(drafts=[draft]) == 1
+    # A mask of another label is no obstacle, nor is a prediction: whether the page shows it is not known.
+    assert found(drafts=[draft | {"result": [saved("Green", red[0])]}]) == 3
+    assert found(predictions=[draft]) == 3
+    # A box around an example is no mask, also where it is in the draft.
+    assert found(drafts=[draft | {"result": [box(10, 10)]}]) == 3
+
+
+def test_a_comment_and_a_choice_are_no_prompts(client):
+    choice = frame("sure", "choices") | {"value": {"choices": ["yes"]}}
+    assert ask(client, text("red", control="comment"), choice)["result"] == []
+    assert_are(ask(client, text("red"), text("bad light", control="comment"), choice), "red", ["Stain"])
+
+
+def test_a_text_about_a_region_is_no_prompt(client):
+    about = text("green") | {"id": "of a region"}
+    about["value"] |= {"x": 1, "y": 1, "width": 5, "height": 5}
+    assert ask(client, text("red"), about)["result"] == []
+
+
+def test_a_bare_rectangle_has_its_label_beside_it(client):
+    like = '<Labels name="labels" toName="image"><Label value="Green"/></Labels>'
+    like += '<Rectangle name="bare" toName="image" smart="true" exemplars="positive"/>'
+    config = CONFIG.replace("</View>", f"{like}</View>")
+    bare = box(20, 70, control="bare") | {"type": "rectangle"}
+    value = bare["value"]
+    del value["rectanglelabels"]
+    label = bare | {"type": "labels", "from_name": "labels", "value": {**value, "labels": ["Green"]}}
+    answer = client.post("/predict", json=interactive(bare, label, image=IMAGE, config=config))
+    assert_are(answer.json()["results"][0], "green", ["Green"])
 
 
 @pytest.mark.parametrize(
