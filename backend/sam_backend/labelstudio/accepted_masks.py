@@ -94,7 +94,7 @@ class MaskRule:
         target = self.targets.get(to_name)
         if target is None:
             return f"the labeling config takes no masks on '{brief(to_name, quoted=False)}'"
-        if shape not in OUTLINED and _control(entries) in self.prompting:
+        if shape not in EXACT and _control(entries) in self.prompting:
             return f"the {shape} is an example of what to find"
         labels = next((labels for labels in map(region_labels, entries) if labels), [])
         # A label can belong to one control alone: its masks have the shape of that control.
