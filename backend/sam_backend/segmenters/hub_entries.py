@@ -196,7 +196,7 @@ def _entry(
 
 
 HUB_MODELS = (
-    _entry("slimsam", "SAM pruned to 5.7 M parameters (SlimSAM-77).", "nielsr/slimsam-77-uniform", 39),
+    _entry("slimsam", "SAM pruned to 9.7 M parameters (SlimSAM-77).", "nielsr/slimsam-77-uniform", 39),
     _entry("hq:vit_b", "SAM-HQ with a ViT-B encoder: SAM with finer borders.", "syscv-community/sam-hq-vit-base", 379),
     _entry("hq:vit_l", "SAM-HQ with a ViT-L encoder.", "syscv-community/sam-hq-vit-large", 1254),
     _entry("hq:vit_h", "SAM-HQ with a ViT-H encoder.", "syscv-community/sam-hq-vit-huge", 2570),
@@ -207,7 +207,7 @@ HUB_MODELS = (
     _entry("edgetam", "EdgeTAM: SAM 2 for small devices, 14 M parameters.", "yonigozlan/EdgeTAM-hf", 56),
     _entry(
         "sam3",
-        "SAM 3, 840 M parameters: clicks and boxes, and all that a text or exemplar boxes mean.",
+        "SAM 3, 860 M parameters: clicks and boxes, and all that a text or exemplar boxes mean.",
         "facebook/sam3",
         3440,
         "SAM License",
