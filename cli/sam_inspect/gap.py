@@ -47,7 +47,7 @@ def gap(
     licences, and all files of evaluate. Nothing is downloaded: a model whose
     weights are missing is named before anything is computed.
 
-    Example: sam-inspect gap --models nano,grabcut --limit 20
+    Example: sam-inspect gap --models nano,boxfill --limit 20
              --data magnetic_tile:./magnetic_tile --data bsds500:./bsds500
              --out runs/gap
     """
