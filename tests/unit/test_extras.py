@@ -82,7 +82,7 @@ load_segmenter("nano")
 
 def test_only_finetuning_and_what_needs_torch_import_an_extra_in_the_backend() -> None:
     allowed = ("finetune/", "segmenters/nano/architecture.py", "segmenters/refiner/architecture.py", "segmenters/sam")
-    allowed += ("segmenters/interactive.py",)
+    allowed += tuple(f"segmenters/{module}.py" for module in ("interactive", "mobile_sam", "torch_place"))
     allowed += tuple(f"proposer/{module}.py" for module in ("export", "job", "net", "training"))
     for path in sorted((_ROOT / "backend/sam_backend").rglob("*.py")):
         name = path.relative_to(_ROOT / "backend/sam_backend").as_posix()
