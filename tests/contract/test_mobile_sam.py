@@ -11,11 +11,13 @@ pytest.importorskip("timm", reason="the extra [torch] is not installed")
 
 from segment_anything import SamPredictor, sam_model_registry  # noqa: E402
 
+from loopback import serving  # noqa: E402
 from sam_backend.errors import WeightsError  # noqa: E402
 from sam_backend.segmenters import Prompt, WeightFolders  # noqa: E402
 from sam_backend.segmenters.contract import image_of  # noqa: E402
-from sam_backend.segmenters.entries import MOBILE_SAM, load_official  # noqa: E402
+from sam_backend.segmenters.entries import MOBILE_SAM, OWN, load_official  # noqa: E402
 from sam_backend.segmenters.mobile_sam import MobileSamSegmenter  # noqa: E402
+from sam_backend.segmenters.model_registry import load_segmenter  # noqa: E402
 from sam_backend.segmenters.weights import file_sha256  # noqa: E402
 from tiny_vit_of_mobile_sam import official_forward, official_shapes  # noqa: E402
 
@@ -103,6 +105,26 @@ def test_masks_scores_and_logits_are_those_of_the_official_predictor(loaded, siz
         np.testing.assert_allclose(answer.predicted_iou, scores, **CLOSE)
         np.testing.assert_allclose(answer.logits, logits, **CLOSE)
         assert np.mean(np.asarray(answer.masks) != masks) < 1e-3
+
+
+def test_it_is_downloaded_from_a_mirror_checked_loaded_and_asked(loaded, tmp_path, monkeypatch):
+    path, info, segmenter = loaded
+    size = path.stat().st_size
+    info = replace(info, files=(replace(info.files[0], size=size),))
+    monkeypatch.setitem(OWN, "mobilesam", info)
+    with serving() as mirror:
+        folders = WeightFolders(None, tmp_path, mirror=mirror.url)
+        place = "/ChaoningZhang/MobileSAM/raw/f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt"
+        mirror.routes[place] = b"<html>Log in</html>".ljust(size)
+        with pytest.raises(WeightsError, match=r"is not mobile_sam\.pt: its SHA-256 is"):
+            load_segmenter("mobilesam", folders=folders)
+        mirror.routes[place] = path.read_bytes()
+        downloaded = load_segmenter("mobilesam", folders=folders)
+    assert downloaded.version.startswith(segmenter.version)
+    image = image_of((50, 70))
+    click = [Prompt(np.array([[35.0, 25.0]]), np.array([1]))]
+    ((mine,), (expected,)) = (each.decode(each.encode(image), click) for each in (downloaded, segmenter))
+    np.testing.assert_allclose(mine.logits, expected.logits, **CLOSE)
 
 
 def test_the_entry_loads_its_file_and_refuses_another_in_one_sentence(loaded, tmp_path):
