@@ -203,5 +203,14 @@ def test_a_model_without_texts_proposes_regions_without_labels(make_client):
 
 def test_a_large_image_is_seen_shrunk(make_client):
     client = make_client(ColourFinder(), large_image_pixels=10_000)
-    assert_are(ask(client, text("red")), "red", ["Stain"])
-    assert_are(ask(client, box(20, 70, label="Green")), "green", ["Green"])
+    size = (200, 2500)
+    pixels, masks = surface(1, red=[(10, 10)], green=[(400, 60), (2300, 160)], size=size)
+    place = {"x": 100 * 400 / 2500, "y": 100 * 60 / 200, "width": 100 * 24 / 2500, "height": 100 * 24 / 200}
+    drawn = box(0, 0, label="Green")
+    drawn["value"] |= place
+    body = interactive(drawn, image=data_url(png(pixels)), config=CONFIG)
+    (result,) = client.post("/predict", json=body).json()["results"]
+    found = [decode_rle(region["value"]["rle"], size) for region in result["result"]]
+    assert len(found) == 2
+    for mask in (mask for label, mask in masks if label == "green"):
+        assert max(np.sum(mask & one) / np.sum(mask | one) for one in found) > 0.8
