@@ -28,8 +28,9 @@ def simulate(
     arms: Annotated[
         str,
         typer.Option(
-            help="Ways of labelling, of plain, box, +memory, +finetune, +ranking, +proposer, +refiner. An arm with a + "
-            "also has all that the + arms before it have, but +proposer and +refiner have only the memory.",
+            help="Ways of labelling, of plain, box, +memory, +finetune, +ranking, +proposer, +refiner, box+memory, "
+            "box+proposer. An arm that begins with a + also has all that the + arms before it have, but +proposer and "
+            "+refiner have only the memory. With box+, a box shows what is not proposed.",
         ),
     ] = "plain,box,+memory,+finetune,+ranking",
     strategies: Annotated[

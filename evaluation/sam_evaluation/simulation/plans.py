@@ -57,8 +57,13 @@ ARMS: dict[str, Plan] = {
     "+ranking": Plan(memory=True, finetune=True, strategy=DEFAULT),
     PROPOSER: Plan(memory=True, proposer=True),
     "+refiner": Plan(memory=True, refiner=True),
+    "box+memory": Plan(memory=True, box=True),
+    "box+proposer": Plan(memory=True, box=True, proposer=True),
 }
-"""Each arm with a plus includes what those before it include, but `+proposer` and `+refiner` only the memory."""
+"""Each arm that begins with a plus includes what those before it include; `+proposer` and `+refiner` only the memory.
+
+In those that begin with `box`, a box shows what was not proposed.
+"""
 
 
 def parse_arms(text: str) -> list[str]:

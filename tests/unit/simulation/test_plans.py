@@ -18,7 +18,9 @@ def test_each_arm_with_a_plus_includes_those_before_it() -> None:
     assert ARMS["box"] == Plan(box=True)
     assert ARMS["+proposer"] == Plan(memory=True, proposer=True)
     assert ARMS["+refiner"] == Plan(memory=True, refiner=True)
-    plans = [plan for arm, plan in ARMS.items() if arm not in ("box", "+proposer", "+refiner")]
+    assert ARMS["box+memory"] == Plan(memory=True, box=True)
+    assert ARMS["box+proposer"] == Plan(memory=True, box=True, proposer=True)
+    plans = [ARMS[arm] for arm in ("plain", "+memory", "+finetune", "+ranking")]
     has = [(plan.memory, plan.finetune, plan.strategy != "random") for plan in plans]
     assert has == [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
 
