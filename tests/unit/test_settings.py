@@ -72,6 +72,7 @@ def test_a_wrong_value_is_told_with_its_variable(monkeypatch):
     ("text", "sentence"),
     [
         ("image_timeout = 'soon'", "{file}: image_timeout is 'soon': Input should be a valid number"),
+        ("polygon_tolerance = -1", "{file}: polygon_tolerance is -1: Input should be greater than or equal to 0"),
         ("focus = 'sometimes'", "{file}: focus is 'sometimes': Input should be 'auto', 'on' or 'off'; set it right"),
         ("modle = 'nano'", "{file}: there is no setting 'modle'; the settings are model, weights"),
         ("modle = 'nano'", "did you mean model?"),
