@@ -74,6 +74,26 @@ def test_every_weight_that_a_click_needs_is_in_the_published_folder(name):
     assert not [key for key, value in needed.items() if there.get(key) != tuple(value.shape)]
 
 
+# Names and shapes in the published folder of SAM 3 that its detector alone has.
+SAM3 = {
+    "text_encoder.text_model.embeddings.token_embedding.weight": (49408, 1024),
+    "text_encoder.text_model.embeddings.position_embedding.weight": (32, 1024),
+    "detr_decoder.query_embed.weight": (200, 256),
+    "detr_decoder.presence_token.weight": (1, 256),
+}
+
+
+def test_every_weight_that_a_text_needs_is_in_the_published_folder():
+    start = "detector_model."
+    folder = whole(hub.Sam3VideoModel, "sam3").state_dict()
+    there = {key.removeprefix(start): tuple(value.shape) for key, value in folder.items() if key.startswith(start)}
+    kind = getattr(hub, FAMILIES["sam3"].detector)
+    with torch.device("meta"):
+        needed = {key: tuple(value.shape) for key, value in kind(kind.config_class()).state_dict().items()}
+    assert needed == there
+    assert SAM3.items() <= there.items()
+
+
 @pytest.mark.parametrize("name", ["sam:vit_b", "sam:vit_l", "sam:vit_h"])
 def test_official_sam_fills_its_file(name):
     with torch.device("meta"):
