@@ -38,6 +38,7 @@ _CELL = 16
 
 _PROMPT = ("point_coords", "point_labels", "mask_input", "has_mask_input")
 _SIZE = "orig_im_size"
+_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 _FINER = (("high_res_feats_0", "high_res_feats_1"), ("high_res_features1", "high_res_features2"))
 """What SAM 2's finer maps are called, by samexporter and by osam."""
 
@@ -130,16 +131,13 @@ class OnnxPair(SamFrame):
         # The masks that some decoders draw themselves are not used; in this size they cost the least.
         sizes = {taken.name: taken.type for taken in pair.decoder.get_inputs() if taken.name == _SIZE}
         shared |= {name: np.array([rows, columns], _TYPES[kind]) for name, kind in sizes.items()}
+        fed_back = np.zeros((len(coords), 1, rows, columns), np.float32) if logits is None else logits
         answers = []
         # Most of these files take one prompt at a time.
         for index in range(len(coords)):
-            given = shared | {
-                "point_coords": coords[index : index + 1],
-                "point_labels": labels[index : index + 1].astype(np.float32),
-                "mask_input": np.zeros((1, 1, rows, columns), np.float32)
-                if logits is None
-                else logits[index : index + 1],
-            }
+            one = slice(index, index + 1)
+            points = {"point_coords": coords[one], "point_labels": labels[one].astype(np.float32)}
+            given = shared | points | {"mask_input": fed_back[one]}
             answers.append(pair.decoder.run([pair.masks, "iou_predictions"], given))
         masks, predicted_iou = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         return masks, predicted_iou
@@ -170,7 +168,7 @@ class StretchedPair(OnnxPair):
         side, longer = len(values), max(embedding.size)
         rows, columns = (max(round(side * length / longer), 1) for length in embedding.size)
         square = np.zeros_like(values)
-        square[:rows, :columns] = np.einsum("yi,xj,ijc->yxc", _shares(side, rows), _shares(side, columns), values)
+        square[:rows, :columns] = _shares(side, columns) @ np.tensordot(_shares(side, rows), values, 1)
         return DenseFeatures(square, (rows, columns))
 
     def _candidates(self, embedding: Embedding, logits: FloatArray, predicted_iou: FloatArray) -> Candidates:
@@ -185,9 +183,6 @@ class StretchedPair(OnnxPair):
             return enlarged_mask(part, (top, left), (rows, columns), embedding.size, np.zeros((0, 2), np.float32))
 
         return Candidates(MaskStack(len(logits), embedding.size, draw), predicted_iou, logits)
-
-
-_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def _pair(encoder: InferenceSession, decoder: InferenceSession) -> _Pair | None:
