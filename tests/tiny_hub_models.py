@@ -70,7 +70,7 @@ def _sam2_vision() -> Any:
 
 
 def _sam2() -> Any:
-    # What is published is the model for video, of which the one for images is a part.
+    # What is published is the model for video, of which the one for images is a part; so it is with EdgeTAM.
     return hub.Sam2VideoModel(
         hub.Sam2VideoConfig(
             **_parts("Sam2Video", _sam2_vision()),
@@ -86,7 +86,11 @@ def _edgetam() -> Any:
         architecture="repvit_m1", model_args={"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]}
     )
     vision = hub.EdgeTamVisionConfig(backbone_config=backbone, **_PYRAMID)
-    return hub.EdgeTamModel(hub.EdgeTamConfig(**_parts("EdgeTam", vision)))
+    memory = {name: value for name, value in _MEMORY.items() if not name.endswith("feed_forward_hidden_size")}
+    parts = _parts("EdgeTamVideo", vision)
+    return hub.EdgeTamVideoModel(
+        hub.EdgeTamVideoConfig(**parts, image_size=SIDE, mask_downsampler_embed_dim=32, **memory)
+    )
 
 
 def _sam3_vision() -> Any:

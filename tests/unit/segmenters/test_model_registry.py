@@ -125,6 +125,26 @@ def test_official_models_without_torch_say_what_to_install(monkeypatch):
         load_segmenter("sam:vit_b")
 
 
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("mobilesam", "timm", "torch"),
+        ("sam:vit_b", "segment_anything", "torch"),
+        ("slimsam", "transformers", "transformers"),
+        ("hq:vit_l", "transformers", "transformers"),
+        ("sam2.1:small", "torchvision", "transformers"),
+        ("edgetam", "timm", "transformers"),
+        ("sam3", "transformers", "transformers"),
+    ],
+)
+def test_of_each_family_a_missing_package_is_named_with_its_extra(monkeypatch, name, package, extra):
+    monkeypatch.setattr(extras, "find_spec", lambda asked: None if asked == package else asked)
+    with pytest.raises(
+        MissingExtraError, match=rf"^{name} needs {package}, not installed .* 'sam-inspect\[{extra}\]'$"
+    ):
+        load_segmenter(name)
+
+
 def test_a_model_without_weights_is_loaded():
     assert load_segmenter("grabcut").name == "grabcut"
 
