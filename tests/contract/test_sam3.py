@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from loopback import serving
 from sam_backend.errors import BadRequestError, WeightsError
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.segmenters.concepts import Concept, find_instances
-from sam_backend.segmenters.contract import image_of
+from sam_backend.segmenters.contract import SegmenterContract, image_of
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.hub_entries import load_from_folder
 from sam_backend.segmenters.model_info import WeightFolders
@@ -38,9 +40,19 @@ def folder(tmp_path_factory):
     return made
 
 
+@cache
+def loaded(folder):
+    return load_from_folder(OWN["sam3"], folder, 1, WeightFolders(None, folder))
+
+
+@cache
+def _make(folder):
+    return lambda: loaded(folder)
+
+
 @pytest.fixture(scope="module")
 def segmenter(folder):
-    return load_from_folder(OWN["sam3"], folder, 1, WeightFolders(None, folder))
+    return loaded(folder)
 
 
 def concepts_on(height, width):
@@ -137,6 +149,13 @@ def test_it_is_downloaded_with_its_tokenizer_from_a_mirror_and_asked(folder, seg
     found = find_instances(loaded, loaded.encode(image), Concept("pit"), least_score=0.0)
     expected = find_instances(segmenter, segmenter.encode(image), Concept("pit"), least_score=0.0)
     assert np.array_equal(found.scores, expected.scores)
+
+
+class TestSam3(SegmenterContract):
+    @pytest.fixture
+    def make_segmenter(self, folder):
+        # One function for all tests of the class, by which the contract keeps segmenters and embeddings.
+        return _make(folder)
 
 
 CONFIG = """<View><Image name="image" value="$image"/>

@@ -15,6 +15,7 @@ import pytest
 
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import BadRequestError
+from sam_backend.segmenters.concepts import Concept, find_instances
 from sam_backend.segmenters.model_info import CONCEPTS, INTERACTIVE
 from sam_backend.segmenters.protocol import Candidates, DenseFeatures, Embedding, Prompt, Segmenter
 
@@ -202,6 +203,25 @@ class SegmenterContract:
         embedding = segmenter.encode(image_of((40, 60)))
         with pytest.raises(BadRequestError):
             segmenter.decode(embedding, [prompt])
+
+    def test_instances_of_a_concept_have_masks_and_descending_scores(
+        self, segmenter: Segmenter, embedding: Embedding
+    ) -> None:
+        height, width = embedding.size
+        box = np.array([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]], np.float32)
+        asked = [Concept("object"), Concept(boxes=box, labels=np.array([1])), Concept("object", box, np.array([0]))]
+        taken = [concept for concept in asked if concept.needs <= segmenter.info.prompts]
+        if not taken:
+            pytest.skip("it takes no texts and no exemplars")
+        for concept in taken:
+            found = find_instances(segmenter, embedding, concept, least_score=0.0)
+            assert found.masks.shape == (len(found.scores), height, width)
+            assert found.scores.dtype == np.float32
+            assert np.isfinite(found.scores).all()
+            assert (np.diff(found.scores) <= 0).all()
+            assert ((found.scores >= 0) & (found.scores <= 1)).all()
+            again = find_instances(segmenter, embedding, concept, least_score=0.0)
+            np.testing.assert_allclose(found.scores, again.scores, rtol=0, atol=_CLOSE)
 
     def test_a_prompt_outside_the_image_is_answered(self, segmenter: Segmenter) -> None:
         embedding = segmenter.encode(image_of((40, 60)))

@@ -27,10 +27,10 @@ _TOKENS = 32
 """Length of a text in tokens, with its two ends, as SAM 3 was trained."""
 
 _WITHOUT_TEXT = "visual"
-"""The text that SAM 3 was trained with where exemplars alone say what is meant."""
+"""The text that stands for none where exemplars alone say what is meant, as in the package's processor."""
 
 _TEXTS = 256
-"""Texts whose encoding is kept; that of one has 128 KB."""
+"""Texts whose encoding is kept; that of one has about 0.2 MB."""
 
 
 class Sam3Segmenter(InteractiveSegmenter):
