@@ -2,13 +2,14 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from annotation_events import ASKED, TAUGHT, region
-from colour_segmenter import ColourSegmenter
+from colour_segmenter import ColourFinder, ColourSegmenter
 from label_studio_requests import data_url, png
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposers import Proposers
@@ -90,6 +91,14 @@ def test_every_image_of_a_task_is_pre_annotated_by_what_a_later_image_taught(wor
     assert (task, places(prediction)) == (2, ALL)
     assert (counts.written, counts.failed) == (1, 1)
     assert "Task 2 gets no prediction on pages[1]: /gone.png cannot be followed." in caplog.text
+
+
+def test_without_examples_the_labels_propose_by_their_texts_where_the_model_takes_them(work):
+    with pytest.raises(BadRequestError, match="has no examples yet"):
+        work.pre_annotate(ignore)
+    replace(work, segmenter=ColourFinder()).pre_annotate(ignore)
+    ((task, prediction),) = work.project.predictions
+    assert (task, places(prediction)) == (2, ALL)
 
 
 def test_a_task_with_several_images_is_ranked_once_with_the_regions_of_all(work):
