@@ -9,7 +9,8 @@ from pathlib import Path
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import ModelInfo, Segmenter, WeightFolders
-from sam_backend.segmenters.model_registry import known_models, load_segmenter
+from sam_backend.segmenters.exported import PREFIX
+from sam_backend.segmenters.model_registry import known_models, load_segmenter, model_info
 from sam_evaluation.baselines import FELZENSZWALB, FILLED_BOX
 from sam_evaluation.errors import EvaluationError
 
@@ -25,19 +26,28 @@ def load_model(
     folders: WeightFolders | None = None,
 ) -> Segmenter:
     """Return a model or a baseline; see `model_registry.load_segmenter` for parameters and errors."""
-    if name not in _BASELINES:
+    if not is_baseline(name):
         return load_segmenter(name, checkpoint, threads=threads, focus=focus, folders=folders)
     return _BASELINES[name].load(_BASELINES[name], checkpoint, threads, folders or WeightFolders.of_settings(None))
 
 
+def is_baseline(name: str) -> bool:
+    """Return whether a name is that of a baseline that needs no model."""
+    return name in _BASELINES
+
+
 def check_model(name: str) -> ModelInfo:
-    """Return the entry of a model or baseline.
+    """Return the entry of a model or baseline; `onnx:` and a folder is a model as ONNX files.
 
     Raises
     ------
     EvaluationError
         If there is no such model.
+    WeightsError
+        If the folder holds no model.
     """
+    if name.startswith(PREFIX):
+        return model_info(name)
     known = {info.name: info for info in known_models()} | _BASELINES
     if name not in known:
         raise EvaluationError(

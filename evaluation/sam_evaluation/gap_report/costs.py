@@ -16,7 +16,7 @@ from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import ModelInfo, WeightFolders, measuring
 from sam_backend.segmenters.hub import find_weights
 from sam_backend.segmenters.measuring import Cost, measure
-from sam_backend.segmenters.model_registry import known_models
+from sam_evaluation.measured_models import check_model, is_baseline
 from sam_evaluation.report.run_datasets import open_dataset
 from sam_evaluation.run_files import Run
 
@@ -35,20 +35,19 @@ def measure_costs(run: Run, out: Path, folders: WeightFolders, progress: Progres
     folders : WeightFolders, where files of weights are.
     progress : called with the numbers of models done and in all.
     """
-    infos = {info.name: info for info in known_models()}
     known = _read(out / _FILE)
     facts = json.dumps([run.about["machine"], run.about["datasets"], run.about["settings"]])
     models = {
         name: hashlib.sha256(f"{about['version']}\n{facts}".encode()).hexdigest()[:16]
         for name, about in run.about["models"].items()
-        if name in infos
+        if not is_baseline(name)
     }
     with tempfile.TemporaryDirectory() as folder:
         images = [] if set(models.values()) <= set(known) else _images(run, Path(folder))
         for done, (model, key) in enumerate(models.items()):
             progress(done, len(models), model)
             if key not in known:
-                known[key] = next(measure([infos[model]], folders, images=images))
+                known[key] = next(measure([check_model(model)], folders, images=images))
             content = {key: asdict(cost) for key, cost in known.items() if not cost.problem}
             write_whole(out / _FILE, json.dumps(content, indent=1).encode(), private=False)
     progress(len(models), len(models), "")

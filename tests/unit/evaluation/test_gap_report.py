@@ -10,6 +10,7 @@ from PIL import Image
 from evaluation_rows import clicked, ious
 from evaluation_run import run_of
 from mask_files import HEIGHT, WIDTH, painted, save, surface
+from sam_backend.errors import WeightsError
 from sam_backend.progress import no_progress
 from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.measuring import Cost
@@ -132,3 +133,8 @@ def test_a_model_that_is_not_ready_says_what_to_do(folders, monkeypatch):
     monkeypatch.setattr(missing_module, "check_model", measured_models.check_model)
     with pytest.raises(EvaluationError, match="did you mean nano"):
         missing_models(["nanno"], folders)
+
+
+def test_a_folder_of_onnx_files_is_a_model(tmp_path):
+    with pytest.raises(WeightsError, match="holds no exported model"):
+        measured_models.check_model(f"onnx:{tmp_path}")
