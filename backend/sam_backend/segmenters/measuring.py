@@ -30,7 +30,7 @@ _SIZE = (1000, 1500)
 _NEXT = 3
 """Further clicks; the middle one in time counts."""
 
-_ROOM = 2_700_000_000
+_ROOM = 3_500_000_000
 """Bytes that a model of PyTorch may take beside its weights, for the packages and an image in work: SAM-HQ's."""
 
 

@@ -51,7 +51,7 @@ def test_what_does_not_fit_into_memory_is_said_and_the_others_are_measured(folde
     monkeypatch.setattr(measuring, "free_memory", lambda: 2 * 10**9)
     monkeypatch.setattr(measuring, "_in_a_process", lambda info, *_: measuring.Cost(info.name, "shipped"))
     large, small = measure([OWN["sam:vit_h"], NANO], folders)
-    assert large.problem == "may take 5.3 GB of memory, and 2.0 GB are free"
+    assert large.problem == "may take 6.1 GB of memory, and 2.0 GB are free"
     assert (small.weights, small.problem) == ("shipped", "")
 
 
