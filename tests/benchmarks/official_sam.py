@@ -53,7 +53,7 @@ def measure(name, options):
     side = model.image_encoder.img_size
     images = torch.randn(options.batch, 3, side, side, device=options.device)
     image = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
-    encode = segmenter._encode
+    encode = segmenter._compiled or segmenter.plain_encode
 
     def batch():
         with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=options.device != "cpu"):
