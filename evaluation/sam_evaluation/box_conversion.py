@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -111,7 +111,7 @@ class BoxFiles:
         Raises
         ------
         EvaluationError
-            If the folder holds something else, or lies within the data set.
+            If the folder holds something else, or lies within the data set, or no image can be used.
         """
         if out.resolve().is_relative_to(self._spec.folder.resolve()):
             raise EvaluationError(f"{out} lies within the data set {self._spec.folder}; name a folder outside of it.")
@@ -127,7 +127,22 @@ class BoxFiles:
                 write_whole(part, json.dumps(self._part(name, out)).encode(), private=False)
             done.append(json.loads(part.read_bytes()))
         progress(len(names), len(names))
+        if all("broken" in part for part in done):
+            raise EvaluationError(f"None of the {len(done)} images can be used. The first: {done[0]['broken']}")
+        self._remove_stale(out, {part["name"] for part in done if "broken" not in part})
         return self._write(out, done)
+
+    def _remove_stale(self, out: Path, names: Collection[str]) -> None:
+        """Remove the images and labels of earlier runs that the data set has no more, or that are broken now."""
+        for part in sorted((out / PARTS).glob("*/*.json")):
+            earlier = json.loads(part.read_bytes())
+            if "broken" not in earlier and earlier["name"] not in names:
+                (out / "images" / (self._split or "") / earlier["name"]).unlink(missing_ok=True)
+                self._labels(out, earlier["name"]).unlink(missing_ok=True)
+
+    def _labels(self, out: Path, name: str) -> Path:
+        """Return the file of an image's polygons in the format of YOLO."""
+        return (out / "labels" / (self._split or "") / name).with_suffix(".txt")
 
     def _answers(self, image: BoxedImage) -> list[Answer]:
         prompts = [Prompt(box=drawn.box) for drawn in image.boxes]
@@ -203,9 +218,11 @@ class BoxFiles:
 
     def _write_yolo(self, out: Path, parts: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]]) -> None:
         for part in parts:
+            file = self._labels(out, part["name"])
             if part["polygons"]:
-                file = (out / "labels" / str(self._split) / part["name"]).with_suffix(".txt")
                 write_whole(file, ("\n".join(part["polygons"]) + "\n").encode(), private=False)
+            else:
+                file.unlink(missing_ok=True)
         splits = sorted(folder.name for folder in (out / "images").iterdir() if folder.is_dir())
         config = {
             **{split: f"images/{split}" for split in splits},
@@ -235,10 +252,9 @@ def _annotation(drawn: DrawnBox, mask: Cropped, score: float) -> dict[str, Any]:
 
 
 def _place(file: Path, target: Path) -> None:
-    """Link a file to another place, or copy it where the file system has no links; one that is there stays."""
-    if target.exists():
-        return
+    """Link a file to another place, or copy it where the file system has no links; it replaces what was there."""
     make_folder(target.parent, private=False)
+    target.unlink(missing_ok=True)
     try:
         os.link(file.resolve(), target)
     except OSError:

@@ -96,12 +96,20 @@ def inside(corners: Sequence[float] | NDArray[np.float64], size: tuple[int, int]
     OddShapeError
         If the corners are no four numbers, or no part of the box with an area lies in the image.
     """
-    box = np.asarray(corners, np.float64)
+    try:
+        box = np.asarray(corners, np.float64)
+    except OverflowError:
+        box = np.full(4, np.inf)
     if box.shape != (4,) or not np.isfinite(box).all():
         raise OddShapeError("box that is not of four numbers", f"{what} has a box that is not of four numbers.")
-    if not (box[2] > box[0] and box[3] > box[1]):
-        raise OddShapeError(EMPTY, f"{what} has a box without an area.")
     cut = np.clip(box, 0, [size[1], size[0], size[1], size[0]])
-    if not (cut[2] > cut[0] and cut[3] > cut[1]):
+    if _has_area(box) and not _has_area(cut):
         raise OddShapeError(OUTSIDE, f"{what} has a box outside its image of {size[1]} x {size[0]}.")
-    return cut.astype(np.float32)
+    single: FloatArray = cut.astype(np.float32)
+    if not _has_area(single):
+        raise OddShapeError(EMPTY, f"{what} has a box without an area.")
+    return single
+
+
+def _has_area(box: NDArray[Any]) -> bool:
+    return bool(box[2] > box[0] and box[3] > box[1])

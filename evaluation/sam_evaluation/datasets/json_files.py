@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from sam_backend.errors import SamInspectError
 from sam_evaluation.datasets.text_files import read_text
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def annotation_file(folder: Path, patterns: Sequence[str], layout: str) -> Path:
@@ -52,7 +55,7 @@ def read_json(path: Path, error: type[SamInspectError] = BrokenSampleError) -> A
     if not text.strip():
         raise error(f"{path} is empty; export it again.")
     try:
-        return json.loads(text, object_pairs_hook=_without_repetition)
+        content = json.loads(text, object_pairs_hook=_without_repetition)
     except _RepeatedFieldError as reason:
         raise error(f"{path} names '{reason}' twice in one object, so one of the two would be lost.") from None
     # Very deep nesting raises a RecursionError.
@@ -62,6 +65,9 @@ def read_json(path: Path, error: type[SamInspectError] = BrokenSampleError) -> A
                 f"{path} is JSON Lines, one value a line; one JSON value for the whole file is needed."
             ) from None
         raise error(f"{path} is not valid JSON ({reason}); export it again.") from None
+    if _SURROGATE.search(text) and (half := _half_character(content)):
+        raise error(f"{path} has half of a character ({half}) in a text, which no file can hold; export it again.")
+    return content
 
 
 def kind_of(value: object) -> str:
@@ -100,6 +106,15 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise _RepeatedFieldError(next(name for name in names if names.count(name) > 1))
     return fields
+
+
+def _half_character(content: Any) -> str:
+    """Return the first half of a surrogate pair that stands alone in a text, as JSON escapes it; "" for none."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as reason:
+        return f"\\u{ord(reason.object[reason.start]):04x}"
+    return ""
 
 
 def _is_json(line: str) -> bool:

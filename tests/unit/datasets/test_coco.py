@@ -458,3 +458,11 @@ def test_the_message_says_what_the_file_is(tmp_path, content, message):
 
     with pytest.raises(EvaluationError, match=message):
         Coco(tmp_path).names()
+
+
+def test_half_of_a_character_in_a_text_is_an_error_of_the_file(tmp_path):
+    _write(tmp_path, [[RING]], file_name="crack \U0001f600.png")
+    assert list(Coco(tmp_path).names()) == ["crack \U0001f600.png"]
+    _write(tmp_path, [[RING]], file_name="crack \ud83d.png")
+    with pytest.raises(EvaluationError, match=r"instances.json has half of a character \(\\ud83d\)"):
+        Coco(tmp_path).names()

@@ -129,6 +129,8 @@ def test_what_is_no_box_of_an_image_is_counted_by_its_reason(tmp_path):
         annotation(7, 71, [300, 300, 5, 5]),
         annotation(8, 72, [8, 18, 28, 28]),
         annotation(9, 99, [8, 18, 28, 28]),
+        annotation(10, 70, [20, 20, 1e-9, 10]),
+        annotation(11, 70, [20, 20, 10**400, 10]),
     ]
     spec = write_coco(tmp_path / "boxes", 3, [good, *odd])
     (tmp_path / "boxes/images/2.png").unlink()
@@ -144,6 +146,7 @@ def test_what_is_no_box_of_an_image_is_counted_by_its_reason(tmp_path):
         "annotation of an image that is not listed (image_id 99)",
     ):
         assert sum(reason in sentence for sentence in sentences) == 1, (reason, sentences)
+    assert sum("2 left out" in sentence for sentence in sentences) == 2
     # An image whose boxes are all unusable is no image without objects.
     broken = dict(zip(done.broken["sample"], done.broken["reason"], strict=True))
     assert "box outside its image of 160 x 120" in broken["1.png"]
@@ -201,6 +204,34 @@ def test_a_folder_that_holds_other_files_is_not_written(tmp_path):
         boxes.convert(tmp_path / "full", no_progress)
     with pytest.raises(EvaluationError, match="Boxes are read of coco and yolo; got masks"):
         BoxFiles(DatasetSpec.parse(f"masks:{tmp_path / 'boxes'}"), ColourSegmenter())
+
+
+@pytest.mark.parametrize("write", [write_coco, lambda folder: write_yolo(folder, [row(0, RED)])], ids=["coco", "yolo"])
+def test_a_data_set_of_which_no_image_can_be_used_is_an_error(write, tmp_path):
+    spec = write(tmp_path / "boxes")
+    image = next((tmp_path / "boxes").rglob("*.png"))
+    image.write_text("no image")
+    with pytest.raises(EvaluationError, match=r"None of the 1 images can be used\. The first: .*is not an image"):
+        BoxFiles(spec, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
+
+
+def test_a_repeated_conversion_leaves_nothing_of_what_the_data_set_was_before(tmp_path):
+    spec = write_yolo(tmp_path / "boxes", [row(0, RED)], 4)
+    BoxFiles(spec, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
+    (tmp_path / "boxes/images/train/0.png").unlink()
+    (tmp_path / "boxes/labels/train/1.txt").write_text("")
+    other, _ = surface(0, red=[RED])
+    (tmp_path / "boxes/images/train/2.png").unlink()
+    save(tmp_path / "boxes/images/train/2.png", other)
+    (tmp_path / "boxes/labels/train/3.txt").write_text(row(7, RED))
+    (tmp_path / "masks/images/train/mine.png").write_text("not of the conversion")
+
+    done = BoxFiles(spec, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
+    assert (done.images, len(done.broken)) == (2, 1)
+    masks = tmp_path / "masks"
+    assert sorted(file.name for file in (masks / "images/train").iterdir()) == ["1.png", "2.png", "mine.png"]
+    assert [file.name for file in (masks / "labels/train").iterdir()] == ["2.txt"]
+    assert (masks / "images/train/2.png").read_bytes() == (tmp_path / "boxes/images/train/2.png").read_bytes()
 
 
 def test_a_preview_shows_the_first_images_with_boxes_and_writes_nothing(tmp_path):
