@@ -76,6 +76,8 @@ def _fetch(url: str, part: Path, size: int, certificates: ssl.SSLContext, header
             try:
                 for done in _transfer(client, url, part, size):
                     progress.update(task, completed=done)
+            except httpx.InvalidURL as error:
+                raise _RefusalError(str(error).rstrip(".")) from error
             except (_BreakError, httpx.RequestError) as error:
                 # Without a single byte the machine is offline: report it at once.
                 offline = furthest == start and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)

@@ -11,7 +11,7 @@ import json
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
+from typing import Any
 
 import httpx
 from filelock import FileLock
@@ -31,6 +31,8 @@ IMAGES = ("preprocessor_config.json", "processor_config.json")
 
 _RECORD = "downloaded.json"
 _REDIRECTS = 5
+_LONGEST_TABLE = 100_000_000
+"""Bytes of the longest table that the format allows."""
 
 
 def find_repository(repository: Repository, folders: WeightFolders) -> Path | None:
@@ -104,9 +106,9 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
                 if published is not None:
                     part = target / f"{name}.part"
                     fetch(address + name, part, published.size, certificates, headers)
-                    if not (_is_safetensors(part) if name == WEIGHTS else _is_json(part)):
+                    if not (_is_safetensors(part) if name == WEIGHTS else _is_json_object(part)):
                         part.unlink()
-                        kind = "file of safetensors" if name == WEIGHTS else "JSON"
+                        kind = "whole file of safetensors" if name == WEIGHTS else "JSON object"
                         raise WeightsError(
                             f"{address + name} is no {kind}; expected a folder like {HUB}/{repository.name}. A proxy "
                             "or a wrong SAM_INSPECT_MIRROR may have answered with a page."
@@ -133,18 +135,27 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
 
 
 def _is_safetensors(file: Path) -> bool:
-    """Return whether a file begins like safetensors: the length of a table in eight bytes, then the table as JSON."""
+    """Return whether a file is a whole one of safetensors.
+
+    It begins with the length of a table in eight bytes, then the table as JSON, which says where each tensor ends.
+    """
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
-        return opened.read(1) == b"{" and length <= file.stat().st_size - 8
+        if length > _LONGEST_TABLE:
+            return False
+        try:
+            table: dict[str, Any] = json.loads(opened.read(length))
+            end = max(int(one["data_offsets"][1]) for name, one in table.items() if name != "__metadata__")
+        except (ValueError, TypeError, AttributeError, LookupError):
+            return False
+    return file.stat().st_size == 8 + length + end
 
 
-def _is_json(file: Path) -> bool:
+def _is_json_object(file: Path) -> bool:
     try:
-        json.loads(file.read_bytes())
+        return isinstance(json.loads(file.read_bytes()), dict)
     except ValueError:
         return False
-    return True
 
 
 def _look(
@@ -157,15 +168,15 @@ def _look(
     files = f"{', '.join((CONFIG, IMAGES[0], *repository.beside))} and {WEIGHTS} of {HUB}/{repository.name}"
     instead = f"to go on without the network, put {files} into {target}"
     try:
-        with httpx.Client(timeout=TIMEOUT, verify=certificates, headers=headers) as client:
+        with httpx.Client(timeout=TIMEOUT, verify=certificates) as client:
+            request = client.build_request("HEAD", url, headers={**headers, "Accept-Encoding": "identity"})
             for _ in range(_REDIRECTS):
-                answer = client.head(url, headers={"Accept-Encoding": "identity"})
-                location = answer.headers.get("Location", "")
-                # Only a redirection within the server is followed: what it states is lost on the way to another.
-                if not (answer.is_redirect and location.startswith("/")):
+                answer = client.send(request)
+                # The answer that names the store states what the store does not. No other server gets the token.
+                if answer.next_request is None or "X-Linked-Size" in answer.headers:
                     break
-                url = urljoin(url, location)
-    except httpx.RequestError as error:
+                request = answer.next_request
+    except (httpx.RequestError, httpx.InvalidURL) as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise WeightsError(f"Cannot download {url}: {reason}; {instead}.") from error
     if answer.status_code == 404:
@@ -177,8 +188,10 @@ def _look(
             f"a token of the account that accepted it; {instead}."
         )
     size = answer.headers.get("X-Linked-Size", answer.headers.get("Content-Length", ""))
-    if not (answer.is_redirect or answer.is_success) or not size.isdigit():
+    if not (answer.is_success or "X-Linked-Size" in answer.headers):
         raise WeightsError(f"Cannot download {url}: the server answered {answer.status_code}; {instead}.")
+    if not size.isdigit() or not int(size):
+        raise WeightsError(f"Cannot download {url}: the server states no size of it, or 0; {instead}.")
     etag = answer.headers.get("X-Linked-ETag", "").removeprefix("W/").strip('"')
     return _Published(int(size), etag if len(etag) == 64 else "")
 

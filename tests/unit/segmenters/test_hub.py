@@ -11,10 +11,13 @@ from sam_backend.segmenters.hub import find_repository, obtain_repository
 from sam_backend.segmenters.model_info import Repository, WeightFolders
 
 REPOSITORY = Repository("sam9:tiny", "owner/sam9-tiny", 1000, "https://example.com/licence")
+TABLE = json.dumps(
+    {"__metadata__": {}, "weight": {"dtype": "U8", "shape": [18000], "data_offsets": [0, 18000]}}
+).encode()
 FILES = {
     "config.json": b"{}",
     "preprocessor_config.json": b'{"size": 9}',
-    "model.safetensors": (16).to_bytes(8, "little") + b'{"weights": {} }' + b"weights of a model" * 1000,
+    "model.safetensors": len(TABLE).to_bytes(8, "little") + TABLE + b"weights of a model" * 1000,
 }
 PLACE = "/models/owner/sam9-tiny/resolve/main/"
 
@@ -82,6 +85,63 @@ def test_a_redirection_within_the_server_is_followed(server, folders):
     assert (obtain_repository(REPOSITORY, folders) / "config.json").read_bytes() == FILES["config.json"]
 
 
+def test_a_redirection_to_another_server_is_followed_without_the_token(server, folders):
+    def moved(handler):
+        handler.send_response(301)
+        handler.send_header("Location", f"{other.url}/config.json")
+        handler.send_header("Content-Length", "11")
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(b"It has moved")
+
+    server.routes[PLACE + "config.json"] = moved
+    with serving() as other:
+        other.routes["/config.json"] = FILES["config.json"]
+        assert (obtain_repository(REPOSITORY, folders) / "config.json").read_bytes() == FILES["config.json"]
+        assert other.requests
+        assert not any("Authorization" in headers for headers, _, _ in other.requests)
+
+
+def round_and_round(handler):
+    handler.send_response(302)
+    handler.send_header("Location", handler.path)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def without_a_size(handler):
+    handler.send_response(200)
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "states no size of it, or 0"),
+        (without_a_size, "states no size of it, or 0"),
+        (round_and_round, "answered 302"),
+        (500, "answered 500"),
+    ],
+    ids=["empty", "no size", "circle", "500"],
+)
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_an_answer_without_a_file_is_refused_with_the_way_on(server, folders, name, answer, reason):
+    server.routes[PLACE + name] = answer
+    with pytest.raises(
+        WeightsError, match=rf"Cannot download {server.url}.*{name}: the server {reason}; to go on .*put"
+    ):
+        obtain_repository(REPOSITORY, folders)
+
+
+def test_half_a_file_of_weights_is_refused_and_not_kept(server, folders):
+    server.routes[PLACE + "model.safetensors"] = FILES["model.safetensors"][:9000]
+    with pytest.raises(WeightsError, match=r"model\.safetensors is no whole file of safetensors"):
+        obtain_repository(REPOSITORY, folders)
+    server.routes[PLACE + "model.safetensors"] = FILES["model.safetensors"]
+    assert obtain_repository(REPOSITORY, folders).is_dir()
+
+
 def test_what_is_not_what_the_server_announced_is_refused_and_fetched_again(server, folders):
     stored_elsewhere(server, "0" * 64)
     with pytest.raises(WeightsError, match=f"not what the server announced: its SHA-256 is .*, expected {'0' * 64}"):
@@ -101,9 +161,16 @@ def test_a_file_that_changed_after_the_download_is_refused(folders):
         obtain_repository(REPOSITORY, folders)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("config.json", "JSON"), ("model.safetensors", "file of safetensors")])
-def test_a_page_in_place_of_a_file_is_refused_and_not_kept(server, folders, name, kind):
-    server.routes[PLACE + name] = b"<html>Log in</html>"
+@pytest.mark.parametrize(
+    ("name", "kind", "page"),
+    [
+        ("config.json", "JSON object", b"<html>Log in</html>"),
+        ("config.json", "JSON object", b"[]"),
+        ("model.safetensors", "whole file of safetensors", b"<html>Log in</html>"),
+    ],
+)
+def test_a_page_in_place_of_a_file_is_refused_and_not_kept(server, folders, name, kind, page):
+    server.routes[PLACE + name] = page
     with pytest.raises(WeightsError, match=rf"{name} is no {kind}; expected a folder like .*wrong SAM_INSPECT_MIRROR"):
         obtain_repository(REPOSITORY, folders)
     server.routes[PLACE + name] = FILES[name]
@@ -116,6 +183,7 @@ def test_a_page_in_place_of_a_file_is_refused_and_not_kept(server, folders, name
         ("http://no-such-host.invalid/models", "Name or service not known|nodename|resolution"),
         ("mirror.example.com", "missing an 'http://' or 'https://' protocol"),
         ("http://127.0.0.1:1", "refused"),
+        ("http://mirror:port", "Invalid port"),
     ],
 )
 def test_a_mirror_that_cannot_be_reached_is_named_with_the_way_on(tmp_path, mirror, reason):
