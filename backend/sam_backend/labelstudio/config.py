@@ -256,7 +256,8 @@ def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
         raise BadRequestError(f"The labeling config has {len(tags.images)} images; at most {MAX_IMAGES} are read.")
     prompting: dict[str, list[Control]] = {}
     for control in tags.controls:
-        if control.output or (control.shape in EXACT and not control.smart_only):
+        draws_masks = control.shape in EXACT and not (control.smart_only or control.exemplars)
+        if control.output or draws_masks:
             for name in dict.fromkeys(control.to_names):
                 prompting.setdefault(name, []).append(control)
     targets = []

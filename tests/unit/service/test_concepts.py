@@ -186,6 +186,17 @@ def test_a_wrong_attribute_is_named(client):
     assert "exemplars of 'unlike' in the labeling config should be" in answer.json()["error"]
 
 
+def test_exemplars_at_a_tool_that_draws_no_boxes_cost_that_tool_alone(client):
+    wrong = '<PolygonLabels name="wrong" toName="image" smart="true" exemplars="positive"><Label value="Stain"/>'
+    config = CONFIG.replace("</View>", f"{wrong}</PolygonLabels></View>")
+    answer = client.post("/predict", json=interactive(text("red"), image=IMAGE, config=config))
+    assert_are(answer.json()["results"][0], "red", ["Stain"])
+    outline = frame("wrong", "polygonlabels")
+    outline["value"] = {"points": [[1, 1], [9, 1], [9, 9]], "polygonlabels": ["Stain"]}
+    answer = client.post("/predict", json=interactive(outline, image=IMAGE, config=config))
+    assert "An exemplar is a box: 'wrong' should be RectangleLabels" in answer.json()["error"]
+
+
 def proposed(client, config, project=None):
     (result,) = client.post("/predict", json=batch(task(IMAGE), config=config, project=project)).json()["results"]
     return sorted(label for region in result["result"] for label in region["value"]["brushlabels"])
