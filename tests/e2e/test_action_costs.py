@@ -145,7 +145,7 @@ def task(request, stack, client) -> tuple[int, int]:
 
 @pytest.fixture
 def annotator(stack, browser, task) -> Iterator[Annotator]:
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page = browser.new_page(viewport={"width": 1400, "height": 1200})
     page.set_default_timeout(60_000)
     page.add_init_script(f"({_COUNT})()")
     labeling = LabelingPage(page, stack.url)

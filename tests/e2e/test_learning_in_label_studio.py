@@ -124,7 +124,7 @@ def test_boxes_of_a_detector_become_masks(stack, home, stains, tmp_path):
 
     sheet = tmp_path / "sheet.png"
     shown = sam_inspect(home, stack, "convert", "--project", str(number), "--dry-run", str(sheet))
-    assert "shows 2 masks on 2 images; nothing was written" in shown
+    assert "shows 2 masks on 2 images; nothing else was written" in shown
     assert Image.open(sheet).size == (640, 338)
     assert "2 tasks have a new prediction, with 2 masks" in sam_inspect(
         home, stack, "convert", "--project", str(number)
