@@ -65,10 +65,10 @@ def convert(
         raise BadRequestError(f"--dry-run takes the name of a picture that ends in .png; got {dry_run}.")
     if (project is None) == (data is None):
         raise BadRequestError("Name the boxes: either a --project, or files with --data.")
-    other, foreign = ("--data", _WITH_PROJECT) if data else ("--project", _WITH_DATA)
+    other, foreign = ("--project", _WITH_DATA) if data is None else ("--data", _WITH_PROJECT)
     if beside := [foreign[name] for name in given_options(context) if name in foreign]:
         raise BadRequestError(f"{beside[0]} does not go with {other}; leave it out.")
-    if data:
+    if data is not None:
         convert_files(context, data, out, dry_run, model, checkpoint)
         return
     from sam_backend.core.box_conversion import BoxConversion, ConversionCounts

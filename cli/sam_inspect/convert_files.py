@@ -10,6 +10,7 @@ import typer
 
 from sam_backend.errors import BadRequestError
 from sam_backend.extras import require_evaluation
+from sam_backend.files import whole_file
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines
@@ -71,8 +72,8 @@ def write_sheet(path: Path, cells: Iterable[Cell]) -> list[str]:
     shown = list(cells)
     if not shown:
         return []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(shown).save(path)
+    with whole_file(path, private=False) as file:
+        contact_sheet(shown).save(file, "PNG")
     masks = sum(len(cell.masks) for cell in shown)
     return [f"{path} shows {masks} masks on {len(shown)} images; nothing else was written."]
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sam_backend.errors import SamInspectError
+from sam_backend.finetune.os_errors import os_error_sentence
 from sam_inspect import (
     convert,
     demo,
@@ -85,11 +86,11 @@ app.add_typer(model_commands.models, name="models", rich_help_panel=MODELS)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one sentence on standard error and exit code 1."""
+    """Run the command line; a mistake of a user, or a file that cannot be used, is one sentence and exit code 1."""
     try:
         app()
-    except SamInspectError as error:
-        print_error(error)
+    except (SamInspectError, OSError) as error:
+        print_error(SamInspectError(os_error_sentence(error)) if isinstance(error, OSError) else error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -16,7 +16,8 @@ from sam_backend.files import whole_file
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.samples import Sample
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import Segmenter, WeightFolders
+from sam_backend.segmenters import ModelInfo, Segmenter, WeightFolders
+from sam_backend.segmenters.model_registry import known_models
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
@@ -25,11 +26,12 @@ from sam_evaluation.left_out import reasons, rows_of_sample, table_of
 from sam_evaluation.measured_models import check_model, load_model
 from sam_evaluation.measurement import RECALLS, MeasuredObject, ResultRow
 from sam_evaluation.prediction_files import Predictions
-from sam_evaluation.protocols.named_protocols import EVERYTHING, parse_protocols
+from sam_evaluation.protocols.concept_protocols import ConceptProtocol
+from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol, parse_protocols
 from sam_evaluation.report.numbers import count
 from sam_evaluation.run_files import Run, write_run, write_unused
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
-from sam_evaluation.sample_rows import measured_objects, proposal_rows, sample_rows
+from sam_evaluation.sample_rows import measured_objects, prompts_of, proposal_rows, sample_rows
 from sam_evaluation.workers import worker_pool
 
 _COUNTS = (
@@ -77,8 +79,7 @@ def evaluate(
     """
     if checkpoint and len(models) != 1:
         raise EvaluationError(f"A checkpoint belongs to one model; got {len(models)} models. Evaluate them one by one.")
-    for model in models:
-        check_model(model)
+    infos = [check_model(model) for model in models]
     names = [*models, *(folder.name for folder in predictions)]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
@@ -87,9 +88,14 @@ def evaluate(
         )
     if not names:
         raise EvaluationError("There is nothing to evaluate; name a model, or a folder of predictions.")
-    if predictions and None not in parse_protocols(settings.protocols):
+    protocols = parse_protocols(settings.protocols)
+    if predictions and None not in protocols:
         raise EvaluationError(f"Predictions are measured only by {EVERYTHING}; add it to --protocol.")
+    _require_answers(infos, protocols)
     specs = [DatasetSpec.parse(text) for text in datasets]
+    places = [(spec.format, spec.folder.resolve(), spec.split) for spec in specs]
+    if twice := next((text for text, place in zip(datasets, places, strict=True) if places.count(place) > 1), None):
+        raise EvaluationError(f"The data set {twice} is named twice; name each once.")
     about, plan, left_out = plan_run(models, predictions, specs, out, settings, checkpoint, folders, jobs)
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(job.names) for job in plan)
@@ -108,6 +114,27 @@ def evaluate(
         raise EvaluationError(_why_empty(run, empty[0]))
     write_run(run, out)
     return run
+
+
+def _require_answers(infos: Sequence[ModelInfo], protocols: Sequence[Protocol | ConceptProtocol | None]) -> None:
+    """Check that each model takes the prompts of a protocol, and that somebody takes texts and exemplars.
+
+    Raises
+    ------
+    EvaluationError
+        If that is not so.
+    """
+    names = ", ".join(EVERYTHING if protocol is None else protocol.name for protocol in protocols)
+    for info in infos:
+        if not any(prompts_of(protocol) <= info.prompts for protocol in protocols):
+            raise EvaluationError(
+                f"{info.name} takes the prompts of none of the protocols {names}, only "
+                f"{', '.join(sorted(info.prompts))}; leave it out, or add a protocol."
+            )
+    for protocol in protocols:
+        if isinstance(protocol, ConceptProtocol) and not any(protocol.needs <= info.prompts for info in infos):
+            able = ", ".join(info.name for info in known_models() if protocol.needs <= info.prompts)
+            raise EvaluationError(f"No model of this run answers the protocol {protocol.name}; add {able}.")
 
 
 def _why_empty(run: Run, dataset: str) -> str:

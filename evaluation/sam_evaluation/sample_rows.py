@@ -9,6 +9,7 @@ import numpy as np
 
 from sam_backend.samples import Sample
 from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters.model_info import PromptKind
 from sam_evaluation.measurement import MeasuredObject, Proposed, ResultRow, prompted_rows, propose, unprompted_rows
 from sam_evaluation.protocols.concept_protocols import ConceptProtocol
 from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
@@ -38,7 +39,7 @@ def sample_rows(
     """
     embedding = segmenter.encode(sample.image)
     for protocol in protocols:
-        if not ({EVERYTHING} if protocol is None else protocol.needs) <= set(segmenter.info.prompts):
+        if not prompts_of(protocol) <= segmenter.info.prompts:
             continue
         if protocol is None:
             yield from proposal_rows(propose(segmenter, embedding), sample, targets)
@@ -55,6 +56,11 @@ def sample_rows(
             continue
         for row in prompted_rows(protocol, segmenter, embedding, targets, rng):
             yield {"kind": "object", "sample": sample.name, **row}
+
+
+def prompts_of(protocol: Protocol | ConceptProtocol | None) -> frozenset[PromptKind]:
+    """Return the kinds of prompts that a model must take for a protocol; None stands for `everything`."""
+    return frozenset({"everything"}) if protocol is None else protocol.needs
 
 
 def proposal_rows(

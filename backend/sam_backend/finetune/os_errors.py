@@ -28,6 +28,8 @@ _CURES = {
     errno.ENOMEM: "free memory",
 }
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def os_error_sentence(error: OSError, where: Path | None = None) -> str:
     """Return which file it is about, what happened, and what to do, as one sentence.
@@ -37,7 +39,9 @@ def os_error_sentence(error: OSError, where: Path | None = None) -> str:
     error : OSError.
     where : Path or None, the folder at work, named where the error names no file.
     """
-    place = error.filename if error.filename is not None else where
+    # A copy names its source first; what is full is the place that it was to go to.
+    target = error.filename2 if error.errno in _FULL else None
+    place = next((one for one in (target, error.filename, where) if one is not None), None)
     what = error.strerror or " ".join(str(error).split()) or type(error).__name__
     cure = _CURES.get(error.errno) if error.errno is not None else None
     return (f"{place}: " if place is not None else "") + what + (f"; {cure}." if cure else ".")

@@ -84,6 +84,11 @@ class DatasetSpec:
             If the format is unknown or the folder does not exist.
         """
         name, colon, where = text.partition(":")
+        if name not in _FORMATS and not colon:
+            raise EvaluationError(
+                f"A data set is format:folder, such as coco:./images; got {text!r}. "
+                f"The formats are {', '.join(_FORMATS)}."
+            )
         if name not in _FORMATS:
             hint = did_you_mean(name, _FORMATS)
             raise EvaluationError(

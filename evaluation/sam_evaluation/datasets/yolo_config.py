@@ -158,7 +158,9 @@ class YoloConfig:
         named = [split for split in SPLITS if any(map(self._is_there, self.places(split) or ()))]
         folders = {path.name for path in (self.root / "images").glob("*") if image_files(path, "**/*")}
         folders |= {path.parent.name for path in self.root.glob("*/images") if image_files(path, "**/*")}
-        return f"The splits there are: {', '.join(dict.fromkeys([*named, *sorted(folders)])) or 'none'}."
+        there = list(dict.fromkeys([*named, *sorted(folders)]))
+        how = f"; name one with @{there[0]} after the folder" if there else ""
+        return f"The splits there are: {', '.join(there) or 'none'}{how}."
 
     def _is_there(self, place: str) -> bool:
         written = place.replace("\\", "/")

@@ -64,6 +64,8 @@ def test_a_dry_run_writes_a_picture_alone(boxes, tmp_path):
         (("--data", "coco:x", "--from", "EllipseLabels"), "--from does not go with --data"),
         (("--data", "coco:x", "--again"), "--again does not go with --data"),
         (("--project", "3", "--out", "masks"), "--out does not go with --project"),
+        (("--data", "", "--out", "x"), "A data set is format:folder, such as coco:./images; got ''"),
+        (("--data", "boxes", "--out", "x"), "A data set is format:folder, such as coco:./images; got 'boxes'"),
         (("--data", "coco:x"), "either the folder for the masks with --out, or a picture with --dry-run"),
         (("--data", "coco:x", "--dry-run", "a.jpg"), "that ends in .png"),
     ],

@@ -1,7 +1,28 @@
+import sys
+
+import numpy as np
+import pytest
+
+from mask_files import save
 from sam_backend.errors import SamInspectError
+from sam_inspect.main import main
 from sam_inspect.output import print_error
 
 
 def test_a_printed_error_shows_no_secret_and_sends_nothing_to_the_terminal(capsys):
     print_error(SamInspectError("No image at https://a:b@host/x?sig=c \x1b[2J"))
     assert capsys.readouterr().err == "sam-inspect: No image at https://***@host/x?sig=*** \\x1b[2J\n"
+
+
+@pytest.mark.parametrize("command", ["evaluate --model boxfill --protocol box", "gap --models boxfill --protocol box"])
+def test_a_folder_that_cannot_be_written_is_one_sentence(command, capsys, monkeypatch, tmp_path):
+    save(tmp_path / "data/images/a.png", np.zeros((9, 9, 3), np.uint8))
+    save(tmp_path / "data/masks/a.png", np.full((9, 9), 255, np.uint8))
+    file = tmp_path / "a file"
+    file.touch()
+    words = [*command.split(), "--data", f"masks:{tmp_path / 'data'}", "--out", str(file)]
+    monkeypatch.setattr(sys, "argv", ["sam-inspect", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert f"sam-inspect: {file}: File exists; something else has this name" in capsys.readouterr().err

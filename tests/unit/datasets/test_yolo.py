@@ -222,7 +222,7 @@ def test_what_the_yaml_file_names_is_measured_or_refused(tmp_path, yaml):
     (tmp_path / "data.yaml").write_text(yaml)
     _write(tmp_path, _row(0, FIRST))
 
-    with pytest.raises(EvaluationError, match=r"data\.yaml names .*holdout.* The splits there are: val\."):
+    with pytest.raises(EvaluationError, match=r"data\.yaml names .*holdout.* there are: val; name one with @val"):
         Yolo(tmp_path).names()
 
 

@@ -155,3 +155,28 @@ def test_a_set_without_any_object_is_an_error_that_counts_what_there_is(data: st
     with pytest.raises(EvaluationError, match="no finished run"):
         load_run(tmp_path / "run")
     assert (tmp_path / "run" / "broken.csv").stat().st_size > 1
+
+
+@pytest.mark.parametrize(
+    ("models", "protocols", "sentence"),
+    [
+        (["grabcut"], "text", "grabcut takes the prompts of none of the protocols text, only box, everything, logits"),
+        (
+            ["grabcut", "boxfill"],
+            "everything",
+            "boxfill takes the prompts of none of the .* everything, only box",
+        ),
+        (["grabcut"], "box,exemplar", "No model of this run answers the protocol exemplar; add sam3."),
+    ],
+)
+def test_what_no_model_can_answer_is_said_before_anything_is_computed(
+    data: str, tmp_path: Path, models: list[str], protocols: str, sentence: str
+) -> None:
+    with pytest.raises(EvaluationError, match=sentence):
+        evaluate(models, [data], out=tmp_path / "run", settings=RunSettings(protocols))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_data_set_that_is_named_twice_is_an_error(data: str, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="is named twice"):
+        evaluate(["boxfill"], [data, f"{data}/../data"], out=tmp_path / "run", settings=RunSettings("box"))

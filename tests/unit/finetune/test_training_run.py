@@ -71,6 +71,11 @@ def test_an_error_of_the_system_without_a_number_keeps_its_text(tmp_path: Path) 
     assert os_error_sentence(OSError("image file is truncated"), tmp_path) == f"{tmp_path}: image file is truncated."
 
 
+def test_a_copy_to_a_full_disk_names_the_copy() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "from.png", None, "to.png")
+    assert os_error_sentence(error).startswith("to.png: No space left on device; make room")
+
+
 @pytest.mark.parametrize("name", ["a file/work", "n" * 300])
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, name: str) -> None:
     (tmp_path / "a file").touch()
