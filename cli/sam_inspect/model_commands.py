@@ -199,7 +199,7 @@ def download(
     Example: sam-inspect download sam:vit_b
     Example: sam-inspect download sam3 --accept-licence
     """
-    from sam_backend.segmenters.hub import find_weights, obtain_weights
+    from sam_backend.segmenters.hub import obtain_weights
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_backend.segmenters.model_registry import model_info
 
@@ -208,10 +208,4 @@ def download(
     if not info.weights:
         print_lines(f"{info.name} needs no download.")
     for published in info.weights:
-        page = info.repository.licence_page if info.repository else ""
-        if page and not accept_licence and find_weights(published, folders) is None:
-            raise BadRequestError(
-                f"{info.name} has a licence of its own, {info.licence}: read it on {page}, and if you accept it, run "
-                f"`sam-inspect download {info.name} --accept-licence`."
-            )
-        print_lines(str(obtain_weights(published, folders)))
+        print_lines(str(obtain_weights(published, folders, accept_licence=accept_licence)))

@@ -12,6 +12,7 @@ pytest.importorskip("transformers", reason="needs the extra transformers")
 import torch
 import transformers as hub
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from label_studio_requests import defect_image, interactive, rectangle
 from loopback import serving
@@ -24,6 +25,7 @@ from sam_backend.segmenters.hub_entries import load_from_folder
 from sam_backend.segmenters.model_info import WeightFolders
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.settings import Settings
+from sam_inspect.main import app
 from services import make_app
 from tiny_hub_models import images_of, save_tiny, tokenizer
 
@@ -144,6 +146,10 @@ def test_it_is_downloaded_with_its_tokenizer_from_a_mirror_and_asked(folder, seg
         monkeypatch.setenv("SAM_INSPECT_MIRROR", mirror.url)
         for path in folder.iterdir():
             mirror.routes[f"/facebook/sam3/resolve/main/{path.name}"] = path.read_bytes()
+        with pytest.raises(WeightsError, match="sam3 is not here and has a licence of its own"):
+            load_segmenter("sam3", threads=1)
+        assert not mirror.requests
+        assert CliRunner().invoke(app, ["download", "sam3", "--accept-licence"]).exit_code == 0
         loaded = load_segmenter("sam3", threads=1)
     image = image_of((50, 70))
     found = find_instances(loaded, loaded.encode(image), Concept("pit"), least_score=0.0)

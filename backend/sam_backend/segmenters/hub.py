@@ -43,17 +43,28 @@ def find_repository(repository: Repository, folders: WeightFolders) -> Path | No
     return None
 
 
-def obtain_repository(repository: Repository, folders: WeightFolders, path: Path | None = None) -> Path:
+def obtain_repository(
+    repository: Repository, folders: WeightFolders, path: Path | None = None, *, accept_licence: bool = False
+) -> Path:
     """Return a verified folder: `path` if given, else the one that `find_repository` finds, else a download.
 
     Raises
     ------
     WeightsError
-        If the folder lacks a file, a file is not what was downloaded, or it cannot be downloaded.
+        If the folder lacks a file, a file is not what was downloaded, or it cannot be downloaded; or if it has a
+        licence that must be accepted before the download, and the caller does not say with `accept_licence` that the
+        user did.
     """
     if path is not None and (missing := _missing(repository, path)):
         raise WeightsError(f"{path} lacks {missing}; {repository.model} needs a folder like {HUB}/{repository.name}.")
-    folder = path or find_repository(repository, folders) or _download(repository, folders)
+    folder = path or find_repository(repository, folders)
+    if folder is None:
+        if repository.licence_page and not accept_licence:
+            raise WeightsError(
+                f"{repository.model} is not here and has a licence of its own: read it on {repository.licence_page}, "
+                f"and if you accept it, run `sam-inspect download {repository.model} --accept-licence`."
+            )
+        folder = _download(repository, folders)
     _verify(repository, folder, folders)
     return folder
 
@@ -203,14 +214,16 @@ def find_weights(published: WeightsFile | Repository, folders: WeightFolders) ->
     return find_checkpoint(published, folders)
 
 
-def obtain_weights(published: WeightsFile | Repository, folders: WeightFolders) -> Path:
+def obtain_weights(
+    published: WeightsFile | Repository, folders: WeightFolders, *, accept_licence: bool = False
+) -> Path:
     """Return the verified file or folder of a model's weights, downloaded where that is needed and possible.
 
     Raises
     ------
     WeightsError
-        If something is missing, corrupt, or cannot be downloaded.
+        If something is missing, corrupt, or cannot be downloaded, or has a licence that was not accepted.
     """
     if isinstance(published, Repository):
-        return obtain_repository(published, folders)
+        return obtain_repository(published, folders, accept_licence=accept_licence)
     return obtain_checkpoint(published, folders)

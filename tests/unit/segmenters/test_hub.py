@@ -10,7 +10,8 @@ from sam_backend.errors import WeightsError
 from sam_backend.segmenters.hub import find_repository, obtain_repository
 from sam_backend.segmenters.model_info import Repository, WeightFolders
 
-REPOSITORY = Repository("sam9:tiny", "owner/sam9-tiny", 1000, "https://example.com/licence")
+REPOSITORY = Repository("sam9:tiny", "owner/sam9-tiny", 1000)
+GATED = Repository("sam9:tiny", "owner/sam9-tiny", 1000, "https://example.com/licence")
 TABLE = json.dumps(
     {"__metadata__": {}, "weight": {"dtype": "U8", "shape": [18000], "data_offsets": [0, 18000]}}
 ).encode()
@@ -202,9 +203,17 @@ def test_a_mirror_without_the_model_is_named(server, folders):
 def test_a_model_behind_a_licence_says_what_to_do_and_keeps_the_token(server, folders, status):
     server.routes[PLACE + "config.json"] = status
     with pytest.raises(WeightsError, match=rf"refused \({status}\): accept .* https://example.com/licence") as caught:
-        obtain_repository(REPOSITORY, folders)
+        obtain_repository(GATED, folders, accept_licence=True)
     assert "SAM_INSPECT_HUB_TOKEN" in str(caught.value)
     assert "secret-token" not in str(caught.value) + repr(folders)
+
+
+def test_a_licence_must_be_accepted_before_the_download_alone(server, folders):
+    with pytest.raises(WeightsError, match=r"licence of its own: read .*, run `sam-inspect download sam9:tiny --acc"):
+        obtain_repository(GATED, folders)
+    assert not server.requests
+    folder = obtain_repository(GATED, folders, accept_licence=True)
+    assert obtain_repository(GATED, folders) == folder
 
 
 def test_a_lost_file_or_server_names_what_to_put_where(server, folders, tmp_path):

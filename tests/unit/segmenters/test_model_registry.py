@@ -41,7 +41,7 @@ def test_every_known_model_is_described():
 def test_a_model_with_a_licence_of_its_own_asks_before_it_is_downloaded(tmp_path):
     environment = {"SAM_INSPECT_CACHE": str(tmp_path), "SAM_INSPECT_MIRROR": "http://127.0.0.1:1"}
     asked = CliRunner().invoke(app, ["download", "sam3"], env=environment)
-    assert "sam3 has a licence of its own, SAM License: read it on https://huggingface.co/facebook/sam3" in str(
+    assert "sam3 is not here and has a licence of its own: read it on https://huggingface.co/facebook/sam3" in str(
         asked.exception
     )
     accepted = CliRunner().invoke(app, ["download", "sam3", "--accept-licence"], env=environment)
