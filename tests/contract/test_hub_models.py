@@ -207,6 +207,14 @@ def test_logits_of_another_size_are_refused(tiny):
         segmenter.decode(segmenter.encode(image_of((20, 30))), [Prompt(logits=np.zeros((8, 8), np.float32))])
 
 
+@pytest.mark.parametrize("name", ["slimsam", "hq:vit_b"])
+def test_an_image_of_which_nothing_is_left_is_refused_in_one_sentence(tiny, name):
+    _, segmenter = tiny(name)
+    assert segmenter.encode(np.zeros((1, 400, 3), np.uint8)).size == (1, 400)
+    with pytest.raises(BadRequestError, match=f"{name} cannot take an image of 5000 x 1 pixels, which is too narrow"):
+        segmenter.encode(np.zeros((1, 5000, 3), np.uint8))
+
+
 class TestSlimSam(SegmenterContract):
     @pytest.fixture
     def make_segmenter(self, tiny):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.errors import BadRequestError
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.drawn_masks import with_logits
 from sam_backend.segmenters.mask_stack import MaskStack
@@ -66,8 +67,19 @@ class InteractiveSegmenter:
         Embedding
             `features0`, `features1`, ... each (C, h, w) float32, what the mask decoder takes, and `input_size` (2,)
             int64, height and width in pixels of the image as the encoder saw it, without padding.
+
+        Raises
+        ------
+        BadRequestError
+            If the image is so narrow that nothing of it would be left.
         """
-        inputs = self._images(images=image, input_data_format="channels_last", return_tensors="pt")
+        try:
+            inputs = self._images(images=image, input_data_format="channels_last", return_tensors="pt")
+        except ValueError as error:
+            raise BadRequestError(
+                f"{self.name} cannot take an image of {image.shape[1]} x {image.shape[0]} pixels, which is too narrow: "
+                "nothing of it is left when its longer side is shrunk to what the model sees."
+            ) from error
         with torch.inference_mode():
             seen = self._arrays(inputs["pixel_values"].to(self.device))
         arrays: dict[str, Any] = {name: value[0].float().cpu().numpy() for name, value in seen.items()}
