@@ -60,6 +60,8 @@ def fetch(
     """
     instead = f"to go on without the network, put {url.rpartition('/')[2]} ({size / 1e6:.0f} MB) into {part.parent}"
     try:
+        if _length(part) > size:
+            part.unlink()
         _fetch(url, part, size, certificates or trusted_certificates(), headers or {})
         _etag_file(part).unlink(missing_ok=True)
     except _RefusalError as error:

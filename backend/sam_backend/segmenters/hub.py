@@ -116,6 +116,9 @@ def _download(repository: Repository, folders: WeightFolders) -> Path:
                 published = _look(repository, address + name, target, certificates, headers)
                 if published is not None:
                     part = target / f"{name}.part"
+                    if name != WEIGHTS:
+                        # Small, and perhaps of another server: an earlier run may have been given a wrong mirror.
+                        part.unlink(missing_ok=True)
                     fetch(address + name, part, published.size, certificates, headers)
                     if not (_is_safetensors(part) if name == WEIGHTS else _is_json_object(part)):
                         part.unlink()

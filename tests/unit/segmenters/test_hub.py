@@ -208,6 +208,16 @@ def test_a_model_behind_a_licence_says_what_to_do_and_keeps_the_token(server, fo
     assert "secret-token" not in str(caught.value) + repr(folders)
 
 
+def test_what_an_earlier_run_got_from_another_server_is_not_kept(server, folders):
+    folder = folders.cache / "weights" / "owner--sam9-tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.json.part").write_bytes(b"[]")
+    (folder / "preprocessor_config.json.part").write_bytes(b'{"a": "longer file of another model"}')
+    (folder / "model.safetensors.part").write_bytes(bytes(20_000))
+    obtain_repository(REPOSITORY, folders)
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES
+
+
 def test_a_licence_must_be_accepted_before_the_download_alone(server, folders):
     with pytest.raises(WeightsError, match=r"licence of its own: read .*, run `sam-inspect download sam9:tiny --acc"):
         obtain_repository(GATED, folders)
