@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,11 +57,13 @@ def convert_files(
         if out is not None:
             lines = _sentences(boxes.convert(out, progress), out)
         else:
+            broken: list[str] = []
             cells = (
                 Cell(one.name, one.image, one.size, [drawn.box for drawn in one.boxes], [mask for mask, _ in answers])
-                for one, answers in boxes.preview(SHOWN, progress)
+                for one, answers in boxes.preview(SHOWN, progress, broken)
             )
             lines = write_sheet(Path(str(dry_run)), cells) or ["No image has a box."]
+            lines += _unusable(broken)
     print_lines(*lines)
 
 
@@ -100,7 +102,9 @@ def _sentences(done: Converted, out: Path) -> list[str]:
         lines.append(
             f"{done.parted} masks have several parts; COCO's file has all of each, YOLO's polygon the largest."
         )
-    if len(done.broken):
-        lines.append(f"{len(done.broken)} images could not be used:")
-        lines += [f"  {row['sample']}: {row['reason']}" for row in done.broken.to_dict("records")]
-    return [*lines, *map(str, reasons(done.left_out))]
+    broken = [f"{row['sample']}: {row['reason']}" for row in done.broken.to_dict("records")]
+    return [*lines, *_unusable(broken), *map(str, reasons(done.left_out))]
+
+
+def _unusable(broken: Sequence[str]) -> list[str]:
+    return [f"{len(broken)} images could not be used:", *(f"  {sentence}" for sentence in broken)] if broken else []

@@ -80,13 +80,26 @@ class BoxFiles:
         # YOLO's images are in the folder of their split.
         self._split: str | None = getattr(self._dataset, "split", None)
 
-    def preview(self, limit: int, progress: ProgressCallback) -> Iterator[tuple[BoxedImage, list[Answer]]]:
-        """Yield the first images with boxes, at most `limit`, and the mask of each box; nothing is written."""
-        shown = 0
-        for name in self._dataset.names():
+    def preview(
+        self, limit: int, progress: ProgressCallback, broken: list[str]
+    ) -> Iterator[tuple[BoxedImage, list[Answer]]]:
+        """Yield the first images with boxes, at most `limit`, and the mask of each box; nothing is written.
+
+        The images before them that cannot be used are added to `broken`, a sentence each.
+
+        Raises
+        ------
+        EvaluationError
+            If no image can be used.
+        """
+        shown, names = 0, self._dataset.names()
+        for name in names:
             try:
                 image = self._dataset.boxes(name)
-            except BrokenSampleError:
+                image.tally.used = len(image.boxes) + len(image.outlined)
+                image.tally.require_used()
+            except BrokenSampleError as error:
+                broken.append(f"{name}: {error}")
                 continue
             if image.boxes:
                 yield image, self._answers(image)
@@ -94,6 +107,7 @@ class BoxFiles:
                 progress(shown, limit)
             if shown == limit:
                 return
+        _require_any(len(names) - len(broken), broken)
         progress(limit, limit)
 
     def convert(self, out: Path, progress: ProgressCallback) -> Converted:
@@ -127,8 +141,8 @@ class BoxFiles:
                 write_whole(part, json.dumps(self._part(name, out)).encode(), private=False)
             done.append(json.loads(part.read_bytes()))
         progress(len(names), len(names))
-        if all("broken" in part for part in done):
-            raise EvaluationError(f"None of the {len(done)} images can be used. The first: {done[0]['broken']}")
+        broken = [f"{part['name']}: {part['broken']}" for part in done if "broken" in part]
+        _require_any(len(done) - len(broken), broken)
         self._remove_stale(out, {part["name"] for part in done if "broken" not in part})
         return self._write(out, done)
 
@@ -230,6 +244,11 @@ class BoxFiles:
         }
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         write_whole(out / "data.yaml", text.encode(), private=False)
+
+
+def _require_any(whole: int, broken: Sequence[str]) -> None:
+    if broken and not whole:
+        raise EvaluationError(f"None of the {len(broken)} images can be used. The first is {broken[0]}")
 
 
 def _unseen(drawn: DrawnBox, file: Path) -> OddShapeError:

@@ -52,6 +52,7 @@ def test_a_dry_run_writes_a_picture_alone(boxes, tmp_path):
     printed = typed("--data", boxes, "--dry-run", tmp_path / "look.png", "--model", "grabcut")
 
     assert "look.png shows 1 masks on 1 images; nothing else was written." in printed
+    assert "1 images could not be used:\n  gone.png: The image gone.png is neither in" in printed
     assert Image.open(tmp_path / "look.png").width == 320
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes", "look.png"]
 

@@ -211,8 +211,10 @@ def test_a_data_set_of_which_no_image_can_be_used_is_an_error(write, tmp_path):
     spec = write(tmp_path / "boxes")
     image = next((tmp_path / "boxes").rglob("*.png"))
     image.write_text("no image")
-    with pytest.raises(EvaluationError, match=r"None of the 1 images can be used\. The first: .*is not an image"):
+    with pytest.raises(EvaluationError, match=r"None of the 1 images can be used\. The first is 0.png: .*no"):
         BoxFiles(spec, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
+    with pytest.raises(EvaluationError, match="None of the 1 images"):
+        list(BoxFiles(spec, ColourSegmenter()).preview(9, no_progress, []))
 
 
 def test_a_repeated_conversion_leaves_nothing_of_what_the_data_set_was_before(tmp_path):
@@ -236,7 +238,10 @@ def test_a_repeated_conversion_leaves_nothing_of_what_the_data_set_was_before(tm
 
 def test_a_preview_shows_the_first_images_with_boxes_and_writes_nothing(tmp_path):
     spec = write_coco(tmp_path / "boxes", 4, [annotation(n, 70 + n, [8, 18, 28, 28]) for n in (1, 2, 3)])
-    shown = list(BoxFiles(spec, ColourSegmenter()).preview(2, no_progress))
+    (tmp_path / "boxes/images/0.png").unlink()
+    broken = []
+    shown = list(BoxFiles(spec, ColourSegmenter()).preview(2, no_progress, broken))
+    assert [sentence.partition(" is neither")[0] for sentence in broken] == ["0.png: The image 0.png"]
     assert [image.name for image, _ in shown] == ["1.png", "2.png"]
     np.testing.assert_array_equal(shown[0][1][0][0].mask, truth(RED))
     assert [path.name for path in tmp_path.iterdir()] == ["boxes"]
