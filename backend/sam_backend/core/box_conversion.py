@@ -193,7 +193,8 @@ class BoxConversion:
         prompts, labels, entries = [], [], []
         for one, group in drawn:
             try:
-                prompts.append(replace(one, clicks=()).to_prompt(size))
+                # Its bounds count alone, also of a turned rectangle, an ellipse or a polygon.
+                prompts.append(replace(replace(one, clicks=()).to_prompt(size), drawn=None))
                 labels.append(one.label)
                 entries += group
             except SamInspectError as error:

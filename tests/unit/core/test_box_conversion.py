@@ -180,3 +180,24 @@ def test_a_preview_writes_nothing_and_ends_at_its_limit(conversion_of):
 def test_a_tag_that_the_config_lacks_is_named(conversion_of, tags, message):
     with pytest.raises(BadRequestError, match=message):
         conversion_of(**tags)
+
+
+def test_of_an_ellipse_and_a_turned_rectangle_the_upright_bounds_count_alone(conversion_of, monkeypatch):
+    asked = []
+    decode = ThresholdSegmenter.decode
+
+    def listening(segmenter, embedding, prompts, **options):
+        asked.extend(prompts)
+        return decode(segmenter, embedding, prompts, **options)
+
+    monkeypatch.setattr(ThresholdSegmenter, "decode", listening)
+    ellipse = '<EllipseLabels name="round" toName="image" smartOnly="true"><Label value="Pit"/></EllipseLabels></View>'
+    config = CONFIG.replace("</View>", ellipse)
+    value = {"x": 40.0, "y": 40.0, "radiusX": 25.0, "radiusY": 20.0, "rotation": 0, "ellipselabels": ["Pit"]}
+    drawn = box() | {"type": "ellipselabels", "from_name": "round", "value": value}
+    run(conversion_of(ProjectTask(1, {"image": IMAGE}, [annotation(drawn)]), source="EllipseLabels", config=config))
+    turned = box()
+    turned["value"]["rotation"] = 30
+    run(conversion_of(ProjectTask(2, {"image": IMAGE}, [annotation(turned)])))
+    assert len(asked) == 2
+    assert all(prompt.drawn is None and prompt.box is not None for prompt in asked)
