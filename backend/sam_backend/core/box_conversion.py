@@ -190,17 +190,21 @@ class BoxConversion:
         counts: ConversionCounts,
     ) -> ConvertedImage:
         size = fetched.embedding.size
-        prompts, labels, entries = [], [], []
+        prompts, asked = [], []
         for one, group in drawn:
             try:
                 # Its bounds count alone, also of a turned rectangle, an ellipse or a polygon.
                 prompts.append(replace(replace(one, clicks=()).to_prompt(size), drawn=None))
-                labels.append(one.label)
-                entries += group
+                asked.append((one.label, group))
             except SamInspectError as error:
                 counts.problems.append(f"A box of task {task.id} is left out: {error}")
-        answers = zip(self._answers(fetched, prompts), labels, strict=True)
-        found = [ProposedMask(answer.mask, label, answer.predicted_iou) for answer, label in answers]
+        found, entries = [], []
+        for answer, (label, group) in zip(self._answers(fetched, prompts), asked, strict=True):
+            if answer.mask.area:
+                found.append(ProposedMask(answer.mask, label, answer.predicted_iou))
+                entries += group
+            else:
+                counts.problems.append(f"A box of task {task.id} is left out: the model sees nothing in it.")
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
         return ConvertedImage(task.id, image, fetched, boxes, found, entries)
 

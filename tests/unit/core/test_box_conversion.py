@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,3 +202,22 @@ def test_of_an_ellipse_and_a_turned_rectangle_the_upright_bounds_count_alone(con
     run(conversion_of(ProjectTask(2, {"image": IMAGE}, [annotation(turned)])))
     assert len(asked) == 2
     assert all(prompt.drawn is None and prompt.box is not None for prompt in asked)
+
+
+def test_a_box_in_which_the_model_sees_nothing_stays_and_is_said(conversion_of, monkeypatch):
+    def nothing_on_the_left(segmenter, embedding, prompts, **options):
+        answers = decode(segmenter, embedding, prompts, **options)
+        return [
+            replace(answer, masks=np.zeros((1, 40, 60), bool)) if prompt.box[0] < 5 else answer
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+    decode = ThresholdSegmenter.decode
+    monkeypatch.setattr(ThresholdSegmenter, "decode", nothing_on_the_left)
+    unseen = box(id_="b2", x=0.0)
+    counts, project = run(conversion_of(ProjectTask(1, {"image": IMAGE}, [annotation(box(), unseen)])), annotate=True)
+    assert (counts.tasks, counts.masks) == (1, 1)
+    assert counts.problems == ["A box of task 1 is left out: the model sees nothing in it."]
+    ((_, result),) = project.annotated
+    assert [region["type"] for region in result] == ["rectanglelabels", "brushlabels"]
+    assert result[0] == unseen
