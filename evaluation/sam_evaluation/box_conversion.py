@@ -127,6 +127,8 @@ class BoxFiles:
         EvaluationError
             If the folder holds something else, or lies within the data set, or no image can be used.
         """
+        if self._spec.folder.resolve().is_relative_to(out.resolve()):
+            raise EvaluationError(f"{out} holds the data set {self._spec.folder}; name a folder of its own.")
         if out.resolve().is_relative_to(self._spec.folder.resolve()):
             raise EvaluationError(f"{out} lies within the data set {self._spec.folder}; name a folder outside of it.")
         if out.exists() and any(out.iterdir()) and not (out / PARTS).is_dir():
@@ -272,6 +274,8 @@ def _annotation(drawn: DrawnBox, mask: Cropped, score: float) -> dict[str, Any]:
 
 def _place(file: Path, target: Path) -> None:
     """Link a file to another place, or copy it where the file system has no links; it replaces what was there."""
+    if target.exists() and target.samefile(file):
+        return
     make_folder(target.parent, private=False)
     target.unlink(missing_ok=True)
     try:

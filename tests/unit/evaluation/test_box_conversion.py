@@ -196,8 +196,13 @@ def test_a_conversion_that_broke_off_goes_on_and_gives_the_same_files(tmp_path):
 def test_a_folder_that_holds_other_files_is_not_written(tmp_path):
     spec = write_coco(tmp_path / "boxes")
     boxes = BoxFiles(spec, ColourSegmenter())
-    with pytest.raises(EvaluationError, match="lies within the data set"):
-        boxes.convert(tmp_path / "boxes/masks", no_progress)
+    for out in ("boxes/masks", "boxes"):
+        with pytest.raises(EvaluationError, match=r"(lies within|holds) the data set"):
+            boxes.convert(tmp_path / out, no_progress)
+    boxes.convert(tmp_path / "masks", no_progress)
+    converted = DatasetSpec.parse(f"coco:{tmp_path / 'masks/annotations/instances.json'}")
+    with pytest.raises(EvaluationError, match="holds the data set"):
+        BoxFiles(converted, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
     with pytest.raises(EvaluationError, match="holds other files"):
