@@ -7,11 +7,9 @@ import time
 from collections.abc import Sequence
 
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
+from sam_backend.segmenters.batched import in_calls
 from sam_backend.segmenters.concepts import LEAST_SCORE, Concept, Instances, find_instances
 from sam_backend.segmenters.wrapper import SegmenterWrapper
-
-_PROMPTS_PER_CALL = 16
-"""Prompts that are decoded in one call; between two calls, an annotator's click can be answered."""
 
 
 class DeadlineSegmenter(SegmenterWrapper):
@@ -36,11 +34,9 @@ class DeadlineSegmenter(SegmenterWrapper):
     ) -> list[Candidates]:
         """Decode prompts, as the segmenter does, a few at a time."""
         candidates: list[Candidates] = []
-        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
+        for some in in_calls(prompts):
             self.check()
-            candidates += self._segmenter.decode(
-                embedding, prompts[start : start + _PROMPTS_PER_CALL], multimask=multimask
-            )
+            candidates += self._segmenter.decode(embedding, some, multimask=multimask)
         return candidates
 
     def find(self, embedding: Embedding, concept: Concept, *, least_score: float = LEAST_SCORE) -> Instances:

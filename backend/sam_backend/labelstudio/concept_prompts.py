@@ -13,7 +13,7 @@ from sam_backend.labelstudio.config import LabelingConfig, Target
 from sam_backend.labelstudio.drawn_outlines import Outline
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_masks import entries_by_region, region_shape
-from sam_backend.segmenters.concepts import Concept
+from sam_backend.segmenters.concepts import Concept, prompts_needed
 from sam_backend.segmenters.model_info import PromptKind
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE
 
@@ -48,8 +48,7 @@ class DrawnConcept:
     @property
     def needs(self) -> frozenset[PromptKind]:
         """The kinds of prompts that a model must take."""
-        kinds: dict[PromptKind, bool] = {"text": bool(self.text), "exemplars": bool(self.boxes)}
-        return frozenset(kind for kind, is_there in kinds.items() if is_there)
+        return prompts_needed(self.text, self.boxes)
 
     def to_concept(self, size: tuple[int, int]) -> Concept:
         """Return the concept in pixels of the image, whose real `size` is (H, W).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -33,6 +33,12 @@ def _no_boxes() -> FloatArray:
 
 def _no_labels() -> NDArray[np.int64]:
     return np.zeros(0, np.int64)
+
+
+def prompts_needed(text: str, boxes: Sized) -> frozenset[PromptKind]:
+    """Return the kinds of prompts that a model must take for a text, "" for none, and boxes."""
+    kinds: dict[PromptKind, bool] = {"text": bool(text), "exemplars": len(boxes) > 0}
+    return frozenset(kind for kind, is_there in kinds.items() if is_there)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +93,7 @@ class Concept:
     @property
     def needs(self) -> frozenset[PromptKind]:
         """The kinds of prompts that a model must take to find it."""
-        kinds: dict[PromptKind, bool] = {"text": bool(self.text), "exemplars": len(self.boxes) > 0}
-        return frozenset(kind for kind, is_there in kinds.items() if is_there)
+        return prompts_needed(self.text, self.boxes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,6 @@ from sam_backend.segmenters.model_info import ModelInfo, WeightFolders, WeightsF
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
-
-if TYPE_CHECKING:
     from sam_backend.segmenters.sam import SamSegmenter
 
 TUNED = "weights.safetensors"

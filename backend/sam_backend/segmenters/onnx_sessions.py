@@ -20,6 +20,11 @@ ONE = 1
 no less time, and other clicks can use the second core."""
 
 
+def thread_count(threads: int) -> int:
+    """Return a number of threads, of which 0 means all cores."""
+    return threads or os.cpu_count() or 1
+
+
 def execution_providers() -> list[str]:
     """Return what the installed onnxruntime can compute on, the first choice first: "CUDA", "OpenVINO", "CPU"."""
     offered = onnxruntime.get_available_providers()
@@ -51,7 +56,7 @@ def open_session(path: Path, threads: int, whose: str, cure: str) -> onnxruntime
         raise WeightsError(f"Expected the {whose}'s file {path}, but it is missing; {cure}.")
     options = onnxruntime.SessionOptions()
     # 0 would pin each thread to a core, where it waits for other programs' work.
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = thread_count(threads)
     # Spinning threads would compete with the web server's and with each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [name + _SUFFIX for name in execution_providers()]

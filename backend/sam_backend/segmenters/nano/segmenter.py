@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sam_backend.segmenters.drawn_masks import with_logits
 from sam_backend.segmenters.enlarging import enlarged_mask
 from sam_backend.segmenters.entries import NANO
 from sam_backend.segmenters.mask_stack import MaskStack
-from sam_backend.segmenters.onnx_sessions import ONE, device_of, open_session
+from sam_backend.segmenters.onnx_sessions import ONE, device_of, open_session, thread_count
 from sam_backend.segmenters.protocol import POSITIVE, Candidates, DenseFeatures, Embedding, Prompt
 
 IMAGE_SIZE = 512
@@ -69,7 +68,7 @@ class NanoSegmenter:
             open_session(path, wanted, "model", cure)
             for path, wanted in zip(self._files, (threads, ONE, ONE), strict=True)
         )
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "decode")
+        self._pool = ThreadPoolExecutor(thread_count(threads), "decode")
 
     @cached_property
     def version(self) -> str:
