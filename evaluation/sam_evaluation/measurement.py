@@ -32,9 +32,6 @@ LIMITS = (10, 100, 1000)
 THIN = 4.0
 """Ratio of length to width from which an object counts as thin, so that both are measured."""
 
-_GRID = 16
-_PRED_IOU, _STABILITY, _NMS = 0.5, 0.4, 0.7
-
 
 @dataclass(frozen=True, eq=False)
 class MeasuredObject:
@@ -155,17 +152,9 @@ class Proposed:
 
 def propose(segmenter: Segmenter, embedding: Embedding) -> Proposed:
     """Return the masks that a segmenter proposes for a grid of clicks."""
-    proposals = propose_masks(
-        segmenter,
-        embedding,
-        points_per_side=_GRID,
-        pred_iou_threshold=_PRED_IOU,
-        stability_threshold=_STABILITY,
-        nms_iou=_NMS,
-        limit=max(LIMITS),
-    )
+    proposals = propose_masks(segmenter, embedding, limit=max(LIMITS))
     scores = np.array([proposal.predicted_iou for proposal in proposals])
-    return Proposed([Cropped.of(proposal.mask) for proposal in proposals], scores, scores)
+    return Proposed([proposal.cropped for proposal in proposals], scores, scores)
 
 
 def unprompted_rows(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator
 
-from sam_backend.segmenters.automatic import propose_masks
+from sam_backend.segmenters.automatic import AutomaticSettings, propose_masks
 from sam_backend.segmenters.model_registry import model_info
 from sam_backend.segmenters.sam import SamSegmenter
 from small_sam import small_sam
@@ -45,7 +45,7 @@ def measure(points):
     )
     embedding = segmenter.encode(image)
     started = time.process_time()
-    propose_masks(segmenter, embedding, points_per_side=points, pred_iou_threshold=-9.0, stability_threshold=0.0)
+    propose_masks(segmenter, embedding, AutomaticSettings(points, pred_iou_thresh=0.0, stability_score_thresh=0.0))
     ours = time.process_time() - started
     started = time.process_time()
     generator.predictor.set_image(image)

@@ -3,23 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from sam_backend.arrays import BoolArray, FloatArray
+from sam_backend.errors import BadRequestError
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import POSITIVE, Embedding, Prompt, Segmenter
 
-STABILITY_OFFSET = 1.0
-"""Logits by which the threshold moves up and down; a stable mask stays the same."""
+MOST_POINTS = 256
+"""Most clicks along a side of the grid."""
 
 _MASK_BYTES = 1 << 28
 """Bytes of full-size masks that one decoded batch may take."""
+
+_SHARES = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "mask_nms_thresh", "max_area_fraction")
+
+
+def _require_range(name: str, value: float, low: float, high: float | None) -> None:
+    if not (value >= low and (high is None or value <= high)):
+        wanted = f"{low} or more" if high is None else f"from {low} to {high}"
+        raise BadRequestError(f"{name} is {wanted}; got {value:g}.")
+
+
+@dataclass(frozen=True)
+class AutomaticSettings:
+    """The settings of the automatic mode, by the names of Segment Anything's where it has them.
+
+    SAM's own values are 32 points a side, 0.88, 0.95 and a `box_nms_thresh` of 0.7, for its own scores.
+
+    Attributes
+    ----------
+    points_per_side : int, clicks along each side of the grid, each in the middle of its cell.
+    points_per_batch : int, the largest number of clicks decoded at once; fewer on large images.
+    pred_iou_thresh : float in [0, 1], the least predicted IoU of a mask; 0 keeps every mask.
+    stability_score_thresh : float in [0, 1], the least stability of a mask.
+    stability_score_offset : float, logits by which the threshold moves up and down; a stable mask stays the same.
+    box_nms_thresh : float in [0, 1]; of two masks whose boxes have a larger IoU, the one of lower predicted IoU goes.
+    mask_nms_thresh : float in [0, 1]; the same for the IoU of the masks themselves. SAM does not have it: a thin ring
+        and the disc in it have one box.
+    min_mask_region_area : int, pixels; smaller holes of a mask are filled, and smaller pieces beside others removed.
+    max_area_fraction : float in [0, 1]; masks over more of the image than this are background and go.
+
+    Raises
+    ------
+    BadRequestError
+        If a value is out of its range.
+    """
+
+    points_per_side: int = 16
+    points_per_batch: int = 64
+    pred_iou_thresh: float = 0.5
+    stability_score_thresh: float = 0.4
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 1.0
+    mask_nms_thresh: float = 0.7
+    min_mask_region_area: int = 0
+    max_area_fraction: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name in _SHARES:
+            _require_range(name, getattr(self, name), 0, 1)
+        _require_range("points_per_side", self.points_per_side, 1, MOST_POINTS)
+        _require_range("points_per_batch", self.points_per_batch, 1, None)
+        _require_range("stability_score_offset", self.stability_score_offset, 0, None)
+        _require_range("min_mask_region_area", self.min_mask_region_area, 0, None)
+
+
+DEFAULT_AUTOMATIC = AutomaticSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,56 +85,43 @@ class Proposal:
 
     Attributes
     ----------
-    mask : (H, W) bool, in pixels of the original image.
+    cropped : Cropped, the mask in pixels of the original image: hundreds at full size would not fit in memory.
     predicted_iou : float, the segmenter's estimate of the mask's IoU.
-    stability : float in 0..1, the IoU of the masks at logits above +1 and above -1.
-    box : (4,) int64 xyxy, half-open, around the mask.
+    stability : float in 0..1, the IoU of the masks at logits above and below the threshold by an offset.
     """
 
-    mask: BoolArray
-    predicted_iou: float
-    stability: float
-    box: NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """A mask that passed the thresholds, cropped: hundreds at full size would not fit in memory."""
-
-    predicted_iou: float
-    stability: float
     cropped: Cropped
+    predicted_iou: float
+    stability: float
+
+    @property
+    def mask(self) -> BoolArray:
+        """The whole mask, bool (H, W), a new array at each call."""
+        return self.cropped.mask
 
     @cached_property
     def area(self) -> int:
+        """The number of its pixels."""
         return self.cropped.area
 
     @property
     def box(self) -> NDArray[np.int64]:
-        (top, left), (height, width) = self.cropped.corner, self.cropped.part.shape
-        return np.array([left, top, left + width, top + height])
+        """The box (4,) xyxy, half-open, around the mask."""
+        return np.array(self.cropped.box)
 
     @cached_property
-    def rle(self) -> dict[str, Any]:
+    def _rle(self) -> dict[str, Any]:
         """COCO's RLE of the transposed mask, which needs no copy; transposed masks have the same IoU."""
         rle: dict[str, Any] = coco.encode(self.cropped.mask.view(np.uint8).T)
         return rle
-
-    def proposal(self) -> Proposal:
-        return Proposal(self.cropped.mask, self.predicted_iou, self.stability, self.box)
 
 
 def propose_masks(
     segmenter: Segmenter,
     embedding: Embedding,
+    settings: AutomaticSettings = DEFAULT_AUTOMATIC,
     *,
-    points_per_side: int = 16,
-    pred_iou_threshold: float = 0.7,
-    stability_threshold: float = 0.85,
-    nms_iou: float = 0.7,
-    max_area_fraction: float = 0.9,
     limit: int | None = None,
-    batch: int = 64,
 ) -> list[Proposal]:
     """Segment everything in an image, as Segment Anything's automatic mode does (Kirillov et al., 2023, section D).
 
@@ -85,13 +129,8 @@ def propose_masks(
     ----------
     segmenter : Segmenter, the model.
     embedding : Embedding, the model's encoding of the image.
-    points_per_side : int, clicks along each side of the grid, each in the middle of its cell.
-    pred_iou_threshold : float, the least predicted IoU of a candidate.
-    stability_threshold : float, the least stability of a candidate.
-    nms_iou : float, two masks with at least this IoU are duplicates; the one of lower predicted IoU is dropped.
-    max_area_fraction : float, masks over more of the image than this are background and dropped.
+    settings : AutomaticSettings.
     limit : int or None, the largest number of proposals, best first; None for all.
-    batch : int, the largest number of prompts decoded at once; fewer on large images.
 
     Returns
     -------
@@ -99,29 +138,40 @@ def propose_masks(
         Highest predicted IoU first.
     """
     height, width = embedding.size
-    steps = (np.arange(points_per_side, dtype=np.float32) + 0.5) / points_per_side
+    steps = (np.arange(settings.points_per_side, dtype=np.float32) + 0.5) / settings.points_per_side
     clicks = np.stack(np.meshgrid(steps * width, steps * height), axis=-1).reshape(-1, 2)
-    batch = min(batch, max(_MASK_BYTES // (3 * height * width), 1))
-    passed: list[_Candidate] = []
+    batch = min(settings.points_per_batch, max(_MASK_BYTES // (3 * height * width), 1))
+    least = settings.pred_iou_thresh or -np.inf
+    passed: list[Proposal] = []
     for start in range(0, len(clicks), batch):
         # One look at the whole image: encoding a window for each click of the grid would take minutes.
         prompts = [
             Prompt(click, np.array([POSITIVE]), window=(0, 0, width, height)) for click in clicks[start : start + batch]
         ]
         for answer in segmenter.decode(embedding, prompts, multimask=True):
-            stability = _stability(answer.logits, embedding.size)
-            good = (answer.predicted_iou >= pred_iou_threshold) & (stability >= stability_threshold)
+            stability = _stability(answer.logits, embedding.size, settings.stability_score_offset)
+            good = (answer.predicted_iou >= least) & (stability >= settings.stability_score_thresh)
             passed += [
-                _Candidate(float(answer.predicted_iou[index]), float(stability[index]), answer.crop(index))
+                Proposal(answer.crop(index), float(answer.predicted_iou[index]), float(stability[index]))
                 for index in np.flatnonzero(good)
             ]
-    passed = [candidate for candidate in passed if 0 < candidate.area <= max_area_fraction * height * width]
-    passed.sort(key=lambda candidate: (-candidate.predicted_iou, -candidate.stability))
-    return [candidate.proposal() for candidate in _without_duplicates(passed, nms_iou, limit)]
+    passed = [one for one in passed if 0 < one.area <= settings.max_area_fraction * height * width]
+    passed.sort(key=_best_first)
+    if not settings.min_mask_region_area:
+        return _without_duplicates(passed, settings, limit)
+    clean = [(one, _without_small_regions(one, settings)) for one in _without_duplicates(passed, settings, None)]
+    # As in SAM, of two masks that are duplicates only now, one that did not change remains.
+    changed = [after for before, after in clean if after is not before]
+    kept = _without_duplicates([*(one for one, after in clean if after is one), *changed], settings, None)
+    return sorted(kept, key=_best_first)[:limit]
 
 
-def _stability(logits: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Return the IoU (K,) of the masks that logits (K, h, w) give at thresholds of +1 and -1.
+def _best_first(one: Proposal) -> tuple[float, float]:
+    return -one.predicted_iou, -one.stability
+
+
+def _stability(logits: FloatArray, size: tuple[int, int], offset: float) -> FloatArray:
+    """Return the IoU (K,) of the masks that logits (K, h, w) give at thresholds of plus and minus `offset`.
 
     The first mask lies in the second, so the IoU is a ratio of areas. Logits may be padded to a square, as SAM's are,
     at the right or the bottom; the image has nothing there.
@@ -129,21 +179,24 @@ def _stability(logits: FloatArray, size: tuple[int, int]) -> FloatArray:
     scale = max(logits.shape[1:]) / max(size)
     rows, columns = (int(np.ceil(side * scale)) for side in size)
     shown = logits[:, :rows, :columns]
-    inner = (shown > STABILITY_OFFSET).sum((1, 2))
-    outer = (shown > -STABILITY_OFFSET).sum((1, 2))
+    inner = (shown > offset).sum((1, 2))
+    outer = (shown > -offset).sum((1, 2))
     ratio: FloatArray = (inner / np.maximum(outer, 1)).astype(np.float32)
     return ratio
 
 
-def _without_duplicates(candidates: Sequence[_Candidate], nms_iou: float, limit: int | None) -> list[_Candidate]:
-    """Keep, best first, up to `limit` masks that have an IoU below `nms_iou` with every better one that was kept.
+def _without_duplicates(
+    candidates: Sequence[Proposal], settings: AutomaticSettings, limit: int | None
+) -> list[Proposal]:
+    """Keep, in their order, up to `limit` masks that are no duplicates of one that was kept before.
 
-    An IoU cannot exceed the ratio of the areas nor that of the boxes' overlap to the larger area: these bounds, for all
-    pairs at once, leave few masks to compare exactly.
+    The IoU of masks cannot exceed the ratio of the areas nor that of the boxes' overlap to the larger area: these
+    bounds, for all pairs at once, leave few masks to compare exactly.
     """
     if not candidates:
         return []
     boxes = np.stack([candidate.box for candidate in candidates])
+    extents = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     areas = np.array([candidate.area for candidate in candidates])
     kept: list[int] = []
     for index, candidate in enumerate(candidates):
@@ -152,8 +205,39 @@ def _without_duplicates(candidates: Sequence[_Candidate], nms_iou: float, limit:
         low = np.maximum(boxes[kept, :2], boxes[index, :2])
         high = np.minimum(boxes[kept, 2:], boxes[index, 2:])
         overlap = np.clip(high - low, 0, None).prod(1)
+        if (overlap > settings.box_nms_thresh * (extents[kept] + extents[index] - overlap)).any():
+            continue
         bound = np.minimum(overlap, np.minimum(areas[kept], areas[index])) / np.maximum(areas[kept], areas[index])
-        rivals = [candidates[kept[place]].rle for place in np.flatnonzero(bound >= nms_iou)]
-        if not rivals or coco.iou([candidate.rle], rivals, [False] * len(rivals)).max() < nms_iou:
+        rivals = [candidates[kept[place]]._rle for place in np.flatnonzero(bound > settings.mask_nms_thresh)]
+        ious = coco.iou([candidate._rle], rivals, [False] * len(rivals)) if rivals else np.zeros(1)
+        if ious.max() <= settings.mask_nms_thresh:
             kept.append(index)
     return [candidates[index] for index in kept]
+
+
+def _without_small_regions(one: Proposal, settings: AutomaticSettings) -> Proposal:
+    """Return a mask without its small holes and pieces, as `remove_small_regions` of SAM; itself without any.
+
+    The largest piece stays even if it is small.
+    """
+    (left, top, right, bottom), (height, width) = one.cropped.box, one.cropped.size
+    # A pixel of the surroundings joins all that is outside of the mask; at the image's edge there is none.
+    margins = ((int(top > 0), int(bottom < height)), (int(left > 0), int(right < width)))
+    part = np.pad(one.cropped.part, margins)
+    holes, is_small = _regions(~part, settings.min_mask_region_area)
+    for edge, is_outside in zip((holes[0], holes[-1], holes[:, 0], holes[:, -1]), np.ravel(margins), strict=True):
+        is_small[edge[:1]] &= not is_outside
+    filled = part | (is_small[holes] & ~part)
+    pieces, is_small = _regions(filled, settings.min_mask_region_area)
+    is_small[np.bincount(pieces[filled]).argmax()] = False
+    clean = filled & ~is_small[pieces]
+    if np.array_equal(clean, part):
+        return one
+    corner = top - margins[0][0], left - margins[1][0]
+    return replace(one, cropped=Cropped.of_part(clean, corner, one.cropped.size))
+
+
+def _regions(mask: BoolArray, least_area: int) -> tuple[NDArray[np.int32], BoolArray]:
+    """Return the number (h, w) of the connected region of each pixel, and which regions have less than an area."""
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return regions, stats[:, cv2.CC_STAT_AREA] < least_area

@@ -31,6 +31,7 @@ class TileMask:
     score : float in [0, 1].
     view : View, the tile.
     is_cut : bool, whether it reaches an edge of the tile beyond which the image goes on.
+    stability : float in [0, 1], see `automatic.Proposal`; None where it was not measured.
     """
 
     mask: Cropped
@@ -38,6 +39,7 @@ class TileMask:
     score: float
     view: View
     is_cut: bool
+    stability: float | None = None
 
 
 def tiles(size: tuple[int, int], side: int = TILE) -> list[View]:
@@ -82,7 +84,7 @@ def across_seams(masks: Sequence[TileMask]) -> list[TileMask]:
 
 
 def _joined(pieces: Sequence[TileMask]) -> Iterator[TileMask]:
-    """Yield the unions of pieces that belong together, with the highest of their scores."""
+    """Yield the unions of pieces that belong together, with the score and the stability of the surest one."""
     groups = list(range(len(pieces)))
     for index, piece in enumerate(pieces):
         for other in _near([one.mask for one in pieces[:index]], piece.mask):

@@ -12,7 +12,7 @@ from sam_backend.samples import Cropped
 from sam_backend.second_look import Focus
 from sam_backend.segmenters import Candidates, Embedding, ModelInfo, Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo
-from sam_backend.segmenters.automatic import propose_masks
+from sam_backend.segmenters.automatic import AutomaticSettings, propose_masks
 from sam_backend.segmenters.focus import Focused
 from sam_backend.segmenters.model_registry import known_models, load_segmenter
 from sam_backend.segmenters.refinement import refine
@@ -232,7 +232,7 @@ def test_refinement_feeds_the_window_back_and_a_restarted_server_answers_alike(f
 
 
 def test_masks_without_a_prompt_encode_no_crop(focused, inner, image) -> None:
-    propose_masks(focused, focused.encode(image), points_per_side=1)
+    propose_masks(focused, focused.encode(image), AutomaticSettings(points_per_side=1))
     assert len(inner.encoded) == 1
     assert {size for size, _, _ in inner.asked} == {SIZE}
 
