@@ -15,7 +15,7 @@ from sam_inspect import (
     convert,
     demo,
     evaluation,
-    export,
+    export_model,
     finetune,
     gap,
     memory_commands,
@@ -64,7 +64,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     MODELS: (
         model_commands.download,
-        export.export,
+        export_model.export_model,
         finetune.finetune,
         train_proposer.train_proposer,
         tune_refiner.tune_refiner,

@@ -1,4 +1,4 @@
-"""Models as ONNX, `onnx:<folder>`, without PyTorch: what `sam-inspect export` wrote, or two files of other projects."""
+"""Models as ONNX, `onnx:<folder>`, without PyTorch: of `sam-inspect export-model`, or two files of other projects."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read_manifest(folder: Path) -> Manifest:
     WeightsError
         If the folder holds no such model.
     """
-    expected = "expected a folder that `sam-inspect export` wrote, or one with an encoder and a decoder as ONNX"
+    expected = "expected a folder that `sam-inspect export-model` wrote, or one with an encoder and a decoder as ONNX"
     try:
         manifest = TypeAdapter(Manifest).validate_json((folder / MANIFEST).read_bytes())
     except OSError as error:

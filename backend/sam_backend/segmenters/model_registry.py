@@ -31,7 +31,7 @@ def known_models() -> tuple[ModelInfo, ...]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Return the entry of one model; `onnx:` and a folder is the one that `sam-inspect export` wrote there.
+    """Return the entry of one model; `onnx:` and a folder is the one that `sam-inspect export-model` wrote there.
 
     Raises
     ------

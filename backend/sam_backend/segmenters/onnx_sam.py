@@ -1,4 +1,4 @@
-"""An official SAM on onnxruntime, from a folder that `sam-inspect export` wrote; needs no PyTorch."""
+"""An official SAM on onnxruntime, from a folder that `sam-inspect export-model` wrote; needs no PyTorch."""
 
 from __future__ import annotations
 

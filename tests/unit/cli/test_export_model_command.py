@@ -1,4 +1,4 @@
-"""`sam-inspect export` writes what `--model onnx:<folder>` serves, and says how it agrees with its source."""
+"""`sam-inspect export-model` writes what `--model onnx:<folder>` serves, and says how it agrees with its source."""
 
 from __future__ import annotations
 
@@ -35,18 +35,20 @@ def test_an_export_is_written_and_named_with_its_agreement(tmp_path: Path, monke
 
     monkeypatch.setattr(entries, "load_official", small)
     out = tmp_path / "vit_b"
-    printed = typed(tmp_path, "export", "--model", "sam:vit_b", "--out", str(out))
+    printed = typed(tmp_path, "export-model", "--model", "sam:vit_b", "--out", str(out))
     assert f"{out} holds sam:vit_b-0 as fp32; serve it with --model onnx:{out}." in printed
     assert "on 24 prompts: mean IoU of the masks 1.0000" in printed
     with pytest.raises(SamInspectError, match="exists and is not an empty folder"):
-        typed(tmp_path, "export", "--model", "sam:vit_b", "--out", str(out))
+        typed(tmp_path, "export-model", "--model", "sam:vit_b", "--out", str(out))
 
 
 @needs_torch
 def test_a_folder_that_is_not_empty_is_refused_before_weights_are_fetched(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the torch extra is not installed")
     with pytest.raises(SamInspectError, match="exists and is not an empty folder"):
-        typed(tmp_path, "export", "--model", "sam:vit_b", "--checkpoint", "nowhere", "--out", str(tmp_path.parent))
+        typed(
+            tmp_path, "export-model", "--model", "sam:vit_b", "--checkpoint", "nowhere", "--out", str(tmp_path.parent)
+        )
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,6 @@ def test_a_folder_that_is_not_empty_is_refused_before_weights_are_fetched(tmp_pa
 )
 def test_a_mistake_is_one_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
     with pytest.raises(SamInspectError) as error:
-        typed(tmp_path, "export", "--out", str(tmp_path / "out"), *words)
+        typed(tmp_path, "export-model", "--out", str(tmp_path / "out"), *words)
     assert str(error.value) == sentence
     assert not (tmp_path / "out").exists()

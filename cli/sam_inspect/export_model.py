@@ -1,4 +1,4 @@
-"""The command `export`."""
+"""The command `export-model`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines
 
 
-def export(
+def export_model(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist, or be empty.", metavar="FOLDER")],
     model: Annotated[
@@ -35,7 +35,7 @@ def export(
     says how their masks and scores agree. A folder is written whole or not at
     all.
 
-    Example: sam-inspect export --model sam:vit_b --out vit_b --int8
+    Example: sam-inspect export-model --model sam:vit_b --out vit_b --int8
     Example: sam-inspect serve --model onnx:vit_b
     """
     if int8 and fp16:
@@ -53,7 +53,7 @@ def export(
         runs = "runs on onnxruntime already" if info.name == "nano" else "cannot be exported"
         official = ", ".join(name for name in OWN if name.startswith("sam:"))
         raise BadRequestError(f"{info.name} {runs}; choose one of {official}.")
-    require((*TORCH, "onnx"), "export", how_to_install("torch"))
+    require((*TORCH, "onnx"), "export-model", how_to_install("torch"))
     with os_errors_as_sentences(), progress_bars() as add_bar:
         require_empty(out)
         show = add_bar(f"Exporting {info.name}")
