@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -143,6 +144,7 @@ class Sample:
     left_out : mapping, reason -> how many annotations of the image are no objects for that reason, for example "crowd".
     examples : mapping, reason -> where the first of them is, for example "row 2 of labels/a.txt"; may lack reasons.
     notes : tuple of str, what was read otherwise than its file says, for example an image that was found by its name.
+    file : Path of the image; None where the image is inside another file.
     """
 
     name: str
@@ -151,3 +153,4 @@ class Sample:
     left_out: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
+    file: Path | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,18 +70,33 @@ def without_specks(mask: Cropped) -> Cropped:
 
 
 def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
-    """Return one ring for each component (8-connected) of a non-empty mask, in per cent, the largest first.
+    """Return `pixel_rings` in per cent: Label Studio's polygons, which have no holes of their own."""
+    height, width = mask.size
+    scale = np.array((100 / width, 100 / height))
+    # Four decimals of a per cent are a tenth of a pixel in an image that is 100,000 pixels wide.
+    return [(ring * scale).round(4).tolist() for ring in pixel_rings(mask, tolerance)]
+
+
+def pixel_rings(
+    mask: Cropped, tolerance: float = TOLERANCE, least_iou: float = RING_IOU, most_holes: int = MOST_HOLES
+) -> list[NDArray[np.float64]]:
+    """Return one ring for each component (8-connected) of a non-empty mask, the largest first.
 
     A ring runs along the edges of pixels, so that even a line of single pixels has an area. It is simplified (Douglas
     and Peucker) by at most `tolerance` pixels, or by less if its IoU with what it surrounds would fall below
-    `RING_IOU`. Label Studio's polygons have no holes: holes are filled, the small ones first, as long as the component
-    is at least `RING_IOU` of the filled one. To a hole that is left, the ring goes through a slit without width; of
-    more than `MOST_HOLES`, the smaller ones are filled too.
+    `least_iou`. Holes are filled, the small ones first, as long as the component is at least `least_iou` of the filled
+    one. To a hole that is left, the ring goes through a slit without width.
 
     Parameters
     ----------
     mask : Cropped, not empty.
     tolerance : float, in pixels, 0 or more; 0 keeps every corner.
+    least_iou : float, in [0, 1].
+    most_holes : int, of more holes of a component, the smaller ones are filled too.
+
+    Returns
+    -------
+    list of (N, 2) float64, x and y in pixels of the image.
     """
     # On a lattice of half pixels, a pixel is a block of 3 x 3 knots, and its outer knots are the pixel's corners.
     # Therefore a contour through the outermost knots runs along the edges of pixels.
@@ -92,22 +108,19 @@ def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
     inside: dict[int, list[int]] = {}
     for index, parent in enumerate(levels[0, :, 3].tolist()):
         inside.setdefault(parent, []).append(index)
-    height, width = mask.size
-    scale = np.array((100 / width, 100 / height))
     areas = [cv2.contourArea(contour) for contour in contours]
-    outer, found = inside[-1], list[tuple[float, Ring]]()
+    outer, found = inside[-1], list[tuple[float, NDArray[np.float64]]]()
     for index in outer:
-        ring: NDArray[np.int32] = _simplified(contours[index], tolerance).reshape(-1, 2)
-        left = (1 - RING_IOU) * areas[index]
+        ring: NDArray[np.int32] = _simplified(contours[index], tolerance, least_iou).reshape(-1, 2)
+        left = (1 - least_iou) * areas[index]
         holes = sorted(inside.get(index, ()), key=areas.__getitem__)
-        for number, hole in enumerate(holes, MOST_HOLES - len(holes)):
+        for number, hole in enumerate(holes, most_holes - len(holes)):
             left -= areas[hole]
             if left < 0 <= number:
-                ring = _joined(ring, _simplified(contours[hole], tolerance).reshape(-1, 2))
+                ring = joined(ring, _simplified(contours[hole], tolerance, least_iou).reshape(-1, 2))
                 # What lies in a filled hole has no ring of its own.
                 outer += inside.get(hole, ())
-        # Four decimals of a per cent are a tenth of a pixel in an image that is 100,000 pixels wide.
-        found.append((areas[index], ((ring / 2 + mask.corner[::-1]) * scale).round(4).tolist()))
+        found.append((areas[index], ring / 2 + mask.corner[::-1]))
     return [ring for _, ring in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -142,23 +155,26 @@ def fitted_ellipse(mask: Cropped) -> Ellipse:
     )
 
 
-def _joined(ring: NDArray[np.int32], hole: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a ring that also goes around a hole, through a slit between their nearest corners."""
-    gaps, nearest = cKDTree(ring).query(hole)
+def joined(ring: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Return one ring around both, a hole or another part, through a slit without width between their nearest corners.
+
+    The rings are (N, 2) and (M, 2). Inside is what the even-odd rule says.
+    """
+    gaps, nearest = cKDTree(ring).query(other)
     end = int(np.argmin(gaps))
     start = int(np.asarray(nearest)[end])
-    around = np.roll(hole, -end, axis=0)
+    around = np.roll(other, -end, axis=0)
     return np.concatenate([ring[: start + 1], around, around[:1], ring[start:]])
 
 
-def _simplified(contour: NDArray[np.int32], tolerance: float) -> NDArray[np.int32]:
+def _simplified(contour: NDArray[np.int32], tolerance: float, least_iou: float) -> NDArray[np.int32]:
     """Remove the points of a contour on the half-pixel lattice that hardly change its shape."""
     filled = _filled(contour, contour)
     while tolerance >= LEAST_TOLERANCE:
         simple: NDArray[np.int32] = cv2.approxPolyDP(contour, 2 * tolerance, closed=True)
         if len(simple) > 2:
             drawn = _filled(simple, contour)
-            if np.count_nonzero(drawn & filled) >= RING_IOU * np.count_nonzero(drawn | filled):
+            if np.count_nonzero(drawn & filled) >= least_iou * np.count_nonzero(drawn | filled):
                 return simple
         tolerance *= 0.75
     return contour

@@ -65,14 +65,15 @@ class Bsds500(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and the regions of all annotators, numbered from 0."""
-        image = read_image(self._folder_of("images") / name)
+        path = self._folder_of("images") / name
+        image = read_image(path)
         truth = (self._folder_of("groundTruth") / name).with_suffix(".mat")
         objects: list[Object] = []
         for annotator, labels in enumerate(read_segmentations(truth)):
             require_size(image, labels, truth)
             for value in np.unique(labels):
                 objects += objects_of_mask(labels == value, "region", self.rule, annotator)
-        return Sample(name, image, tuple(objects))
+        return Sample(name, image, tuple(objects), file=path)
 
     def _folder_of(self, content: str) -> Path:
         split = self.folder / content / self.split

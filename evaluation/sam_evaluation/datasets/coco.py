@@ -80,6 +80,10 @@ class Coco(Dataset):
         """Return the names of all images, as they stand in the annotation file, with slashes."""
         return require_some(self._index.images, self._index.file, self.card.layout)
 
+    def classes(self) -> Sequence[str]:
+        """Return the names of all categories, in the order of their ids in the file."""
+        return tuple(dict.fromkeys(self._index.labels.values()))
+
     def left_out(self) -> Mapping[str, int]:
         """Return the counts of annotations and entries that belong to no image."""
         return self._index.left_out
@@ -87,11 +91,11 @@ class Coco(Dataset):
     def load(self, name: str) -> Sample:
         """Read an image and its instances."""
         tally = Tally()
-        entry, _, image = self._image(name, tally)
+        entry, path, image = self._image(name, tally)
         objects = objects_of_instances(
             self._instances(entry, (image.shape[0], image.shape[1]), tally), self.rule, tally
         )
-        return tally.sample(name, image, objects)
+        return tally.sample(name, image, objects, path)
 
     def boxes(self, name: str) -> BoxedImage:
         """Read an image and its boxes, `bbox` of the annotations without a `segmentation`."""

@@ -48,8 +48,9 @@ class CrackForest(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and its cracks."""
-        image = read_image(self.folder / "image" / name)
+        path = self.folder / "image" / name
+        image = read_image(path)
         truth = (self.folder / "groundTruth" / name).with_suffix(".mat")
         labels = read_segmentations(truth)[0]
         require_size(image, labels, truth)
-        return Sample(name, image, tuple(objects_of_mask(labels == _CRACK, "crack", self.rule)))
+        return Sample(name, image, tuple(objects_of_mask(labels == _CRACK, "crack", self.rule)), file=path)

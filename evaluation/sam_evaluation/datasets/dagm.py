@@ -65,10 +65,10 @@ class Dagm(Dataset):
             )
         mask = _mask_of(path)
         if not mask.exists():
-            return Sample(name, image)
+            return Sample(name, image, file=path)
         labels = read_labels(mask)
         require_size(image, labels, mask)
-        return Sample(name, image, tuple(objects_of_mask(labels > 0, path.parents[1].name, self.rule)))
+        return Sample(name, image, tuple(objects_of_mask(labels > 0, path.parents[1].name, self.rule)), file=path)
 
 
 def _mask_of(image: Path) -> Path:

@@ -61,6 +61,14 @@ class Dataset(Protocol):
             If its image or its annotation is missing or cannot be read, or if they do not fit together.
         """
 
+    def classes(self) -> Sequence[str]:
+        """Return the names of the classes in the order of the data set; () where it names none."""
+        return ()
+
+    def group(self, name: str) -> str:
+        """Return what a sample is one of: samples of one group stay together where a data set is divided."""
+        return name
+
     def left_out(self) -> Mapping[str, int]:
         """Return how many files or annotations of the set belong to no sample, by reason; it may call `names`."""
         return {}

@@ -94,4 +94,4 @@ def _truth_of(image: Path) -> Path:
 def _load(name: str, path: Path, mask: Path, rule: ObjectRule) -> Sample:
     image, labels = read_image(path), read_labels(mask)
     require_size(image, labels, mask)
-    return Sample(name, image, tuple(objects_of_mask(labels > 0, "defect", rule)))
+    return Sample(name, image, tuple(objects_of_mask(labels > 0, "defect", rule)), file=path)

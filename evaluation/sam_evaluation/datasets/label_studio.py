@@ -78,6 +78,10 @@ class LabelStudio(Dataset):
             f"tasks with annotations that have masks and are not cancelled. {self.card.layout}",
         )
 
+    def group(self, name: str) -> str:
+        """Return the id of an image's task: its images stay together."""
+        return name.partition("/")[0]
+
     def left_out(self) -> Mapping[str, int]:
         """Return the counts of tasks and annotations that are not read."""
         counts: Counter[str] = Counter({"task that cannot be read": len(self._export.unreadable)})
@@ -104,8 +108,8 @@ class LabelStudio(Dataset):
         tally = Tally()
         for region in annotated.regions.unused:
             tally.leave_out(f"region that is no mask: {region.reason}", f"region {region.id}" if region.id else "")
-        instances = _instances(annotated.regions, (image.shape[0], image.shape[1]), what, tally)
-        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
+        instances = region_instances(annotated.regions, (image.shape[0], image.shape[1]), what, tally)
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally), path)
 
     @cached_property
     def _file(self) -> Path:
@@ -160,9 +164,18 @@ class LabelStudio(Dataset):
         return paths[shared.index(max(shared))]
 
 
-def _instances(
+def region_instances(
     regions: ImageRegions, size: tuple[int, int], what: str, tally: Tally
 ) -> Iterator[tuple[BoolArray, str]]:
+    """Yield the mask and the label of each region.
+
+    Parameters
+    ----------
+    regions : ImageRegions of the image.
+    size : (H, W) of the image; regions of another size are left out.
+    what : str, names the image in a sentence.
+    tally : Tally that counts the regions that cannot be used.
+    """
     for entries in entries_by_region(regions.entries):
         where = f"region {entries[0].get('id') or '?'}"
         try:

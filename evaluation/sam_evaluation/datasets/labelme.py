@@ -75,7 +75,7 @@ class Labelme(Dataset):
             raise BrokenSampleError(f"{path} is no file of Labelme: it needs an object with shapes, and it {came}.")
         file = checked(_File, content, str(path))
         tally = Tally()
-        image = self._image(file, path, tally)
+        image, image_file = self._image(file, path, tally)
         size = image.shape[0], image.shape[1]
         if (file.height or size[0], file.width or size[1]) != size:
             raise BrokenSampleError(
@@ -83,7 +83,7 @@ class Labelme(Dataset):
                 f"{file.height}; replace it by the annotated image."
             )
         instances = _instances(file.shapes or [], size, path, tally)
-        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally), image_file)
 
     @cached_property
     def _root(self) -> Path:
@@ -95,27 +95,27 @@ class Labelme(Dataset):
     def _finder(self) -> ImageFinder:
         return ImageFinder(self.folder, ())
 
-    def _image(self, file: _File, path: Path, tally: Tally) -> ImageArray:
-        """Read the image file, or the image inside the JSON file if there is no image file."""
+    def _image(self, file: _File, path: Path, tally: Tally) -> tuple[ImageArray, Path | None]:
+        """Read the image file, or the image inside the JSON file if there is no image file; return the file, too."""
         written = file.path or ""
         finder = ImageFinder(self._root, (path.parent.resolve(), self._root))
         place = finder.place(written) if written else None
         if place is not None:
-            return read_image(place)
+            return read_image(place), place
         if file.data:
-            return embedded_image(file.data, f"The image inside {path}")
+            return embedded_image(file.data, f"The image inside {path}"), None
         if not written:
             same = [image for image in image_files(path.parent) if image.stem == path.stem]
             if len(same) != 1:
                 raise BrokenSampleError(f"{path} has no image; it needs imagePath or imageData.")
             tally.note("imagePath is empty; the image with the name of the JSON file was taken")
-            return read_image(same[0])
+            return read_image(same[0]), same[0]
         try:
             found, note = self._finder.find(written)
         except BrokenSampleError as error:
             raise BrokenSampleError(f"{path.parent / written} cannot be read: No such file. {error}") from None
         tally.note(note or FOUND_BY_NAME)
-        return read_image(found)
+        return read_image(found), found
 
 
 def _instances(

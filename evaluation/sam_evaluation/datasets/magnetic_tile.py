@@ -49,7 +49,7 @@ class MagneticTile(Dataset):
         image, mask = read_image(path), path.with_suffix(".png")
         label = path.parts[-3].removeprefix("MT_")
         if label == "Free" and not mask.exists():
-            return Sample(name, image)
+            return Sample(name, image, file=path)
         labels = read_labels(mask)
         require_size(image, labels, mask)
-        return Sample(name, image, tuple(objects_of_mask(labels > 127, label, self.rule)))
+        return Sample(name, image, tuple(objects_of_mask(labels > 127, label, self.rule)), file=path)

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
+from sam_evaluation.datasets.instances import numbered_instances, objects_of_instances
 from sam_evaluation.datasets.label_files import read_labels
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.pixel_values import WHITE, distinct_values, rim_values, value_name, value_of_name
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
+from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.datasets.unread_files import files_of_unknown_kind, images_in_subfolders
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 
@@ -31,7 +34,8 @@ class MaskFolder(Dataset):
     If all masks have only the values 0 and 255, the class of 255 is "object". Otherwise, each value above 0 is a
     class, named "class <value>". In masks with colours, each colour is a class, named "class #rrggbb". A file
     `classes.txt` with a line `<value> <name>` per class replaces these names. Without it, masks with grey rims, as
-    smoothing leaves them, are refused.
+    smoothing leaves them, are refused. If there is a file of the same stem in `instances/`, its numbers above 0 are the
+    objects; otherwise `rule` divides the mask.
     """
 
     folder: Path
@@ -42,7 +46,8 @@ class MaskFolder(Dataset):
         title="Images with masks",
         layout=(
             "images/* and masks/* with the same stem; in masks 0 (black) is background and other values or colours are "
-            "classes; classes.txt, if present, has a line `<value or #rrggbb> <name>` per class."
+            "classes; classes.txt, if present, has a line `<value or #rrggbb> <name>` per class, and instances/*, if "
+            "present, has the number of each pixel's object."
         ),
         licence="that of the images",
     )
@@ -58,7 +63,8 @@ class MaskFolder(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and the objects of its mask."""
-        image = read_image(self.folder / "images" / name)
+        file = self.folder / "images" / name
+        image = read_image(file)
         stem = _stem(Path(name))
         masks = self._masks.get(stem, [])
         if len(masks) != 1:
@@ -66,7 +72,18 @@ class MaskFolder(Dataset):
             raise BrokenSampleError(f"One mask {stem}.* was expected in {self.folder / 'masks'}, {came}.")
         labels = self._read_mask(masks[0])
         require_size(image, labels, masks[0])
-        return Sample(name, image, objects_of_labels(labels, self._classes(labels), self.rule))
+        path = next((self.folder / "instances").glob(f"{escape(masks[0].stem)}.*"), None)
+        if path is None:
+            return Sample(name, image, objects_of_labels(labels, self._classes(labels), self.rule), file=file)
+        numbers, tally = read_labels(path), Tally()
+        require_size(image, numbers, path)
+        instances = numbered_instances(numbers, labels, self._classes(labels), path, tally)
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally), file)
+
+    def classes(self) -> Sequence[str]:
+        """Return the names of classes.txt, in the order of their values."""
+        named = self._named_classes or {}
+        return tuple(dict.fromkeys(named[value] for value in sorted(named)))
 
     def left_out(self) -> Mapping[str, int]:
         """Return the counts of masks without an image, and of files that are not read."""

@@ -52,11 +52,11 @@ class MvtecAd(Dataset):
         path = root_of_categories(self.folder, "test") / name
         image, defect = read_image(path), path.parent.name
         if defect == "good":
-            return Sample(name, image)
+            return Sample(name, image, file=path)
         mask = _mask_of(path)
         labels = read_labels(mask)
         require_size(image, labels, mask)
-        return Sample(name, image, tuple(objects_of_mask(labels > 0, defect, self.rule)))
+        return Sample(name, image, tuple(objects_of_mask(labels > 0, defect, self.rule)), file=path)
 
 
 def _mask_of(image: Path) -> Path:

@@ -58,7 +58,7 @@ class MvtecLoco(Dataset):
         path = root_of_categories(self.folder, "test") / name
         image, kind = read_image(path), path.parent.name
         if kind == "good":
-            return Sample(name, image)
+            return Sample(name, image, file=path)
         masks = _masks_of(path)
         objects: list[Object] = []
         for mask in (files := image_files(masks)):
@@ -67,7 +67,7 @@ class MvtecLoco(Dataset):
             objects += objects_of_mask(labels > 0, kind, self.rule)
         if not files:
             raise BrokenSampleError(f"The folder {masks} was expected to hold the masks of {name}, but it has none.")
-        return Sample(name, image, tuple(objects))
+        return Sample(name, image, tuple(objects), file=path)
 
 
 def _masks_of(image: Path) -> Path:

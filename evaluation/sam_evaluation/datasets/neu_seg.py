@@ -50,8 +50,9 @@ class NeuSeg(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
-        image = read_image(self.folder / "images" / self.split / name)
+        path = self.folder / "images" / self.split / name
+        image = read_image(path)
         mask = self._mask_of(name)
         labels = read_labels(mask)
         require_size(image, labels, mask)
-        return Sample(name, image, objects_of_labels(labels, _CLASSES, self.rule))
+        return Sample(name, image, objects_of_labels(labels, _CLASSES, self.rule), file=path)

@@ -64,7 +64,8 @@ class Severstal(Dataset):
 
     def load(self, name: str) -> Sample:
         """Read an image and its defects."""
-        image = read_image(self.folder / "train_images" / name)
+        path = self.folder / "train_images" / name
+        image = read_image(path)
         objects: list[Object] = []
         tally = Tally()
         for label, runs in self._runs.get(name, ()):
@@ -76,7 +77,7 @@ class Severstal(Dataset):
                 continue
             tally.used += 1
             objects += objects_of_mask(mask, label, self.rule)
-        return tally.sample(name, image, tuple(objects))
+        return tally.sample(name, image, tuple(objects), path)
 
     @cached_property
     def _runs(self) -> Mapping[str, Sequence[tuple[str, str]]]:

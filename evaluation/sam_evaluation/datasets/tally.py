@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sam_backend.arrays import ImageArray
 from sam_backend.samples import Object, Sample
@@ -79,7 +80,7 @@ class Tally:
             others = f" None of the other {more} can be used either." if more else ""
             raise BrokenSampleError(f"{self.details[0]}{others}")
 
-    def sample(self, name: str, image: ImageArray, objects: tuple[Object, ...]) -> Sample:
-        """Return the sample; the errors are those of `require_used`."""
+    def sample(self, name: str, image: ImageArray, objects: tuple[Object, ...], file: Path | None = None) -> Sample:
+        """Return the sample, whose image is in `file`; the errors are those of `require_used`."""
         self.require_used()
-        return Sample(name, image, objects, dict(self.counts), dict(self.examples), tuple(self.notes))
+        return Sample(name, image, objects, dict(self.counts), dict(self.examples), tuple(self.notes), file)

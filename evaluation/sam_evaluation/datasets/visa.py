@@ -73,11 +73,11 @@ class Visa(Dataset):
         path = root_of_categories(self.folder, _IMAGES) / name
         image = read_image(path)
         if path.parent.name == "Normal":
-            return Sample(name, image)
+            return Sample(name, image, file=path)
         mask = _mask_of(path)
         labels = read_labels(mask)
         require_size(image, labels, mask)
-        return Sample(name, image, tuple(objects_of_mask(labels > 0, "anomaly", self.rule)))
+        return Sample(name, image, tuple(objects_of_mask(labels > 0, "anomaly", self.rule)), file=path)
 
 
 def _mask_of(image: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.arrays import BoolArray
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
-from sam_evaluation.datasets.instances import objects_of_instances
+from sam_evaluation.datasets.instances import numbered_instances, objects_of_instances
 from sam_evaluation.datasets.label_files import decode_mask, labels_of, packed_colours
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule, objects_of_labels
 from sam_evaluation.datasets.pixel_values import distinct_values, row_blocks
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_size, require_some
-from sam_evaluation.datasets.tally import OddShapeError, Tally
+from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.datasets.text_files import lines_of, read_text
 from sam_evaluation.datasets.unread_files import files_of_unknown_kind
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
@@ -93,6 +92,10 @@ class Voc(Dataset):
         lines = filter(None, lines_of(read_text(file, EvaluationError)))
         return require_some(set(map(self._name_in_list, lines)), file, self.card.layout)
 
+    def classes(self) -> Sequence[str]:
+        """Return the names of all classes, in the order of their values."""
+        return tuple(self._classes.values())
+
     def left_out(self) -> Mapping[str, int]:
         """Return the counts of images without a label map, where no list names the images, and of unread files."""
         counts = Counter(files_of_unknown_kind(self.folder / "JPEGImages", "**/*"))
@@ -126,12 +129,13 @@ class Voc(Dataset):
         labels[labels == _VOID] = 0
         instances = self._file_of("SegmentationObject", name)
         if not instances.is_file():
-            return Sample(name, image, objects_of_labels(labels, self._classes, self.rule))
+            return Sample(name, image, objects_of_labels(labels, self._classes, self.rule), file=images[0])
         numbers = _read_indices(instances, None)
         require_size(image, numbers, instances)
         tally = Tally()
-        masks = self._instances(numbers, labels, instances, tally)
-        return tally.sample(name, image, objects_of_instances(masks, self.rule, tally))
+        numbers[numbers == _VOID] = 0
+        masks = numbered_instances(numbers, labels, self._classes, instances, tally)
+        return tally.sample(name, image, objects_of_instances(masks, self.rule, tally), images[0])
 
     def _require_label_maps(self) -> None:
         if (self.folder / "SegmentationClass").is_dir():
@@ -174,20 +178,6 @@ class Voc(Dataset):
         if path.is_file():
             return path
         return next((one for one in path.parent.glob("*.png") if _normal(one.name) == _normal(path.name)), path)
-
-    def _instances(
-        self, numbers: NDArray[np.integer], labels: NDArray[np.integer], path: Path, tally: Tally
-    ) -> Iterator[tuple[BoolArray, str]]:
-        for number in np.unique(numbers[(numbers > 0) & (numbers != _VOID)]).tolist():
-            mask = numbers == number
-            values, counts = np.unique(labels[mask], return_counts=True)
-            # The class of most of its pixels: in exports, instances and classes can differ by a pixel along the void.
-            value = int(values[np.argmax(counts)])
-            if value not in self._classes:
-                detail = f"Object {number} of {path} has the label {value}, which is not the value of a class."
-                tally.odd(OddShapeError("object without a class in the label map", detail), f"object {number}")
-                continue
-            yield mask, self._classes[value]
 
     @cached_property
     def _map(self) -> dict[str, tuple[int, int, int]] | None:

@@ -78,6 +78,10 @@ class Yolo(Dataset):
         """Return the paths of the image files of the split, relative to the folder of its images."""
         return require_some(self._split.images, self._config.root, self.card.layout)
 
+    def classes(self) -> Sequence[str]:
+        """Return the names of all classes, in the order of their numbers."""
+        return tuple(dict.fromkeys(self._config.classes[number] for number in sorted(self._config.classes)))
+
     def left_out(self) -> Mapping[str, int]:
         """Return the counts of files that are no image, no label file, or belong to no image."""
         counts = Counter(self._split.left_out)
@@ -96,9 +100,9 @@ class Yolo(Dataset):
     def load(self, name: str) -> Sample:
         """Read an image and its polygons."""
         tally = Tally()
-        _, image, path = self._read(name, tally)
+        file, image, path = self._read(name, tally)
         instances = self._instances(path, (image.shape[0], image.shape[1]), tally)
-        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally))
+        return tally.sample(name, image, objects_of_instances(instances, self.rule, tally), file)
 
     def boxes(self, name: str) -> BoxedImage:
         """Read an image and its boxes, rows of `class x y width height` with the middle of the box, from 0 to 1."""
