@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -89,6 +90,26 @@ def make_folder(folder: Path, *, private: bool = True) -> None:
         for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
             missing.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder` that becomes it when the block succeeds, and is gone otherwise.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or `folder` holds something.
+    """
+    part = folder.absolute().with_name(f".{folder.absolute().name}.sam-inspect-part")
+    # What a killed process left.
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def name_on_disk(text: str) -> str:

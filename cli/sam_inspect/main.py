@@ -21,6 +21,7 @@ from sam_inspect import (
     memory_commands,
     model_commands,
     serve,
+    signal_commands,
     simulate,
     train_proposer,
     tune_refiner,
@@ -82,6 +83,7 @@ for panel, commands in _COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(memory_commands.memory, name="memory", rich_help_panel=LABEL_STUDIO)
+app.add_typer(signal_commands.signal, name="signal", rich_help_panel=LABEL_STUDIO)
 app.add_typer(model_commands.models, name="models", rich_help_panel=MODELS)
 
 

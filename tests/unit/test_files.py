@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_backend.files import name_on_disk, whole_file, write_whole
+from sam_backend.files import name_on_disk, whole_file, whole_folder, write_whole
 
 
 def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
@@ -61,3 +61,17 @@ def test_two_texts_have_two_names_and_an_ordinary_one_its_own() -> None:
     assert len({name_on_disk(text) for text in texts}) == len(texts)
     assert name_on_disk("1.1795411201") == "1.1795411201"
     assert name_on_disk("sam:vit_b-2") == "sam%3Avit_b-2"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def break_off() -> None:
+        with whole_folder(tmp_path / "made") as part:
+            (part / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    assert list(tmp_path.iterdir()) == []
+    with whole_folder(tmp_path / "made") as part:
+        (part / "all").touch()
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["all"]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 
 from sam_backend.arrays import ImageArray
 from sam_backend.errors import WeightsError
+from sam_backend.files import whole_folder
 from sam_backend.finetune.onnx_export import OPSET, write_onnx
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import Prompt, Segmenter, sam_encoder
@@ -69,7 +67,8 @@ def export_sam(
     """
     model = segmenter.model
     steps = ["the encoder", "the decoder", "the check"]
-    with _whole_folder(folder) as part:
+    require_empty(folder)
+    with whole_folder(folder) as part:
         for number, (name, write) in enumerate(((ENCODER, _write_encoder), (DECODER, _write_decoder))):
             progress(number, len(steps), steps[number])
             with TemporaryDirectory(dir=part) as scratch:
@@ -176,21 +175,6 @@ def _quantize(model: onnx.ModelProto, target: Path) -> None:
         weight_type=QuantType.QInt8,
         use_external_data_format=True,
     )
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside `folder` that becomes it when the block succeeds, and is gone otherwise."""
-    require_empty(folder)
-    part = folder.absolute().with_name(f".{folder.absolute().name}.sam-inspect-export")
-    # What a killed export left.
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

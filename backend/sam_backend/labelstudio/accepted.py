@@ -21,6 +21,7 @@ from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.exports import Export, ExportedTask
 from sam_backend.labelstudio.images import ImageNotFetchedError, TaskImages
 from sam_backend.labelstudio.servers import Server
+from sam_backend.labelstudio.transport import Transport
 from sam_backend.progress import ProgressCallback, no_progress
 
 logger = logging.getLogger(__name__)
@@ -69,18 +70,7 @@ def fetch_accepted(
     BadRequestError
         If the project's labeling config has no control that takes masks.
     """
-    client, about = LabelStudioClient(server, timeout, images.transport), f"project {project}"
-    xml = client.request("GET", f"/api/projects/{project}/", lambda answer: str(answer["label_config"]), about=about)
-    config = LabelingConfig.parse(xml)
-    what = f"The export of project {project} of {server.shown}"
-    export = client.request(
-        "GET",
-        f"/api/projects/{project}/export",
-        lambda answer: Export.of_json(answer, what, ImageServerError),
-        about=about,
-        query={"exportType": "JSON"},
-        timeout=_EXPORT_TIMEOUT,
-    )
+    config, export = fetch_export(server, project, images.transport, timeout=timeout)
     for problem in export.unreadable:
         logger.warning("%s It is left out.", problem)
     kept = []
@@ -103,6 +93,25 @@ def fetch_accepted(
     failures.report()
     write_whole(folder / EXPORT, json.dumps(kept).encode())
     return folder / EXPORT
+
+
+def fetch_export(
+    server: Server, project: int, transport: Transport, *, timeout: float
+) -> tuple[LabelingConfig, Export]:
+    """Fetch the labeling config and the annotated tasks of a project; parameters and errors as of `fetch_accepted`."""
+    client, about = LabelStudioClient(server, timeout, transport), f"project {project}"
+    xml = client.request("GET", f"/api/projects/{project}/", lambda answer: str(answer["label_config"]), about=about)
+    config = LabelingConfig.parse(xml)
+    what = f"The export of project {project} of {server.shown}"
+    export = client.request(
+        "GET",
+        f"/api/projects/{project}/export",
+        lambda answer: Export.of_json(answer, what, ImageServerError),
+        about=about,
+        query={"exportType": "JSON"},
+        timeout=_EXPORT_TIMEOUT,
+    )
+    return config, export
 
 
 class _Failures:

@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def require_empty(folder: Path) -> None:
-    """Raise BadRequestError if a folder, to which a model is to be exported, holds something or is a file."""
+    """Raise BadRequestError if a folder that a command is to make holds something or is a file."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadRequestError(f"{folder} exists and is not an empty folder; delete it, or name another one.")
 

@@ -1,1 +1,1 @@
-"""Signals as images and back: reading, sampling, spectrograms, calibration, intervals. Nothing here knows Label Studio."""
+"""Signals as images and back: recordings, spectrograms, calibration, intervals. Nothing here knows Label Studio."""

@@ -1,4 +1,4 @@
-"""Signals of rolling element bearings with local faults, by the published formulas, seeded: examples with known truth."""
+"""Signals of rolling element bearings with local faults, by the published formulas, seeded, with the truth."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def bearing_signal(
     rate: float = 25600.0,
     resonance: float = 3200.0,
     labels: Sequence[str] = FAULTS,
-    bearing: Bearing = Bearing(),  # noqa: B008 - it is frozen.
+    bearing: Bearing = Bearing(),
 ) -> BearingSignal:
     """Return a recording of a machine whose bearing has intermittent faults.
 

@@ -70,8 +70,7 @@ class _Layout:
         decimal = "," if delimiter != "," and any("," in cell for cell in (*head, *row)) else "."
         has_header = not all(_is_number(cell, decimal) for cell in head if cell.strip())
         names = [cell.strip() for cell in head] if has_header else []
-        for number in range(len(names) + 1, max(len(head), len(row)) + 1):
-            names.append(f"column {number}")
+        names += [f"column {number}" for number in range(len(names) + 1, max(len(head), len(row)) + 1)]
         return cls(path, delimiter, decimal, int(has_header), tuple(names))
 
     def line(self, row: int) -> int:
@@ -134,9 +133,9 @@ def read_csv(
 ) -> Recording:
     """Read a CSV file; parameters and errors as of `reading.read_recording`.
 
-    The delimiter is the comma, semicolon or tab of the first line; beside a semicolon or a tab, numbers may have decimal
-    commas. A first line of numbers alone is no header. A cell that is no number is a missing sample; a row with too many
-    cells is refused; a row without a time is left out.
+    The delimiter is the comma, semicolon or tab of the first line; beside a semicolon or a tab, numbers may have
+    decimal commas. A first line of numbers alone is no header. A cell that is no number is a missing sample; a row with
+    too many cells is refused; a row without a time is left out.
     """
     import pandas as pd
 
@@ -211,7 +210,7 @@ def _columns(layout: _Layout, wanted: Sequence[str], time: TimeColumn) -> tuple[
     by_name = next((index for index, name in enumerate(names) if _TIME_NAMES.fullmatch(name)), None)
     time_index = by_name if time.name is None else chosen_columns([time.name], names, path)[0]
     head = next(layout.pieces(_LOOKED_AT), None)
-    if head is None:
+    if head is None or not len(head):
         raise BadRequestError(f"{path} has no row of numbers.")
     numeric = []
     for index in range(len(names)):

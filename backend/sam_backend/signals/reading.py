@@ -18,7 +18,7 @@ def read_recording(
     path: Path,
     rate: float | None,
     columns: Sequence[str] = (),
-    time: TimeColumn = TimeColumn(),  # noqa: B008 - it is frozen.
+    time: TimeColumn | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Recording:
     """Read a file by its suffix: `.wav`, `.npy` with an array (N,) or (N, C), or else CSV.
@@ -28,7 +28,7 @@ def read_recording(
     path : Path.
     rate : float, samples a second as the user says; None to take it from the file.
     columns : names or numbers, from 1, of the channels; () for all.
-    time : TimeColumn, of a CSV file.
+    time : TimeColumn, of a CSV file; None for the default.
     progress : ProgressCallback, called with bytes read and the file's size.
 
     Raises
@@ -41,7 +41,7 @@ def read_recording(
         raise BadRequestError(f"--fs is the sampling rate in Hz, above 0; got {rate:g}.")
     if not path.is_file():
         raise BadRequestError(f"There is no file {path}.")
-    suffix = path.suffix.lower()
+    suffix, time = path.suffix.lower(), time or TimeColumn()
     if suffix not in (".wav", ".npy"):
         return read_csv(path, rate, columns, time, progress)
     if time.name is not None:
@@ -65,7 +65,8 @@ def _read_wav(path: Path) -> tuple[np.ndarray, float]:
             # Chunks of meta data that SciPy does not know.
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, values = wavfile.read(path)
-    except (ValueError, OSError, EOFError) as error:
+    # SciPy answers damaged files with errors of many types, struct.error and UnboundLocalError among them.
+    except Exception as error:
         raise BadRequestError(f"{path} cannot be read as WAV: {error}.") from None
     if values.dtype == np.uint8:
         values = values.astype(np.float32) - 128
@@ -81,5 +82,7 @@ def _read_npy(path: Path) -> np.ndarray:
     except (ValueError, OSError, EOFError) as error:
         raise BadRequestError(f"{path} cannot be read as NumPy's format: {error}.") from None
     if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
-        raise BadRequestError(f"{path} should hold an array of real numbers of shape (samples,) or (samples, channels).")
+        raise BadRequestError(
+            f"{path} should hold an array of real numbers of shape (samples,) or (samples, channels)."
+        )
     return values.reshape(len(values), -1).astype(np.float64)

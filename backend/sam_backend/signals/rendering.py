@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sam_backend.errors import BadRequestError
 from sam_backend.progress import ProgressCallback, no_progress
@@ -37,7 +37,7 @@ class Look:
     window: str = "hann"
     window_length: int | None = None
     overlap: float = 0.75
-    axes: Axes = Axes()
+    axes: Axes = field(default_factory=Axes)
     levels: tuple[float, float] | None = None
     page_seconds: float | None = None
     page_overlap: float = 0.0
@@ -185,6 +185,6 @@ def _title(calibration: Calibration, transform: Transform) -> str:
     page = f", page {calibration.page} of {calibration.pages}" if calibration.pages > 1 else ""
     overlap = f"{1 - transform.hop / transform.length:.0%}"
     colours = f"{calibration.level_low:g} to {calibration.level_high:g} dB re 1 unit^2/Hz"
-    return f"{calibration.channel}, {calibration.file}{page}; {transform.window} {transform.length}, {overlap}; {colours}"
-
-
+    return (
+        f"{calibration.channel}, {calibration.file}{page}; {transform.window} {transform.length}, {overlap}; {colours}"
+    )

@@ -56,16 +56,16 @@ class Repairs:
         """Say what was done, with numbers; nothing where nothing was."""
         said = []
         if self.filled:
+            gaps, are = ("1 gap", "is") if self.filled == 1 else (f"{self.filled} gaps", "are")
             said.append(
-                f"{channel}: {self.filled} gaps of at most {max_gap} samples are filled by linear interpolation, "
+                f"{channel}: {gaps} of at most {max_gap} samples {are} filled by linear interpolation, "
                 f"{self.filled_samples} samples in all."
             )
-        if self.splits:
+        if count := len(self.splits):
             first = ", ".join(f"{length:.6g} s at {start:.6g} s" for start, length in self.splits[:3])
-            more = f" and {len(self.splits) - 3} more" if len(self.splits) > 3 else ""
-            said.append(
-                f"{channel}: {len(self.splits)} longer gaps ({first}{more}) split it into {len(self.splits) + 1} parts."
-            )
+            gaps, split = ("1 longer gap", "splits") if count == 1 else (f"{count} longer gaps", "split")
+            more = f" and {count - 3} more" if count > 3 else ""
+            said.append(f"{channel}: {gaps} ({first}{more}) {split} it into {count + 1} parts.")
         if self.jitter > _JITTER:
             said.append(
                 f"{channel}: samples are off an even grid by up to {self.jitter:.2g} of a step; it is resampled by "
@@ -74,9 +74,7 @@ class Repairs:
         return said
 
 
-def rate_of_times(
-    times: NDArray[np.float64], given: float | None, line: Callable[[int], int], column: str
-) -> float:
+def rate_of_times(times: NDArray[np.float64], given: float | None, line: Callable[[int], int], column: str) -> float:
     """Return the sampling rate of a time column: the mean over all steps that are no gaps.
 
     Parameters
@@ -89,7 +87,7 @@ def rate_of_times(
     Returns
     -------
     float
-        Samples a second.
+        Samples a second: the given rate where the times agree with it within one sample over the recording.
 
     Raises
     ------
@@ -119,7 +117,9 @@ def rate_of_times(
     rate = len(even) / float(even.sum())
     if given is not None:
         off = abs(len(even) / given - float(even.sum()))
-        if off > max(_RATE_TOLERANCE * len(even) / given, 1 / given):
+        if off <= 1 / given:
+            return given
+        if off > _RATE_TOLERANCE * len(even) / given:
             raise BadRequestError(
                 f"--fs says {given:.6g} Hz, but the time column '{column}' {rate:.6g} Hz; leave --fs out, or {without}."
             )
@@ -131,9 +131,9 @@ def even_parts(
 ) -> tuple[list[Part], Repairs]:
     """Return the evenly sampled parts of a channel, and what was done to it.
 
-    A missing value is a missing sample. A step of more than 1.5 sampling intervals is a gap: up to `max_gap` samples are
-    filled by linear interpolation, a longer gap splits the channel. Within a part, samples that are off the even grid by
-    more than 0.05 of a step are resampled onto it by linear interpolation.
+    A missing value is a missing sample. A step of more than 1.5 sampling intervals is a gap: up to `max_gap` samples
+    are filled by linear interpolation, a longer gap splits the channel. Within a part, samples that are off the even
+    grid by more than 0.05 of a step are resampled onto it by linear interpolation.
 
     Parameters
     ----------

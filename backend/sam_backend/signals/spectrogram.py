@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.signals.sampling import Part
 
 _SECONDS = 0.04
@@ -82,7 +83,7 @@ class Transform:
             return np.asarray(get_window(self.window, self.length), np.float64)
         except (ValueError, TypeError):
             raise BadRequestError(
-                f"There is no window {self.window!r} without parameters in scipy.signal.get_window; take hann, hamming, "
+                f"scipy.signal.get_window has no window {brief(self.window)} without parameters; take hann, hamming, "
                 "blackman, flattop or boxcar."
             ) from None
 
@@ -133,7 +134,7 @@ def pages(transform: Transform, parts: Sequence[Part], most: int, shared: int) -
         count = 1 if total <= most else -(-(total - shared) // (most - shared))
         step = (total - shared) / count
         edges = [round(step * index) for index in range(count + 1)]
-        result += [Page(number, low, high + shared) for low, high in zip(edges, edges[1:], strict=False)]
+        result += [Page(number, low, high + shared) for low, high in pairwise(edges)]
     return [page for page in result if page.stop > page.first]
 
 

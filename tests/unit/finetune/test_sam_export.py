@@ -116,8 +116,8 @@ def test_a_folder_that_holds_something_is_left_alone_and_what_a_killed_export_le
     (tmp_path / "full" / "note.txt").write_text("mine")
     with pytest.raises(BadRequestError, match="exists and is not an empty folder"):
         export_sam(source, tmp_path / "full", Precision.FP32)
-    (tmp_path / ".vit_b.sam-inspect-export").mkdir()
-    (tmp_path / ".vit_b.sam-inspect-export" / "encoder.onnx").write_bytes(b"half")
+    (tmp_path / ".vit_b.sam-inspect-part").mkdir()
+    (tmp_path / ".vit_b.sam-inspect-part" / "encoder.onnx").write_bytes(b"half")
     steps: list[str] = []
     export_sam(source, tmp_path / "vit_b", Precision.FP32, lambda done, total, doing="": steps.append(doing))
     assert steps == ["the encoder", "the decoder", "the check", ""]
