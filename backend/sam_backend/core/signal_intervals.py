@@ -107,7 +107,7 @@ def _read_page(task: ExportedTask, address: str, read_picture: ReadPicture | Non
         if read_picture is not None:
             picture = read_picture(task, address, calibration)
             calibration = calibration or read_calibration(picture, f"the image of task {task.id}")
-            levels = calibration and read_levels(picture, calibration)
+            levels = None if calibration is None else read_levels(picture, calibration)
             problem = "" if levels is not None else "Its image is not the picture that was rendered."
     except SamInspectError as error:
         problem = str(error)

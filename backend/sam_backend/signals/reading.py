@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam_backend.errors import BadRequestError
 from sam_backend.progress import ProgressCallback, no_progress
@@ -56,7 +57,7 @@ def read_recording(
     return Recording(path.name, tuple(names[index] for index in chosen), values[:, list(chosen)], float(known))
 
 
-def _read_wav(path: Path) -> tuple[np.ndarray, float]:
+def _read_wav(path: Path) -> tuple[NDArray[np.float32], float]:
     """Return values (N, C), integers as shares of full scale, and the rate."""
     from scipy.io import wavfile
 
@@ -76,7 +77,7 @@ def _read_wav(path: Path) -> tuple[np.ndarray, float]:
     return values.reshape(len(values), -1).astype(np.float32) / np.float32(full), float(rate)
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def _read_npy(path: Path) -> NDArray[np.float64]:
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:

@@ -51,6 +51,8 @@ class Transform:
         BadRequestError
             If the window is unknown, longer than the recording or too short, or the overlap not from 0 to below 1.
         """
+        from scipy.signal import get_window
+
         if not 0 <= overlap < 1:
             raise BadRequestError(f"--overlap is the share of a window, from 0 to below 1; got {overlap:g}.")
         if length is None:
@@ -65,27 +67,19 @@ class Transform:
                 f"The longest part of the recording has {samples} samples, fewer than a window of {length}; give a "
                 "shorter --window-length."
             )
-        transform = cls(window, length, overlap)
-        # Fails here, before any work, where there is no such window.
-        transform.weights()
-        return transform
+        try:
+            get_window(window, length)
+        except (ValueError, TypeError):
+            raise BadRequestError(
+                f"scipy.signal.get_window has no window {brief(window)} without parameters; take hann, hamming, "
+                "blackman, flattop or boxcar."
+            ) from None
+        return cls(window, length, overlap)
 
     @property
     def hop(self) -> int:
         """Samples from the beginning of a window to that of the next one."""
         return max(1, round(self.length * (1 - self.overlap)))
-
-    def weights(self) -> NDArray[np.float64]:
-        """Return the window, float64 (length,); BadRequestError if there is no such window."""
-        from scipy.signal import get_window
-
-        try:
-            return np.asarray(get_window(self.window, self.length), np.float64)
-        except (ValueError, TypeError):
-            raise BadRequestError(
-                f"scipy.signal.get_window has no window {brief(self.window)} without parameters; take hann, hamming, "
-                "blackman, flattop or boxcar."
-            ) from None
 
     def columns(self, samples: int) -> int:
         """Return how many whole windows fit into so many samples."""
@@ -108,7 +102,7 @@ class Transform:
         from scipy.signal import spectrogram
 
         own = np.asarray(values[first * self.hop : (stop - 1) * self.hop + self.length], np.float64)
-        power = spectrogram(own, rate, self.weights(), None, self.length - self.hop, detrend="constant")[2]
+        power = spectrogram(own, rate, self.window, self.length, self.length - self.hop, detrend="constant")[2]
         return np.asarray(power[1:], np.float64)
 
 
