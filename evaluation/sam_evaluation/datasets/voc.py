@@ -39,7 +39,7 @@ _FLAG = re.compile(r"(.*\S)\s+(?:-1|0|1)")
 """A line of a list for one class: a name, and whether the image holds the class."""
 
 
-def _palette() -> NDArray[np.uint8]:
+def palette() -> NDArray[np.uint8]:
     """Return VOC's colours, uint8 (256, 3): the bits of an index go to red, green and blue in turn."""
     index, channel = np.arange(256)[:, None], np.arange(3)[None]
     bits = [(index >> (3 * place + channel) & 1) << (7 - place) for place in range(3)]
@@ -251,7 +251,7 @@ def _read_indices(path: Path, colours: Mapping[tuple[int, int, int], int] | None
         return labels_of(mask, path)
     packed = packed_colours(mask, path)
     if colours is None:
-        colours = {(red, green, blue): index for index, (red, green, blue) in enumerate(_palette().tolist())}
+        colours = {(red, green, blue): index for index, (red, green, blue) in enumerate(palette().tolist())}
     distinct = distinct_values(packed)
     values = []
     for colour in distinct.tolist():
