@@ -15,6 +15,7 @@ from sam_inspect import (
     convert,
     demo,
     evaluation,
+    export,
     export_model,
     finetune,
     gap,
@@ -61,6 +62,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         warm.warm,
         memory_commands.preannotate,
         convert.convert,
+        export.export,
         memory_commands.rank,
     ),
     MODELS: (

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,13 @@ def fetch_accepted(
     for problem in export.unreadable:
         logger.warning("%s It is left out.", problem)
     kept = []
-    failures = _Failures(project)
+    failures = FetchFailures(project)
     for done, task in enumerate(export.tasks):
         progress(done, len(export.tasks))
         for image, entry in _annotated(task, config):
             name = f"{task.id}_{image.index}" if image.index else str(task.id)
             try:
-                file = _fetch_image(image.address, server, task.id, folder / "images", name, images)
+                file = fetch_image(image.address, server, task.id, folder / "images", name, images)
                 failures.fetched += 1
             except RefusedTokenError:
                 # It is refused for every image.
@@ -114,7 +114,7 @@ def fetch_export(
     return config, export
 
 
-class _Failures:
+class FetchFailures:
     """The images that were not fetched: counted by their cause, and said once for each cause."""
 
     def __init__(self, project: int) -> None:
@@ -150,33 +150,57 @@ class _Failures:
             logger.warning("Not fetched %s", line)
 
 
-def _annotated(task: ExportedTask, config: LabelingConfig) -> Iterator[tuple[AnnotatedImage, dict[str, Any]]]:
-    """Yield the images of a task that can be learnt from, each with its own task of the export, without the data."""
+def accepted_images(
+    task: ExportedTask, config: LabelingConfig, leave_out: Callable[[str], None]
+) -> Iterator[AnnotatedImage]:
+    """Yield the images of a task that the newest annotation says something exact about, or that nothing is on.
+
+    Parameters
+    ----------
+    task : ExportedTask.
+    config : LabelingConfig of the project.
+    leave_out : called with a sentence, without a full stop, about what of the task is left out.
+    """
     annotation = task.newest()
     if annotation is None:
         return
     try:
         accepted = read_annotation(annotation.result, task.data, config)
     except SamInspectError as error:
-        logger.warning("Task %d is left out: %s", task.id, error)
+        leave_out(str(error).rstrip("."))
         return
     if not accepted.images:
-        logger.warning("Task %d is left out: none of its regions is on an image that takes masks.", task.id)
+        leave_out("none of its regions is on an image that takes masks")
     for image in accepted.images:
         if image.regions.left_out:
-            logger.warning("Task %d is left out: %s.", task.id, image.regions.left_out)
-            continue
+            leave_out(image.regions.left_out)
+        else:
+            yield image
+
+
+def _annotated(task: ExportedTask, config: LabelingConfig) -> Iterator[tuple[AnnotatedImage, dict[str, Any]]]:
+    """Yield the images of a task that can be learnt from, each with its own task of the export, without the data."""
+
+    def leave_out(reason: str) -> None:
+        logger.warning("Task %d is left out: %s.", task.id, reason)
+
+    for image in accepted_images(task, config, leave_out):
         # In the export the image is the only one of its task.
         result = [
             {**{name: value for name, value in entry.items() if name != "item_index"}, "to_name": "image"}
             for entry in image.regions.entries
         ]
+        annotation = task.newest()
+        assert annotation is not None
         kept = annotation.model_dump(exclude={"result", "prediction", "parent_prediction"})
         yield image, {"id": task.id, "annotations": [{**kept, "result": result}], "predictions": [], "masks_only": True}
 
 
-def _fetch_image(url: str, server: Server, task: int, folder: Path, name: str, images: TaskImages) -> str:
-    """Keep an image of a task in a folder, and return the file's name."""
+def fetch_image(url: str, server: Server, task: int, folder: Path, name: str, images: TaskImages) -> str:
+    """Keep an image of a task in a folder, and return the file's name: `name` with the suffix of its kind.
+
+    A file of the name that is there already stays. Raises the errors of `TaskImages.fetch`.
+    """
     for known in folder.glob(f"{name}.*"):
         if known.suffix != ".part":
             return known.name

@@ -198,11 +198,19 @@ class LabelingConfig:
     @cached_property
     def texts(self) -> Mapping[str, str]:
         """The labels that masks can have, and what each means: its `text`, else its name as annotators see it."""
-        labelers = [output.labeler for target in self.targets for output in target.outputs if output.labeler]
-        shown = {alias: value for labeler in labelers for value, alias in labeler.aliases}
-        labels = dict.fromkeys(label for labeler in labelers for label in labeler.labels if not label.startswith("$"))
-        texts = {label: self.given_texts.get(label, shown.get(label, label)) for label in labels}
+        shown = {alias: value for labeler in self._labelers for value, alias in labeler.aliases}
+        texts = {label: self.given_texts.get(label, shown.get(label, label)) for label in self.labels}
         return {label: text for label, text in texts.items() if text}
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that masks can have, in the order of the config; those that come with a task are not known."""
+        labels = (label for labeler in self._labelers for label in labeler.labels if not label.startswith("$"))
+        return tuple(dict.fromkeys(labels))
+
+    @property
+    def _labelers(self) -> list[Control]:
+        return [output.labeler for target in self.targets for output in target.outputs if output.labeler]
 
     def knows(self, label: str) -> bool:
         """Return whether a mask on one of the images can have the label."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from sam_backend.samples import Object
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.exports.coco import ImageList, categories_of
+from sam_evaluation.exports.image_copy import png_bytes
 from sam_evaluation.exports.label_map import paint
 from sam_evaluation.exports.writer import Classes, ExportedImage, FormatCard, SplitLists, Writer, box_of
 
@@ -38,11 +38,10 @@ class CocoPanoptic(Writer):
         """Write the segments of an image."""
         painted = paint(image, self._classes, self._tally, _MOST_SEGMENTS)
         ids = painted.numbers
-        # OpenCV writes blue, green, red.
-        colours = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], axis=-1).astype(np.uint8)
+        colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16], axis=-1).astype(np.uint8)
         file = self._folder / "annotations" / f"panoptic_{image.split}" / f"{image.stem}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(cv2.imencode(".png", colours)[1])
+        file.write_bytes(png_bytes(colours))
         segments = [self._segment(number, target) for number, target in enumerate(painted.objects, 1)]
         entry = {"image_id": self._images.add(image), "file_name": file.name, "segments_info": segments}
         self._lists.of(image.split).extend([entry])

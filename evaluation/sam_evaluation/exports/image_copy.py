@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sam_backend.samples import Sample
@@ -36,7 +38,12 @@ def why_png(sample: Sample, suffixes: Collection[str]) -> str:
 
 def save_png(sample: Sample, target: Path) -> None:
     """Save the pixels of a sample, without loss, as they are seen: upright, with 8 bits."""
-    target.write_bytes(cv2.imencode(".png", cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR))[1])
+    target.write_bytes(png_bytes(sample.image))
+
+
+def png_bytes(pixels: NDArray[np.generic]) -> bytes:
+    """Return a PNG of values, uint8 or uint16 (H, W), or of colours, red, green and blue, uint8 (H, W, 3)."""
+    return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1])[1].tobytes()
 
 
 def copy_file(file: Path, target: Path, *, owned: bool) -> None:

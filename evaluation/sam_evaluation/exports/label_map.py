@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,11 +70,5 @@ def paint(image: ExportedImage, classes: Classes, tally: Tally, most_objects: in
         raise EvaluationError(
             f"The image {image.name} has {len(shown):,} objects; the format holds {most_objects:,} in an image."
         )
-    numbers = order[numbers]
-    return LabelMap(numbers, np.array(values, np.int32)[numbers], shown)
-
-
-def png_of(values: NDArray[np.int32]) -> bytes:
-    """Return a PNG of a map with 8 bits, or with 16 where a value needs them."""
-    narrow = values.astype(np.uint8 if int(values.max(initial=0)) < 256 else np.uint16)
-    return bytes(cv2.imencode(".png", narrow)[1])
+    renumbered = order[numbers]
+    return LabelMap(renumbered, np.array(values, np.int32)[renumbered], shown)

@@ -27,7 +27,7 @@ class Labelme(Writer):
     def add(self, image: ExportedImage) -> None:
         """Write the shapes of an image."""
         height, width = image.size
-        content = {
+        content: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
             "shapes": list(self._shapes(image)),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from sam_evaluation.datasets.tally import Tally
-from sam_evaluation.exports.label_map import paint, png_of
+from sam_evaluation.exports.image_copy import png_bytes
+from sam_evaluation.exports.label_map import paint
 from sam_evaluation.exports.writer import Classes, ExportedImage, FormatCard, Writer
 
 _MOST = 2**16 - 1
@@ -31,7 +34,7 @@ class Png(Writer):
         for name, values in (("masks", painted.labels), ("instances", painted.numbers)):
             file = self._folder / image.split / name / f"{image.stem}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(png_of(values))
+            file.write_bytes(png_bytes(values.astype(np.uint8 if values.max(initial=0) < 256 else np.uint16)))
 
     def close(self) -> None:
         """Write a line of value and name for each class."""
