@@ -19,7 +19,7 @@ PREFIX = "SAM_INSPECT_"
 FILE_NAME = "sam-inspect.toml"
 FILE_VARIABLE = PREFIX + "SETTINGS"
 
-_PATHS = ("weights", "home", "cache", "ca_bundle")
+_PATHS = ("weights", "home", "cache", "ca_bundle", "pipeline")
 
 
 class Settings(BaseSettings):
@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         Focus.AUTO,
         description="When a model takes a second look, at a crop around a small object: `auto` (where it was measured "
         "to help), `on`, `off`.",
+    )
+    pipeline: Path | None = Field(
+        None,
+        description="File of a pipeline (TOML), whose steps propose the masks of pre-annotations; without it, the "
+        "project's examples do.",
     )
     proposer_every: int = Field(
         25,

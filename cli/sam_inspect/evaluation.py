@@ -10,7 +10,7 @@ import typer
 
 from sam_backend.extras import require_evaluation
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import FocusOption, RequirementsOption, given_options, settings_of
+from sam_inspect.options import FocusOption, PipelineOption, RequirementsOption, given_options, settings_of
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -49,13 +49,20 @@ def evaluate(
             "go with it."
         ),
     ] = None,
+    pipeline: PipelineOption = None,
+    examples: Annotated[
+        str | None,
+        typer.Option(help="With a pipeline's step memory: the data set of accepted images, as format:folder@split."),
+    ] = None,
+    shots: Annotated[int, typer.Option(min=1, help="How many images of --examples are accepted.")] = 50,
     protocol: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Simulated annotators: box, box:jitter, click, click:random, click:spread, clicks:N, box+clicks:N, "
-            "spread-clicks:N, everything, text, exemplar."
+            "spread-clicks:N, everything, text, exemplar. Default: box,click,clicks:5,everything; of a pipeline "
+            "everything."
         ),
-    ] = "box,click,clicks:5,everything",
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model, if there is only one model.")] = None,
     jobs: Annotated[
         int | None,
@@ -89,6 +96,11 @@ def evaluate(
              --data magnetic_tile:./magnetic_tile --out runs/unet
     Example: sam-inspect evaluate --label-studio-export export.json
              --out runs/accepted
+
+    The masks that a pipeline proposes are measured by everything.
+
+    Example: sam-inspect evaluate --pipeline defects.toml --examples
+             coco:./accepted --data coco:./parts --out runs/pipeline
     """
     require_evaluation("evaluate")
     from sam_evaluation.errors import EvaluationError
@@ -105,7 +117,9 @@ def evaluate(
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_evaluation.datasets.objects import ObjectRule
     from sam_evaluation.measured_models import default_jobs
+    from sam_evaluation.measured_pipeline import MeasuredPipeline
     from sam_evaluation.prediction_files import Predictions, ValueKind
+    from sam_evaluation.protocols.named_protocols import EVERYTHING
     from sam_evaluation.run_plan import RunSettings
     from sam_evaluation.runner import evaluate as run
 
@@ -116,6 +130,9 @@ def evaluate(
     masks = [Predictions(folder, threshold, ValueKind(predictions_are)) for folder in predictions or []]
     needed = _read(requirements)
     settings = settings_of(context)
+    measured = MeasuredPipeline.of(pipeline, examples, shots) if pipeline else None
+    if beside := [name for name in ("examples", "shots") if name in given_options(context) and not pipeline]:
+        raise EvaluationError(f"--{beside[0]} goes only with --pipeline; leave it out.")
     models = model or ([] if masks else [settings.model])
     with progress_bars() as add_bar:
         result = run(
@@ -123,7 +140,14 @@ def evaluate(
             data,
             out=out,
             predictions=masks,
-            settings=RunSettings(protocol, seed, limit, ObjectRule(connectivity, min_area), focus or settings.focus),
+            settings=RunSettings(
+                protocol or (EVERYTHING if measured else RunSettings.protocols),
+                seed,
+                limit,
+                ObjectRule(connectivity, min_area),
+                focus or settings.focus,
+                measured,
+            ),
             checkpoint=checkpoint,
             folders=WeightFolders.of_settings(settings),
             jobs=jobs or default_jobs(models),

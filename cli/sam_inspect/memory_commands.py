@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_inspect.bars import AddBar, progress_bars
-from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.options import ModelOption, PipelineOption, settings_of
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -68,19 +68,28 @@ def forget(context: typer.Context, project: ProjectOption) -> None:
 
 
 def preannotate(
-    context: typer.Context, project: ProjectOption, model: ModelOption = None, checkpoint: CheckpointOption = None
+    context: typer.Context,
+    project: ProjectOption,
+    pipeline: PipelineOption = None,
+    model: ModelOption = None,
+    checkpoint: CheckpointOption = None,
 ) -> None:
-    """Give every unlabelled task a prediction made with the project's examples.
+    """Give every unlabelled task a prediction made with the project's examples, or by a pipeline.
 
     A prediction of the same model is replaced; those of others stay.
 
     Example: sam-inspect preannotate --project 3
+    Example: sam-inspect preannotate --project 3 --pipeline defects.toml
     """
-    with opened_project(context, project, model, checkpoint) as (work, add_bar):
+    with opened_project(context, project, model, checkpoint, pipeline) as (work, add_bar):
         work.learn(add_bar("Encoding examples"))
         done = work.pre_annotate(add_bar("Pre-annotating"))
     print_lines(
-        f"{done.written} tasks have a prediction, with {done.regions} masks in all; {done.failed} had no image."
+        f"{done.written} tasks have a prediction, with {done.regions} masks in all; {done.failed} had no image.",
+        *(
+            f"{number} masks with the label {label} are left out: the labeling config has no such label."
+            for label, number in done.unknown.items()
+        ),
     )
 
 
@@ -129,12 +138,14 @@ def rank(
 
 @contextmanager
 def opened_project(
-    context: typer.Context, project: str, model: str | None, checkpoint: Path | None
+    context: typer.Context, project: str, model: str | None, checkpoint: Path | None, pipeline: Path | None = None
 ) -> Iterator[tuple[ProjectWork, AddBar]]:
     """Open a project's memory, together with progress bars."""
     from sam_backend.core.project_work import ProjectWork
 
     settings = settings_of(context)
+    if pipeline:
+        settings = settings.model_copy(update={"pipeline": pipeline})
     with (
         ProjectWork.open(settings, project, model or settings.model, checkpoint) as work,
         progress_bars() as add_bar,

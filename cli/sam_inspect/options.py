@@ -37,6 +37,14 @@ DataOption = Annotated[
     str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")]
+PipelineOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file of a pipeline, whose steps propose the masks; sam-inspect steps lists them. Default: "
+        "SAM_INSPECT_PIPELINE, or the project's examples.",
+        metavar="FILE",
+    ),
+]
 RequirementsOption = Annotated[
     Path | None,
     typer.Option(help="TOML file with the requirements of a line for each object; the report shows what fails."),

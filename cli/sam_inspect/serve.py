@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sam_inspect.options import FocusOption, ModelOption, settings_of
+from sam_inspect.options import FocusOption, ModelOption, PipelineOption, settings_of
 
 
 class LogLevel(StrEnum):
@@ -48,6 +48,7 @@ def serve(
         typer.Option("--insecure-no-password", help="Ask no password, on any address."),
     ] = False,
     focus: FocusOption = None,
+    pipeline: PipelineOption = None,
     log_level: Annotated[
         LogLevel, typer.Option(help="From debug, which also logs health checks, to error.")
     ] = LogLevel.INFO,
@@ -79,6 +80,8 @@ def serve(
     settings = settings_of(context)
     if focus:
         settings = settings.model_copy(update={"focus": focus})
+    if pipeline:
+        settings = settings.model_copy(update={"pipeline": pipeline})
     if allow_host:
         allowed = " ".join([settings.allow_host or "", *allow_host])
         settings = settings.model_copy(update={"allow_host": allowed})

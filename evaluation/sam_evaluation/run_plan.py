@@ -18,6 +18,7 @@ from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.left_out import rows_of_dataset
 from sam_evaluation.measured_models import load_model, threads_of
+from sam_evaluation.measured_pipeline import MeasuredPipeline
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.run_files import FORMAT
 
@@ -38,6 +39,7 @@ class RunSettings:
     limit : int, about how many samples of each data set are taken, evenly spread; None for all.
     rule : ObjectRule, how masks become objects.
     focus : Focus, when models take a second look; baselines never do.
+    pipeline : MeasuredPipeline, whose masks are measured by `everything` instead of the models' own.
     """
 
     protocols: str = "box,click,clicks:5,everything"
@@ -45,6 +47,7 @@ class RunSettings:
     limit: int | None = None
     rule: ObjectRule = DEFAULT_RULE
     focus: Focus = Focus.AUTO
+    pipeline: MeasuredPipeline | None = None
 
 
 DEFAULT_SETTINGS = RunSettings()

@@ -91,8 +91,13 @@ def evaluate(
     protocols = parse_protocols(settings.protocols)
     if predictions and None not in protocols:
         raise EvaluationError(f"Predictions are measured only by {EVERYTHING}; add it to --protocol.")
-    _require_answers(infos, protocols)
     specs = [DatasetSpec.parse(text) for text in datasets]
+    if settings.pipeline:
+        if None not in protocols:
+            raise EvaluationError(f"A pipeline is measured only by {EVERYTHING}; add it to --protocol.")
+        settings.pipeline.require(infos, specs)
+    else:
+        _require_answers(infos, protocols)
     places = [(spec.format, spec.folder.resolve(), spec.split) for spec in specs]
     if twice := next((text for text, place in zip(datasets, places, strict=True) if places.count(place) > 1), None):
         raise EvaluationError(f"The data set {twice} is named twice; name each once.")
@@ -231,7 +236,9 @@ def _rows(job: Job, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterat
         return
     cv2.setNumThreads(job.threads)
     model = _model(job.model, job.checkpoint, job.threads, settings.focus, job.folders)
-    yield from sample_rows(model, sample, targets, parse_protocols(settings.protocols), settings.seed)
+    yield from sample_rows(
+        model, sample, targets, parse_protocols(settings.protocols), settings.seed, settings.pipeline
+    )
 
 
 def _broken(name: str, error: SamInspectError) -> ResultRow:

@@ -10,6 +10,7 @@ import numpy as np
 from sam_backend.samples import Sample
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.model_info import PromptKind
+from sam_evaluation.measured_pipeline import MeasuredPipeline
 from sam_evaluation.measurement import MeasuredObject, Proposed, ResultRow, prompted_rows, propose, unprompted_rows
 from sam_evaluation.protocols.concept_protocols import ConceptProtocol
 from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol
@@ -21,6 +22,7 @@ def sample_rows(
     targets: Sequence[MeasuredObject],
     protocols: Sequence[Protocol | ConceptProtocol | None],
     seed: int = 0,
+    pipeline: MeasuredPipeline | None = None,
 ) -> Iterator[ResultRow]:
     """Yield the rows of a sample for every protocol whose prompts the model takes.
 
@@ -31,6 +33,7 @@ def sample_rows(
     targets : its `measured_objects`.
     protocols : sequence of Protocol and ConceptProtocol; None stands for `everything`.
     seed : int, the seed of the protocols that draw at random.
+    pipeline : MeasuredPipeline, whose masks are measured by `everything` instead of the model's own.
 
     Yields
     ------
@@ -39,6 +42,9 @@ def sample_rows(
     """
     embedding = segmenter.encode(sample.image)
     for protocol in protocols:
+        if protocol is None and pipeline is not None:
+            yield from proposal_rows(pipeline.proposals(segmenter, embedding, seed), sample, targets)
+            continue
         if not prompts_of(protocol) <= segmenter.info.prompts:
             continue
         if protocol is None:

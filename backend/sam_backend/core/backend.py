@@ -28,10 +28,11 @@ from sam_backend.labelstudio.connecting import connect_project
 from sam_backend.labelstudio.messages import Event, SetupRequest
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
+from sam_backend.pipeline.sources import Propose
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.model_registry import load_segmenter
+from sam_backend.segmenters.model_registry import load_segmenter, model_info
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -180,6 +181,7 @@ def assemble(
         learner,
         prefetcher,
         AnswersMemo(folder=settings.cache / "answers" if settings.embedding_disk_mb else None),
+        propose=_propose(segmenter, settings),
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,
         tolerance=settings.polygon_tolerance,
@@ -197,6 +199,17 @@ def assemble(
         trainings,
         settings,
     )
+
+
+def _propose(segmenter: str | Segmenter, settings: Settings) -> Propose | None:
+    if settings.pipeline is None:
+        return None
+    # Imported here because onnxruntime is slow to import, and the service listens before it is needed.
+    from sam_backend.pipeline.pipeline import Pipeline
+
+    pipeline = Pipeline.load(settings.pipeline)
+    pipeline.require(model_info(segmenter) if isinstance(segmenter, str) else segmenter.info)
+    return pipeline.propose
 
 
 def _promotions(model: str, settings: Settings) -> Promotions:

@@ -9,7 +9,6 @@ from typing import Any
 from sam_backend.arrays import FloatArray, ImageArray
 from sam_backend.core.large_images import Answer, LargeAnswers
 from sam_backend.core.project_work import ProjectWork
-from sam_backend.core.proposed_masks import ProposedMask
 from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
@@ -19,6 +18,7 @@ from sam_backend.labelstudio.image_tag import listed
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.labelstudio.prompts import DrawnPrompt, read_drawn
 from sam_backend.labelstudio.region_masks import entries_by_region
+from sam_backend.pipeline.scene import ProposedMask
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Prompt
 from sam_backend.segmenters.answers_memo import AnswersMemo

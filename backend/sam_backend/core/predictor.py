@@ -37,6 +37,7 @@ from sam_backend.labelstudio.region_json import note_mapping, prediction
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
+from sam_backend.pipeline.sources import Propose
 from sam_backend.segmenters import Prompt, Segmenter
 from sam_backend.segmenters.answers_memo import AnswersMemo
 from sam_backend.segmenters.model_registry import require_prompts
@@ -58,6 +59,7 @@ class Predictor:
     Parameters
     ----------
     model, embeddings, memories, proposers, refiners, learner, prefetcher, memo : the parts that it uses.
+    propose : function that proposes masks in an image, a pipeline; None for the project's own way.
     max_pixels : int, the largest image whose strokes are read as prompts.
     in_place : bool, whether prompts about an existing mask correct it.
     tolerance : float, of polygons in pixels.
@@ -74,6 +76,7 @@ class Predictor:
         prefetcher: Prefetcher,
         memo: AnswersMemo,
         *,
+        propose: Propose | None,
         max_pixels: int,
         in_place: bool,
         tolerance: float,
@@ -85,6 +88,7 @@ class Predictor:
         self._refiners = refiners
         self._learner = learner
         self._prefetcher = prefetcher
+        self._propose_masks = propose
         self._max_pixels = max_pixels
         self._memo = memo
         self._large = LargeAnswers(memo)
@@ -260,7 +264,8 @@ class Predictor:
                 segmenter.check()
                 url, configured = image.address(task.data), literal_origin(image.target.image.value)
                 fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
-                proposals.add(image, proposed_masks(segmenter, fetched, proposer), mapping_of(fetched.embedding))
+                masks = proposed_masks(segmenter, fetched, proposer, self._propose_masks)
+                proposals.add(image, masks, mapping_of(fetched.embedding))
             except TimeoutError:
                 if not done or task is not request.tasks[0] or self._stopping.is_set():
                     raise
@@ -280,6 +285,13 @@ class Predictor:
                 done += 1
         if not done:
             raise failed[0] if failed else BadRequestError("The task has no image: its list of images is empty.")
+        if unknown := proposals.unknown(config):
+            logger.warning(
+                "Task %s: %d masks are left out, because the labeling config does not have their labels %s.",
+                task.id,
+                unknown.total(),
+                ", ".join(sorted(unknown)),
+            )
         return proposals.prediction(segmenter.version)
 
     def _proposer(self, project: str | int | None, segmenter: Segmenter, config: LabelingConfig) -> Proposer | None:

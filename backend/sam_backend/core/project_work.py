@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -38,6 +38,8 @@ from sam_backend.memory.proposals import Proposer
 from sam_backend.memory.ranking.signals import Signals, compute_signals, example_descriptor
 from sam_backend.memory.ranking.strategies import Strategy
 from sam_backend.memory.records import EmbedRecord
+from sam_backend.pipeline.pipeline import Pipeline
+from sam_backend.pipeline.sources import Propose
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_backend.segmenters.cache import EmbeddingCache
@@ -57,16 +59,21 @@ class PredictionCounts:
     written : int, predictions.
     regions : int, the regions of all predictions.
     failed : int, tasks of which no image could be fetched.
+    unknown : Counter, label -> masks that are left out because the labeling config does not have it.
     """
 
     written: int = 0
     regions: int = 0
     failed: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, eq=False)
 class ProjectWork:
-    """A project, its memory and a model; polygons are written with a tolerance in pixels."""
+    """A project, its memory and a model; polygons are written with a tolerance in pixels.
+
+    A pipeline, where there is one, proposes the masks.
+    """
 
     project: Project
     memory: ProjectMemory
@@ -74,14 +81,18 @@ class ProjectWork:
     embeddings: TaskEmbeddings
     proposers: Proposers
     tolerance: float = TOLERANCE
+    pipeline: Pipeline | None = None
 
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[ProjectWork]:
         """Open a project; raises the errors of `open_project` and `load_segmenter`."""
         servers = ServerRegistry.of_settings(settings)
+        pipeline = Pipeline.load(settings.pipeline) if settings.pipeline else None
         opened = open_registered(servers, project)
         segmenter = load_model(settings, model, checkpoint)
+        if pipeline:
+            pipeline.require(segmenter.info)
         cache = EmbeddingCache.of_settings(settings)
         embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
         memories = Memories(settings.home, servers)
@@ -89,7 +100,8 @@ class ProjectWork:
             memories.keep_owner(opened.uid)
         try:
             memory, proposers = memories.of(opened.uid), Proposers(settings.home)
-            yield cls(opened, memory, embeddings.measured(segmenter), embeddings, proposers, settings.polygon_tolerance)
+            measured, tolerance = embeddings.measured(segmenter), settings.polygon_tolerance
+            yield cls(opened, memory, measured, embeddings, proposers, tolerance, pipeline)
         finally:
             cache.close()
 
@@ -110,20 +122,20 @@ class ProjectWork:
         Raises
         ------
         BadRequestError
-            If the project has no examples, and the model takes no texts.
+            If the project has no examples, the model takes no texts, and no pipeline does without.
         """
         proposer = self._proposer()
-        if proposer is None:
+        if proposer is None and (self.pipeline is None or self.pipeline.needs_project):
             raise BadRequestError(
                 f"Project {self.project.id} has no examples yet: annotate an image, then run "
                 f"sam-inspect memory rebuild --project {self.project.id}."
             )
-        counts = PredictionCounts()
+        counts, config = PredictionCounts(), self._config
         for task in self._unlabelled(progress):
             proposals, done = TaskProposals(self.tolerance), 0
             for image, fetched in self.images(task):
                 done += 1
-                masks = proposed_masks(self.segmenter, fetched, proposer)
+                masks = proposed_masks(self.segmenter, fetched, proposer, self._propose)
                 proposals.add(image, masks, mapping_of(fetched.embedding))
             if not done:
                 counts.failed += 1
@@ -131,6 +143,7 @@ class ProjectWork:
             self.project.predict(task, proposals.prediction(self.segmenter.version))
             counts.written += 1
             counts.regions += len(proposals.scores)
+            counts.unknown += proposals.unknown(config)
         return counts
 
     def rank(
@@ -155,7 +168,7 @@ class ProjectWork:
                 signals.append(compute_signals(self.segmenter, embedding, classes, outlines, calibration))
                 on_task = proposals.setdefault(task.id, TaskProposals(self.tolerance))
                 if proposer is not None or not task.has_prediction(version):
-                    masks = proposed_masks(self.segmenter, fetched, proposer)
+                    masks = proposed_masks(self.segmenter, fetched, proposer, self._propose)
                     on_task.add(image, masks, mapping_of(fetched.embedding))
         if not tasks:
             return []
@@ -203,6 +216,10 @@ class ProjectWork:
     def _proposer(self) -> Proposer | None:
         texts = self._config.texts if "text" in self.segmenter.info.prompts else {}
         return self.proposers.of(self.memory, self.segmenter.version, self._config.knows, texts)
+
+    @property
+    def _propose(self) -> Propose | None:
+        return self.pipeline.propose if self.pipeline else None
 
     @property
     def _embed_records(self) -> EmbedRecord:

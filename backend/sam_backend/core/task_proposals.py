@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sam_backend.core.proposed_masks import ProposedMask
-from sam_backend.labelstudio.config import TaskImage
+from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.outlines import TOLERANCE
 from sam_backend.labelstudio.region_json import make_regions, note_mapping, prediction
+from sam_backend.pipeline.scene import ProposedMask
 
 
 @dataclass
@@ -21,11 +22,13 @@ class TaskProposals:
     tolerance : float, of polygons in pixels.
     regions : list of dict, each with the tag and the item index of its image.
     scores : list of float, one for each proposal.
+    elsewhere : Counter, label -> proposals that no control of their image takes.
     """
 
     tolerance: float = TOLERANCE
     regions: list[dict[str, Any]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    elsewhere: Counter[str] = field(default_factory=Counter)
 
     def add(self, image: TaskImage, proposed: Iterable[ProposedMask], mapping: str) -> None:
         """Add masks proposed on an image of the task; those whose class its controls lack are not for this image.
@@ -35,7 +38,9 @@ class TaskProposals:
         done = len(self.regions)
         has_labels = image.target.outputs[0].labeler is not None
         for one in proposed:
-            if one.label is None or image.target.knows(one.label):
+            if one.label is not None and not image.target.knows(one.label):
+                self.elsewhere[one.label] += 1
+            else:
                 self.scores.append(one.score)
                 self.regions += make_regions(
                     one.mask,
@@ -46,6 +51,10 @@ class TaskProposals:
                     tolerance=self.tolerance,
                 )
         note_mapping(self.regions[done:], mapping)
+
+    def unknown(self, config: LabelingConfig) -> Counter[str]:
+        """Return the labels of proposals that a labeling config does not have at all, with their number."""
+        return Counter({label: number for label, number in self.elsewhere.items() if not config.knows(label)})
 
     def prediction(self, model_version: str) -> dict[str, Any]:
         """Return the prediction of the task; its score is the mean of the scores."""

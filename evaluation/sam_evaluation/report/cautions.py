@@ -42,7 +42,7 @@ def cautions(findings: Findings) -> Iterator[str]:
             "exact. A model is shown the same object that it is measured against."
         )
     guessing = [name for name in findings.models if name not in findings.estimating and (rows["model"] == name).any()]
-    if guessing:
+    if guessing and not findings.about["settings"].get("pipeline"):
         yield (
             f"{listed(guessing)} {'does' if len(guessing) == 1 else 'do'} not estimate how good a mask is; calibration "
             "and the cost of the choice are left out there."

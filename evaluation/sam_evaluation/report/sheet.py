@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -56,9 +57,18 @@ def note(findings: Findings, datasets: Iterable[str] | None = None, models: Iter
         for name in sets
     )
     return (
-        f"Model and checkpoint: {versions}. Data and hash: {data}. Protocols: {settings['protocols']}. "
+        f"Model and checkpoint: {versions}.{_pipeline(settings)} Data and hash: {data}. "
+        f"Protocols: {settings['protocols']}. "
         f"Seed: {settings['seed']}. Objects: {object_rule(about)}. [ ]: 95 % interval, bootstrap over images."
     )
+
+
+def _pipeline(settings: Mapping[str, Any]) -> str:
+    pipeline = settings.get("pipeline")
+    if not pipeline:
+        return ""
+    shots = f" with {pipeline['shots']} images of {Path(pipeline['examples']).name}" if pipeline["examples"] else ""
+    return f" Without a prompt: pipeline {pipeline['version']}{shots}."
 
 
 def make_sheet(

@@ -41,14 +41,14 @@ def large():
 
 
 def test_a_large_image_is_proposed_on_tile_by_tile_and_joined_across_seams(large):
-    found = proposed_masks(ThresholdSegmenter(), large, Bright(), TILE)
+    found = proposed_masks(ThresholdSegmenter(), large, Bright(), tile=TILE)
     assert sorted(one.mask.place == PIT for one in found) == [False, True]
     assert sorted(one.mask.place == LONG for one in found) == [False, True]
     assert {(one.label, one.score) for one in found} == {("pit", 0.8)}
 
 
 def test_everything_of_a_large_image_is_found_tile_by_tile(large):
-    found = proposed_masks(ThresholdSegmenter(), large, None, TILE)
+    found = proposed_masks(ThresholdSegmenter(), large, None, tile=TILE)
     assert any(one.mask.place == LONG and one.label is None for one in found)
 
 
@@ -56,7 +56,7 @@ def test_when_the_time_is_over_the_tiles_that_were_reached_count_and_this_is_sai
     proposer = Bright()
     proposer.most = 4
     with caplog.at_level(logging.WARNING):
-        (found,) = proposed_masks(ThresholdSegmenter(), large, proposer, TILE)
+        (found,) = proposed_masks(ThresholdSegmenter(), large, proposer, tile=TILE)
     assert found.mask.place[1].stop <= 500
     assert "Only 4 of the 15 parts of an image of 500 x 300 pixels" in caplog.text
 
@@ -65,4 +65,4 @@ def test_a_time_that_is_over_before_the_first_tile_is_an_error(large):
     proposer = Bright()
     proposer.most = 0
     with pytest.raises(TimeoutError):
-        proposed_masks(ThresholdSegmenter(), large, proposer, TILE)
+        proposed_masks(ThresholdSegmenter(), large, proposer, tile=TILE)

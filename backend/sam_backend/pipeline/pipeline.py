@@ -1,0 +1,137 @@
+"""A pipeline: a file that names steps, which propose masks in an image one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from sam_backend.errors import BadRequestError, brief
+from sam_backend.names import did_you_mean
+from sam_backend.pipeline.built_in import STEPS
+from sam_backend.pipeline.scene import Proposed, ProposedMask, Scene
+from sam_backend.pipeline.step import PROJECT, WORDS, Kind, Step, StepDescription
+from sam_backend.segmenters import ModelInfo
+from sam_backend.segmenters.model_registry import require_prompts
+
+ENTRY_POINTS = "sam_inspect.steps"
+"""The group of entry points in which a package registers a step: name -> function or class, see `Step.read`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """Steps that propose masks, one after the other.
+
+    Attributes
+    ----------
+    name : str, that of the file without its ending.
+    version : str, the name and a hash of the file's text.
+    steps : sequence of Step; each fits the one before.
+    """
+
+    name: str
+    version: str
+    steps: Sequence[Step]
+
+    @classmethod
+    def load(cls, path: Path) -> Pipeline:
+        """Read a pipeline's file: TOML with a table `[[step]]` for each step.
+
+        Raises
+        ------
+        BadRequestError
+            If the file cannot be read, a step or an option does not exist, or a step does not fit the one before.
+        """
+        try:
+            content = path.read_bytes()
+            tables = tomllib.loads(content.decode("utf-8")).get("step")
+        except OSError as error:
+            raise BadRequestError(f"The pipeline {path} cannot be read: {error.strerror or error}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadRequestError(f"The pipeline {path} is no TOML file: {error}.") from None
+        expected = 'expected a table [[step]] for each step, with use = "everything" or another step'
+        if not isinstance(tables, list) or not tables:
+            raise BadRequestError(f"The pipeline {path} has no steps; {expected}.")
+        steps = []
+        for number, table in enumerate(tables, 1):
+            use = table.get("use") if isinstance(table, dict) else None
+            if not isinstance(use, str):
+                raise BadRequestError(f"Step {number} of {path} names nothing to use; {expected}.")
+            options = {key: value for key, value in table.items() if key != "use"}
+            try:
+                steps.append(Step.read(use, _step(use), options, path.parent))
+            except BadRequestError as error:
+                raise BadRequestError(f"{path}, step {number}: {error}") from None
+        _require_fit(path, steps)
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        return cls(path.stem, f"{path.stem}-{digest}", tuple(steps))
+
+    @property
+    def needs_project(self) -> bool:
+        """Whether a step proposes by what was accepted in the project."""
+        return any(PROJECT in step.needs for step in self.steps)
+
+    def require(self, info: ModelInfo) -> None:
+        """Check that a model takes all prompts that the steps give.
+
+        Raises
+        ------
+        BadRequestError
+            If it does not.
+        """
+        require_prompts(info, {need for step in self.steps for need in step.needs if need != PROJECT})
+
+    def propose(self, scene: Scene) -> list[ProposedMask]:
+        """Return the proposed masks, the highest score first."""
+        proposed: list[Proposed] = []
+        for step in self.steps:
+            proposed = list(step.run(scene, proposed)) if step.takes else [*proposed, *step.run(scene)]
+        masks = [one for one in proposed if isinstance(one, ProposedMask) and one.mask.part.size]
+        return sorted(masks, key=lambda one: -one.score)
+
+
+def known_steps() -> Iterator[StepDescription]:
+    """Yield what each step does, those of other packages last; raises BadRequestError for one that is broken."""
+    for name in dict.fromkeys((*STEPS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS)))):
+        yield StepDescription.of(name, _step(name))
+
+
+def _step(name: str) -> Callable[..., Any]:
+    if name in STEPS:
+        return STEPS[name]
+    points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in points:
+        known = [*STEPS, *points]
+        raise BadRequestError(
+            f"there is no step {brief(name)}; there are {', '.join(known)}{did_you_mean(name, known)}"
+        )
+    try:
+        loaded: Callable[..., Any] = points[name].load()
+        return loaded
+    except Exception as error:
+        raise BadRequestError(f"the step {name} of {points[name].value} cannot be used: {error}") from error
+
+
+def _require_fit(path: Path, steps: Sequence[Step]) -> None:
+    """Raise BadRequestError if a step does not take what there is before it, or the last one gives no masks."""
+    there: Kind | None = None
+    for number, step in enumerate(steps, 1):
+        has = "nothing is proposed" if there is None else f"there are {WORDS[there]}"
+        if step.takes and there not in step.takes:
+            wants = " or ".join(WORDS[kind] for kind in step.takes)
+            raise BadRequestError(f"{path}, step {number}: {step.name} takes {wants}, but before it {has}.")
+        if not step.takes and there is not None and step.gives is not there:
+            assert step.gives is not None
+            raise BadRequestError(
+                f"{path}, step {number}: {step.name} proposes {WORDS[step.gives]}, but before it {has}; put a step "
+                "segment between them."
+            )
+        there = step.gives or there
+    if there is not ProposedMask:
+        raise BadRequestError(
+            f"{path} ends with boxes; add a step segment, or fill where the boxes themselves are wanted."
+        )
