@@ -69,7 +69,7 @@ class MeasuredPipeline:
         EvaluationError
             If the examples are of a data set that is measured.
         """
-        pipeline = _pipeline(self.file)
+        pipeline = _pipeline(self.file, self.version)
         for info in infos:
             pipeline.require(info)
         if not self.examples:
@@ -93,7 +93,7 @@ class MeasuredPipeline:
         project = (
             _memory(self.examples, self.shots, seed, cast(Hashable, segmenter)).proposer if self.examples else None
         )
-        found = _pipeline(self.file).propose(Scene(segmenter, embedding, project))[: max(LIMITS)]
+        found = _pipeline(self.file, self.version).propose(Scene(segmenter, embedding, project))[: max(LIMITS)]
         labels = [one.label for one in found if one.label is not None]
         scores = np.array([one.score for one in found], np.float64)
         unknown = np.full(len(found), np.nan)
@@ -111,7 +111,8 @@ class _Memory:
 
 
 @cache
-def _pipeline(file: str) -> Pipeline:
+def _pipeline(file: str, version: str) -> Pipeline:
+    """Return a pipeline; another version of the file is another pipeline."""
     return Pipeline.load(Path(file))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from sam_backend.pipeline.scene import Proposed, ProposedMask, Scene
 from sam_backend.pipeline.step import PROJECT, WORDS, Kind, Step, StepDescription
 from sam_backend.segmenters import ModelInfo
 from sam_backend.segmenters.model_registry import require_prompts
+
+logger = logging.getLogger(__name__)
 
 ENTRY_POINTS = "sam_inspect.steps"
 """The group of entry points in which a package registers a step: name -> function or class, see `Step.read`."""
@@ -95,9 +98,12 @@ class Pipeline:
 
 
 def known_steps() -> Iterator[StepDescription]:
-    """Yield what each step does, those of other packages last; raises BadRequestError for one that is broken."""
+    """Yield what each step does, those of other packages last; a broken one is logged and left out."""
     for name in dict.fromkeys((*STEPS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS)))):
-        yield StepDescription.of(name, _step(name))
+        try:
+            yield StepDescription.of(name, _step(name))
+        except BadRequestError as error:
+            logger.warning("A step is left out: %s", error)
 
 
 def _step(name: str) -> Callable[..., Any]:

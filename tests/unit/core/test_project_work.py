@@ -17,6 +17,7 @@ from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.memory.project_memory import ProjectMemory
+from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.segmenters.cache import EmbeddingSource
 
 LABELS = '<Label value="red"/><Label value="green"/>'
@@ -108,3 +109,15 @@ def test_a_task_with_several_images_is_ranked_once_with_the_regions_of_all(work)
     assert [task for task, _ in order] == [2]
     ((task, prediction),) = work.project.predictions
     assert (task, places(prediction), prediction["score"]) == (2, ALL, 0)
+
+
+def test_a_pipeline_proposes_without_examples_and_unknown_labels_are_counted(work, tmp_path):
+    file = tmp_path / "line.toml"
+    file.write_text('[[step]]\nuse = "text"\ntexts = { red = "red", Blue = "green" }\n')
+    counts = replace(work, segmenter=ColourFinder(), pipeline=Pipeline.load(file)).pre_annotate(ignore)
+    ((_, prediction),) = work.project.predictions
+    assert places(prediction) == {("pages", 0, "red"), ("pages", 2, "red"), ("last", None, "red")}
+    assert counts.unknown == {"Blue": 3}
+    file.write_text('[[step]]\nuse = "memory"\n')
+    with pytest.raises(BadRequestError, match="has no examples yet"):
+        replace(work, pipeline=Pipeline.load(file)).pre_annotate(ignore)

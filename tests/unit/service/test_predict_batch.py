@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from label_studio_requests import batch, data_url, defect_image, png, task
 from sam_backend.core import deadline_segmenter, predictor
 from sam_backend.core.proposed_masks import MAX_PROPOSALS
+from sam_backend.errors import BadRequestError
 from services import make_app
 from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 
@@ -143,3 +144,21 @@ def test_of_a_first_task_with_too_many_images_those_reached_in_time_get_regions(
     assert 4 not in reached
     assert second == []
     assert f"Task 1: only its first {max(reached) + 1} images were reached in time" in caplog.text
+
+
+def test_a_pipeline_proposes_in_place_of_the_project(make_client, tmp_path, caplog):
+    file = tmp_path / "line.toml"
+    file.write_text('[[step]]\nuse = "everything"\n[[step]]\nuse = "filter"\nlimit = 1\n')
+    (result,) = predict(make_client(pipeline=file), batch(task()))
+    assert len(result["result"]) == 1
+    file.write_text('[[step]]\nuse = "everything"\n[[step]]\nuse = "relabel"\nnames = {}\nothers = "Unknown"\n')
+    (result,) = predict(make_client(pipeline=file), batch(task()))
+    assert result["result"] == []
+    assert "masks are left out, because the labeling config does not have their labels Unknown" in caplog.text
+
+
+def test_a_pipeline_that_the_model_cannot_follow_is_refused_at_the_start(make_client, tmp_path):
+    file = tmp_path / "line.toml"
+    file.write_text('[[step]]\nuse = "text"\ntexts = { Pit = "a pit" }\n')
+    with pytest.raises(BadRequestError, match="The model threshold takes no texts"):
+        make_client(pipeline=file)

@@ -1,0 +1,140 @@
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sam_backend.errors import BadRequestError
+from sam_backend.pipeline import ProposedBox, ProposedMask, Scene, pipeline
+from sam_backend.pipeline.pipeline import Pipeline, known_steps
+from sam_backend.segmenters.model_registry import model_info
+
+EVERYTHING = '[[step]]\nuse = "everything"\n'
+
+
+def bright_boxes(scene: Scene, *, level: int = 200, label: str = "bright") -> list[ProposedBox]:
+    """Propose a box around all that is bright."""
+    rows, columns = np.nonzero(scene.image.max(2) > level)
+    return [ProposedBox((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1), label, 0.5)]
+
+
+def one_argument(scene: Scene) -> Sequence:
+    return []
+
+
+@pytest.fixture
+def load(tmp_path):
+    def write_and_load(text):
+        path = tmp_path / "line.toml"
+        path.write_text(text)
+        return Pipeline.load(path)
+
+    return write_and_load
+
+
+@pytest.fixture(autouse=True)
+def _packages(monkeypatch):
+    def broken():
+        raise ImportError("no module named line")
+
+    points = {"bright": lambda: bright_boxes, "broken": broken, "nothing": lambda: one_argument}
+    monkeypatch.setattr(
+        pipeline,
+        "entry_points",
+        lambda group: [SimpleNamespace(name=name, value=f"line:{name}", load=load) for name, load in points.items()],
+    )
+
+
+def test_steps_run_one_after_the_other(load, scene):
+    line = load(
+        '[[step]]\nuse = "bright"\nlevel = 100\n[[step]]\nuse = "fill"\n'
+        '[[step]]\nuse = "relabel"\nothers = "Pit"\nnames = {}'
+    )
+    (found,) = line.propose(scene)
+    assert (found.mask.box, found.label, found.score) == ((10, 10, 90, 50), "Pit", 0.5)
+    assert line.version.startswith("line-")
+    assert not line.needs_project
+
+
+def test_a_source_adds_to_what_is_there_and_the_best_comes_first(load, scene):
+    everything = load(EVERYTHING).propose(scene)
+    both = load('[[step]]\nuse = "bright"\n[[step]]\nuse = "fill"\n' + EVERYTHING).propose(scene)
+    assert len(both) == len(everything) + 1
+    assert [one.score for one in both] == sorted((one.score for one in both), reverse=True)
+
+
+def test_a_project_without_examples_is_proposed_nothing_by_its_memory(load, scene):
+    line = load('[[step]]\nuse = "memory"')
+    assert line.needs_project
+    assert line.propose(scene) == []
+
+
+def test_the_steps_are_described_and_a_broken_one_is_left_out(caplog):
+    steps = {step.name: step for step in known_steps()}
+    assert not steps.keys() & {"broken", "nothing"}
+    assert "the step broken of line:broken cannot be used" in caplog.text
+    bright = steps["bright"]
+    assert (bright.takes, bright.gives) == ("", "boxes")
+    assert bright.options == ("level = 200", 'label = "bright"')
+    assert bright.summary == "Propose a box around all that is bright."
+    assert (steps["filter"].takes, steps["filter"].gives) == ("boxes or masks", "boxes or masks")
+    assert steps["detector"].options[0] == "file"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[[step]", "is no TOML file"),
+        ("", "has no steps; expected a table [[step]] for each step"),
+        ("[[step]]\nmin_area = 3", "Step 1 of {path} names nothing to use"),
+        ('[[step]]\nuse = "everythin"', "step 1: there is no step 'everythin'; there are memory"),
+        ('[[step]]\nuse = "everythin"', "did you mean everything?"),
+        (EVERYTHING + "points = 3", "The step everything has no option points; it takes points_per_side"),
+        (EVERYTHING + "points_per_side = 0", "step 1: points_per_side is from 1 to"),
+        (
+            EVERYTHING + 'limit = "many"',
+            "The option limit of the step everything is wrong: Input should be a valid integer",
+        ),
+        ('[[step]]\nuse = "text"', "The option texts of the step text is wrong: Field required"),
+        (
+            '[[step]]\nuse = "detector"\nfile = "net.onnx"',
+            "The option file of the step detector is wrong: there is no file",
+        ),
+        (EVERYTHING + '[[step]]\nuse = "segment"', "step 2: segment takes boxes, but before it there are masks"),
+        ('[[step]]\nuse = "refine"', "step 1: refine takes masks, but before it nothing is proposed"),
+        (EVERYTHING + '[[step]]\nuse = "bright"', "step 2: bright proposes boxes, but before it there are masks"),
+        ('[[step]]\nuse = "bright"', "ends with boxes; add a step segment, or fill"),
+        ('[[step]]\nuse = "broken"', "the step broken of line:broken cannot be used: no module named line"),
+        ('[[step]]\nuse = "nothing"', "The step nothing is none: expected a function annotated like"),
+        ('[[step]]\nuse = "bright"\n[[step]]\nuse = "segment"\nmodel = "namo"', "There is no model 'namo'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence(load, tmp_path, text, sentence):
+    with pytest.raises(BadRequestError) as error:
+        load(text)
+    assert sentence.format(path=tmp_path / "line.toml") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(BadRequestError, match=r"line.toml cannot be read: No such file"):
+        Pipeline.load(tmp_path / "line.toml")
+
+
+def test_a_model_must_take_the_prompts_of_all_steps(load):
+    line = load('[[step]]\nuse = "text"\ntexts = { Pit = "a pit" }')
+    with pytest.raises(BadRequestError, match="The model nano takes no texts"):
+        line.require(model_info("nano"))
+    load(EVERYTHING).require(model_info("nano"))
+
+
+def test_masks_without_pixels_are_dropped(load, scene, monkeypatch):
+    points = [SimpleNamespace(name="empty", value="line:empty", load=lambda: empty)]
+    monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
+    assert load('[[step]]\nuse = "empty"').propose(scene) == []
+
+
+def empty(scene: Scene) -> list[ProposedMask]:
+    from sam_backend.samples import Cropped
+
+    return [ProposedMask(Cropped.of(np.zeros(scene.size, bool)), "Pit", 0.9)]
