@@ -112,6 +112,22 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def link_or_copy(file: Path, target: Path) -> None:
+    """Put a file of a user at another place as well: linked, or copied where the file system has no links.
+
+    The copy replaces what was there.
+    """
+    if target.exists() and target.samefile(file):
+        return
+    make_folder(target.parent, private=False)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(file.resolve(), target)
+    except OSError:
+        with whole_file(target, private=False) as copy:
+            shutil.copyfile(file, copy)
+
+
 def name_on_disk(text: str) -> str:
     """Return a file name for any text: percent-encoded, or shortened with a digest where that is no good name.
 

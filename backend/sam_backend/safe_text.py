@@ -40,3 +40,21 @@ def escape_unprintable(text: str, *, keep: str = "") -> str:
 def safe_line(text: str) -> str:
     """Return a text as one line that shows no secret and forges no other line."""
     return escape_unprintable(mask_secrets(text))
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_QUOTE = "'"
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet takes a text for a formula, which it runs when a table is opened."""
+    return text.startswith(_FORMULA)
+
+
+def safe_cell(text: str) -> str:
+    """Return a text for a cell of a table; one that a spreadsheet takes for a formula gets an apostrophe in front.
+
+    >>> safe_cell("=1+1")
+    "'=1+1"
+    """
+    return FORMULA_QUOTE + text if is_formula(text) else text

@@ -63,7 +63,7 @@ def convert_files(
                 for one, answers in boxes.preview(SHOWN, progress, broken)
             )
             lines = write_sheet(Path(str(dry_run)), cells) or ["No image has a box."]
-            lines += _unusable(broken)
+            lines += unusable(broken)
     print_lines(*lines)
 
 
@@ -103,8 +103,9 @@ def _sentences(done: Converted, out: Path) -> list[str]:
             f"{done.parted} masks have several parts; COCO's file has all of each, YOLO's polygon the largest."
         )
     broken = [f"{row['sample']}: {row['reason']}" for row in done.broken.to_dict("records")]
-    return [*lines, *_unusable(broken), *map(str, reasons(done.left_out))]
+    return [*lines, *unusable(broken), *map(str, reasons(done.left_out))]
 
 
-def _unusable(broken: Sequence[str]) -> list[str]:
+def unusable(broken: Sequence[str]) -> list[str]:
+    """Return the lines about images that could not be used, a sentence each."""
     return [f"{len(broken)} images could not be used:", *(f"  {sentence}" for sentence in broken)] if broken else []

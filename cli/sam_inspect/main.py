@@ -15,6 +15,7 @@ from sam_inspect import (
     convert,
     demo,
     evaluation,
+    everything,
     export,
     export_model,
     finetune,
@@ -65,6 +66,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         pipeline_commands.steps,
         convert.convert,
         export.export,
+        everything.everything,
         memory_commands.rank,
     ),
     MODELS: (

@@ -48,7 +48,9 @@ def warm(
     """
     if (project is None) == (images is None):
         raise BadRequestError("Give either --project or --images, to say what is encoded.")
-    files = None if images is None else _image_files(images)
+    from sam_backend.segmenters.image_folder import images_in
+
+    files = None if images is None else images_in(images)
     from sam_backend.core.warming import WarmCounts, Warming
 
     if hasattr(os, "nice"):
@@ -66,17 +68,6 @@ def warm(
     finally:
         if counts.images:
             print_lines(*_summary(counts, settings))
-
-
-def _image_files(folder: Path) -> list[Path]:
-    from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
-
-    if not folder.is_dir():
-        raise BadRequestError(f"{folder} should be a folder with images; there is no such folder.")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    if not files:
-        raise BadRequestError(f"{folder} holds no image; expected files that end in {', '.join(IMAGE_SUFFIXES)}.")
-    return files
 
 
 def _summary(counts: WarmCounts, settings: Settings) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -16,7 +14,7 @@ from typing import Any, cast
 import pandas as pd
 import yaml
 
-from sam_backend.files import make_folder, whole_file, write_whole
+from sam_backend.files import link_or_copy, write_whole
 from sam_backend.labelstudio.outlines import rings
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Cropped
@@ -184,7 +182,7 @@ class BoxFiles:
             image.tally.require_used()
         except BrokenSampleError as error:
             return {"name": name, "broken": str(error)}
-        _place(image.file, out / "images" / (self._split or "") / name)
+        link_or_copy(image.file, out / "images" / (self._split or "") / name)
         return {
             "name": name,
             "size": image.size,
@@ -270,16 +268,3 @@ def _annotation(drawn: DrawnBox, mask: Cropped, score: float) -> dict[str, Any]:
         "iscrowd": 0,
         **({"score": round(score, 4)} if math.isfinite(score) else {}),
     }
-
-
-def _place(file: Path, target: Path) -> None:
-    """Link a file to another place, or copy it where the file system has no links; it replaces what was there."""
-    if target.exists() and target.samefile(file):
-        return
-    make_folder(target.parent, private=False)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(file.resolve(), target)
-    except OSError:
-        with whole_file(target, private=False) as copy:
-            shutil.copyfile(file, copy)

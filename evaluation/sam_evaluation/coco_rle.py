@@ -6,7 +6,8 @@ import numpy as np
 from pycocotools import mask as coco
 
 from sam_backend.arrays import BoolArray
-from sam_evaluation.metrics.mask_pair import box_slices
+from sam_backend.samples import Cropped
+from sam_backend.segmenters.coco_counts import coco_counts
 
 
 def encode_mask(mask: BoolArray) -> str:
@@ -17,14 +18,7 @@ def encode_mask(mask: BoolArray) -> str:
     >>> encode_mask(np.array([[False, True], [False, True]]))
     '22'
     """
-    height, width = mask.shape
-    # Runs go down the columns. Only columns with set pixels are read: most masks are small in a large image.
-    _, columns = box_slices(mask) or (slice(0, 0), slice(0, 0))
-    pixels = mask[:, columns].ravel("F").view(np.int8)
-    flips = np.flatnonzero(np.diff(pixels, prepend=0, append=0)) + columns.start * height
-    ends = np.concatenate([[0], flips[flips < mask.size], [mask.size]])
-    runs = {"size": [height, width], "counts": np.diff(ends).tolist()}
-    return str(coco.frPyObjects(runs, height, width)["counts"].decode("ascii"))
+    return coco_counts(Cropped.of(mask))
 
 
 def decode_mask(counts: str, size: tuple[int, int]) -> BoolArray:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_QUOTE = "'"
+from sam_backend.safe_text import FORMULA_QUOTE, is_formula, safe_cell
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -30,8 +29,9 @@ def read_csv_text(path: Path) -> pd.DataFrame:
 
 
 def _harmless(cell: Any) -> Any:
-    return _QUOTE + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return safe_cell(cell) if isinstance(cell, str) else cell
 
 
 def _original(cell: Any) -> Any:
-    return cell[1:] if isinstance(cell, str) and cell.startswith(_QUOTE) and cell[1:].startswith(_FORMULA) else cell
+    quoted = isinstance(cell, str) and cell.startswith(FORMULA_QUOTE) and is_formula(cell[1:])
+    return cell[1:] if quoted else cell

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.samples import Cropped
+from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
 from sam_backend.segmenters.image_headers import open_image, reason
 from sam_backend.segmenters.image_values import decode_values, turned
 from sam_evaluation.datasets.label_files import has_more_pages
 from sam_evaluation.datasets.objects import ObjectRule, objects_of_mask
 from sam_evaluation.datasets.pixel_values import distinct_values
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, max_pixels
+from sam_evaluation.datasets.sample_files import max_pixels
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
 from sam_evaluation.measurement import LIMITS, Proposed
 

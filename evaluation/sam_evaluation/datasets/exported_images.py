@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
+from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
 from sam_evaluation.errors import BrokenSampleError
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
+from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
 from sam_evaluation.errors import BrokenSampleError
 
 FOUND_BY_NAME = "image found by its file name, not at the path that is written"

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from sam_backend.arrays import BoolArray
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters.image_files import decode_image
+from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
 from sam_backend.settings import read_settings
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 @cache

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES, image_files
+from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
+from sam_evaluation.datasets.sample_files import image_files
 
 _NO_IMAGES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv", ".md", ".cache", ".db", ".ini", ".npy", ".lst", ".log")
 """Suffixes of files that tools keep beside images."""

@@ -1,0 +1,199 @@
+"""A folder of images -> a folder of results; a run that was interrupted goes on when it is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.everything.label_maps import label_map, png_of_map
+from sam_backend.everything.pictures import side_by_side
+from sam_backend.everything.search import Instance, Search
+from sam_backend.everything.tables import OBJECT, Part, coco_of, csv_of, csv_text
+from sam_backend.files import link_or_copy, write_whole
+from sam_backend.progress import ProgressCallback
+from sam_backend.segmenters.coco_counts import coco_counts
+from sam_backend.segmenters.image_folder import images_in
+
+RUN, PARTS, IMAGES = "everything.json", "parts", "images"
+PICTURES, INSTANCE_MAPS, CLASS_MAPS = "side_by_side", "instance_maps", "class_maps"
+COCO, TABLE, BROKEN = "annotations/instances.json", "instances.csv", "broken.csv"
+
+
+@dataclass
+class FolderResult:
+    """What a run wrote.
+
+    Attributes
+    ----------
+    parts : list of Part, one for each image that could be used.
+    broken : list of (name, reason), the other images.
+    classes : list of str, the classes; the first has the id 1.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """The number of instances on all images."""
+        return sum(len(part["instances"]) for part in self.parts)
+
+
+class FolderRun:
+    """The images of a folder, with its subfolders, and the folder of what is found on them.
+
+    Parameters
+    ----------
+    images, out : Path, the two folders.
+
+    Raises
+    ------
+    BadRequestError
+        If there is no image, one folder lies in the other, or `out` holds something else.
+    """
+
+    def __init__(self, images: Path, out: Path) -> None:
+        if images.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(images.resolve()):
+            raise BadRequestError(f"{out} lies within {images}, or around it; name another folder for the results.")
+        if out.exists() and not out.is_dir():
+            raise BadRequestError(f"{out} is a file; name a new folder.")
+        if out.is_dir() and any(out.iterdir()) and not (out / RUN).is_file():
+            raise BadRequestError(f"{out} holds other files; name a new folder.")
+        self._files = {file.relative_to(images).as_posix(): file for file in images_in(images)}
+        self._pngs = _names_of_pngs(list(self._files))
+        self.out = out
+
+    def run(self, search: Search, progress: ProgressCallback) -> FolderResult:
+        """Find the instances on all images, and write them.
+
+        Of each image the folder gets its file in `images/` (linked where the file system can), a picture of it and its
+        instances in `side_by_side/`, their ids in `instance_maps/` and their classes in `class_maps/`; of all images
+        `annotations/instances.json` in COCO's format, `instances.csv`, and `broken.csv` with those that were left out.
+
+        Parameters
+        ----------
+        search : Search.
+        progress : called with the numbers of images done and in all, and the name of the next one.
+
+        Raises
+        ------
+        BadRequestError
+            If `out` holds a run of another model or with other settings, or no image can be used.
+        """
+        self._claim(search)
+        result = FolderResult(classes=list(search.labels or (OBJECT,)))
+        for done, name in enumerate(self._files):
+            progress(done, len(self._files), name)
+            try:
+                result.parts.append(self._part(name, search, result.classes))
+            except SamInspectError as error:
+                result.broken.append((name, str(error)))
+        progress(len(self._files), len(self._files))
+        if not result.parts:
+            raise BadRequestError(
+                f"None of the {len(result.broken)} images can be used. The first is {': '.join(result.broken[0])}"
+            )
+        self._remove_stale(result.parts)
+        self._write(COCO, json.dumps(coco_of(result.parts, result.classes)).encode())
+        self._write(TABLE, csv_of(result.parts).encode())
+        self._write(BROKEN, csv_text(("image", "reason"), result.broken).encode())
+        return result
+
+    def _claim(self, search: Search) -> None:
+        """Check that the folder is new, or that of the same search; mark it as ours."""
+        marker = self.out / RUN
+        if not marker.is_file():
+            self._write(RUN, json.dumps(search.identity, indent=1).encode())
+            return
+        before, now = json.loads(marker.read_bytes()), search.identity
+        differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if differing:
+            name = differing[0]
+            had, has = before.get(name), now.get(name)
+            raise BadRequestError(f"{self.out} holds a run with {name} {had}, this one has {has}; name a new folder.")
+
+    def _part(self, name: str, search: Search, classes: list[str]) -> Part:
+        """Return what is kept of an image; it is made where an earlier run has not made it. New classes are added."""
+        file, png = self._files[name], self._pngs[name]
+        try:
+            stamp = file.stat()
+            key = json.dumps([name, png, stamp.st_size, stamp.st_mtime_ns])
+            kept = self.out / PARTS / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+            if kept.is_file():
+                part: Part = json.loads(kept.read_bytes())
+                _class_ids(part, classes)
+                return part
+            content = file.read_bytes()
+        except OSError as error:
+            raise BadRequestError(f"It cannot be read: {error.strerror}.") from None
+        fetched = search.fetch(content, name)
+        instances = search.instances(fetched)
+        size = fetched.embedding.size
+        described = [_described(one) for one in instances]
+        part = {"file": kept.name, "name": name, "png": png, "size": list(size), "instances": described}
+        masks = [one.mask for one in instances]
+        by_instance = label_map(masks, range(1, len(masks) + 1), size)
+        by_class = label_map(masks, _class_ids(part, classes), size)
+        link_or_copy(file, self.out / IMAGES / name)
+        picture = io.BytesIO()
+        Image.fromarray(side_by_side(fetched.reader(), by_class if search.labels else by_instance)).save(picture, "PNG")
+        for folder, png_file in (
+            (PICTURES, picture.getvalue()),
+            (INSTANCE_MAPS, png_of_map(by_instance)),
+            (CLASS_MAPS, png_of_map(by_class)),
+        ):
+            self._write(f"{folder}/{png}", png_file)
+        write_whole(kept, json.dumps(part).encode(), private=False)
+        return part
+
+    def _remove_stale(self, parts: Sequence[Part]) -> None:
+        """Remove what earlier runs wrote of images that are gone, changed, or of another name."""
+        names, pngs, files = ({part[key] for part in parts} for key in ("name", "png", "file"))
+        for kept in (self.out / PARTS).glob("*.json"):
+            if kept.name in files:
+                continue
+            part = json.loads(kept.read_bytes())
+            if part["name"] not in names:
+                (self.out / IMAGES / part["name"]).unlink(missing_ok=True)
+            for folder in (PICTURES, INSTANCE_MAPS, CLASS_MAPS) if part["png"] not in pngs else ():
+                (self.out / folder / part["png"]).unlink(missing_ok=True)
+            kept.unlink()
+
+    def _write(self, name: str, content: bytes) -> None:
+        write_whole(self.out / name, content, private=False)
+
+
+def _names_of_pngs(names: Sequence[str]) -> dict[str, str]:
+    """Return the name of each image's PNG files: its own with another suffix, or behind it where two would be equal."""
+    stems = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
+    counts = Counter(stem.casefold() for stem in stems.values())
+    return {name: f"{stem if counts[stem.casefold()] == 1 else name}.png" for name, stem in stems.items()}
+
+
+def _described(one: Instance) -> dict[str, Any]:
+    return {
+        "counts": coco_counts(one.mask),
+        "box": list(one.mask.box),
+        "area": one.mask.area,
+        "score": round(one.score, 4),
+        "stability": None if one.stability is None else round(one.stability, 4),
+        "contrast": round(one.contrast, 2),
+        "label": one.label,
+    }
+
+
+def _class_ids(part: Part, classes: list[str]) -> list[int]:
+    """Return the class of each instance, from 1; a class that is not known yet is added."""
+    labels = [one["label"] or OBJECT for one in part["instances"]]
+    classes += [label for label in dict.fromkeys(labels) if label not in classes]
+    return [classes.index(label) + 1 for label in labels]

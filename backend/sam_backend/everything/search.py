@@ -1,0 +1,101 @@
+"""What is sought on an image, and the instances that are found: all that a model sees, or what a project proposes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sam_backend.core.observer import Observer
+from sam_backend.core.project_work import ProjectWork
+from sam_backend.core.proposed_masks import masks_on_image, proposed_masks
+from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
+from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.memory.proposals import Proposer
+from sam_backend.pipeline.sources import Everything
+from sam_backend.samples import Cropped
+from sam_backend.segmenters import Segmenter
+from sam_backend.segmenters.automatic import DEFAULT_AUTOMATIC, AutomaticSettings
+from sam_backend.segmenters.cache import EmbeddingCache
+from sam_backend.segmenters.contrast import contrast_with_surroundings
+from sam_backend.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One mask on an image.
+
+    Attributes
+    ----------
+    mask : Cropped, in pixels of the image, not empty.
+    label : str, its class; None without one.
+    score : float in [0, 1], the predicted IoU, or the score of a project's proposal.
+    stability : float in [0, 1], see `segmenters.automatic.Proposal`; None for a project's proposal.
+    contrast : float, see `segmenters.contrast.contrast_with_surroundings`.
+    """
+
+    mask: Cropped
+    label: str | None
+    score: float
+    stability: float | None
+    contrast: float
+
+
+def embeddings_in_memory(settings: Settings) -> TaskEmbeddings:
+    """Return the embeddings of files, which leave those alone that the service keeps on disk for annotators."""
+    cache = EmbeddingCache.of_megabytes(settings.embedding_memory_mb, None, 0)
+    return TaskEmbeddings.of_settings(settings, ServerRegistry.of_settings(settings), cache, Observer())
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A model, and what it seeks: all that it sees, or what is proposed for a project, as in its pre-annotation.
+
+    Attributes
+    ----------
+    segmenter : Segmenter.
+    embeddings : TaskEmbeddings, keeps what is encoded.
+    automatic : AutomaticSettings; those of a project are its own.
+    work : ProjectWork; None without a project.
+    """
+
+    segmenter: Segmenter
+    embeddings: TaskEmbeddings
+    automatic: AutomaticSettings = DEFAULT_AUTOMATIC
+    work: ProjectWork | None = None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the instances on an image depend on, as JSON."""
+        if self.work is None:
+            return {"model": self.segmenter.version, **dataclasses.asdict(self.automatic)}
+        ways = [one.name for one in (self._proposer, self.work.pipeline) if one is not None]
+        state = f"{self.work.project.uid} with {' and '.join(ways)}, examples {self.work.memory.store.changed()}"
+        return {"model": self.segmenter.version, "project": state}
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The classes of the project; none without one."""
+        return self.work.labels() if self.work else ()
+
+    @cached_property
+    def _proposer(self) -> Proposer | None:
+        return self.work.proposer() if self.work else None
+
+    def fetch(self, file: bytes, name: str) -> TaskEmbedding:
+        """Return the embedding of an image's file; SamInspectError if it cannot be used."""
+        return self.embeddings.fetch_file(self.segmenter, file, name)
+
+    def instances(self, fetched: TaskEmbedding) -> list[Instance]:
+        """Return the instances on an image, the highest score first; errors as of `ProjectWork.proposer`."""
+        if self.work is None:
+            masks = masks_on_image(self.segmenter, fetched, None, Everything(**dataclasses.asdict(self.automatic)))
+        else:
+            masks = proposed_masks(self.segmenter, fetched, self._proposer, self.work.propose)
+        reader = fetched.reader()
+        return [
+            Instance(one.mask, one.label, one.score, one.stability, contrast_with_surroundings(reader, one.mask))
+            for one in masks
+            if one.mask.area
+        ]
