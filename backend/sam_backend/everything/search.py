@@ -70,9 +70,13 @@ class Search:
         """What the instances on an image depend on, as JSON."""
         if self.work is None:
             return {"model": self.segmenter.version, **dataclasses.asdict(self.automatic)}
-        ways = [one.name for one in (self._proposer, self.work.pipeline) if one is not None]
-        state = f"{self.work.project.uid} with {' and '.join(ways)}, examples {self.work.memory.store.changed()}"
-        return {"model": self.segmenter.version, "project": state}
+        return {
+            "model": self.segmenter.version,
+            "project": self.work.project.uid,
+            "proposer": self._proposer.name if self._proposer else "none",
+            "pipeline": self.work.pipeline.version if self.work.pipeline else "none",
+            "examples": self.work.memory.store.changed(),
+        }
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sam_backend.samples import Object
-from sam_evaluation.datasets.sample_files import IMAGE_SUFFIXES
+from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.exports.json_list import JsonList

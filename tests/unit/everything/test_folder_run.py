@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,8 +44,8 @@ class Segmenter(ColourSegmenter):
         return with_pixels(super().encode(image), image)
 
 
-def search(segmenter=None, automatic=GRID, settings=None, **project):
-    return Search(segmenter or Segmenter(), embeddings_in_memory(settings or Settings()), automatic, **project)
+def search(segmenter=None, automatic=GRID, settings=None, work=None):
+    return Search(segmenter or Segmenter(), embeddings_in_memory(settings or Settings()), automatic, work)
 
 
 def run(folder, out, segmenter=None, **options):
@@ -219,9 +220,21 @@ class Proposing:
         return proposals
 
 
+def project(examples):
+    """Return what a search needs of a project and its memory."""
+    return SimpleNamespace(
+        project=SimpleNamespace(uid="3.1"),
+        memory=SimpleNamespace(store=SimpleNamespace(changed=lambda: examples)),
+        proposer=Proposing,
+        propose=None,
+        pipeline=None,
+        labels=lambda: ("blue", "green", "red"),
+    )
+
+
 def test_a_project_gives_the_classes(folder, tmp_path):
     out = tmp_path / "out"
-    done = run(folder, out, proposer=Proposing(), labels=("blue", "green", "red"), state="3.1 with memory")
+    done = run(folder, out, work=project("seven"))
     assert done.classes == ["blue", "green", "red"]
     classes = np.asarray(Image.open(out / "class_maps" / "line 0" / "0.png"))
     for label, (left, top, right, bottom) in SQUARES.items():
@@ -229,5 +242,5 @@ def test_a_project_gives_the_classes(folder, tmp_path):
     content = json.loads((out / "annotations" / "instances.json").read_text())
     assert [category["name"] for category in content["categories"]] == done.classes
     assert "stability" not in content["annotations"][0]
-    with pytest.raises(BadRequestError, match=r"a run with project 3\.1 with memory, this one has 3\.1 with another"):
-        run(folder, out, proposer=Proposing(), labels=("red",), state="3.1 with another")
+    with pytest.raises(BadRequestError, match="holds a run with examples seven, this one has eight"):
+        run(folder, out, work=project("eight"))
