@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ RING_IOU = 0.9
 
 MOST_HOLES = 100
 """Most holes that a ring goes around, the largest ones."""
+
+SHORTEST_SLITS = 100
+"""Rings that are joined through the shortest slits."""
 
 Ring = list[tuple[float, float]]
 
@@ -78,7 +82,7 @@ def rings(mask: Cropped, tolerance: float = TOLERANCE) -> list[Ring]:
 
 
 def pixel_rings(
-    mask: Cropped, tolerance: float = TOLERANCE, least_iou: float = RING_IOU, most_holes: int = MOST_HOLES
+    mask: Cropped, tolerance: float = TOLERANCE, least_iou: float = RING_IOU, most_holes: int | None = MOST_HOLES
 ) -> list[NDArray[np.float64]]:
     """Return one ring for each component (8-connected) of a non-empty mask, the largest first.
 
@@ -92,7 +96,7 @@ def pixel_rings(
     mask : Cropped, not empty.
     tolerance : float, in pixels, 0 or more; 0 keeps every corner.
     least_iou : float, in [0, 1].
-    most_holes : int, of more holes of a component, the smaller ones are filled too.
+    most_holes : int, of more holes of a component, the smaller ones are filled too; None for no limit.
 
     Returns
     -------
@@ -114,13 +118,14 @@ def pixel_rings(
         ring: NDArray[np.int32] = _simplified(contours[index], tolerance, least_iou).reshape(-1, 2)
         left = (1 - least_iou) * areas[index]
         holes = sorted(inside.get(index, ()), key=areas.__getitem__)
-        for number, hole in enumerate(holes, most_holes - len(holes)):
+        kept = []
+        for number, hole in enumerate(holes, (len(holes) if most_holes is None else most_holes) - len(holes)):
             left -= areas[hole]
             if left < 0 <= number:
-                ring = joined(ring, _simplified(contours[hole], tolerance, least_iou).reshape(-1, 2))
+                kept.append(_simplified(contours[hole], tolerance, least_iou).reshape(-1, 2))
                 # What lies in a filled hole has no ring of its own.
                 outer += inside.get(hole, ())
-        found.append((areas[index], ring / 2 + mask.corner[::-1]))
+        found.append((areas[index], joined([ring, *reversed(kept)]) / 2 + mask.corner[::-1]))
     return [ring for _, ring in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -155,16 +160,26 @@ def fitted_ellipse(mask: Cropped) -> Ellipse:
     )
 
 
-def joined(ring: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """Return one ring around both, a hole or another part, through a slit without width between their nearest corners.
+def joined(rings: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return one ring around several ones, parts or holes, through slits without width.
 
-    The rings are (N, 2) and (M, 2). Inside is what the even-odd rule says.
+    Inside is what the even-odd rule says. A slit is the shortest way between two corners; from the ring number
+    `SHORTEST_SLITS` on, which would take too long, a slit begins at the first corner of all.
+
+    Parameters
+    ----------
+    rings : at least one (N, 2), the largest first.
     """
-    gaps, nearest = cKDTree(ring).query(other)
-    end = int(np.argmin(gaps))
-    start = int(np.asarray(nearest)[end])
-    around = np.roll(other, -end, axis=0)
-    return np.concatenate([ring[: start + 1], around, around[:1], ring[start:]])
+    whole = rings[0]
+    for other in rings[1:SHORTEST_SLITS]:
+        gaps, nearest = cKDTree(whole).query(other)
+        end = int(np.argmin(gaps))
+        start = int(np.asarray(nearest)[end])
+        around = np.roll(other, -end, axis=0)
+        whole = np.concatenate([whole[: start + 1], around, around[:1], whole[start:]])
+    first = whole[:1]
+    pieces = [piece for other in rings[SHORTEST_SLITS:] for piece in (first, other, other[:1])]
+    return np.concatenate([whole, *pieces]) if pieces else whole
 
 
 def _simplified(contour: NDArray[np.int32], tolerance: float, least_iou: float) -> NDArray[np.int32]:

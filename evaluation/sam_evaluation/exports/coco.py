@@ -19,7 +19,7 @@ class Coco(Writer):
     card = FormatCard("coco", "COCO")
 
     def __init__(self, folder: Path, classes: Classes, tally: Tally) -> None:
-        self._folder, self._classes, self._tally = folder, classes, tally
+        self._folder, self._classes = folder, classes
         self._lists = SplitLists(folder / "annotations", "instances_", "annotations")
         self._images = ImageList()
         self._annotation = 0
@@ -60,7 +60,7 @@ class CocoPolygons(Coco):
     card = FormatCard("coco-polygons", "COCO")
 
     def _segmentation(self, target: Object) -> Any:
-        return [ring.ravel().tolist() for ring in exact_rings(target.cropped, self._tally)]
+        return [ring.ravel().tolist() for ring in exact_rings(target.cropped)]
 
 
 class ImageList:

@@ -18,7 +18,7 @@ class Labelme(Writer):
     card = FormatCard("labelme", "Labelme")
 
     def __init__(self, folder: Path, classes: Classes, tally: Tally) -> None:
-        self._folder, self._classes, self._tally = folder, classes, tally
+        self._folder, self._classes = folder, classes
 
     def image_file(self, image: ExportedImage) -> Path:
         """Return the image's file in the folder of its split."""
@@ -46,7 +46,7 @@ class Labelme(Writer):
     def _shapes(self, image: ExportedImage) -> Iterator[dict[str, Any]]:
         for number, target in enumerate(image.objects, 1):
             self._classes.number(target.label)
-            rings = editable_rings(target.cropped, self._tally)
+            rings = editable_rings(target.cropped)
             for ring in rings:
                 yield {
                     "label": target.label,

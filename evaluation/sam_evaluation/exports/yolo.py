@@ -21,7 +21,7 @@ class YoloBoxes(Writer):
     card = FormatCard("yolo-box", "YOLO", suffixes=_SUFFIXES)
 
     def __init__(self, folder: Path, classes: Classes, tally: Tally) -> None:
-        self._folder, self._classes, self._tally = folder, classes, tally
+        self._folder, self._classes = folder, classes
         self._splits: set[str] = set()
 
     def image_file(self, image: ExportedImage) -> Path:
@@ -61,5 +61,5 @@ class YoloPolygons(YoloBoxes):
     card = FormatCard("yolo-seg", "YOLO", suffixes=_SUFFIXES)
 
     def _values(self, target: Object) -> Sequence[float]:
-        values: list[float] = one_ring(target.cropped, self._tally).ravel().tolist()
+        values: list[float] = one_ring(target.cropped).ravel().tolist()
         return values
