@@ -47,7 +47,7 @@ def saved(
         header[0x0112] = exif
     image.save(file, exif=header) if exif else image.save(file)
     sample = Sample(file.as_posix(), read_image(file), objects, file=file)
-    return SourceImage(file.as_posix(), group or file.as_posix(), group or file.as_posix(), sample)
+    return SourceImage(file.as_posix(), "", group or file.as_posix(), sample)
 
 
 def run(source, to: str, out: Path, **options: float) -> Exported:

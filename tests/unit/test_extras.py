@@ -74,6 +74,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import sam_inspect.main
 import sam_backend.service.server, sam_backend.service.app, sam_backend.core.backend, sam_backend.demo.run_demo
+import sam_evaluation.exports.run, sam_evaluation.exports.project_source
 from sam_backend.segmenters.model_registry import load_segmenter
 load_segmenter("nano")
 """

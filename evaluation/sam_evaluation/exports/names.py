@@ -20,20 +20,20 @@ class FileNames:
     """Gives each image its stem. The first image of a name keeps it, so that later images change no earlier one.
 
     A name is the last part of a path, without the eight digits that Label Studio puts before an uploaded file. Where an
-    earlier image has it, in large or small letters, the folders go before it, or the key goes behind it.
+    earlier image has it, in large or small letters, the key goes behind it, or without one the folder before it.
     """
 
     def __init__(self) -> None:
         self._used: set[str] = set()
 
     def stem(self, path: str, key: str) -> str:
-        """Return the stem of the image at a path; `key` tells it from others, for example the task's id."""
-        parts = path_parts(path) or (key,)
+        """Return the stem of the image at a path; `key` tells it from others, for example the task's id; "" without."""
+        parts = path_parts(path) or (key or "image",)
         uploaded = _UPLOADED.fullmatch(parts[-1])
         name = uploaded[1] if uploaded else parts[-1]
         stem = name.rpartition(".")[0] or name
         number = 1
-        candidates = [stem, "_".join([*parts[-2:-1], stem]), f"{stem}_{key}"]
+        candidates = [stem, f"{stem}_{key}" if key else "_".join([*parts[-2:-1], stem])]
         while True:
             number += 1
             candidates.append(f"{stem}_{number}")

@@ -28,7 +28,7 @@ class SourceImage:
     Attributes
     ----------
     path : str, its path or address, of which the last part is its name.
-    key : str, what tells it from others of its name.
+    key : str, what tells it from others of its name; "" where nothing short does.
     group : str, what stays on one side of a split.
     sample : Sample.
     """
@@ -76,6 +76,7 @@ class DatasetSource(Source):
     def __init__(self, spec: DatasetSpec) -> None:
         self._dataset = spec.open(EVERY_OBJECT)
         self.title, self.folder = f"{spec.format}:{spec.folder}", spec.folder
+        self._root = spec.folder if spec.folder.is_dir() else spec.folder.parent
 
     def classes(self) -> Sequence[str]:
         """Return the classes that the data set names."""
@@ -93,6 +94,7 @@ class DatasetSource(Source):
             except BrokenSampleError as error:
                 tally.leave_out(CANNOT_BE_READ, str(error))
                 continue
-            group = self._dataset.group(name)
-            yield SourceImage(sample.file.as_posix() if sample.file else name, group, group, sample)
+            path, group = sample.file or Path(name), self._dataset.group(name)
+            inside = path.relative_to(self._root) if path.is_relative_to(self._root) else path
+            yield SourceImage(inside.as_posix(), group if group != name else "", group, sample)
         progress(len(names), len(names))
