@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sam_backend.samples import Object
-from sam_evaluation.coco_rle import encode_mask
+from sam_backend.segmenters.coco_counts import coco_counts
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.exports.polygons import exact_rings
 from sam_evaluation.exports.writer import Classes, ExportedImage, FormatCard, SplitLists, Writer, box_of
@@ -51,7 +51,7 @@ class Coco(Writer):
         }
 
     def _segmentation(self, target: Object) -> Any:
-        return {"size": list(target.cropped.size), "counts": encode_mask(target.mask)}
+        return {"size": list(target.cropped.size), "counts": coco_counts(target.cropped)}
 
 
 class CocoPolygons(Coco):

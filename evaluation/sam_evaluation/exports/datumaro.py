@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sam_evaluation.coco_rle import encode_mask
+from sam_backend.segmenters.coco_counts import coco_counts
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.exports.writer import Classes, ExportedImage, FormatCard, SplitLists, Writer
 
@@ -35,7 +35,7 @@ class Datumaro(Writer):
                 "attributes": {},
                 "group": number,
                 "label_id": self._classes.number(target.label),
-                "rle": {"counts": encode_mask(target.mask), "size": list(target.cropped.size)},
+                "rle": {"counts": coco_counts(target.cropped), "size": list(target.cropped.size)},
                 "z_order": 0,
             }
             for number, target in enumerate(image.objects, 1)
