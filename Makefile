@@ -83,7 +83,7 @@ $(VENV)/base: pyproject.toml | system-python
 $(VENV)/dev: pyproject.toml | system-python
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@echo "Installing SAM Inspect with PyTorch and the tools of development into $(VENV); the first time takes some minutes"
-	@$(PIP) --editable '.[evaluation,torch,transformers,train,dev]'
+	@$(PIP) --editable '.[evaluation,torch,transformers,train,video,dev]'
 	@touch $@ $(VENV)/base
 
 $(LABEL_STUDIO): backend/sam_backend/demo/environment.py | system-python

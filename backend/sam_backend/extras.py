@@ -16,6 +16,9 @@ TORCH = ("torch", "torchvision", "segment_anything")
 TRANSFORMERS = ("torch", "torchvision", "timm", "transformers")
 """The packages of the models on the Hugging Face Hub."""
 
+VIDEO = ("av",)
+"""The package that reads and writes videos."""
+
 
 def how_to_install(*extras: str) -> str:
     """Return the command that installs extras: `pip install 'sam-inspect[torch]'`."""
