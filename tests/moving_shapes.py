@@ -20,7 +20,7 @@ class Clip:
         return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
 
 
-def texture(random, size, colour, contrast=28):
+def texture(random, size, colour, contrast=18):
     """Return a smooth random pattern around a colour, uint8 (H, W, 3)."""
     noise = random.normal(size=(*size, 3)).astype(np.float32)
     rough = cv2.GaussianBlur(noise, (0, 0), 1.2) + 2.5 * cv2.GaussianBlur(noise, (0, 0), 5)

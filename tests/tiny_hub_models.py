@@ -12,8 +12,14 @@ from safetensors.torch import save_file
 SIDE = 256
 """Pixels of the square that they see."""
 
-_PROMPTS = {"hidden_size": 32, "image_size": SIDE, "patch_size": 16, "mask_input_channels": 8}
-_DECODER = {"hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
+WIDTH = 32
+"""Features of a place."""
+
+WIDTH_OF_VIDEO = 128
+"""Features of a place where videos are followed: memories have half of them, and the package knows only 64."""
+
+_PROMPTS = {"image_size": SIDE, "patch_size": 16, "mask_input_channels": 8}
+_DECODER = {"mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
 _VIT = {
     "hidden_size": 32,
     "output_channels": 32,
@@ -26,37 +32,43 @@ _VIT = {
     "global_attn_indexes": [1],
     "num_pos_feats": 16,
 }
-_MEMORY = {
-    "memory_attention_hidden_size": 32,
-    "memory_attention_num_layers": 1,
-    "memory_attention_feed_forward_hidden_size": 32,
-    "memory_encoder_hidden_size": 32,
-    "memory_encoder_output_channels": 16,
-    "memory_fuser_num_layers": 1,
-    "memory_fuser_embed_dim": 32,
-    "memory_fuser_intermediate_dim": 32,
-}
-_PYRAMID = {"backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]], "fpn_hidden_size": 32}
+_PYRAMID = {"backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]]}
 
 
-def _parts(prefix: str, vision: Any, **decoder: Any) -> dict[str, Any]:
+def _memory(width: int) -> dict[str, Any]:
+    return {
+        "image_size": SIDE,
+        "mask_downsampler_embed_dim": width,
+        "memory_attention_hidden_size": width,
+        "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [16, 16],
+        "memory_encoder_hidden_size": width,
+        "memory_encoder_output_channels": width // 2,
+        "memory_fuser_num_layers": 1,
+        "memory_fuser_embed_dim": width,
+        "memory_fuser_intermediate_dim": 32,
+    }
+
+
+def _parts(prefix: str, vision: Any, width: int, **decoder: Any) -> dict[str, Any]:
     """Return the configuration of a model's three parts."""
-    prompts = getattr(hub, f"{prefix}PromptEncoderConfig")(**_PROMPTS)
-    masks = getattr(hub, f"{prefix}MaskDecoderConfig")(**_DECODER, **decoder)
+    prompts = getattr(hub, f"{prefix}PromptEncoderConfig")(hidden_size=width, **_PROMPTS)
+    masks = getattr(hub, f"{prefix}MaskDecoderConfig")(hidden_size=width, **_DECODER, **decoder)
     return {"vision_config": vision, "prompt_encoder_config": prompts, "mask_decoder_config": masks}
 
 
-def _sam() -> Any:
+def _sam(width: int) -> Any:
     vision = hub.SamVisionConfig(**_VIT)
-    return hub.SamModel(hub.SamConfig(**_parts("Sam", vision)))
+    return hub.SamModel(hub.SamConfig(**_parts("Sam", vision, width)))
 
 
-def _hq() -> Any:
+def _hq(width: int) -> Any:
     vision = hub.SamHQVisionConfig(**_VIT, initializer_range=0.02)
-    return hub.SamHQModel(hub.SamHQConfig(**_parts("SamHQ", vision, vit_dim=32)))
+    return hub.SamHQModel(hub.SamHQConfig(**_parts("SamHQ", vision, width, vit_dim=32)))
 
 
-def _sam2_vision() -> Any:
+def _sam2_vision(width: int) -> Any:
     hiera = hub.Sam2HieraDetConfig(
         hidden_size=8,
         image_size=[SIDE, SIDE],
@@ -66,41 +78,39 @@ def _sam2_vision() -> Any:
         window_size_per_stage=[4, 4, 4, 4],
         global_attention_blocks=[4],
     )
-    return hub.Sam2VisionConfig(backbone_config=hiera, backbone_channel_list=[64, 32, 16, 8], **_PYRAMID)
+    return hub.Sam2VisionConfig(
+        backbone_config=hiera, backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=width, **_PYRAMID
+    )
 
 
-def _sam2() -> Any:
+def _sam2(width: int) -> Any:
     # What is published is the model for video, of which the one for images is a part; so it is with EdgeTAM.
     return hub.Sam2VideoModel(
         hub.Sam2VideoConfig(
-            **_parts("Sam2Video", _sam2_vision()),
-            image_size=SIDE,
-            mask_downsampler_embed_dim=32,
-            **_MEMORY,
+            **_parts("Sam2Video", _sam2_vision(width), width),
+            **_memory(width),
         )
     )
 
 
-def _edgetam() -> Any:
+def _edgetam(width: int) -> Any:
     backbone = hub.TimmWrapperConfig(
         architecture="repvit_m1", model_args={"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]}
     )
-    vision = hub.EdgeTamVisionConfig(backbone_config=backbone, **_PYRAMID)
-    memory = {name: value for name, value in _MEMORY.items() if not name.endswith("feed_forward_hidden_size")}
-    parts = _parts("EdgeTamVideo", vision)
-    return hub.EdgeTamVideoModel(
-        hub.EdgeTamVideoConfig(**parts, image_size=SIDE, mask_downsampler_embed_dim=32, **memory)
-    )
+    vision = hub.EdgeTamVisionConfig(backbone_config=backbone, fpn_hidden_size=width, **_PYRAMID)
+    memory = {name: value for name, value in _memory(width).items() if not name.endswith("feed_forward_hidden_size")}
+    parts = _parts("EdgeTamVideo", vision, width)
+    return hub.EdgeTamVideoModel(hub.EdgeTamVideoConfig(**parts, perceiver_resampler_hidden_size=width // 2, **memory))
 
 
-def _sam3_vision() -> Any:
+def _sam3_vision(width: int) -> Any:
     vit = {name: value for name, value in _VIT.items() if name not in ("output_channels", "mlp_dim", "num_pos_feats")}
     backbone = hub.Sam3ViTConfig(**vit, intermediate_size=64, pretrain_image_size=SIDE)
-    return hub.Sam3VisionConfig(backbone_config=backbone, **_PYRAMID)
+    return hub.Sam3VisionConfig(backbone_config=backbone, fpn_hidden_size=width, **_PYRAMID)
 
 
-def _sam3() -> Any:
-    part = {"hidden_size": 32, "num_attention_heads": 2}
+def _sam3(width: int) -> Any:
+    part = {"hidden_size": width, "num_attention_heads": 2}
     layers = {**part, "num_layers": 1, "intermediate_size": 64}
     text = {
         **part,
@@ -112,21 +122,21 @@ def _sam3() -> Any:
         **_ENDS,
     }
     detector = hub.Sam3Config(
-        vision_config=_sam3_vision(),
+        vision_config=_sam3_vision(width),
         text_config=hub.CLIPTextConfig(vocab_size=len(_vocabulary()), **text),
         geometry_encoder_config=layers,
         detr_encoder_config=layers,
         detr_decoder_config=layers | {"num_queries": 8},
         mask_decoder_config=part,
     )
-    tracker = hub.Sam3TrackerVideoConfig(
-        **_parts("Sam3TrackerVideo", _sam3_vision()), image_size=SIDE, mask_downsampler_embed_dim=32, **_MEMORY
-    )
+    tracker = hub.Sam3TrackerVideoConfig(**_parts("Sam3TrackerVideo", _sam3_vision(width), width), **_memory(width))
     model = hub.Sam3VideoModel(hub.Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
     for name, weight in model.detector_model.named_parameters():
         # With the package's small weights, no text and no box would change a score by what a test can see.
         if weight.ndim > 1 and "vision_encoder" not in name:
             torch.nn.init.normal_(weight, std=0.3)
+    # Of random scores, those of the tracker would all say that its objects are hidden.
+    torch.nn.init.constant_(model.tracker_model.mask_decoder.pred_obj_score_head.proj_out.bias, 0.5)
     # Sure that what is asked for is there, so that some scores are high enough to be shown.
     torch.nn.init.constant_(model.detector_model.detr_decoder.presence_head.layer3.bias, 8.0)
     return model
@@ -149,10 +159,10 @@ def tokenizer() -> Any:
 _MADE = {"sam": _sam, "slimsam": _sam, "hq": _hq, "sam2.1": _sam2, "edgetam": _edgetam, "sam3": _sam3}
 
 
-def save_tiny(family: str, folder: Path) -> None:
+def save_tiny(family: str, folder: Path, width: int = WIDTH) -> None:
     """Save a tiny model of a family, and its image processor, in a folder."""
     torch.manual_seed(0)
-    model = _MADE[family]().eval()
+    model = _MADE[family](width).eval()
     if family == "sam3":
         # The package would write some names in another way than the published file has them.
         model.config.save_pretrained(folder)

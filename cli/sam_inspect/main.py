@@ -26,6 +26,7 @@ from sam_inspect import (
     serve,
     signal_commands,
     simulate,
+    track,
     train_proposer,
     tune_refiner,
     warm,
@@ -68,6 +69,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         export.export,
         everything.everything,
         memory_commands.rank,
+        track.track,
+        track.count,
     ),
     MODELS: (
         model_commands.download,

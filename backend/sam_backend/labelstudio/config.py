@@ -243,6 +243,11 @@ class _Kept(LRUCache[tuple[str, tuple[int, ...] | None], LabelingConfig]):
 @cached(_Kept(), key=lambda xml, counts: (xml, counts), lock=threading.Lock())
 def _parse(xml: str, counts: tuple[int, ...] | None) -> LabelingConfig:
     tags = read_tags(xml, counts)
+    if tags.videos and not tags.images:
+        raise BadRequestError(
+            "Label Studio asks no model about a box on a video: draw the first box of each object, save, and run "
+            "sam-inspect track --project with the project's id."
+        )
     if not tags.images:
         raise BadRequestError(
             "The labeling config has no <Image> tag with a name and a value; add one, "

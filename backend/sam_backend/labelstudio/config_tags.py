@@ -66,6 +66,20 @@ class Control:
 
 
 @dataclass(frozen=True)
+class VideoTag:
+    """A `<Video>` tag.
+
+    Attributes
+    ----------
+    tag : ImageTag, its name and value.
+    framerate : str, its attribute; "" without one.
+    """
+
+    tag: ImageTag
+    framerate: str
+
+
+@dataclass(frozen=True)
 class ConfigTags:
     """The tags of a labeling config that this backend uses.
 
@@ -75,12 +89,14 @@ class ConfigTags:
     controls : tuple of Control, in document order.
     spelled : the spelling of each control's tag in the config, by its lower-case form.
     repeated : tuple of str, the value of `on` of each Repeater, for example "$images".
+    videos : tuple of VideoTag, in document order.
     """
 
     images: tuple[ImageTag, ...]
     controls: tuple[Control, ...]
     spelled: Mapping[str, str]
     repeated: tuple[str, ...]
+    videos: tuple[VideoTag, ...] = ()
 
 
 @dataclass
@@ -121,6 +137,7 @@ def read_tags(xml: str, counts: Sequence[int] | None = None) -> ConfigTags:
     root = _parse(xml)
     repeated = tuple(_attributes(element, {}).get("on", "") for element in root.iter() if _kind(element) == "repeater")
     images: list[ImageTag] = []
+    videos: list[VideoTag] = []
     controls: list[tuple[str, dict[str, str], _Labels]] = []
     spelled: dict[str, str] = {}
     for element, attributes, labels in _walk(root, counts):
@@ -136,11 +153,14 @@ def read_tags(xml: str, counts: Sequence[int] | None = None) -> ConfigTags:
                 labels.any_label |= value.startswith("$")
         elif kind == "image" and name and (value := attributes.get("valuelist") or attributes.get("value")):
             images.append(ImageTag(name, value))
+        elif kind == "video" and name and attributes.get("value"):
+            videos.append(VideoTag(ImageTag(name, attributes["value"]), attributes.get("framerate", "").strip()))
         elif labels is not None and name and attributes.get("toname") and kind != "label":
             labels.any_label |= attributes.get("value", "").startswith("$") or bool(attributes.get("apiurl"))
             controls.append((kind, attributes, labels))
             spelled[kind] = _local(element)
-    return ConfigTags(tuple(images), tuple(_control(*control) for control in controls), spelled, repeated)
+    made = tuple(_control(*control) for control in controls)
+    return ConfigTags(tuple(images), made, spelled, repeated, tuple(videos))
 
 
 def _parse(xml: str) -> ET.Element:

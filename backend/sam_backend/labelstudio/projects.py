@@ -37,8 +37,8 @@ class _TaskAnswer(BaseModel):
     id: int
     data: dict[str, Any]
     annotations: list[dict[str, Any]] | None = None
+    drafts: list[dict[str, Any]] | None = None
     predictions: list[_PredictionAnswer] | None = None
-    drafts: list[Any] | None = None
 
 
 class _ListedAnswer(BaseModel):
@@ -89,14 +89,14 @@ class ProjectTask:
     data : the task's data, with the image's address.
     annotations : as the API sends them.
     predictions : of any model.
-    drafts : int, how many annotations were begun and not submitted.
+    drafts : what the user of the token has drawn and not submitted, as the API sends it.
     """
 
     id: int
     data: Mapping[str, Any]
     annotations: Sequence[Mapping[str, Any]] = ()
     predictions: Sequence[TaskPrediction] = ()
-    drafts: int = 0
+    drafts: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_labelled(self) -> bool:
@@ -148,7 +148,7 @@ class Project:
             predictions = [
                 TaskPrediction(one.id, one.model_version or "", one.result) for one in task.predictions or []
             ]
-            yield ProjectTask(task.id, task.data, task.annotations or [], predictions, len(task.drafts or ()))
+            yield ProjectTask(task.id, task.data, task.annotations or [], predictions, task.drafts or [])
 
     def list_tasks(self, view: Mapping[str, Any] | None = None, *, page: int = _PAGE) -> Iterator[ListedTask]:
         """Yield tasks, page by page; a consumer that stops early asks for no further page.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +17,7 @@ from sam_backend.segmenters.model_info import CONCEPTS, INTERACTIVE, ModelInfo, 
 
 if TYPE_CHECKING:
     from sam_backend.segmenters.protocol import Segmenter
+    from sam_backend.segmenters.tracking import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class _Family:
     segmenter : str, the class that speaks to it, of `sam_backend.segmenters.interactive` or of `module`.
     detector : str, the class that finds concepts, with the tokenizer of its texts beside it; "" for none.
     module : str, the module of the segmenter.
+    video : str, the class of `transformers` that follows objects through a video; "" for none.
     """
 
     types: tuple[str, ...]
@@ -45,14 +49,23 @@ class _Family:
     segmenter: str
     detector: str = ""
     module: str = "interactive"
+    video: str = ""
 
 
 FAMILIES = {
     "sam": _Family(("sam",), "SamModel", "SamImageProcessor", "PaddedSegmenter"),
     "slimsam": _Family(("sam",), "SamModel", "SamImageProcessor", "PaddedSegmenter"),
     "hq": _Family(("sam_hq",), "SamHQModel", "SamImageProcessor", "HighQualitySegmenter"),
-    "sam2.1": _Family(("sam2", "sam2_video"), "Sam2Model", "Sam2ImageProcessor", "InteractiveSegmenter"),
-    "edgetam": _Family(("edgetam", "edgetam_video"), "EdgeTamModel", "Sam2ImageProcessor", "InteractiveSegmenter"),
+    "sam2.1": _Family(
+        ("sam2", "sam2_video"), "Sam2Model", "Sam2ImageProcessor", "InteractiveSegmenter", video="Sam2VideoModel"
+    ),
+    "edgetam": _Family(
+        ("edgetam", "edgetam_video"),
+        "EdgeTamModel",
+        "Sam2ImageProcessor",
+        "InteractiveSegmenter",
+        video="EdgeTamVideoModel",
+    ),
     "sam3": _Family(
         ("sam3_tracker", "sam3_tracker_video", "sam3_video"),
         "Sam3TrackerModel",
@@ -60,6 +73,7 @@ FAMILIES = {
         "Sam3Segmenter",
         "Sam3Model",
         "sam3",
+        "Sam3TrackerVideoModel",
     ),
 }
 """What stands before the colon of a model's name -> its family."""
@@ -76,16 +90,11 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
     require(TRANSFORMERS, f"{info.name} in {folder}", how_to_install("transformers"))
     import torch
     import transformers
-    from safetensors import SafetensorError
 
-    from sam_backend.segmenters.weights import file_sha256
-
-    family = FAMILIES[info.name.partition(":")[0]]
+    family = family_of(info)
     if threads:
         torch.set_num_threads(threads)
-    try:
-        if (kind := json.loads((folder / CONFIG).read_bytes()).get("model_type")) not in family.types:
-            raise ValueError(f"its {CONFIG} is of {kind!r}, expected {' or '.join(family.types)}")
+    with _refusing_another_model(info, family.types, folder):
         model = _whole(info, family.model, folder)
         images = getattr(transformers, family.images).from_pretrained(folder, local_files_only=True)
         parts: dict[str, Any] = {}
@@ -94,13 +103,61 @@ def load_from_folder(info: ModelInfo, folder: Path, threads: int, weights: Weigh
             model.vision_encoder.backbone = None
             parts["detector"] = _whole(info, family.detector, folder)
             parts["tokenizer"] = transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    _warn_of_another_size(info, model.config, folder)
+    loaded: Segmenter = segmenter_of(info)(model, images, info, version=_version(info, folder, weights), **parts)
+    return loaded
+
+
+def load_tracker_from_folder(info: ModelInfo, folder: Path, weights: WeightFolders) -> Tracker:
+    """Load the model for videos, with its memory, from the folder that holds the model for images as well.
+
+    Raises
+    ------
+    WeightsError
+        If the folder holds no model of the entry's family, or one for images alone.
+    """
+    require(TRANSFORMERS, f"{info.name} in {folder}", how_to_install("transformers"))
+    import transformers
+
+    from sam_backend.segmenters.video_models import MemoryTracker
+
+    family = family_of(info)
+    # The parts with the memory are only in the folders of the models for videos.
+    with _refusing_another_model(info, tuple(kind for kind in family.types if kind.endswith("_video")), folder):
+        model = _whole(info, family.video, folder)
+        images = getattr(transformers, family.images).from_pretrained(folder, local_files_only=True)
+    _warn_of_another_size(info, model.config, folder)
+    return MemoryTracker(model, images, info.name, _version(info, folder, weights))
+
+
+def follows_by_itself(info: ModelInfo) -> bool:
+    """Return whether a model has a part that follows objects through a video."""
+    return info.repository is not None and bool(family_of(info).video)
+
+
+def family_of(info: ModelInfo) -> _Family:
+    """Return the family of an entry of `HUB_MODELS`."""
+    return FAMILIES[info.name.partition(":")[0]]
+
+
+@contextmanager
+def _refusing_another_model(info: ModelInfo, types: Sequence[str], folder: Path) -> Iterator[None]:
+    """Say in one sentence what a folder lacks: first its type of model, then what the block does not find."""
+    from safetensors import SafetensorError
+
+    try:
+        if (kind := json.loads((folder / CONFIG).read_bytes()).get("model_type")) not in types:
+            raise ValueError(f"its {CONFIG} is of {kind!r}, expected {' or '.join(types)}")
+        yield
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{folder} does not hold a model like {info.name} ({reason}).") from error
-    _warn_of_another_size(info, model.config, folder)
-    version = f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
-    loaded: Segmenter = segmenter_of(info)(model, images, info, version=version, **parts)
-    return loaded
+
+
+def _version(info: ModelInfo, folder: Path, weights: WeightFolders) -> str:
+    from sam_backend.segmenters.weights import file_sha256
+
+    return f"{info.name}-{file_sha256(folder / WEIGHTS, weights)[:8]}"
 
 
 def _warn_of_another_size(info: ModelInfo, config: Any, folder: Path) -> None:
@@ -128,7 +185,7 @@ def _encoder_size(config: Any) -> dict[str, Any]:
 
 def segmenter_of(info: ModelInfo) -> Any:
     """Return the class that speaks to a model of `transformers`."""
-    family = FAMILIES[info.name.partition(":")[0]]
+    family = family_of(info)
     return getattr(import_module(f"sam_backend.segmenters.{family.module}"), family.segmenter)
 
 

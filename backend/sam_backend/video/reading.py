@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,14 @@ class Video:
     Attributes
     ----------
     path : Path.
+    name : str, what messages call it.
     size : (H, W) in pixels of a frame, turned as the file says.
     times : (N,) float64, the time of each frame in seconds, ascending; the first is 0.
     stated_rate : float, frames a second as the file's header says; 0.0 if it says nothing.
     """
 
     path: Path
+    name: str
     size: tuple[int, int]
     times: NDArray[np.float64]
     stated_rate: float
@@ -76,7 +79,7 @@ class Video:
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames in order."""
-        for frame, time in zip(_decoded(self.path), self.times.tolist(), strict=True):
+        for frame, time in zip(_decoded(self.path, self.name), self.times.tolist(), strict=True):
             yield frame.at(time)
 
 
@@ -102,10 +105,11 @@ class _Decoded:
         return Frame(self.index, time, np.ascontiguousarray(pixels))
 
 
-def open_video(path: Path, progress: ProgressCallback = no_progress) -> Video:
+def open_video(path: Path, progress: ProgressCallback = no_progress, name: str = "") -> Video:
     """Read a video once, so that it is known how many frames it has and that all can be read.
 
-    A header states a number of frames that may be wrong, so they are counted; none is kept.
+    A header states a number of frames that may be wrong, so they are counted; none is kept. Messages call it by its
+    path, or by `name`.
 
     Raises
     ------
@@ -114,41 +118,42 @@ def open_video(path: Path, progress: ProgressCallback = no_progress) -> Video:
     BadRequestError
         If the file cannot be read to its end, has no video or no frame, or its frames change their size.
     """
-    require(VIDEO, "a video", how_to_install("video"))
-    with _opened(path) as container:
+    require(VIDEO, "A video", how_to_install("video"))
+    name = name or str(path)
+    with _opened(path, name) as container:
         rate = container.streams.video[0].average_rate
         estimate = container.streams.video[0].frames
     ticks: list[int | None] = []
     size: tuple[int, int] | None = None
     base = Fraction(1)
-    for one in _decoded(path):
+    for one in _decoded(path, name):
         progress(one.index, max(estimate, one.index))
         if size is not None and one.size != size:
             raise BadRequestError(
-                f"The frames of {path} change their size from {size[1]} x {size[0]} to {one.size[1]} x {one.size[0]} "
+                f"The frames of {name} change their size from {size[1]} x {size[0]} to {one.size[1]} x {one.size[0]} "
                 f"pixels at frame {one.index}; write it anew with one size."
             )
         size, base = one.size, one.frame.time_base or base
         ticks.append(one.frame.pts)
     if size is None:
-        raise BadRequestError(f"{path} has no frame; export it again.")
+        raise BadRequestError(f"{name} has no frame; export it again.")
     progress(len(ticks), len(ticks))
-    return Video(path, size, _times(ticks, base, rate), float(rate or 0))
+    return Video(path, name, size, _times(ticks, base, rate), float(rate or 0))
 
 
 def _times(ticks: list[int | None], base: Fraction, rate: Fraction | None) -> NDArray[np.float64]:
     """Return the times of frames from their timestamps; where one is missing or goes back, from the stated rate."""
     known = [tick for tick in ticks if tick is not None]
-    if len(known) == len(ticks) and all(later > tick for tick, later in zip(known, known[1:], strict=False)):
+    if len(known) == len(ticks) and all(later > tick for tick, later in pairwise(known)):
         return (np.array(known, np.float64) - known[0]) * float(base)
     return np.arange(len(ticks)) / float(rate or 25)
 
 
-def _decoded(path: Path) -> Iterator[_Decoded]:
+def _decoded(path: Path, name: str) -> Iterator[_Decoded]:
     import av
 
     index = -1
-    with _opened(path) as container:
+    with _opened(path, name) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         try:
@@ -156,24 +161,24 @@ def _decoded(path: Path) -> Iterator[_Decoded]:
                 yield _Decoded(index, frame)
         except av.error.FFmpegError as error:
             raise BadRequestError(
-                f"{path} cannot be read after {index + 1} frames ({error.strerror}); export it again."
+                f"{name} cannot be read after {index + 1} frames ({error.strerror}); export it again."
             ) from None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
+def _opened(path: Path, name: str) -> Iterator[InputContainer]:
     import av
 
     try:
         container = av.open(str(path), metadata_errors="replace")
     except FileNotFoundError:
-        raise BadRequestError(f"There is no video {path}.") from None
+        raise BadRequestError(f"There is no video {name}.") from None
     except IsADirectoryError:
-        raise BadRequestError(f"{path} is a folder, not a video.") from None
+        raise BadRequestError(f"{name} is a folder, not a video.") from None
     except av.error.FFmpegError as error:
-        raise BadRequestError(f"{path} is no video that can be read ({error.strerror}).") from None
+        raise BadRequestError(f"{name} is no video that can be read ({error.strerror}).") from None
     with container:
         if not container.streams.video:
             what = "only sound" if container.streams.audio else "no video"
-            raise BadRequestError(f"{path} holds {what}; give a file with a video.")
+            raise BadRequestError(f"{name} holds {what}; give a file with a video.")
         yield container
