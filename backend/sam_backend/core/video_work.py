@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sam_backend.arrays import FloatArray
 from sam_backend.core.project_work import open_registered
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin, shown
@@ -108,43 +110,40 @@ class VideoWork:
         counts: TrackCounts,
     ) -> None:
         address = self._target.address(task.data)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "video"
-            file.write_bytes(
-                self._images.fetch(
-                    address,
-                    self._servers.find(self._project.uid),
-                    task.id,
-                    configured=literal_origin(self._target.video.value),
-                )
-            )
+        changed = {number: one for number, one in enumerate(sequences, 1) if not one.is_unchanged}
+        boxes: dict[int, dict[int, FloatArray | None]] = {number: {} for number in changed}
+        scores = []
+        with self._fetched(task, address) as file:
             video = open_video(file, progress, name=shown(address))
             frames = PageFrames(self._target.rate(task.data), video.times, float(video.times[-1]) + 1 / video.rate)
-            changed = {number: one for number, one in enumerate(sequences, 1) if not one.is_unchanged}
             prompts = [prompt for number, one in changed.items() for prompt in _prompts(number, one, video, frames)]
-            boxes: dict[int, dict[int, Any]] = {number: {} for number in changed}
-            scores = []
             for followed in follow(tracker, video, prompts, progress):
-                for number, one in followed.objects.items():
-                    box = np.array(one.mask.box, np.float32) if one.visible else None
+                for number, tracked in followed.objects.items():
+                    box = np.array(tracked.mask.box, np.float32) if tracked.visible else None
                     boxes[number][followed.frame.index] = box
-                    scores += [one.score] if one.visible else []
+                    scores += [tracked.score] if tracked.visible else []
         if not frames.fits:
             counts.notes.append(_does_not_fit(task.id, frames, video))
         tolerance = max(_TOLERANCE * max(video.size), 1.0)
         regions = []
         for number, one in enumerate(sequences, 1):
-            if one.is_unchanged:
-                regions.append(dict(one.region))
-                continue
-            value = sequence_value(boxes[number], video.size, frames, one.label, tolerance)
-            regions.append({**one.region, "value": value})
-            counts.objects += 1
-            counts.keyframes += len(value["sequence"])
-        for region in regions:
-            region.pop("origin", None)
+            region = {name: value for name, value in one.region.items() if name != "origin"}
+            if number in changed:
+                region["value"] = sequence_value(boxes[number], video.size, frames, one.label, tolerance)
+                counts.keyframes += len(region["value"]["sequence"])
+            regions.append(region)
         self._project.predict(task, prediction(regions, float(np.mean(scores or [0.0])), tracker.version))
         counts.tasks += 1
+        counts.objects += len(changed)
+
+    @contextmanager
+    def _fetched(self, task: ProjectTask, address: str) -> Iterator[Path]:
+        """Fetch the video of a task into a file that is gone after the block."""
+        server, configured = self._servers.find(self._project.uid), literal_origin(self._target.video.value)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "video"
+            file.write_bytes(self._images.fetch(address, server, task.id, configured=configured))
+            yield file
 
 
 def _newest(task: ProjectTask) -> Sequence[Mapping[str, Any]]:
@@ -160,7 +159,7 @@ def _prompts(number: int, drawn: DrawnSequence, video: Video, frames: PageFrames
     scale = np.array([width, height, width, height], np.float32) / 100
     prompts: dict[int, VideoPrompt] = {}
     for page_frame, share in sorted(drawn.boxes.items()):
-        box, frame = np.clip(share * scale, 0, [width, height] * 2), frames.of_page(page_frame)
+        box, frame = np.clip(share * scale, 0, [width, height] * 2).astype(np.float32), frames.of_page(page_frame)
         if page_frame > frames.count or box[2] <= box[0] or box[3] <= box[1]:
             raise BadRequestError(
                 f"The box of region {drawn.id} in frame {page_frame} lies outside of the video, which has "

@@ -78,14 +78,13 @@ def check_prompts(prompts: Sequence[VideoPrompt], video: Video) -> None:
                 f"The prompt {one.text!r} is about frame {one.frame}; {video.name} has {len(video)} frames, the last "
                 f"one is {len(video) - 1}."
             )
-        prompt, corners = one.prompt, np.zeros((0, 2))
+        prompt = one.prompt
         if prompt.mask is not None and prompt.mask.shape != video.size:
             raise BadRequestError(
                 f"The mask of {one.text!r} is {prompt.mask.shape[1]} x {prompt.mask.shape[0]} pixels; the frames of "
                 f"{video.name} are {width} x {height}."
             )
-        if prompt.box is not None:
-            corners = prompt.box.reshape(2, 2)
+        corners = np.zeros((0, 2), np.float32) if prompt.box is None else prompt.box.reshape(2, 2)
         inside = (prompt.points >= 0).all() and (prompt.points < [width, height]).all()
         if not inside or (corners < 0).any() or (corners > [width, height]).any():
             raise BadRequestError(

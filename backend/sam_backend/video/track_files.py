@@ -104,15 +104,10 @@ def _cells(row: TrackRow) -> tuple[Any, ...]:
 
 
 def _row(cells: Mapping[str, str]) -> TrackRow:
-    box = tuple(int(cells[name]) for name in COLUMNS[4:8]) if cells["visible"] == "1" else None
-    return TrackRow(
-        int(cells["frame"]),
-        float(cells["time"]),
-        int(cells["id"]),
-        cells["label"],
-        box,
-        float(cells["score"]),  # type: ignore[arg-type]
-    )
+    left, top, right, bottom = (int(cells[name] or 0) for name in COLUMNS[4:8])
+    box = (left, top, right, bottom) if cells["visible"] == "1" else None
+    frame, number = int(cells["frame"]), int(cells["id"])
+    return TrackRow(frame, float(cells["time"]), number, cells["label"], box, float(cells["score"]))
 
 
 def _masks(followed: FollowedFrame, labels: Mapping[int, str]) -> dict[str, Any]:
