@@ -72,6 +72,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the protocols that draw at random.")] = 0,
     requirements: RequirementsOption = None,
     min_area: Annotated[int, typer.Option(min=1, help="Objects with fewer pixels are left out.")] = 20,
+    boxes: Annotated[
+        bool,
+        typer.Option("--boxes", help="Also score the boxes of everything, text and exemplar: COCO's AP and AR."),
+    ] = False,
     focus: FocusOption = None,
     connectivity: Annotated[
         int,
@@ -147,6 +151,7 @@ def evaluate(
                 ObjectRule(connectivity, min_area),
                 focus or settings.focus,
                 measured,
+                boxes,
             ),
             checkpoint=checkpoint,
             folders=WeightFolders.of_settings(settings),

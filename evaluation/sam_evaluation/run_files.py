@@ -28,6 +28,7 @@ class Run:
     broken : DataFrame, one row per sample that could not be used, with the reason.
     about : dict, the content of `run.json`: everything needed to repeat the run.
     left_out : DataFrame, what the readers of the data sets did not use: `left_out.COLUMNS`.
+    boxes : DataFrame, one row per box, see `box_tables.box_rows`; empty unless boxes are scored.
     """
 
     objects: pd.DataFrame
@@ -35,11 +36,14 @@ class Run:
     broken: pd.DataFrame
     about: dict[str, Any] = field(default_factory=dict)
     left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
+    boxes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def write_run(run: Run, out: Path) -> None:
     """Write the tables of a run; `run.json` is written last, so it marks a finished run."""
-    for name, table in (("objects", run.objects), ("images", run.images)):
+    for name, table in (("objects", run.objects), ("images", run.images), ("boxes", run.boxes)):
+        if name == "boxes" and table.empty:
+            continue
         with whole_file(out / f"{name}.parquet", private=False) as file:
             table.to_parquet(file)
     write_unused(run, out)
@@ -79,6 +83,7 @@ def load_run(folder: Path) -> Run:
         about,
         # A run of an older version has no such file.
         _read_table(folder / "left_out.csv") if (folder / "left_out.csv").exists() else pd.DataFrame(),
+        pd.read_parquet(folder / "boxes.parquet") if about["settings"].get("boxes") else pd.DataFrame(),
     )
 
 
@@ -105,7 +110,9 @@ def load_model_of_run(text: str) -> Run:
     if model not in models:
         came = f"there is no {model!r}" if model else "name one"
         raise EvaluationError(f"{folder} holds {', '.join(models)}; {came}: {folder}@{models[0]}.")
-    objects, images, broken = (
-        table[table["model"] == model] if len(table) else table for table in (run.objects, run.images, run.broken)
+    objects, images, broken, boxes = (
+        table[table["model"] == model] if len(table) else table
+        for table in (run.objects, run.images, run.broken, run.boxes)
     )
-    return Run(objects, images, broken, {**run.about, "models": {model: run.about["models"][model]}}, run.left_out)
+    about = {**run.about, "models": {model: run.about["models"][model]}}
+    return Run(objects, images, broken, about, run.left_out, boxes)

@@ -40,6 +40,7 @@ class RunSettings:
     rule : ObjectRule, how masks become objects.
     focus : Focus, when models take a second look; baselines never do.
     pipeline : MeasuredPipeline, whose masks are measured by `everything` instead of the models' own.
+    boxes : bool, whether the boxes around what is found without a prompt are scored as well.
     """
 
     protocols: str = "box,click,clicks:5,everything"
@@ -48,6 +49,7 @@ class RunSettings:
     rule: ObjectRule = DEFAULT_RULE
     focus: Focus = Focus.AUTO
     pipeline: MeasuredPipeline | None = None
+    boxes: bool = False
 
 
 DEFAULT_SETTINGS = RunSettings()

@@ -27,7 +27,14 @@ from sam_evaluation.measured_models import check_model, load_model
 from sam_evaluation.measurement import RECALLS, MeasuredObject, ResultRow
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.concept_protocols import ConceptProtocol
-from sam_evaluation.protocols.named_protocols import EVERYTHING, Protocol, parse_protocols
+from sam_evaluation.protocols.named_protocols import (
+    EVERYTHING,
+    UNPROMPTED,
+    Corrected,
+    OncePrompted,
+    Protocol,
+    parse_protocols,
+)
 from sam_evaluation.report.numbers import count
 from sam_evaluation.run_files import Run, write_run, write_unused
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
@@ -54,7 +61,8 @@ def evaluate(
 ) -> Run:
     """Evaluate models on data sets.
 
-    The folder gets `objects.parquet`, `images.parquet`, `broken.csv`, `left_out.csv` and `run.json`.
+    The folder gets `objects.parquet`, `images.parquet`, `broken.csv`, `left_out.csv` and `run.json`; with boxes also
+    `boxes.parquet`.
 
     A second call with the same arguments goes on where the first was interrupted.
 
@@ -91,6 +99,8 @@ def evaluate(
     protocols = parse_protocols(settings.protocols)
     if predictions and None not in protocols:
         raise EvaluationError(f"Predictions are measured only by {EVERYTHING}; add it to --protocol.")
+    if settings.boxes and all(isinstance(protocol, OncePrompted | Corrected) for protocol in protocols):
+        raise EvaluationError(f"Boxes are scored for {', '.join(UNPROMPTED)}; add one of them to --protocol.")
     specs = [DatasetSpec.parse(text) for text in datasets]
     if settings.pipeline:
         if None not in protocols:
@@ -232,12 +242,18 @@ def _rows(job: Job, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterat
     yield {"kind": "read", "sample": sample.name, "count": len(sample.objects)}
     yield from ({"kind": "left_out", **row} for row in rows_of_sample(sample))
     if proposed:
-        yield from proposal_rows(proposed, sample, targets)
+        yield from proposal_rows(proposed, sample, targets, boxes=settings.boxes)
         return
     cv2.setNumThreads(job.threads)
     model = _model(job.model, job.checkpoint, job.threads, settings.focus, job.folders)
     yield from sample_rows(
-        model, sample, targets, parse_protocols(settings.protocols), settings.seed, settings.pipeline
+        model,
+        sample,
+        targets,
+        parse_protocols(settings.protocols),
+        settings.seed,
+        settings.pipeline,
+        settings.boxes,
     )
 
 
@@ -249,7 +265,9 @@ def _gather(
     plan: Sequence[Job], about: dict[str, Any], left_out: Sequence[dict[str, Any]]
 ) -> tuple[Run, dict[str, int]]:
     """Return the run made of the parts of all jobs, and how many objects were read of each data set."""
-    kinds: dict[str, list[pd.DataFrame]] = {"object": [], "image": [], "broken": [], "read": [], "left_out": []}
+    kinds: dict[str, list[pd.DataFrame]] = {
+        kind: [] for kind in ("object", "image", "box", "broken", "read", "left_out")
+    }
     specs = list(dict.fromkeys(job.dataset for job in plan))
     read: dict[str, int] = {}
     for job in plan:
@@ -269,4 +287,4 @@ def _gather(
     for kind, table in tables.items():
         tables[kind] = table.astype({name: whole[name] for name in whole if name in table})
     unused = table_of((*left_out, *tables["left_out"].to_dict("records")))
-    return Run(tables["object"], tables["image"], tables["broken"], about, unused), read
+    return Run(tables["object"], tables["image"], tables["broken"], about, unused, tables["box"]), read

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sam_evaluation import click_tables, statistics, summary_tables
+from sam_evaluation.box_tables import box_table
 from sam_evaluation.comparison import compare
 from sam_evaluation.gap import against_humans, against_requirements, gap_table
 from sam_evaluation.report.phrases import protocol_order
@@ -31,6 +32,7 @@ class Findings:
     estimating : names of the models that predict an IoU. For other models there is no calibration and no choice.
     natural : names of the data sets with natural images.
     summary, detection, calibration : the tables of `sam_evaluation.summary_tables`; `summary` after the last click.
+    boxes : the table of `sam_evaluation.box_tables`; empty unless boxes are scored.
     noc, worsened, curve : the tables of `sam_evaluation.click_tables`.
     sizes : DataFrame with the columns model, version, dataset, protocol, click, area (median), value, low, high,
         objects, images: the IoU in bins of the area with equal numbers of objects.
@@ -52,6 +54,7 @@ class Findings:
     worsened: pd.DataFrame
     curve: pd.DataFrame
     detection: pd.DataFrame
+    boxes: pd.DataFrame
     calibration: summary_tables.CalibrationTables
     sizes: pd.DataFrame
     gap: pd.DataFrame
@@ -92,6 +95,7 @@ class Findings:
             click_tables.worsened(objects, seed=seed),
             click_tables.clicks_curve(objects, seed=seed),
             summary_tables.detection(objects, run.images, seed=seed),
+            box_table(run.boxes, run.images, seed=seed),
             summary_tables.calibration(objects[objects["model"].isin(estimating)], seed=seed),
             _sizes(rows, seed),
             gap_table(objects, natural, seed=seed) if present & natural and present - natural else pd.DataFrame(),

@@ -29,6 +29,7 @@ def sheets(findings: Findings) -> Iterator[Sheet]:
         agreement_sheet(findings),
         _detection(findings),
         _found_by_size(findings),
+        _boxes(findings),
         clicks_sheet(findings),
         *(_groups(findings, dataset, metric) for dataset in findings.datasets for metric in ("iou", "boundary_f")),
         _outlines(findings),
@@ -160,6 +161,37 @@ def _found_by_size(findings: Findings) -> Sheet:
         "Share of the objects found at IoU 0.5, of the number of objects, by the size of the object.",
         LEAD,
         (*SIZES, "objects"),
+        rows,
+    )
+
+
+def _boxes(findings: Findings) -> Sheet:
+    heads = {
+        "box_ap": "AP",
+        "box_ap50": "AP50",
+        "box_ap75": "AP75",
+        "box_ap_small": "AP small",
+        "box_ap_medium": "AP medium",
+        "box_ap_large": "AP large",
+        "box_ar1": "AR 1",
+        "box_ar10": "AR 10",
+        "box_ar100": "AR 100",
+    }
+    rows = []
+    for cell, frame in cells_of(ordered(findings, findings.boxes), (*RUN, "dataset", "protocol")):
+        of = {row["metric"]: row for row in records(frame)}
+        # Average precision has no interval.
+        values = (number(of[name]["value"]) if name.startswith("box_ap") else estimate(of[name]) for name in heads)
+        rows.append((*named(cell), *values, *counts(of["box_ap"])))
+    return make_sheet(
+        findings,
+        "Boxes",
+        "COCO's average precision (AP) and average recall (AR) of the boxes around what is found without a prompt, the "
+        "mean over IoU 0.5 to 0.95. AP50 and AP75 are at one IoU. Small objects have an area below 32² px, large ones "
+        "of 96² px and over. AR counts the surest 1, 10 or 100 boxes of an image. Where proposals have no class, "
+        "classes do not count.",
+        LEAD,
+        (*heads.values(), "objects", "images"),
         rows,
     )
 

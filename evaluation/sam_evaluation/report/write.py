@@ -81,7 +81,7 @@ def summary(findings: Findings) -> pd.DataFrame:
     ends = {"value": noc["never"], "low": noc["never_low"], "high": noc["never_high"]}
     never = noc.assign(metric=[f"never_{iou:.2f}" for iou in noc["iou"]], **ends)
     harm = findings.worsened.assign(metric="worsened", click=clicks_in(findings.worsened["protocol"]), **whole)
-    detected = findings.detection.assign(click=0)
+    detected = pd.concat([findings.detection, findings.boxes]).assign(click=0)
     parts = [findings.summary, clicks, never, harm.astype({"click": "int64"}), detected]
     columns = list(findings.summary.columns)
     table = pd.concat([part[columns] for part in parts if len(part)] or [findings.summary], ignore_index=True)
