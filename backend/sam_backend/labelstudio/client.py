@@ -181,6 +181,17 @@ class LabelStudioClient:
             ) from None
 
 
+def token_kind(token: str) -> str:
+    """Return what a token of Label Studio is: "personal access", "short-lived", which ends after minutes, or "legacy".
+
+    Examples
+    --------
+    >>> token_kind("0123456789abcdef")
+    'legacy'
+    """
+    return {"refresh": "personal access", "access": "short-lived"}.get(str(_claims(token).get("token_type")), "legacy")
+
+
 def _claims(token: str) -> dict[str, Any]:
     """Return the claims of a JWT, unverified: it is sent, not trusted; {} for other tokens."""
     try:
