@@ -23,7 +23,7 @@ _MARKS = {
     "ok": ("✓", typer.colors.GREEN),
     "warning": ("!", typer.colors.YELLOW),
     "failed": ("✗", typer.colors.RED),
-    "skipped": ("–", None),
+    "skipped": ("-", None),
 }
 
 
@@ -96,7 +96,7 @@ def _findings(settings: Settings, project: str, model: str, checkpoint: Path | N
     from sam_backend.doctor.model_checks import model_checks
     from sam_backend.labelstudio.images import TaskImages
     from sam_backend.labelstudio.projects import find_project
-    from sam_backend.labelstudio.servers import Server, ServerRegistry
+    from sam_backend.labelstudio.servers import ServerRegistry
     from sam_backend.segmenters.model_registry import model_info
 
     info, servers = model_info(model), ServerRegistry.of_settings(settings)

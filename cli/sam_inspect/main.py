@@ -12,8 +12,10 @@ import typer
 from sam_backend.errors import SamInspectError
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_inspect import (
+    config_command,
     convert,
     demo,
+    doctor,
     evaluation,
     everything,
     export,
@@ -62,6 +64,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     LABEL_STUDIO: (
         serve.serve,
         demo.demo,
+        doctor.doctor,
+        config_command.config,
         warm.warm,
         memory_commands.preannotate,
         pipeline_commands.steps,

@@ -47,13 +47,13 @@ class SignalWriter:
     @contextmanager
     def open(cls, out: Path, labels: Sequence[str], images_at: str | None) -> Iterator[Self]:
         """Open a folder that does not exist yet, or is empty."""
-        from sam_backend.demo.project import labeling_config
+        from sam_backend.labelstudio.config_writer import write_config
 
         with whole_folder(out) as part:
             writer = cls(out, labels, images_at, _part=part)
             yield writer
             (part / TASKS).write_text(json.dumps(writer._tasks, indent=1), encoding="utf-8")
-            (part / CONFIG).write_text(labeling_config(labels), encoding="utf-8")
+            (part / CONFIG).write_text(write_config(labels), encoding="utf-8")
 
     def add(self, recording: Recording, look: Look, progress: ProgressCallback) -> None:
         """Render a recording.

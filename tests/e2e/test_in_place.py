@@ -6,7 +6,7 @@ from label_studio_sdk import LabelStudio
 
 from annotation_events import region
 from sam_backend.demo.demo_images import make_images
-from sam_backend.demo.project import labeling_config
+from sam_backend.labelstudio.config_writer import write_config
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.masks import deepest_point, mask_iou
 
@@ -17,7 +17,7 @@ def test_a_negative_and_a_positive_click_correct_a_mask_in_place(stack, labeling
     columns = np.nonzero(image.mask)[1]
     shifted = np.roll(image.mask, (columns.max() - columns.min()) // 4, 1)
     client = LabelStudio(base_url=stack.url, api_key=stack.credentials.token)
-    config = labeling_config((image.label,))
+    config = write_config((image.label,))
     project = client.projects.create(title="In place", label_config=config, show_collab_predictions=True).id
     stack.api.create_tasks(project, [{"image": stack.task(image.name).image, "name": image.name}])
     (task,) = stack.api.tasks(project)

@@ -4,19 +4,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import cv2
 
 from sam_backend.demo.api import DemoTask, LabelStudioApi
 from sam_backend.demo.demo_error import DemoError
+from sam_backend.labelstudio.config_writer import write_config
 from sam_backend.progress import ProgressCallback
 
 BACKEND_TITLE = "SAM Inspect"
 # Label Studio waits 100 s for a backend to answer all tasks of one request.
 _PREDICTION_BATCH = 2
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}  # those that Label Studio accepts and a browser shows
-_COLOURS = ("#e6194b", "#4363d8", "#3cb44b", "#f58231")
 
 
 @dataclass(frozen=True)
@@ -49,34 +48,10 @@ def user_images(folder: Path) -> Source:
     return Source(f"SAM Inspect: {resolved.name}", f"Images of {resolved}", ("Defect", "Part"), files)
 
 
-def labeling_config(labels: Sequence[str]) -> str:
-    """Return a labeling config with a smart key point and a smart rectangle for prompts, and a brush for masks."""
-    choices = "".join(
-        f"<Label value={quoteattr(label)} background={quoteattr(_COLOURS[n % len(_COLOURS)])}/>"
-        for n, label in enumerate(labels)
-    )
-    tags = (
-        (
-            "Click",
-            f'<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>',
-        ),
-        (
-            "Box",
-            f'<RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>',
-        ),
-        ("Mask", f'<BrushLabels name="mask" toName="image">{choices}</BrushLabels>'),
-    )
-    side_by_side = "".join(f'  <View><Header size="5" value="{name}"/>{tag}</View>\n' for name, tag in tags)
-    return (
-        '<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n'
-        f'  <View style="display: flex; flex-wrap: wrap; gap: 0 2em">\n{side_by_side}  </View>\n</View>\n'
-    )
-
-
 def open_project(api: LabelStudioApi, source: Source) -> int:
     """Return the id of the project for these images; it is created the first time."""
     known = api.projects().get(source.description)
-    return known or api.create_project(source.title, source.description, labeling_config(source.labels))
+    return known or api.create_project(source.title, source.description, write_config(source.labels))
 
 
 def import_images(api: LabelStudioApi, project: int, source: Source, progress: ProgressCallback) -> list[DemoTask]:

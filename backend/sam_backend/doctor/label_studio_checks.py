@@ -32,7 +32,9 @@ _TESTED = ("1.20", "1.21", "1.22", "1.23")
 _PROMPTS = ("keypoint", "rectangle")
 _PRIVATE = "reserved network address"
 _ALLOW_PRIVATE = "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false"
-_CONNECT = "In the project: Settings, Model, Connect Model, URL http://<this machine>:9090, interactive preannotations on"
+_CONNECT = (
+    "In the project: Settings, Model, Connect Model, URL http://<this machine>:9090, interactive preannotations on"
+)
 
 
 @dataclass
@@ -98,7 +100,11 @@ class LabelStudioWay:
             yield Outcome.OK, f"Label Studio {release} answers at {self.server.shown}.", ""
         else:
             tested = f"{_TESTED[0]} to {_TESTED[-1]}"
-            yield Outcome.WARNING, f"Label Studio {release} answers; tried are {tested}.", "Use one of these if it fails."
+            yield (
+                Outcome.WARNING,
+                f"Label Studio {release} answers; tried are {tested}.",
+                "Use one of these if it fails.",
+            )
         yield from _clock(answer.headers.get("date", ""))
 
     def _token(self) -> Found:
@@ -115,8 +121,8 @@ class LabelStudioWay:
             who = self._client.request("GET", "/api/current-user/whoami", lambda answer: answer, about="its user")
         except SamInspectError as error:
             legacy = (
-                "Switch legacy tokens on (Organization, API Tokens Settings), or set SAM_INSPECT_LABEL_STUDIO_API_KEY to "
-                "a personal access token."
+                "Switch legacy tokens on (Organization, API Tokens Settings), or set "
+                "SAM_INSPECT_LABEL_STUDIO_API_KEY to a personal access token."
             )
             personal = "Make a new personal access token, and check that both clocks agree."
             raise BrokenOffError(str(error), legacy if kind == "legacy" else personal) from None
@@ -193,7 +199,7 @@ class LabelStudioWay:
             cure = (
                 f"{_ALLOW_PRIVATE}."
                 if _PRIVATE in said
-                else f"Start sam-inspect serve where Label Studio reaches {model['url']}, and give it the same password."
+                else f"Start sam-inspect serve, where Label Studio reaches {model['url']}, with the same password."
             )
             raise BrokenOffError(f"Label Studio does not reach {model['url']}: {said}.", cure)
         if not model.get("is_interactive"):
@@ -216,7 +222,11 @@ class LabelStudioWay:
         if not own:
             yield Outcome.WARNING, f"No webhook leads to {target}, so accepted masks are not learnt at once.", cure
         elif not any(hook.get("is_active") and hook.get("send_payload") for hook in own):
-            yield Outcome.WARNING, f"The webhook to {target} is off or sends no payload.", "Settings, Webhooks: switch it on."
+            yield (
+                Outcome.WARNING,
+                f"The webhook to {target} is off or sends no payload.",
+                "Settings, Webhooks: switch it on.",
+            )
         else:
             yield Outcome.OK, f"Accepted masks are sent to {target}.", ""
 
@@ -237,7 +247,8 @@ class LabelStudioWay:
                 f"Label Studio would show: {' '.join(map(str, errors))}", "The log of sam-inspect serve says more."
             )
         regions = (answer.get("data") or {}).get("result") or []
-        found = f"A click in the middle of task {self._task.id} was answered in {seconds:.2f} s with {len(regions)} regions."
+        what = f"with {len(regions)} regions" if regions else "with nothing"
+        found = f"A click in the middle of task {self._task.id} was answered in {seconds:.2f} s {what}."
         if regions:
             yield Outcome.OK, found, ""
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_backend.arrays import ImageArray
 from sam_backend.doctor.findings import BrokenOffError, Check, Outcome
 from sam_backend.doctor.machine import Found
 from sam_backend.errors import SamInspectError
@@ -21,7 +22,9 @@ _SLOW = 2.0
 """Seconds of CPU for an image from which an annotator notices every first click."""
 
 
-def model_checks(settings: Settings, info: ModelInfo, load: Callable[[], Segmenter], checkpoint: Path | None) -> list[Check]:
+def model_checks(
+    settings: Settings, info: ModelInfo, load: Callable[[], Segmenter], checkpoint: Path | None
+) -> list[Check]:
     """Return the checks of a model, each of which needs the one before."""
     loaded: list[Segmenter] = []
 
@@ -54,8 +57,9 @@ def model_checks(settings: Settings, info: ModelInfo, load: Callable[[], Segment
         start, cpu = time.monotonic(), time.process_time()
         embedding = segmenter.encode(image)
         encoded = time.monotonic()
-        kind = {"points": np.array([[_SIDE / 2, _SIDE / 2]], np.float32), "labels": np.array([POSITIVE])}
-        prompt = Prompt(**kind) if "points" in info.prompts else Prompt(box=np.array([180, 180, 332, 332], np.float32))
+        middle = np.full((1, 2), _SIDE / 2, np.float32)
+        around = np.array([_SIDE / 2 - 80, _SIDE / 2 - 80, _SIDE / 2 + 80, _SIDE / 2 + 80], np.float32)
+        prompt = Prompt(middle, np.array([POSITIVE])) if "points" in info.prompts else Prompt(box=around)
         (answer,) = segmenter.decode(embedding, [prompt])
         end, cpu = time.monotonic(), time.process_time() - cpu
         if not np.asarray(answer.masks[answer.best]).any():
@@ -73,7 +77,7 @@ def model_checks(settings: Settings, info: ModelInfo, load: Callable[[], Segment
     return [Check("weights", weights), Check("model", loads), Check("click", click)]
 
 
-def _image() -> np.ndarray:
+def _image() -> ImageArray:
     """Return a dark disc on a bright, noisy surface, uint8 RGB."""
     rows, columns = np.indices((_SIDE, _SIDE)) - _SIDE / 2
     surface = np.random.default_rng(0).normal(180, 6, (_SIDE, _SIDE)) - 110 * (np.hypot(rows, columns) < 70)

@@ -1,11 +1,9 @@
 import cv2
 import numpy as np
 import pytest
-from label_studio_sdk.label_interface import LabelInterface
 
 from sam_backend.demo.demo_error import DemoError
-from sam_backend.demo.project import labeling_config, user_images
-from sam_backend.labelstudio.config import LabelingConfig
+from sam_backend.demo.project import user_images
 
 
 def test_images_are_taken_in_the_order_of_their_names(tmp_path):
@@ -29,10 +27,3 @@ def test_a_file_that_is_not_an_image_is_named(tmp_path):
     (tmp_path / "photo.png").write_text("text")
     with pytest.raises(DemoError, match=r"photo\.png is not an image"):
         user_images(tmp_path)
-
-
-def test_label_studio_and_the_backend_take_the_labeling_config():
-    config = labeling_config(["Scratch", 'Stain "deep" & <wide>'])
-    LabelInterface(config).validate()
-    (target,) = LabelingConfig.parse(config).targets
-    assert [output.control.name for output in target.outputs] == ["mask"]
