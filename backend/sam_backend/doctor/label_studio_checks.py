@@ -203,13 +203,11 @@ class LabelStudioWay:
             )
             raise BrokenOffError(f"Label Studio does not reach {model['url']}: {said}.", cure)
         if not model.get("is_interactive"):
-            yield (
-                Outcome.FAILED,
+            raise BrokenOffError(
                 f"{model['url']} is connected, but not for clicks.",
                 "Settings, Model, the three dots, Edit: switch interactive preannotations on.",
             )
-        else:
-            yield Outcome.OK, f"Label Studio reaches {model['url']}, model version {model.get('model_version')}.", ""
+        yield Outcome.OK, f"Label Studio reaches {model['url']}, model version {model.get('model_version')}.", ""
 
     def _webhook(self) -> Found:
         assert self._opened is not None
