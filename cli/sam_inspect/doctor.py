@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import SecretStr
 
 from sam_inspect.options import ModelOption, settings_of
 from sam_inspect.output import print_lines
@@ -60,6 +59,8 @@ def doctor(
     Example: sam-inspect doctor --label-studio http://localhost:8080 --project 3
     Example: sam-inspect doctor --project 3 --json
     """
+    from pydantic import SecretStr
+
     settings = settings_of(context)
     if label_studio:
         settings = settings.model_copy(update={"label_studio_url": label_studio})

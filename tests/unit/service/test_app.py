@@ -227,6 +227,7 @@ def test_a_failure_of_an_image_server_is_a_502_with_its_reason(make_client, labe
     client = make_client(image_timeout=0.2)
     response = client.post("/predict", json=interactive(click(25, 15), image=f"{label_studio.url}/x.png"))
     assert response.status_code == 502
+    assert response.json()["error"].endswith("sam-inspect doctor finds out why.")
     assert ("within 0.2 s" if answer == "hang" else f"answered {answer}") in response.json()["error"]
     assert client.post("/predict", json=interactive(click(25, 15))).status_code == 200
 
