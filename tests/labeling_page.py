@@ -62,6 +62,14 @@ class LabelingPage:
             self._page.get_by_text("Auto-Annotation", exact=True).click()
         expect(self._page.get_by_text("Auto-Accept Suggestions")).to_be_visible()
 
+    def labels_of_regions(self, project: int, task: int, count: int) -> list[str]:
+        """Open a task, wait until it shows so many regions, and return their labels."""
+        self._page.goto(f"{self._url}/projects/{project}/data?task={task}", wait_until="domcontentloaded")
+        self._page.wait_for_function(
+            "count => window.Htx?.annotationStore?.selected?.regions?.length === count", arg=count
+        )
+        return self._page.evaluate("() => Htx.annotationStore.selected.regions.map(region => region.labelName)")
+
     def choose_smart_tool(self, name: str, number: int = 0) -> None:
         """Choose `key-point-tool` or `rectangle-tool`; `number` counts the controls that have this tool."""
         group = self._page.locator(".lsf-toolbar__group").last

@@ -22,6 +22,7 @@ from sam_inspect import (
     export_model,
     finetune,
     gap,
+    import_labels,
     memory_commands,
     model_commands,
     pipeline_commands,
@@ -95,6 +96,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 for panel, commands in _COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+# The name is a word of Python.
+app.command("import", rich_help_panel=LABEL_STUDIO)(import_labels.import_labels)
 app.add_typer(memory_commands.memory, name="memory", rich_help_panel=LABEL_STUDIO)
 app.add_typer(signal_commands.signal, name="signal", rich_help_panel=LABEL_STUDIO)
 app.add_typer(model_commands.models, name="models", rich_help_panel=MODELS)

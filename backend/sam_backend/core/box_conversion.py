@@ -12,7 +12,7 @@ from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.labelstudio.config import LabelingConfig, Target, TaskImage
+from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.config_tags import read_tags
 from sam_backend.labelstudio.image_tag import listed
 from sam_backend.labelstudio.projects import ProjectTask
@@ -170,7 +170,7 @@ class BoxConversion:
             try:
                 prompt = read_drawn(group, config, max_pixels=1)
                 if prompt is not None:
-                    self._narrowed(prompt.target).output(prompt.label)
+                    prompt.target.narrowed(self._target).output(prompt.label)
                     place = prompt.target.image.name, prompt.item_index or 0
                     drawn.setdefault(place, []).append((prompt, group))
             except SamInspectError as error:
@@ -223,14 +223,7 @@ class BoxConversion:
         return entries_by_region(entries)
 
     def _with_target(self, image: TaskImage) -> TaskImage:
-        return replace(image, target=self._narrowed(image.target))
-
-    def _narrowed(self, target: Target) -> Target:
-        """Return an image's target with the outputs of the wanted tag alone."""
-        outputs = tuple(output for output in target.outputs if output.control.tag == self._target)
-        if not outputs:
-            raise BadRequestError(f"the image '{target.image.name}' has no control of the kind {self._target}.")
-        return replace(target, outputs=outputs)
+        return replace(image, target=image.target.narrowed(self._target))
 
 
 def _shown(task: ProjectTask, own_version: str) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 import jwt
@@ -112,6 +113,32 @@ class AccessTokens:
         return token
 
 
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file that is sent to Label Studio.
+
+    Attributes
+    ----------
+    name : str, its name there, without quotation marks and line breaks.
+    content : bytes.
+    """
+
+    FORM: ClassVar[str] = "multipart/form-data; boundary=sam-inspect-7d1f2c40b3a94e5f"
+
+    name: str
+    content: bytes = field(repr=False)
+
+    def form(self) -> bytes:
+        """Return the body of a form with the file alone."""
+        edge = self.FORM.partition("=")[2]
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{self.name}"\r\n'
+        return (
+            f"{head}Content-Type: application/octet-stream\r\n\r\n".encode()
+            + self.content
+            + (f"\r\n--{edge}--\r\n".encode())
+        )
+
+
 class LabelStudioClient:
     """Requests to one Label Studio. Safe to share between threads.
 
@@ -136,7 +163,7 @@ class LabelStudioClient:
         *,
         about: str,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | UploadedFile | None = None,
         timeout: float | None = None,
     ) -> Answer:
         """Send a request, up to three times, and return what `read` makes of the answer.
@@ -147,7 +174,7 @@ class LabelStudioClient:
         read : Callable, takes the JSON of the answer, None for an answer without a body. It may raise a KeyError,
             TypeError or ValueError where the answer is not as expected.
         about : str, names in an error what was asked about, for example "project 3".
-        query, body : parameters of the address, and what is sent as JSON.
+        query, body : parameters of the address, and what is sent: a file as a form, anything else as JSON.
         timeout : float, seconds for this answer; None for the client's own.
 
         Raises
@@ -160,8 +187,9 @@ class LabelStudioClient:
         own = Origin.of(self._server.hostname)
         seconds = self._timeout if timeout is None else timeout
         header = self._tokens.header(self._server)
-        content = None if body is None else json.dumps(body).encode()
-        request = HttpRequest(address, own, lambda url: header, method, content)
+        content = body.form() if isinstance(body, UploadedFile) else None if body is None else json.dumps(body).encode()
+        kind = UploadedFile.FORM if isinstance(body, UploadedFile) else "application/json"
+        request = HttpRequest(address, own, lambda url: header, method, content, kind)
         try:
             for attempt in range(_ATTEMPTS):
                 answer = self._transport.send(request, FetchDeadline(seconds), _MAX_BYTES)

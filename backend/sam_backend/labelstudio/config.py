@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -93,6 +93,19 @@ class Target:
     def shape(self, label: str | None) -> str:
         """Return the shape that masks with this label have; that of the first output if no output knows it."""
         return ((self._output(label) if label is not None else None) or self.outputs[0]).control.shape
+
+    def narrowed(self, tag: str) -> Target:
+        """Return the target with the controls of one tag alone, in lower case, for example "brushlabels".
+
+        Raises
+        ------
+        BadRequestError
+            If there is none; the sentence goes on after what asks for it.
+        """
+        outputs = tuple(output for output in self.outputs if output.control.tag == tag)
+        if not outputs:
+            raise BadRequestError(f"the image '{self.image.name}' has no control of the kind {tag}.")
+        return replace(self, outputs=outputs)
 
     def tolerance(self, control: str, default: float) -> float:
         """Return the tolerance in pixels of a control's polygons: its own, or the default."""

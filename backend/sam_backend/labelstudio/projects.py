@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sam_backend.errors import BadRequestError, brief
-from sam_backend.labelstudio.client import LabelStudioClient
+from sam_backend.labelstudio.client import LabelStudioClient, UploadedFile
 from sam_backend.labelstudio.servers import Server, ServerRegistry
 
 logger = logging.getLogger(__name__)
@@ -189,6 +189,25 @@ class Project:
     def annotate(self, task: ProjectTask, result: Sequence[Mapping[str, Any]]) -> None:
         """Give a task one more annotation, of the user whose token is used."""
         self._request("POST", f"/api/tasks/{task.id}/annotations/", _ignore, body={"result": result})
+
+    def add_image(self, name: str, content: bytes, field: str) -> None:
+        """Upload an image, and make a task of it.
+
+        Parameters
+        ----------
+        name : str, the file's name; Label Studio puts eight digits before it.
+        content : bytes of the file.
+        field : str, where the task's data hold the address.
+        """
+        path = f"/api/projects/{self.id}/import"
+        stays_alone = {"commit_to_project": "false"}
+        number = self._request(
+            *("POST", path, lambda answer: int(answer["file_upload_ids"][0])),
+            query=stays_alone,
+            body=UploadedFile(name, content),
+        )
+        place = self._request("GET", f"/api/import/file-upload/{number}", lambda answer: str(answer["file"]))
+        self._request("POST", path, _ignore, body=[{"data": {field: f"/data/{place}"}}])
 
     def score(self, task: ProjectTask, model_version: str, score: float) -> None:
         """Give the predictions of a task by a model version another score; their regions stay."""

@@ -55,7 +55,8 @@ class HttpRequest:
     credential : callable, returns the Authorization header for an address of `own`, or None for none. No other origin
         gets it.
     method : str, "GET" and so on.
-    body : bytes, sent as JSON.
+    body : bytes.
+    content_type : str, of the body.
     """
 
     url: str
@@ -63,6 +64,7 @@ class HttpRequest:
     credential: Callable[[str], str | None] = field(default=lambda url: None, repr=False)
     method: str = "GET"
     body: bytes | None = field(default=None, repr=False)
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Transport:
         if authorization:
             headers.append(("Authorization", authorization))
         if request.body is not None:
-            headers.append(("Content-Type", "application/json"))
+            headers.append(("Content-Type", request.content_type))
         target = httpcore.URL(
             scheme=origin.scheme,
             host=_ascii(origin.host),

@@ -18,8 +18,10 @@ FOUND_BY_NAME = "image found by its file name, not at the path that is written"
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 _LOCAL_FILES = "data/local-files"
+
+UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+"""The name that Label Studio gives an uploaded file, and in it the one before."""
 
 Parts = tuple[str, ...]
 
@@ -154,13 +156,13 @@ class ImageFinder:
     def _by_name(self, parts: Parts) -> tuple[Path, str] | None:
         wanted = _normal_parts(parts)
         names = [wanted[-1]] if wanted else []
-        uploaded = _UPLOADED.fullmatch(names[0]) if names else None
+        uploaded = UPLOADED.fullmatch(names[0]) if names else None
         for name in (*names, *([uploaded[1]] if uploaded else [])):
             candidates = [(path, have) for path, have in self._files.get(name.casefold(), []) if self._is_inside(path)]
             if not candidates:
                 continue
             # The same letters in upper and lower case count less than the same name.
-            scores = [(_common_end(have, wanted), have[-1] == name) for _, have in candidates]
+            scores = [(common_end(have, wanted), have[-1] == name) for _, have in candidates]
             best = [candidate for candidate, score in zip(candidates, scores, strict=True) if score == max(scores)]
             if len(best) > 1:
                 where = ", ".join(str(path.parent) for path, _ in best)
@@ -172,7 +174,7 @@ class ImageFinder:
             if alike == len(wanted):
                 return path, ""
             rivals = [other for other in self._written.get(wanted[-1].casefold(), []) if other != wanted]
-            if any(_common_end(have, other) >= alike for other in rivals):
+            if any(common_end(have, other) >= alike for other in rivals):
                 raise BrokenSampleError(
                     f"The image {'/'.join(parts)} is not there, and {path}, which has its name, may be that of "
                     f"{'/'.join(rivals[0])}; put both images at their paths."
@@ -204,7 +206,7 @@ def _normal_parts(parts: Iterable[str]) -> Parts:
     return tuple(map(_normal, parts))
 
 
-def _common_end(one: Parts, other: Parts) -> int:
+def common_end(one: Sequence[str], other: Sequence[str]) -> int:
     """Return how many parts at the ends of two paths are the same."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

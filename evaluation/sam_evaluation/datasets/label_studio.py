@@ -17,14 +17,13 @@ from sam_backend.labelstudio.region_masks import entries_by_region, regions_of
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.exported_images import ImageFields
+from sam_evaluation.datasets.image_finder import UPLOADED, common_end
 from sam_evaluation.datasets.instances import objects_of_instances
 from sam_evaluation.datasets.json_files import annotation_file, read_json
 from sam_evaluation.datasets.objects import DEFAULT_RULE, ObjectRule
 from sam_evaluation.datasets.sample_files import image_files, read_image, require_some
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 
 
 @dataclass(frozen=True)
@@ -146,18 +145,18 @@ class LabelStudio(Dataset):
         """The images that may be meant, by their names as Label Studio would store them."""
         images: dict[str, list[Path]] = {}
         for path in image_files(self.images or self._file.parent, "**/*"):
-            images.setdefault(_stored_name(path.name), []).append(path)
+            images.setdefault(stored_name(path.name), []).append(path)
         return images
 
     def _find_file(self, task: int, wanted: PurePosixPath) -> Path:
-        uploaded = _UPLOADED.fullmatch(wanted.name)
+        uploaded = UPLOADED.fullmatch(wanted.name)
         # The file has the name that Label Studio gave it, or the one before it was uploaded.
         names = [wanted.name, *([uploaded[1]] if uploaded else [])]
-        paths = next((self._images[name] for name in map(_stored_name, names) if name in self._images), [])
+        paths = next((self._images[name] for name in map(stored_name, names) if name in self._images), [])
         if not paths:
             root = self.images or self._file.parent
             raise BrokenSampleError(f"The image of task {task}, {' or '.join(names)}, is not in {root}; put it there.")
-        shared = [_common_end(path.parts, wanted.parts) for path in paths]
+        shared = [common_end(path.parts, wanted.parts) for path in paths]
         if shared.count(max(shared)) > 1:
             where = ", ".join(str(path) for path in paths)
             raise BrokenSampleError(f"The image of task {task} may be any of {where}; keep only the annotated one.")
@@ -196,12 +195,6 @@ def region_instances(
             )
 
 
-def _stored_name(name: str) -> str:
+def stored_name(name: str) -> str:
     """Return a file's name as Label Studio stores it: spaces become underscores, other odd characters go."""
     return re.sub(r"[^-\w.]", "", unicodedata.normalize("NFC", name).strip().replace(" ", "_"))
-
-
-def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many parts at the ends of two paths are the same."""
-    pairs = list(zip(reversed(one), reversed(other), strict=False))
-    return next((index for index, (a, b) in enumerate(pairs) if a != b), len(pairs))

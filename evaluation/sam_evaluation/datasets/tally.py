@@ -58,6 +58,17 @@ class Tally:
         if detail:
             self.details.append(detail)
 
+    def add(self, sample: Sample) -> None:
+        """Count what was left out of a sample."""
+        for reason, number in sample.left_out.items():
+            self.counts[reason] = self.counts.get(reason, 0) + number
+            self.examples.setdefault(reason, sample.name)
+
+    def sentences(self) -> list[str]:
+        """Return a sentence for each reason, with its count and the first place."""
+        firsts = {reason: f"; first: {where.rstrip('.')}" for reason, where in self.examples.items() if where}
+        return [f"{n:,} left out: {reason}{firsts.get(reason, '')}." for reason, n in self.counts.items() if n]
+
     def odd(self, error: OddShapeError, where: str) -> None:
         """Count an annotation that cannot be used."""
         self.leave_out(error.reason, where, error.detail)

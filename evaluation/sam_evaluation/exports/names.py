@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from sam_evaluation.datasets.image_finder import path_parts
+from sam_evaluation.datasets.image_finder import UPLOADED, path_parts
 
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 _UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
 _TAKEN = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))))
 """Stems that Windows has taken, for any suffix."""
@@ -29,7 +28,7 @@ class FileNames:
     def stem(self, path: str, key: str) -> str:
         """Return the stem of the image at a path; `key` tells it from others, for example the task's id; "" without."""
         parts = path_parts(path) or (key or "image",)
-        uploaded = _UPLOADED.fullmatch(parts[-1])
+        uploaded = UPLOADED.fullmatch(parts[-1])
         name = uploaded[1] if uploaded else parts[-1]
         stem = name.rpartition(".")[0] or name
         number = 1

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from sam_backend.progress import ProgressCallback
-from sam_backend.samples import Object, Sample
+from sam_backend.samples import Sample
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.exports.image_copy import copy_file, save_png, why_png
 from sam_evaluation.exports.names import FileNames
 from sam_evaluation.exports.registry import writer_class
-from sam_evaluation.exports.source import OTHER_ANNOTATOR, Source, SourceImage
+from sam_evaluation.exports.source import Source, SourceImage, objects_of_first
 from sam_evaluation.exports.split import Split
 from sam_evaluation.exports.writer import Classes, ExportedImage
 
@@ -52,12 +52,7 @@ class Exported:
 
     def sentences(self) -> list[str]:
         """Return a sentence for each reason, with its count and the first place."""
-        lines = []
-        for reason, number in self.tally.counts.items():
-            first = self.tally.examples.get(reason, "").rstrip(".")
-            if number:
-                lines.append(f"{number:,} left out: {reason}{f'; first: {first}' if first else ''}.")
-        return lines + [f"{number:,} changed: {reason}." for reason, number in self.pngs.items()]
+        return self.tally.sentences() + [f"{number:,} changed: {reason}." for reason, number in self.pngs.items()]
 
 
 def export(
@@ -133,9 +128,7 @@ class _Export:
 
     def _add(self, image: SourceImage) -> None:
         sample, exported = image.sample, self._exported
-        for reason, number in sample.left_out.items():
-            exported.tally.counts[reason] = exported.tally.counts.get(reason, 0) + number
-            exported.tally.examples.setdefault(reason, sample.name)
+        exported.tally.add(sample)
         why = why_png(sample, self._writer.card.suffixes)
         if why:
             exported.pngs[why] += 1
@@ -143,7 +136,7 @@ class _Export:
         size = sample.image.shape[0], sample.image.shape[1]
         side = self._split.side(image.group, _digest(sample))
         written = ExportedImage(
-            self._names.stem(image.path, image.key) + suffix, side, size, _first_annotator(sample, exported.tally)
+            self._names.stem(image.path, image.key) + suffix, side, size, objects_of_first(sample, exported.tally)
         )
         target = self._writer.image_file(written)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,14 +159,6 @@ def _require_place(out: Path, folder: Path | None) -> None:
 def _digest(sample: Sample) -> bytes:
     content = sample.file.read_bytes() if sample.file else sample.image.tobytes()
     return hashlib.sha256(content).digest()
-
-
-def _first_annotator(sample: Sample, tally: Tally) -> list[Object]:
-    """Return the objects of the first of several people who outlined the same image."""
-    first = [target for target in sample.objects if not target.annotator]
-    for _ in range(len(sample.objects) - len(first)):
-        tally.leave_out(OTHER_ANNOTATOR, sample.name)
-    return first
 
 
 def _write_left_out(file: Path, tally: Tally) -> None:

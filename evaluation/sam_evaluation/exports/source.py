@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sam_backend.progress import ProgressCallback
-from sam_backend.samples import Sample
+from sam_backend.samples import Object, Sample
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.datasets.tally import Tally
@@ -17,7 +17,6 @@ from sam_evaluation.errors import BrokenSampleError
 EVERY_OBJECT = ObjectRule(min_area=1)
 """An export keeps the smallest objects, too."""
 
-OTHER_ANNOTATOR = "object of a further annotator of the image"
 CANNOT_BE_READ = "image that cannot be read"
 
 
@@ -37,6 +36,14 @@ class SourceImage:
     key: str
     group: str
     sample: Sample
+
+
+def objects_of_first(sample: Sample, tally: Tally) -> list[Object]:
+    """Return the objects of the first of several people who outlined the same image; the others are left out."""
+    first = [target for target in sample.objects if not target.annotator]
+    for _ in range(len(sample.objects) - len(first)):
+        tally.leave_out("object of a further annotator of the image", sample.name)
+    return first
 
 
 class Source(Protocol):
