@@ -71,7 +71,7 @@ class LabelImport:
         self._title = f"{spec.format}:{spec.folder}"
         config = LabelingConfig.parse(project.label_config)
         self._tag = tag.lower() if tag else None
-        has = {output.control.tag for target in config.targets for output in target.outputs}
+        has = {output.control.tag for target in config.targets for output in target.every_output}
         if self._tag not in (None, *has):
             raise BadRequestError(
                 f"The labeling config of project {project.id} has no {tag} (--tag) that takes masks; it has "

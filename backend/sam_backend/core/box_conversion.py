@@ -100,7 +100,7 @@ class BoxConversion:
         self._config = config
         # A tool for prompts alone may have drawn the boxes, but no mask can be its region.
         drawn = {control.tag for control in read_tags(work.project.label_config).controls}
-        taken = {output.control.tag for image in config.targets for output in image.outputs}
+        taken = {output.control.tag for image in config.targets for output in image.every_output}
         for option, tag, there in (("--from", source, drawn), ("--to", target, taken)):
             if tag.lower() not in there:
                 raise BadRequestError(

@@ -94,6 +94,11 @@ class Target:
         """Return the shape that masks with this label have; that of the first output if no output knows it."""
         return ((self._output(label) if label is not None else None) or self.outputs[0]).control.shape
 
+    @property
+    def every_output(self) -> tuple[Output, ...]:
+        """The outputs, also those that take a mask only where a prompt asks for them."""
+        return tuple(dict.fromkeys((*self.outputs, *(output for _, output in self.asked))))
+
     def narrowed(self, tag: str) -> Target:
         """Return the target with the controls of one tag alone, in lower case, for example "brushlabels".
 
@@ -102,15 +107,14 @@ class Target:
         BadRequestError
             If there is none; the sentence goes on after what asks for it.
         """
-        outputs = tuple(output for output in self.outputs if output.control.tag == tag)
+        outputs = tuple(output for output in self.every_output if output.control.tag == tag)
         if not outputs:
             raise BadRequestError(f"the image '{self.image.name}' has no control of the kind {tag}.")
         return replace(self, outputs=outputs)
 
     def tolerance(self, control: str, default: float) -> float:
         """Return the tolerance in pixels of a control's polygons: its own, or the default."""
-        outputs = (*self.outputs, *(output for _, output in self.asked))
-        own = (output.control.tolerance for output in outputs if output.control.name == control)
+        own = (output.control.tolerance for output in self.every_output if output.control.name == control)
         return next((tolerance for tolerance in own if tolerance is not None), default)
 
     def _output(self, label: str) -> Output | None:
