@@ -15,8 +15,9 @@ from label_studio_ml_1 import running
 from sam_backend.demo import drawn_defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
 from sam_backend.demo.prompting import Prompter
+from sam_backend.labelstudio.region_masks import region_mask
 from sam_backend.labelstudio.rle import decode_rle
-from sam_backend.masks import mask_box, mask_iou
+from sam_backend.masks import deepest_point, mask_box, mask_iou
 from waiting import wait_for
 
 SIZE = (480, 640)
@@ -148,6 +149,48 @@ def rectangle(label, box, size):
     value |= {"width": 100 * (right - left) / width, "height": 100 * (bottom - top) / height}
     names = {"id": "box1", "type": "rectanglelabels", "from_name": "box", "to_name": "image"}
     return {**names, "original_width": width, "original_height": height, "image_rotation": 0, "value": value}
+
+
+BOXES_ONLY = """<View><Image name="image" value="$image"/>
+    <KeyPointLabels name="click" toName="image" smart="true"><Label value="Stain"/></KeyPointLabels>
+    <RectangleLabels name="box" toName="image" smart="true"><Label value="Stain"/></RectangleLabels></View>"""
+
+
+def test_a_project_of_boxes_alone_is_pre_annotated_and_a_click_gives_a_box(stack, home, stains, labeling):
+    folder, masks = stains
+    number = stack.api.create_project("Boxes alone", "Boxes alone", BOXES_ONLY)
+    source = Source("Boxes alone", "Boxes alone", ("Stain",), tuple(sorted(folder.iterdir())))
+    tasks = import_images(stack.api, number, source, lambda *_: None)
+    stack.api.connect_backend(number, stack.backend_url, BACKEND_TITLE)
+    for task in tasks[:TAUGHT]:
+        box = rectangle("Stain", mask_box(masks[task.name]), SIZE)
+        ask(stack, "POST", f"/api/tasks/{task.id}/annotations/", json={"result": [box]})
+    wait_for_examples(home / "backend", number, TAUGHT)
+
+    stack.api.retrieve_predictions(number, [task.id for task in tasks[TAUGHT:]])
+    for task in tasks[TAUGHT:]:
+        (prediction,) = predictions(stack, task)
+        assert {one["type"] for one in prediction["result"]} == {"rectanglelabels"}
+        assert {label for one in prediction["result"] for label in one["value"]["rectanglelabels"]} == {"Stain"}
+        assert max(box_iou(region_mask(one), masks[task.name]) for one in prediction["result"]) >= 0.5
+
+    # A task without a prediction, which a click would otherwise go to.
+    last = tasks[TAUGHT - 1]
+    labeling.open_task(number, last.id, SIZE)
+    labeling.choose_smart_tool("key-point-tool")
+    asked = labeling.click(deepest_point(masks[last.name]), label="Stain")
+    assert asked.region["type"] == "rectanglelabels"
+    assert box_iou(region_mask(asked.region), masks[last.name]) >= 0.5
+    labeling.accept()
+    labeling.screenshot("boxes-alone")
+
+
+def box_iou(region, mask):
+    """Return the IoU of a rectangle's pixels with the box around a mask."""
+    left, top, right, bottom = mask_box(mask)
+    box = np.zeros_like(mask)
+    box[top:bottom, left:right] = True
+    return mask_iou(region, box)
 
 
 def test_a_model_in_the_server_of_label_studio_ml_answers_and_learns_as_our_service(stack, stains, tmp_path):

@@ -84,8 +84,10 @@ def accepted_masks(record: Record, view: View | None = None) -> list[AcceptedMas
     view : View of its image; then only what it shows is returned, in its pixels. None for masks of the whole image.
     """
     if view is None:
-        return [AcceptedMask(region.mask, region.label) for region in regions_of(record.regions)]
-    seen = (AcceptedMask(view.seen(region.cropped), region.label) for region in regions_of(record.regions))
+        return [AcceptedMask(region.mask, region.label, region.is_around) for region in regions_of(record.regions)]
+    seen = (
+        AcceptedMask(view.seen(region.cropped), region.label, region.is_around) for region in regions_of(record.regions)
+    )
     return [accepted for accepted in seen if accepted.mask.any()]
 
 

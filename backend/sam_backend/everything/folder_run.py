@@ -187,7 +187,7 @@ def _described(one: Instance) -> dict[str, Any]:
         "area": one.mask.area,
         "score": round(one.score, 4),
         "stability": None if one.stability is None else round(one.stability, 4),
-        "contrast": round(one.contrast, 2),
+        "contrast": round(one.contrast, 4),
         "label": one.label,
     }
 

@@ -22,6 +22,7 @@ from sam_backend.validation import T, checked
 UNLABELLED = "unlabelled"
 """Label of a region that has none."""
 
+_AROUND = ("rectangle", "ellipse")
 _KEYS = {
     "rle": "brush",
     "imageDataURL": "bitmask",
@@ -81,11 +82,13 @@ class Region:
     id : str, the same in a prediction and in an annotation that was begun with it; "" where it has none.
     cropped : Cropped, its mask; empty where the region covers no pixel.
     label : str, all its labels joined by commas, or `UNLABELLED`.
+    is_around : bool, whether it is a rectangle or an ellipse, which is drawn around an object.
     """
 
     id: str
     cropped: Cropped
     label: str
+    is_around: bool = False
 
     @property
     def mask(self) -> BoolArray:
@@ -222,7 +225,8 @@ def regions_of(result: Sequence[Mapping[str, Any]]) -> Iterator[Region]:
         mask = next((mask for mask in map(cropped_region, entries) if mask is not None), None)
         if mask is not None:
             label = next((label for label in map(region_label, entries) if label), UNLABELLED)
-            yield Region(region_id(entries[0]), mask, label)
+            is_around = next(filter(None, map(region_shape, entries)), "") in _AROUND
+            yield Region(region_id(entries[0]), mask, label, is_around)
 
 
 def _checked(kind: type[T], data: object, what: str) -> T:

@@ -34,10 +34,12 @@ class AcceptedMask:
     ----------
     mask : bool (H, W); it can only be used if it has the size of the image.
     label : str, its class.
+    is_around : bool, whether it is the inside of a rectangle or an ellipse that was drawn around the object.
     """
 
     mask: BoolArray
     label: str
+    is_around: bool = False
 
 
 @dataclass(frozen=True, eq=False)

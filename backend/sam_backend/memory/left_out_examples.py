@@ -91,7 +91,7 @@ def calibrate(
                 continue
             try:
                 embedding = embed(records[key])
-                accepted = masks_on_image(record, embedding, read_masks)
+                accepted = masks_on_image(record, segmenter, embedding, read_masks)
                 filled = [mask for mask in accepted if mask.mask.any()]
                 candidates = find_outlines(segmenter, embedding, classes)
                 gains.append(click_gains(segmenter, embedding, classes, filled))

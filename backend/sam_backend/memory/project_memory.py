@@ -182,7 +182,7 @@ class ProjectMemory:
             return "its file is gone or damaged; run sam-inspect memory rebuild."
         vectors, problem = None, ""
         try:
-            masks = masks_on_image(record, embedding, read_masks)
+            masks = masks_on_image(record, segmenter, embedding, read_masks)
             filled = [accepted for accepted in masks if accepted.mask.any()]
             if empty := len(masks) - len(filled):
                 # An empty mask does not say where its object is, so the image is no example of background either.

@@ -25,7 +25,10 @@ MOST_POINTS = 256
 _MASK_BYTES = 1 << 28
 """Bytes of full-size masks that one decoded batch may take."""
 
-_SHARES = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "mask_nms_thresh", "max_area_fraction")
+_SHARES = (
+    *("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "mask_nms_thresh"),
+    *("max_area_fraction", "min_contrast"),
+)
 
 
 def _require_range(name: str, value: float, low: float, high: float | None) -> None:
@@ -52,8 +55,8 @@ class AutomaticSettings:
         and the disc in it have one box.
     min_mask_region_area : int, pixels; smaller holes of a mask are filled, and smaller pieces beside others removed.
     max_area_fraction : float in [0, 1]; masks over more of the image than this are background and go.
-    min_contrast : float, the least contrast of a mask, see `contrast_with_surroundings`; 0 keeps every mask. More than
-        0 needs an embedding that holds its image, as those of all loaded models do.
+    min_contrast : float in [0, 1], the least contrast of a mask, see `contrast_with_surroundings`; 0 keeps every mask.
+        Above 0, the embedding must hold its image, as those of all loaded models do.
 
     Raises
     ------
@@ -79,7 +82,6 @@ class AutomaticSettings:
         _require_range("points_per_batch", self.points_per_batch, 1, None)
         _require_range("stability_score_offset", self.stability_score_offset, 0, None)
         _require_range("min_mask_region_area", self.min_mask_region_area, 0, None)
-        _require_range("min_contrast", self.min_contrast, 0, None)
 
 
 DEFAULT_AUTOMATIC = AutomaticSettings()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from sam_backend.arrays import FloatArray
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.image_reader import ImageReader
 from sam_backend.segmenters.views import View
@@ -12,17 +14,18 @@ from sam_backend.segmenters.views import View
 _LEAST_WIDTH = 3
 """Pixels that the ring around a mask is wide at least."""
 
-_NOISE = 1.0
-"""Variance added to both sides, in squared grey levels: of an even surface, rounding decides nothing."""
+_BINS = 32
+"""Bins of a histogram, of 8 grey levels each."""
 
 
 def contrast_with_surroundings(reader: ImageReader, mask: Cropped) -> float:
-    r"""Return the sensitivity index d' between the pixels of a mask and those of a ring around it.
+    r"""Return the colour contrast of a mask with a ring around it: the chi-square distance of their histograms.
 
-    .. math:: d' = \max_c |\mu_{c, in} - \mu_{c, ring}| \,/\, \sqrt{(\sigma^2_{c, in} + \sigma^2_{c, ring}) / 2 + 1}
+    .. math:: \max_c \tfrac{1}{2} \sum_b (p_{c,b} - q_{c,b})^2 / (p_{c,b} + q_{c,b})
 
-    over the channels c of CIELAB, each from 0 to 255. The ring is a quarter of the root of the mask's area wide, at
-    least 3 pixels. Values start at 0 and have no upper bound; 1 means that the means lie a standard deviation apart.
+    where p and q are the shares of the pixels of the mask and of the ring in bin b of channel c of CIELAB. The ring is
+    a quarter of the root of the mask's area wide, at least 3 pixels. The value is from 0, no difference, to 1, no bin
+    in common; 0 where nothing is around the mask.
 
     Parameters
     ----------
@@ -31,8 +34,7 @@ def contrast_with_surroundings(reader: ImageReader, mask: Cropped) -> float:
 
     References
     ----------
-    Green and Swets, Signal Detection Theory and Psychophysics, 1966, for d'; a ring around an object as a measure of
-    objectness: Alexe et al., Measuring the Objectness of Image Windows, PAMI 2012.
+    Alexe et al., Measuring the Objectness of Image Windows, PAMI 2012: the cue "colour contrast", there of a window.
     """
     width = max(_LEAST_WIDTH, round(mask.area**0.5 / 4))
     left, top, right, bottom = mask.box
@@ -46,8 +48,15 @@ def contrast_with_surroundings(reader: ImageReader, mask: Cropped) -> float:
     if not (inside.any() and ring.any()):
         return 0.0
     pixels = cv2.cvtColor(view.read(reader), cv2.COLOR_RGB2LAB)
-    (mean_in, spread_in), (mean_ring, spread_ring) = (
-        cv2.meanStdDev(pixels, mask=part.astype(np.uint8)) for part in (inside, ring)
-    )
-    spread = np.sqrt((spread_in**2 + spread_ring**2) / 2 + _NOISE)
-    return float((np.abs(mean_in - mean_ring) / spread).max())
+    channels = [(pixels[inside][:, channel], pixels[ring][:, channel]) for channel in range(3)]
+    return max(_chi_square(*(_shares(values) for values in pair)) for pair in channels)
+
+
+def _shares(values: NDArray[np.uint8]) -> FloatArray:
+    counts = np.bincount(values >> 3, minlength=_BINS)
+    return np.asarray(counts / len(values), np.float32)
+
+
+def _chi_square(p: FloatArray, q: FloatArray) -> float:
+    either = p + q
+    return float(((p - q)[either > 0] ** 2 / either[either > 0]).sum() / 2)

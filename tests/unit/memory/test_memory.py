@@ -6,8 +6,10 @@ import pytest
 
 from colour_segmenter import ColourSegmenter, surface
 from sam_backend.errors import BadRequestError, ImageServerError
+from sam_backend.masks import mask_iou
 from sam_backend.memory.class_model import fit_classes
 from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
+from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.features import BACKGROUND, PER_MASK, AcceptedMask, pool
 from sam_backend.memory.fit_allowance import SECONDS_EACH
 from sam_backend.memory.grid import GRID
@@ -330,3 +332,23 @@ def test_a_calibration_that_is_not_paid_for_is_not_done(world, tmp_path, monkeyp
     world.add(2, red=[(20, 30)])
     memory.learn(world.segmenter, world.embed, world.read)
     assert done == [True]
+
+
+def boxed(mask, margin):
+    (rows, columns), box = mask.nonzero(), np.zeros_like(mask)
+    box[rows.min() - margin : rows.max() + 1 + margin, columns.min() - margin : columns.max() + 1 + margin] = True
+    return box
+
+
+def test_what_was_drawn_around_an_object_becomes_what_the_model_sees_in_it():
+    segmenter, (image, [(_, red), (_, green)]) = ColourSegmenter(), surface(0, red=[(30, 40)], green=[(100, 60)])
+    nothing = np.zeros_like(red)
+    drawn = [
+        AcceptedMask(boxed(red, 6), "red", is_around=True),
+        AcceptedMask(boxed(green, 6), "green"),
+        AcceptedMask(nothing, "red", is_around=True),
+    ]
+    masks = masks_on_image(Record(1), segmenter, segmenter.encode(image), lambda record, view: drawn)
+    assert [one.label for one in masks] == ["red", "green", "red"]
+    assert mask_iou(masks[0].mask, red) > 0.95
+    assert masks[1:] == drawn[1:]

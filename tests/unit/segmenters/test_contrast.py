@@ -1,6 +1,5 @@
 """The contrast of a mask with its ring, with values worked out by hand."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,21 +14,28 @@ def square(size=(60, 60)):
     return mask
 
 
-def test_two_even_greys_differ_by_their_lightness():
-    mask = square()
-    grey = np.where(mask, 200, 100).astype(np.uint8)
-    lightness = cv2.cvtColor(np.array([[[200] * 3, [100] * 3]], np.uint8), cv2.COLOR_RGB2LAB)[0, :, 0].astype(float)
-    assert contrast_with_surroundings(PixelReader(grey), Cropped.of(mask)) == pytest.approx(abs(np.diff(lightness))[0])
+def contrast(inside, outside):
+    """Return the contrast of a square with these grey levels, every other pixel's, on a ground with these."""
+    mask, odd = square(), np.indices((60, 60)).sum(0) % 2
+    grey = np.where(mask, np.take(inside, odd), np.take(outside, odd)).astype(np.uint8)
+    return contrast_with_surroundings(PixelReader(grey), Cropped.of(mask))
 
 
-def test_noise_on_both_sides_is_the_unit():
-    """Means 30 levels of lightness apart, each with a standard deviation of 10: d' is 3."""
+def test_grey_levels_without_a_common_bin_differ_by_1_and_equal_ones_by_0():
+    assert contrast([200, 200], [100, 100]) == 1
+    assert contrast([100, 200], [100, 200]) == pytest.approx(0, abs=1e-3)
+
+
+def test_half_of_the_pixels_in_a_bin_of_the_surroundings():
+    """p is a half and a half, q is 1 and 0: (1/4 / 3/2 + 1/4 / 1/2) / 2 = 1/3."""
+    assert contrast([100, 200], [100, 100]) == pytest.approx(1 / 3)
+
+
+def test_a_colour_counts_as_much_as_a_grey_level():
     mask = square()
-    lab = np.full((60, 60, 3), 128, np.uint8)
-    lab[..., 0] = np.where(mask, 150, 120)
-    lab[..., 0] += np.where(np.indices((60, 60)).sum(0) % 2, 10, -10).astype(np.int8).view(np.uint8)
-    image = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-    assert contrast_with_surroundings(PixelReader(image), Cropped.of(mask)) == pytest.approx(3, abs=0.1)
+    image = np.full((60, 60, 3), 120, np.uint8)
+    image[mask] = (160, 100, 110)
+    assert contrast_with_surroundings(PixelReader(image), Cropped.of(mask)) == 1
 
 
 def test_what_is_far_away_does_not_count():

@@ -1,6 +1,7 @@
 """Webhooks make examples, and predictions use them."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -123,6 +124,44 @@ def test_boxes_without_a_mask_are_no_examples_of_background(client):
     send(client, event("ANNOTATION_CREATED", result=[box]))
     (record,) = client.app.state.backend.memories.of(PROJECT).store.heads()
     assert record.left_out == "it has boxes or points, but no mask"
+
+
+BOXES = """<View><Image name="image" value="$image"/>
+  <RectangleLabels name="box" toName="image" smart="true"><Label value="red"/><Label value="green"/></RectangleLabels>
+  <KeyPointLabels name="click" toName="image" smart="true"><Label value="red"/></KeyPointLabels></View>"""
+
+
+def drawn_box(label, mask, *, margin):
+    """Return the region of a box whose sides are `margin` pixels outside of a mask's."""
+    (rows, columns), (height, width) = mask.nonzero(), mask.shape
+    left, top = columns.min() - margin, rows.min() - margin
+    value = {"x": 100 * left / width, "y": 100 * top / height, "rotation": 0, "rectanglelabels": [label]}
+    value |= {
+        "width": 100 * (columns.max() + 1 + margin - left) / width,
+        "height": 100 * (rows.max() + 1 + margin - top) / height,
+    }
+    return region(label, mask) | {"type": "rectanglelabels", "from_name": "box", "value": value}
+
+
+def test_accepted_boxes_are_learnt_and_proposed_as_boxes(client):
+    boxes = [drawn_box(label, mask, margin=12) for label, mask in TAUGHT[1]]
+    send(client, event("ANNOTATION_CREATED", result=boxes, config=BOXES))
+    (result,) = client.post("/predict", json=batch(task(9, ASKED[0]), config=BOXES)).json()["results"]
+    found = {one["value"]["rectanglelabels"][0]: one for one in result["result"]}
+    for label, mask in ASKED[1]:
+        expected = drawn_box(label, mask, margin=0)["value"]
+        assert found[label]["type"] == "rectanglelabels"
+        for side in ("x", "y", "width", "height"):
+            assert found[label]["value"][side] == pytest.approx(expected[side], abs=1.5)
+
+
+def test_a_model_without_boxes_learns_the_pixels_of_accepted_boxes(make_client, monkeypatch):
+    monkeypatch.setattr(ColourSegmenter, "info", replace(ColourSegmenter.info, prompts=frozenset({"points"})))
+    client = make_client(ColourSegmenter())
+    boxes = [drawn_box(label, mask, margin=0) for label, mask in TAUGHT[1]]
+    send(client, event("ANNOTATION_CREATED", result=boxes, config=BOXES))
+    (result,) = client.post("/predict", json=batch(task(9, ASKED[0]), config=BOXES)).json()["results"]
+    assert {one["value"]["rectanglelabels"][0] for one in result["result"]} == {"red", "green"}
 
 
 def test_the_memory_survives_a_restart(make_client):
