@@ -1,6 +1,6 @@
 """What `--like defects` keeps: `python tests/benchmarks/like_defects.py neu_seg:DATA/neu_seg@test --images 60`.
 
-For everything and for what is like a defect: masks an image, the share of the objects that a mask finds at an IoU of 0.5,
+For everything and for what is like a defect: masks an image, the share of objects that a mask finds at an IoU of 0.5,
 and masks an image that find none. `drawn` in the place of a data set is defects drawn onto surfaces, with seeds that no
 test has. The clicks of an image are decoded once.
 """

@@ -115,7 +115,11 @@ class FolderRun:
         if not marker.is_file():
             self._write(RUN, json.dumps(search.identity, indent=1).encode())
             return
-        before, now = json.loads(marker.read_bytes()), search.identity
+        try:
+            before = dict(json.loads(marker.read_bytes()))
+        except ValueError:
+            raise BadRequestError(f"{marker} cannot be read; name a new folder.") from None
+        now = search.identity
         differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if differing:
             name = differing[0]

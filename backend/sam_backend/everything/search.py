@@ -69,7 +69,10 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """What the instances on an image depend on, as JSON."""
         if self.work is None:
-            return {"model": self.segmenter.version, **dataclasses.asdict(self.automatic)}
+            settings = dataclasses.asdict(self.automatic)
+            # How many clicks are decoded at once changes no mask.
+            settings.pop("points_per_batch")
+            return {"model": self.segmenter.version, **settings}
         return {
             "model": self.segmenter.version,
             "project": self.work.project.uid,

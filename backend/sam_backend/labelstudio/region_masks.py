@@ -23,6 +23,8 @@ UNLABELLED = "unlabelled"
 """Label of a region that has none."""
 
 _AROUND = ("rectangle", "ellipse")
+"""Shapes that are drawn around an object."""
+
 _KEYS = {
     "rle": "brush",
     "imageDataURL": "bitmask",
