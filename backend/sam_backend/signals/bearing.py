@@ -97,6 +97,7 @@ def bearing_signal(
     seconds: float = 10.0,
     rate: float = 25600.0,
     resonance: float = 3200.0,
+    loudness: float = 1.0,
     labels: Sequence[str] = FAULTS,
     bearing: Bearing = Bearing(),
 ) -> BearingSignal:
@@ -113,6 +114,7 @@ def bearing_signal(
     seconds : float, at least 4.
     rate : float, samples a second, more than twice the resonance.
     resonance : float, of the housing in Hz; that of each interval is within 3 per cent of it.
+    loudness : float, factor on the impacts of the faults.
     labels : the faults that occur, each interval one of them, at random.
     bearing : Bearing.
     """
@@ -128,8 +130,9 @@ def bearing_signal(
             break
         label = str(random.choice(list(labels)))
         own = _impacts(time, rate, label, (at, at + length), shaft, resonance, bearing, random)
-        frequencies, density = _mean_density(own[round(at * rate) : round((at + length) * rate)], rate)
+        own *= loudness
         values += own
+        frequencies, density = _mean_density(own[round(at * rate) : round((at + length) * rate)], rate)
         audible = density > floor[1]
         # The band around the resonance in which the fault is louder than the background.
         peak = int(density.argmax())
