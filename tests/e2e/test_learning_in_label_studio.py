@@ -1,17 +1,12 @@
 """Masks accepted in a real Label Studio teach the backend, which pre-annotates and orders tasks; boxes become masks."""
 
-import os
-import subprocess
-import sys
-import time
-
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from annotation_events import region
 from label_studio_ml_1 import running
+from project_steps import ask, sam_inspect, wait_for_examples
 from sam_backend.demo import drawn_defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
 from sam_backend.demo.prompting import Prompter
@@ -22,7 +17,6 @@ from waiting import wait_for
 
 SIZE = (480, 640)
 TAUGHT, ASKED = 4, 3
-PATIENCE = 300
 
 
 @pytest.fixture(scope="module")
@@ -46,32 +40,8 @@ def open_stains(stack, stains, title, backend_url):
     return number, stack.api.connect_backend(number, backend_url, BACKEND_TITLE), tasks
 
 
-def ask(stack, method, path, **request):
-    """Ask Label Studio's API without the types of its client, which differ from version to version."""
-    headers = {"Authorization": f"Token {stack.credentials.token}"}
-    answer = httpx.request(method, f"{stack.url}{path}", headers=headers, timeout=60, trust_env=False, **request)
-    answer.raise_for_status()
-    return answer.json() if answer.content else None
-
-
 def predictions(stack, task):
     return ask(stack, "GET", f"/api/tasks/{task.id}/")["predictions"]
-
-
-def sam_inspect(home, stack, *words):
-    own = {"SAM_INSPECT_HOME": str(home / "backend"), "NO_PROXY": "*", "COLUMNS": "120"}
-    command = [sys.executable, "-m", "sam_inspect", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=os.environ | own)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def wait_for_examples(home, number, count):
-    """Wait until a backend has made so many examples of a project's annotations."""
-    end = time.monotonic() + PATIENCE
-    while len(list((home / "memory").glob(f"{number}.*/examples/*/*.npz"))) != count:
-        assert time.monotonic() < end, f"there are not {count} examples after {PATIENCE} s"
-        time.sleep(0.5)
 
 
 def accept(stack, tasks, masks):

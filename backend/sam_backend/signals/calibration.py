@@ -35,8 +35,8 @@ class Calibration(BaseModel, frozen=True):
     low, high : float, frequencies in Hz at the bottom edge y1 and at the top edge y0.
     log_frequency : bool, whether equal distances are equal ratios of frequencies, not equal differences.
     nyquist : float, half the sampling rate in Hz; intervals end there, while the last row's cell is half a bin higher.
-    origin : str or float, the absolute time of the recording's beginning: ISO 8601, or seconds as in its time column;
-        None where it is unknown.
+    origin : str or float, the absolute time of the recording's beginning: ISO 8601, in UTC ("+00:00") where its time
+        column says offsets, or seconds as in that column; None where it is unknown.
     level_low, level_high : float, the power density in dB of the darkest and the brightest colour.
     page, pages : int, which part of the channel this is, from 1, and of how many.
     """

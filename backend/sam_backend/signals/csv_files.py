@@ -29,6 +29,9 @@ _LOOKED_AT = 1000
 _TIME_NAMES = re.compile(r"(time|timestamp|datetime)( ?[\[(]s[\])])?", re.IGNORECASE)
 """Names of columns that are the time without being asked for."""
 
+_OFFSET = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+"""The end of an ISO 8601 text that says its offset from UTC."""
+
 _NAMED = 3
 """Lines of bad cells that are named."""
 
@@ -148,13 +151,14 @@ def read_csv(
     bad_time = _Bad(f"{path.name}: there is no time", "these rows are left out")
     values: list[NDArray[np.float64]] = []
     instants: list[pd.Series[float] | pd.Series[pd.Timestamp]] = []
-    lines, count = [], 0
+    lines, count, is_in_utc = [], 0, False
     for piece in layout.pieces(_ROWS, progress):
         own = np.arange(count, count + len(piece)) + layout.line(0)
         count += len(piece)
         keep = np.ones(len(piece), bool)
         if time_index is not None:
             instant = _instants(piece[time_index])
+            is_in_utc |= any(_OFFSET.search(str(cell)) for cell in piece[time_index].head(_LOOKED_AT))
             keep = instant.notna().to_numpy()
             bad_time.add(own[~keep])
             instants.append(instant[keep])
@@ -174,6 +178,7 @@ def read_csv(
     times, origin = _seconds(pd.concat(instants, ignore_index=True))
     if len(times) < 2:
         raise BadRequestError(f"{path} has {len(times)} rows with a time; at least two are needed.")
+    origin = f"{origin}+00:00" if isinstance(origin, str) and is_in_utc else origin
     places, column = np.concatenate(lines), names[time_index]
     measured = rate_of_times(times, rate, lambda row: int(places[row]), column)
     notes.append(f"{path.name}: the sampling rate is {measured:.8g} Hz by the column '{column}'.")

@@ -10,6 +10,8 @@ from sam_backend.arrays import FloatArray
 from sam_backend.samples import Cropped
 from sam_backend.signals.calibration import Calibration
 
+_UTC = "+00:00"
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -62,6 +64,8 @@ def interval_of(mask: Cropped, calibration: Calibration, levels: FloatArray | No
 def absolute_time(calibration: Calibration, seconds: float) -> str | float | None:
     """Return the absolute time of seconds from the recording's beginning, in the terms of `Calibration.origin`."""
     if isinstance(calibration.origin, str):
-        moment = np.datetime64(calibration.origin, "ns") + np.timedelta64(round(seconds * 1e9), "ns")
-        return f"{moment}"
+        # NumPy's times know no offset.
+        begin = calibration.origin.removesuffix(_UTC)
+        moment = np.datetime64(begin, "ns") + np.timedelta64(round(seconds * 1e9), "ns")
+        return f"{moment}{calibration.origin[len(begin) :]}"
     return None if calibration.origin is None else calibration.origin + seconds

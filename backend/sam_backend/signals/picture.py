@@ -20,6 +20,9 @@ from sam_backend.signals.calibration import KEY, Calibration
 COLOURS = 224
 """Levels of the spectrogram, the first entries of the palette; the others are greys, for the axes."""
 
+MOST_CELLS = 8192
+"""Most rows or columns of a spectrogram in one picture."""
+
 _LEFT, _TOP, _RIGHT, _BOTTOM = 72, 28, 24, 48
 _SMALLEST = 512
 _MOST_ZOOM = 8
@@ -47,7 +50,7 @@ class Axes:
         Raises
         ------
         BadRequestError
-            If there is no row between the frequencies.
+            If there are fewer than two rows between the frequencies, or too many for a picture.
         """
         bins = np.arange(1, length // 2 + 1) * (rate / length)
         low, high = self.low or 0.0, math.inf if self.high is None else self.high
@@ -56,6 +59,11 @@ class Axes:
             raise BadRequestError(
                 f"Between {low:g} and {min(high, rate / 2):g} Hz there are {len(inside)} rows, each of "
                 f"{rate / length:g} Hz; choose other frequencies, or a longer window."
+            )
+        if len(inside) > MOST_CELLS:
+            raise BadRequestError(
+                f"A window of {length} samples has {len(inside)} rows, and at most {MOST_CELLS} fit into a picture; "
+                "make --window-length smaller, or show fewer frequencies with --low and --high."
             )
         return int(inside[0]), int(inside[-1]) + 1
 

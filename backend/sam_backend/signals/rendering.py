@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sam_backend.errors import BadRequestError
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.signals.calibration import Calibration
-from sam_backend.signals.picture import Axes, draw, frame, levels_of, zoom
+from sam_backend.signals.picture import MOST_CELLS, Axes, draw, frame, levels_of, zoom
 from sam_backend.signals.recording import Recording
 from sam_backend.signals.sampling import MAX_GAP, Part, even_parts
 from sam_backend.signals.spectrogram import Page, Transform, densities, level_range, pages
@@ -169,6 +169,11 @@ def _page_columns(look: Look, transform: Transform, rate: float) -> tuple[int, i
     """Return the most columns of a page, and how many neighbours share."""
     shared = round(look.page_overlap * rate / transform.hop)
     most = COLUMNS if look.page_seconds is None else max(1, round(look.page_seconds * rate / transform.hop))
+    if most > MOST_CELLS:
+        raise BadRequestError(
+            f"A page of {look.page_seconds:g} s has {most} columns of the spectrogram, and at most {MOST_CELLS} fit "
+            "into a picture; make --page shorter, or --overlap smaller."
+        )
     if most <= shared:
         raise BadRequestError(
             f"--page-overlap is {shared} columns of the spectrogram, as many as a page of {most}; make it shorter."

@@ -64,5 +64,7 @@ def test_the_peak_is_the_row_with_most_power_inside_the_mask():
 def test_absolute_times_are_in_the_terms_of_the_time_column():
     dated = LINEAR.model_copy(update={"origin": "2026-03-01T09:00:00.5"})
     assert absolute_time(dated, 61.25) == "2026-03-01T09:01:01.750000000"
+    in_utc = LINEAR.model_copy(update={"origin": "2026-03-01T09:00:00+00:00"})
+    assert absolute_time(in_utc, 0.25) == "2026-03-01T09:00:00.250000000+00:00"
     assert absolute_time(LINEAR.model_copy(update={"origin": 1000.0}), 2.5) == 1002.5
     assert absolute_time(LINEAR, 2.5) is None

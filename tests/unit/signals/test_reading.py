@@ -54,7 +54,7 @@ def test_times_with_dates_give_rate_and_origin(write):
     rows = "".join(f"2026-03-01T10:00:{n / 20:06.3f}+01:00,{n}\n" for n in range(100))
     recording = read_recording(write(f"when,acc\n{rows}"), None, (), TimeColumn("when"))
     assert recording.rate == pytest.approx(20)
-    assert recording.origin == "2026-03-01T09:00:00"
+    assert recording.origin == "2026-03-01T09:00:00+00:00"
     assert recording.times[1] == pytest.approx(0.05)
 
 
@@ -129,3 +129,8 @@ def test_an_array_is_read_where_it_holds_real_numbers(tmp_path):
     (tmp_path / "d.wav").write_bytes(b"RIFF")
     with pytest.raises(BadRequestError, match=r"d\.wav cannot be read as WAV"):
         read_recording(tmp_path / "d.wav", 5.0)
+
+
+def test_times_without_an_offset_stay_without_one(write):
+    recording = read_recording(write("time,b\n2026-03-01 10:00:00,1\n2026-03-01 10:00:01,2\n"), None)
+    assert recording.origin == "2026-03-01T10:00:00"

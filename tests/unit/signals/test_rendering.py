@@ -158,6 +158,12 @@ def test_a_channel_without_a_spectrogram_is_left_out_beside_one_with_it():
         (tone(9), {"window_length": 8}, "--window-length is at least 16 samples; got 8"),
         (tone(9), {"window": "hahn"}, "has no window 'hahn' without parameters; take hann"),
         (tone(9), {"overlap": 1.0}, "--overlap is the share of a window, from 0 to below 1; got 1"),
+        (
+            tone(9, 40.0),
+            {"window_length": 20_000},
+            "has 10000 rows, and at most 8192 fit into a picture; make --window",
+        ),
+        (tone(9), {"page_seconds": 1000}, r"page of 1000 s has 15625 columns .* make --page shorter"),
         (tone(9), {"axes": Axes(low=600)}, r"Between 600 and 500 Hz there are 0 rows"),
         (
             tone(9),
