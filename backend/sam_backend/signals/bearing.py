@@ -206,8 +206,8 @@ def _background(
     values += _ring(knocks, rate, resonance * random.uniform(0.5, 2), 0.3)
     for _ in range(random.poisson(time[-1] / 8)):
         # Flow: noise without impacts, in another band.
-        middle = random.uniform(1.6, 2.6) * resonance
-        band = butter(4, [0.9 * middle, min(1.1 * middle, 0.49 * rate)], "bandpass", fs=rate, output="sos")
+        middle = min(random.uniform(1.6, 2.6) * resonance, 0.42 * rate)
+        band = butter(4, [0.9 * middle, 1.1 * middle], "bandpass", fs=rate, output="sos")
         start, length = random.uniform(0, time[-1]), random.uniform(0.4, 1.5)
         gate = (time > start) & (time < start + length)
         values += sosfilt(band, random.normal(0, random.uniform(1, 2), len(time)) * gate)

@@ -240,11 +240,9 @@ def _instants(column: pd.Series[float]) -> pd.Series[float] | pd.Series[pd.Times
     """Return seconds where a column holds numbers, else the times of its ISO 8601 texts."""
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(column):
-        return column.where(np.isfinite(column))
     numbers = pd.to_numeric(column, errors="coerce")
     if 2 * numbers.notna().sum() >= column.notna().sum():
-        return numbers
+        return numbers.where(np.isfinite(numbers))
     return pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
 
 

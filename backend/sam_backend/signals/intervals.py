@@ -63,9 +63,13 @@ def interval_of(mask: Cropped, calibration: Calibration, levels: FloatArray | No
 
 def absolute_time(calibration: Calibration, seconds: float) -> str | float | None:
     """Return the absolute time of seconds from the recording's beginning, in the terms of `Calibration.origin`."""
-    if isinstance(calibration.origin, str):
-        # NumPy's times know no offset.
-        begin = calibration.origin.removesuffix(_UTC)
+    if not isinstance(calibration.origin, str):
+        return None if calibration.origin is None else calibration.origin + seconds
+    # NumPy's times know no offset.
+    begin = calibration.origin.removesuffix(_UTC)
+    try:
         moment = np.datetime64(begin, "ns") + np.timedelta64(round(seconds * 1e9), "ns")
-        return f"{moment}{calibration.origin[len(begin) :]}"
-    return None if calibration.origin is None else calibration.origin + seconds
+    except (ValueError, OverflowError):
+        # Somebody edited the task.
+        return None
+    return f"{moment}{calibration.origin[len(begin) :]}"

@@ -133,8 +133,7 @@ def draw(levels: NDArray[np.uint8], calibration: Calibration, title: str) -> byt
     greys = 256 - COLOURS
     indices = (COLOURS + np.asarray(paper).astype(np.int64) * (greys - 1) // 255).astype(np.uint8)
     indices[c.y0 : c.y1, c.x0 : c.x1] = levels
-    picture = Image.fromarray(indices).convert("L")
-    picture = Image.frombytes("P", picture.size, picture.tobytes())
+    picture = Image.fromarray(indices)
     picture.putpalette(_palette().tobytes())
     text = PngInfo()
     text.add_itxt(KEY, json.dumps(calibration.as_data()))
@@ -146,7 +145,7 @@ def draw(levels: NDArray[np.uint8], calibration: Calibration, title: str) -> byt
 def read_calibration(png: bytes, what: str) -> Calibration | None:
     """Return the calibration in a PNG's text; None where there is none. Errors as of `Calibration.of_data`."""
     picture = _open(png)
-    text = picture.text.get(KEY) if picture else None
+    text = picture.info.get(KEY) if picture else None
     return None if text is None else Calibration.of_data(str(text), what)
 
 
@@ -156,7 +155,10 @@ def read_levels(png: bytes, calibration: Calibration) -> FloatArray | None:
     c = calibration
     if picture is None or picture.mode != "P" or picture.size != (c.width, c.height):
         return None
-    levels = np.asarray(picture)[c.y0 : c.y1, c.x0 : c.x1].clip(0, COLOURS - 1)
+    try:
+        levels = np.asarray(picture)[c.y0 : c.y1, c.x0 : c.x1].clip(0, COLOURS - 1)
+    except (OSError, ValueError, SyntaxError):
+        return None
     return (c.level_low + levels * ((c.level_high - c.level_low) / (COLOURS - 1))).astype(np.float32)
 
 

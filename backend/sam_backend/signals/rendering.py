@@ -104,10 +104,11 @@ def plan(recording: Recording, look: Look, notes: list[str]) -> list[ChannelPlan
             transform = Transform.of(recording.rate, longest, look.window, look.window_length, look.overlap)
         except BadRequestError as error:
             raise BadRequestError(f"{name}: {error}") from None
-        look.axes.rows(transform.length, recording.rate)
+        rows = slice(*look.axes.rows(transform.length, recording.rate))
         most, shared = _page_columns(look, transform, recording.rate)
         chosen = pages(transform, parts, most, shared)
-        levels = look.levels or level_range(densities(transform, parts, recording.rate, chosen))
+        powers = densities(transform, parts, recording.rate, chosen)
+        levels = look.levels or level_range(power[rows] for power in powers)
         if levels is None:
             reasons.append(f"{name} is constant in every window, so its spectrogram is empty.")
             continue

@@ -129,7 +129,7 @@ def pages(transform: Transform, parts: Sequence[Part], most: int, shared: int) -
         step = (total - shared) / count
         edges = [round(step * index) for index in range(count + 1)]
         result += [Page(number, low, high + shared) for low, high in pairwise(edges)]
-    return [page for page in result if page.stop > page.first]
+    return result
 
 
 def densities(
@@ -141,7 +141,7 @@ def densities(
 
 
 def level_range(powers: Iterator[NDArray[np.float64]]) -> tuple[float, float] | None:
-    """Return the range of the colours in dB: from what a tenth of the spectrogram is below to its highest value.
+    """Return the range of the colours in dB: from what a tenth of the powers is below to the highest one.
 
     It spans at least 20 dB. None where all powers are 0.
     """

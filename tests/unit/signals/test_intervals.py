@@ -67,4 +67,5 @@ def test_absolute_times_are_in_the_terms_of_the_time_column():
     in_utc = LINEAR.model_copy(update={"origin": "2026-03-01T09:00:00+00:00"})
     assert absolute_time(in_utc, 0.25) == "2026-03-01T09:00:00.250000000+00:00"
     assert absolute_time(LINEAR.model_copy(update={"origin": 1000.0}), 2.5) == 1002.5
-    assert absolute_time(LINEAR, 2.5) is None
+    for origin, seconds in ((None, 2.5), ("yesterday", 2.5), ("2026-03-01", 1e300)):
+        assert absolute_time(LINEAR.model_copy(update={"origin": origin}), seconds) is None

@@ -72,9 +72,10 @@ def test_cells_without_numbers_are_missing_samples_named_by_their_lines(write, m
 def test_a_row_without_a_time_is_left_out(write):
     rows = [f"{n / 50},{n}\n" for n in range(20)]
     rows[7] = "late,7\n"
+    rows[0] = "1e999,0\n"
     recording = read_recording(write("time,acc\n" + "".join(rows)), None)
-    assert 7 not in recording.values[:, 0]
-    assert recording.notes[0] == "data.csv: there is no time in 1 rows (line 9); these rows are left out."
+    assert recording.values[:, 0].tolist() == [n for n in range(20) if n not in (0, 7)]
+    assert recording.notes[0] == "data.csv: there is no time in 2 rows (line 2, 9); these rows are left out."
 
 
 def test_without_time_the_time_column_is_no_channel_either(write):

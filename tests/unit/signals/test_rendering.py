@@ -86,6 +86,9 @@ def test_the_calibration_travels_in_the_picture_and_survives_a_copy_alone():
     ((picture,), _) = pictures(recording(tone(100)))
     assert read_calibration(picture.png, "it") == picture.calibration
     assert read_calibration(b"not a PNG", "it") is None
+    cut = picture.png[: len(picture.png) // 2]
+    assert read_calibration(cut, "it") == picture.calibration
+    assert read_levels(cut, picture.calibration) is None
     with pytest.raises(BadRequestError, match=r"The calibration of task 3 .* render the signal again"):
         Calibration.of_data({**picture.calibration.as_data(), "x1": 0}, "task 3")
 
@@ -136,6 +139,8 @@ def test_the_range_of_the_colours_is_that_of_the_whole_channel_or_as_said():
     drawn, _ = pictures(recording(loud_later))
     assert len({(p.calibration.level_low, p.calibration.level_high) for p in drawn}) == 1
     assert drawn[-1].calibration.level_high == np.ceil(10 * np.log10(100**2 / 2 / (1.5 * RATE / 256)))
+    (without, *_), _ = pictures(recording(loud_later), Look(axes=Axes(low=300)))
+    assert without.calibration.level_high < drawn[0].calibration.level_high - 20
     (first, *_), _ = pictures(recording(loud_later), Look(levels=(-30, 0)))
     assert (first.calibration.level_low, first.calibration.level_high) == (-30, 0)
 
