@@ -51,16 +51,17 @@ class Cells:
         """Rows and columns."""
         return self.values.shape[0], self.values.shape[1]
 
-    def share(self, mask: Cropped) -> FloatArray:
-        """Return how much of each cell a mask covers, float32 (rows, columns)."""
-        rows, columns = self.shape
-        covered: FloatArray = cv2.resize(mask.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-        return covered
+    @property
+    def side(self) -> float:
+        """Pixels of a side of a cell."""
+        return max(self.size) / max(self.shape)
 
     def covered(self, mask: Cropped) -> BoolArray:
         """Return the cells that a mask covers by half; one smaller than a cell has that of which it covers most."""
-        share = self.share(mask)
-        return share >= max(min(0.5, float(share.max())), 1e-6)
+        rows, columns = self.shape
+        share = cv2.resize(mask.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+        covered: BoolArray = share >= max(min(0.5, float(share.max())), 1e-6)
+        return covered
 
 
 def around(cells: BoolArray) -> BoolArray:

@@ -7,45 +7,23 @@ evidence; the objects then share the outlines so that no two have the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from sam_backend.arrays import BoolArray, FloatArray, ImageArray
+from sam_backend.arrays import ImageArray
 from sam_backend.samples import Cropped
-from sam_backend.segmenters import Embedding, Prompt, Segmenter
+from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.tracking import TrackedMask
-from sam_backend.video.appearance import Appearance, Cells, around
+from sam_backend.video.appearance import Appearance, Cells
+from sam_backend.video.evidence import Outline, evidence, overlap, score_of
 from sam_backend.video.motion import WHOLE, Motion
-
-SEEN = 0.5
-"""Score from which an object counts as seen."""
+from sam_backend.video.places import places
+from sam_backend.video.sharing import SAME, share
 
 _LEARNS = 0.8
 """Score from which an object's appearance learns from a frame."""
-
-_SAME = 0.5
-"""IoU from which two outlines are of the same thing, so that one object alone can have it."""
-
-_REACH = 4.0
-"""Radii of the object, and as many a frame of absence as `_GROWTH` says, within which it is looked for."""
-
-_GROWTH = 0.5
-
-EVIDENCE = ("predicted IoU", "inside", "contrast", "smaller", "larger", "distance", "overlap", "absent")
-WEIGHTS = np.array([1.0, 3.0, 2.0, -1.0, -2.0, -0.7, 2.0, 0.0])
-BIAS = -3.5
-
-
-@dataclass(frozen=True, eq=False)
-class Outline:
-    """What the segmenter answered to one of the prompts of a frame."""
-
-    mask: Cropped
-    predicted_iou: float
 
 
 @dataclass(eq=False)
@@ -87,13 +65,13 @@ class ExampleSession:
         embedding = self._segmenter.encode(pixels)
         cells = Cells.of(self._segmenter, embedding)
         found = self._prompted(embedding, prompts)
-        looked_for = {number: one for number, one in self._objects.items() if number not in prompts}
-        found |= self._follow(looked_for, embedding, cells, [one.mask for one in found.values()])
+        found |= self._looked_for(embedding, cells, prompts, [one.mask for one in found.values()])
         _part(found)
         self._remember(found, prompts, cells)
         return dict(sorted(found.items()))
 
     def _prompted(self, embedding: Embedding, prompts: Mapping[int, Prompt]) -> dict[int, TrackedMask]:
+        """Return what prompts say."""
         given = {
             number: TrackedMask(Cropped.of(prompt.mask), 1.0, visible=True)
             for number, prompt in prompts.items()
@@ -102,180 +80,74 @@ class ExampleSession:
         asked = {number: prompt for number, prompt in prompts.items() if number not in given}
         answers = self._segmenter.decode(embedding, list(asked.values())) if asked else []
         for number, answer in zip(asked, answers, strict=True):
-            given[number] = TrackedMask(
-                answer.crop(answer.best), float(answer.predicted_iou[answer.best]), visible=True
-            )
+            mask, predicted = _best(answer)
+            given[number] = TrackedMask(mask, predicted, visible=True)
         return given
 
-    def _follow(
-        self, objects: Mapping[int, _Followed], embedding: Embedding, cells: Cells, taken: Sequence[Cropped]
+    def _looked_for(
+        self, embedding: Embedding, cells: Cells, prompts: Mapping[int, Prompt], taken: Sequence[Cropped]
     ) -> dict[int, TrackedMask]:
+        """Return where the objects without a prompt are; what prompts gave to others is taken."""
+        objects = {number: one for number, one in self._objects.items() if number not in prompts}
         if not objects:
             return {}
         responses = {number: one.appearance.response(cells) for number, one in objects.items()}
-        prompts = [
-            prompt for number, one in objects.items() for prompt in _places(one.motion, responses[number], cells)
-        ]
+        asked = [prompt for number, one in objects.items() for prompt in places(one.motion, responses[number], cells)]
+        answers = self._segmenter.decode(embedding, asked, multimask=False) if asked else []
         outlines = [
-            Outline(answer.crop(answer.best), float(answer.predicted_iou[answer.best]))
-            for answer in (self._segmenter.decode(embedding, prompts, multimask=False) if prompts else ())
+            Outline(mask, predicted, cells.covered(mask))
+            for mask, predicted in map(_best, answers)
+            if mask.area and not any(overlap(mask, other) > SAME for other in taken)
         ]
-        outlines = [
-            one for one in outlines if one.mask.area and not any(_iou(one.mask, mask) > _SAME for mask in taken)
-        ]
-        covers = [cells.covered(one.mask) for one in outlines]
-        scores = np.array(
-            [
-                [
-                    _score(evidence(one.motion, responses[number], outline, cover))
-                    for outline, cover in zip(outlines, covers, strict=True)
-                ]
-                for number, one in objects.items()
-            ]
-        ).reshape(len(objects), len(outlines))
-        chosen = share(scores, [one.mask for one in outlines])
+        scores = np.zeros((len(objects), len(outlines)))
+        for row, (number, one) in enumerate(objects.items()):
+            others = [response for other, response in responses.items() if other != number]
+            rivals = np.max(others, axis=0) if others else None
+            scores[row] = [score_of(evidence(one.motion, responses[number], rivals, outline)) for outline in outlines]
+        quality = np.array([one.predicted_iou for one in outlines])
+        chosen = share(scores, [one.mask for one in outlines], quality)
         found = {}
-        for row, number in enumerate(objects):
-            column = chosen[row]
+        for number, row, column in zip(objects, scores, chosen, strict=True):
             if column is None:
-                found[number] = TrackedMask.absent(embedding.size, float(scores[row].max(initial=0)))
+                found[number] = TrackedMask.absent(embedding.size, float(row.max(initial=0)))
             else:
-                found[number] = TrackedMask(outlines[column].mask, float(scores[row, column]), visible=True)
+                found[number] = TrackedMask(outlines[column].mask, float(row[column]), visible=True)
         return found
 
-    def _remember(self, found: Mapping[int, TrackedMask], prompts: Mapping[int, Prompt], cells: Cells) -> None:
-        covered = {number: cells.covered(one.mask) for number, one in found.items() if one.visible and one.mask.area}
+    def _remember(self, found: Mapping[int, TrackedMask], prompts: Iterable[int], cells: Cells) -> None:
+        """Learn where the objects went, and what those look like that were prompted or are surely and wholly seen."""
+        covered = {number: cells.covered(one.mask) for number, one in found.items() if one.mask.area}
         for number, one in found.items():
-            known = self._objects.get(number)
-            if number in prompts:
-                if not one.mask.area:
-                    continue
-                motion = Motion.of(one.mask, known.motion if known else None)
-                self._objects[number] = known = known or _Followed(motion)
-                known.motion = motion
+            followed, prompted = self._objects.get(number), number in prompts
+            if prompted and one.mask.area:
+                motion = Motion.of(one.mask, followed.motion if followed else None)
+                followed = self._objects.setdefault(number, _Followed(motion))
+                followed.motion = motion
+            elif followed is None:
+                # Its prompt gave nothing; the next one may.
+                continue
             else:
-                assert known is not None
-                whole = one.mask.area >= WHOLE * known.motion.area
-                known.motion = known.motion.at(one.mask) if one.visible else known.motion.hidden()
-                if not (one.visible and whole and one.score >= _LEARNS):
+                whole = one.mask.area >= WHOLE * followed.motion.area
+                followed.motion = followed.motion.at(one.mask) if one.mask.area else followed.motion.hidden()
+                if not whole or one.score < _LEARNS:
                     continue
-            others = np.logical_or.reduce(
-                [np.zeros(cells.shape, bool), *(part for other, part in covered.items() if other != number)]
-            )
-            known.appearance.learn(cells, covered[number], others, prompted=number in prompts)
+            others = np.zeros(cells.shape, bool)
+            for other, part in covered.items():
+                others |= part & (other != number)
+            followed.appearance.learn(cells, covered[number], others, prompted=prompted)
 
 
-def _places(motion: Motion, response: FloatArray, cells: Cells) -> list[Prompt]:
-    """Return the prompts with which an object is looked for."""
-    expected = motion.expected
-    boxes = [motion.box(expected)]
-    reach = motion.radius * (_REACH + _GROWTH * motion.absent)
-    per_cell = max(cells.size) / max(cells.shape)
-    width, height = np.maximum(np.round(motion.sides / per_cell).astype(int), 1)
-    smooth = cv2.blur(np.clip(response, -0.5, 1.5), (int(width), int(height)), borderType=cv2.BORDER_CONSTANT)
-    rows, columns = np.indices(response.shape)
-    middles = np.stack([columns + 0.5, rows + 0.5], 2) * per_cell
-    away = np.linalg.norm(middles - expected, axis=2)
-    wanted = np.where(away <= reach, smooth - 0.1 * away / reach, -np.inf)
-    for _ in range(3 if motion.absent else 1):
-        row, column = np.unravel_index(int(np.argmax(wanted)), wanted.shape)
-        if not np.isfinite(wanted[row, column]):
-            break
-        boxes.append(motion.box(middles[row, column]))
-        wanted[
-            max(row - height // 2, 0) : row + height // 2 + 1, max(column - width // 2, 0) : column + width // 2 + 1
-        ] = -np.inf
-    near = (response > 0.5) & (away <= reach)
-    count, _, stats, centres = cv2.connectedComponentsWithStats(near.astype(np.uint8), connectivity=8)
-    big = [part for part in range(1, count) if stats[part, cv2.CC_STAT_AREA] >= 0.2 * motion.area / per_cell**2]
-    big.sort(key=lambda part: float(np.linalg.norm((centres[part] + 0.5) * per_cell - expected)))
-    for part in big[: 2 if motion.absent else 1]:
-        left, top, wide, high = stats[part, :4]
-        boxes.append(np.array([left, top, left + wide, top + high], np.float32) * per_cell)
-    prompts = [Prompt(box=box, window=_whole(cells.size)) for box in boxes if box[2] > box[0] and box[3] > box[1]]
-    moved = motion.moved()
-    if not motion.absent and moved.area:
-        prompts.append(Prompt(box=np.array(moved.box, np.float32), drawn=moved, window=_whole(cells.size)))
-    return prompts
-
-
-def _whole(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    return 0, 0, size[1], size[0]
-
-
-def evidence(motion: Motion, response: FloatArray, outline: Outline, cover: BoolArray) -> NDArray[np.float64]:
-    """Return how an outline agrees with an object, in the order of `EVIDENCE`."""
-    inside = float(np.clip(response[cover], -0.5, 1.5).mean())
-    ring = around(cover)
-    beside = float(np.clip(response[ring], -0.5, 1.5).mean()) if ring.any() else 0.0
-    ratio = np.log(outline.mask.area / max(motion.area, 1.0))
-    left, top, right, bottom = outline.mask.box
-    middle = np.array([left + right, top + bottom]) / 2
-    distance = np.linalg.norm(middle - motion.expected) / motion.radius / (1 + _GROWTH / 2 * motion.absent)
-    overlap = 0.0 if motion.absent else _iou(outline.mask, motion.moved())
-    values = [
-        outline.predicted_iou,
-        inside,
-        inside - beside,
-        max(-ratio, 0),
-        max(ratio, 0),
-        min(distance, 4),
-        overlap,
-        min(motion.absent, 10) / 10,
-    ]
-    return np.array(values)
-
-
-def _score(values: NDArray[np.float64]) -> float:
-    return float(1 / (1 + np.exp(-(values @ WEIGHTS + BIAS))))
-
-
-def share(scores: NDArray[np.float64], masks: Sequence[Cropped]) -> list[int | None]:
-    """Share outlines among objects so that the sum of log-odds is largest; outlines of the same thing go to one object.
-
-    Parameters
-    ----------
-    scores : (K, N) of each object and outline.
-    masks : N outlines.
-
-    Returns
-    -------
-    list
-        For each object its outline; None where none has a score of `SEEN` or all such go to others.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    things: list[list[int]] = []
-    for index in sorted(range(len(masks)), key=lambda index: -float(scores[:, index].max(initial=0))):
-        near = next((thing for thing in things if _iou(masks[index], masks[thing[0]]) > _SAME), None)
-        if near is None:
-            things.append([index])
-        else:
-            near.append(index)
-    if not things:
-        return [None] * len(scores)
-    best = np.stack([scores[:, thing].max(1) for thing in things], 1)
-    gain = np.maximum(np.log(best + 1e-9) - np.log(1 - best + 1e-9), 0)
-    rows, columns = linear_sum_assignment(-np.concatenate([gain, np.zeros((len(scores),) * 2)], 1))
-    chosen: list[int | None] = [None] * len(scores)
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        if column < len(things) and best[row, column] >= SEEN:
-            thing = things[column]
-            chosen[row] = thing[int(np.argmax(scores[row, thing]))]
-    return chosen
+def _best(answer: Candidates) -> tuple[Cropped, float]:
+    """Return the mask of an answer with the highest predicted IoU, and that."""
+    return answer.crop(answer.best), float(answer.predicted_iou[answer.best])
 
 
 def _part(found: dict[int, TrackedMask]) -> None:
     """Give pixels that several objects have to the one with the highest score."""
-    order = sorted((number for number, one in found.items() if one.visible), key=lambda number: -found[number].score)
+    order = sorted(found, key=lambda number: -found[number].score)
     for place, number in enumerate(order):
         for better in order[:place]:
             one = found[number]
             if one.mask.shared(found[better].mask):
                 rest = one.mask.without(found[better].mask)
-                found[number] = TrackedMask(rest, one.score, visible=one.visible)
-
-
-def _iou(one: Cropped, other: Cropped) -> float:
-    shared = one.shared(other)
-    return shared / max(one.area + other.area - shared, 1)
+                found[number] = TrackedMask(rest, one.score, visible=bool(rest.area))

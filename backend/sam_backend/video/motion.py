@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 from sam_backend.arrays import FloatArray
 from sam_backend.samples import Cropped
 
-WHOLE = 0.75
+WHOLE = 0.85
 """Least share of its usual area that an object shows where it counts as wholly seen."""
 
-_SMOOTHING = 0.4
-_STRETCH = 0.2
+_SMOOTHING = 0.25
+"""Share of the last step in the velocity."""
+
+_DRAWN = 0.2
+"""Share by which the place of an object that is seen in part is drawn to the middle of that part."""
+
+_SLOWING = 0.99
+"""Share of its velocity that an object keeps in a frame in which it is hidden."""
+
+_RESHAPING = 0.1
+"""Share of the last frame in the usual size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +87,14 @@ class Motion:
 
     def hidden(self) -> Motion:
         """Return that after a frame in which the object was not seen; it goes on, more and more slowly."""
-        return replace(self, centre=self.expected, velocity=self.velocity * 0.97, absent=self.absent + 1)
+        return replace(self, centre=self.expected, velocity=self.velocity * _SLOWING, absent=self.absent + 1)
 
     def at(self, mask: Cropped) -> Motion:
         """Return that after a frame in which the object was seen."""
         middle = _middle(mask)
         if mask.area < WHOLE * self.area:
             # The middle of a part says little of the whole; it goes on as before, drawn to what is seen.
-            centre = self.expected + _STRETCH * (middle - self.expected)
+            centre = self.expected + _DRAWN * (middle - self.expected)
             return replace(self, centre=centre, mask=mask, seen=middle, absent=0)
         # Where it went while it was hidden, nobody saw.
         step = self.velocity if self.absent else middle - self.centre
@@ -93,8 +102,8 @@ class Motion:
         return Motion(
             middle,
             self.velocity + weight * (step - self.velocity),
-            self.sides + 0.1 * (_sides(mask) - self.sides),
-            self.area + 0.1 * (mask.area - self.area),
+            self.sides + _RESHAPING * (_sides(mask) - self.sides),
+            self.area + _RESHAPING * (mask.area - self.area),
             mask,
             middle,
             age=self.age + 1,
