@@ -50,8 +50,8 @@ class Evidence:
     def at(self, session, truth):
         self._session, self._truth = session, truth
 
-    def _noted(self, motion, response, rivals, outline):
-        parts = self._evidence(motion, response, rivals, outline)
+    def _noted(self, motion, response, outline):
+        parts = self._evidence(motion, response, outline)
         number = next(number for number, one in self._session._objects.items() if one.motion is motion)
         self.parts.append(parts)
         self.ious.append(mask_iou(outline.mask.mask, self._truth[number]))

@@ -15,6 +15,10 @@ CONFIG = """<View>
   <Video name="video" value="$video" framerate="25"/>
   <VideoRectangle name="box" toName="video" smart="true"/>
 </View>"""
+LOADED = """() => {
+    const video = window.Htx?.annotationStore?.selected?.objects?.[0];
+    return video?.length > 1 && video.ref.current?.videoDimensions.width > 0;
+}"""
 CLIP = moving_shapes(5, frames=24, shapes=1)
 
 
@@ -51,9 +55,10 @@ def test_a_box_on_one_frame_is_followed_and_shown(stack, labeling, project, tmp_
     assert "1 tasks have a prediction by nano-" in done.output
 
     open_video_task(page, stack.url, project, task.id)
+    page.evaluate("() => Htx.annotationStore.selectPrediction(Htx.annotationStore.predictions[0].id)")
+    page.wait_for_function(LOADED)
     shown = page.evaluate("""() => {
         const store = Htx.annotationStore;
-        store.selectPrediction(store.predictions[0].id);
         const [region] = store.selected.regions;
         const frames = Array.from({length: store.selected.objects[0].length}, (_, index) => index + 1);
         return JSON.stringify({
@@ -83,8 +88,7 @@ def test_a_box_on_one_frame_is_followed_and_shown(stack, labeling, project, tmp_
 
 def open_video_task(page, url, project, task):
     page.goto(f"{url}/projects/{project}/data?task={task}", wait_until="domcontentloaded")
-    page.wait_for_function("() => window.Htx?.annotationStore?.selected?.objects?.[0]?.length > 1")
-    page.wait_for_function("() => Htx.annotationStore.selected.objects[0].ref.current.videoDimensions.width > 0")
+    page.wait_for_function(LOADED)
 
 
 def draw_box(page, box):

@@ -12,11 +12,11 @@ from sam_backend.samples import Cropped
 from sam_backend.video.appearance import around
 from sam_backend.video.motion import Motion
 
-PARTS = ("predicted IoU", "inside", "contrast", "smaller", "larger", "distance", "overlap", "absent", "rivals")
+PARTS = ("predicted IoU", "inside", "contrast", "smaller", "larger", "distance", "overlap", "absent")
 """The parts of the evidence, in the order of `WEIGHTS`."""
 
-WEIGHTS = np.array([4.35, -0.16, 5.09, -0.12, -0.05, -1.08, 2.35, 0.47, 1.0])
-BIAS = -5.52
+WEIGHTS = np.array([5.58, 0.83, 4.05, -1.75, -3.82, -3.32, 0.95, -0.98])
+BIAS = -4.22
 """Fitted by `tests/benchmarks/tracking.py --fit` on clips of moving shapes: where these outlines have an IoU of a half
 with the object."""
 
@@ -40,14 +40,13 @@ class Outline:
     cells: BoolArray
 
 
-def evidence(motion: Motion, response: FloatArray, rivals: FloatArray | None, outline: Outline) -> NDArray[np.float64]:
-    """Return how an outline agrees with an object, (9,) in the order of `PARTS`.
+def evidence(motion: Motion, response: FloatArray, outline: Outline) -> NDArray[np.float64]:
+    """Return how an outline agrees with an object, (8,) in the order of `PARTS`.
 
     Parameters
     ----------
     motion : Motion, where the object is expected.
     response : float32 (rows, columns), of the object's appearance in the frame.
-    rivals : float32 (rows, columns), the highest response of the appearances of the other objects; None without any.
     outline : Outline.
     """
     ring = around(outline.cells)
@@ -68,7 +67,6 @@ def evidence(motion: Motion, response: FloatArray, rivals: FloatArray | None, ou
             min(away / (1 + _SPREADS * motion.absent), 4.0),
             0.0 if motion.absent else overlap(outline.mask, motion.moved()),
             min(motion.absent, 10) / 10,
-            0.0 if rivals is None else inside - _mean(rivals, outline.cells),
         ]
     )
 

@@ -101,9 +101,7 @@ class ExampleSession:
         ]
         scores = np.zeros((len(objects), len(outlines)))
         for row, (number, one) in enumerate(objects.items()):
-            others = [response for other, response in responses.items() if other != number]
-            rivals = np.max(others, axis=0) if others else None
-            scores[row] = [score_of(evidence(one.motion, responses[number], rivals, outline)) for outline in outlines]
+            scores[row] = [score_of(evidence(one.motion, responses[number], outline)) for outline in outlines]
         quality = np.array([one.predicted_iou for one in outlines])
         chosen = share(scores, [one.mask for one in outlines], quality)
         found = {}

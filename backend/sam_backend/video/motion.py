@@ -25,6 +25,9 @@ _SLOWING = 0.99
 _RESHAPING = 0.1
 """Share of the last frame in the usual size."""
 
+_SHRINKING = 0.02
+"""The same where the object is seen in part."""
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -80,7 +83,8 @@ class Motion:
         top, left = self.mask.corner
         top, left = top + int(row), left + int(column)
         low_row, low_column = max(-top, 0), max(-left, 0)
-        part = self.mask.part[low_row : self.mask.size[0] - top, low_column : self.mask.size[1] - left]
+        end_row, end_column = max(self.mask.size[0] - top, 0), max(self.mask.size[1] - left, 0)
+        part = self.mask.part[low_row:end_row, low_column:end_column]
         if not part.size:
             return Cropped(np.zeros((0, 0), bool), (0, 0), self.mask.size)
         return Cropped.of_part(part, (top + low_row, left + low_column), self.mask.size)
@@ -95,7 +99,10 @@ class Motion:
         if mask.area < WHOLE * self.area:
             # The middle of a part says little of the whole; it goes on as before, drawn to what is seen.
             centre = self.expected + _DRAWN * (middle - self.expected)
-            return replace(self, centre=centre, mask=mask, seen=middle, absent=0)
+            # Unless it stays as small: then it has gone away, or turned.
+            area = self.area + _SHRINKING * (mask.area - self.area)
+            sides = self.sides * np.sqrt(area / self.area)
+            return replace(self, centre=centre, sides=sides, area=area, mask=mask, seen=middle, absent=0)
         # Where it went while it was hidden, nobody saw.
         step = self.velocity if self.absent else middle - self.centre
         weight = max(_SMOOTHING, 1 / self.age)

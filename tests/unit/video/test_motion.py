@@ -50,9 +50,22 @@ def test_what_moves_out_of_the_frame_is_cut():
     assert motion.moved().box[2] == 200
     assert motion.box(motion.expected)[2] == 200
     assert not followed([100, 160, 179]).hidden().hidden().hidden().moved().area
+    for path in ([150, 110, 70, 30], [10, 60, 110, 160]):
+        gone = followed(path)
+        for _ in range(20):
+            gone = gone.hidden()
+        assert not gone.moved().area
 
 
 def test_a_prompt_places_it_anew_and_keeps_its_speed():
     before = followed([10, 16, 22])
     motion = Motion.of(square(100), before)
     assert motion.expected == pytest.approx([116, 30])
+
+
+def test_an_object_that_stays_small_has_become_small():
+    motion = followed([40, 46, 52])
+    for _ in range(120):
+        motion = motion.at(square(58, side=14))
+    assert motion.area == pytest.approx(196, rel=0.2)
+    assert motion.sides == pytest.approx([14, 14], rel=0.1)

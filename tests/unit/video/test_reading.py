@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from moving_shapes import write_video
+from peak_memory import assert_peak
 from sam_backend import extras
 from sam_backend.errors import BadRequestError, MissingExtraError
 from sam_backend.video.reading import open_video
@@ -52,6 +53,19 @@ def test_frames_are_turned_as_the_file_says(clip, clip_file, tmp_path):
     assert video.size == (320, 96)
     first = next(iter(video.frames())).pixels
     assert np.abs(first.astype(int) - np.rot90(clip.frames[0], -1)).mean() < 15
+
+
+def test_never_more_than_a_few_frames_are_in_memory(tmp_path):
+    # Whole, it would take 207 MB.
+    write_video(tmp_path / "long.mp4", [np.full((360, 640, 3), index, np.uint8) for index in range(44)] * 7)
+    assert_peak(
+        "from sam_backend.video.reading import open_video; import av, numpy",
+        f"""
+        video = open_video(Path({str(tmp_path / "long.mp4")!r}))
+        assert sum(1 for frame in video.frames()) == len(video) == 308
+        """,
+        below=70_000_000,
+    )
 
 
 def broken(tmp_path, clip_file, kind):
