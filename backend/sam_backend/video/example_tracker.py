@@ -105,11 +105,11 @@ class ExampleSession:
         quality = np.array([one.predicted_iou for one in outlines])
         chosen = share(scores, [one.mask for one in outlines], quality)
         found = {}
-        for number, row, column in zip(objects, scores, chosen, strict=True):
+        for number, own, column in zip(objects, scores, chosen, strict=True):
             if column is None:
-                found[number] = TrackedMask.absent(embedding.size, float(row.max(initial=0)))
+                found[number] = TrackedMask.absent(embedding.size, float(own.max(initial=0)))
             else:
-                found[number] = TrackedMask(outlines[column].mask, float(row[column]), visible=True)
+                found[number] = TrackedMask(outlines[column].mask, float(own[column]), visible=True)
         return found
 
     def _remember(self, found: Mapping[int, TrackedMask], prompts: Iterable[int], cells: Cells) -> None:
