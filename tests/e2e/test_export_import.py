@@ -71,7 +71,7 @@ def test_labels_come_back_as_they_went_in(stack, home, labeling, tmp_path):
 
     # A draft and a task without an annotation are named.
     draft = {"result": [], "lead_time": 1}
-    assert http.post(f"/api/tasks/{tasks[0]['id']}/drafts/", params={"project": project}, json=draft).is_success
+    assert http.post(f"/api/tasks/{tasks[0]['id']}/drafts", params={"project": project}, json=draft).is_success
     http.post(f"/api/projects/{project}/import", json=[{"data": {"photo": "https://example.com/none.png"}}])
     for to, spec in (("coco", "coco:{}/annotations/instances_train.json"), ("png", "masks:{}/train")):
         out = tmp_path / to
