@@ -116,7 +116,7 @@ def _follow(
     lines = [f"{out} has {objects} objects in {seen} of {len(video)} frames, followed by {tracker.version}."]
     if not video.has_constant_rate:
         lines.append(f"{path} has no constant frame rate; the times are those of the file, not frames by a rate.")
-    print_lines(*lines)
+    print_lines(*lines, *filter(None, [video.lost]))
 
 
 def _follow_project(context: typer.Context, project: str, model: str | None, checkpoint: Path | None) -> None:

@@ -115,13 +115,15 @@ class VideoWork:
         scores = []
         with self._fetched(task, address) as file:
             video = open_video(file, progress, name=shown(address))
-            frames = PageFrames(self._target.rate(task.data), video.times, float(video.times[-1]) + 1 / video.rate)
+            frames = PageFrames(self._target.rate(task.data), video.times, video.duration)
             prompts = [prompt for number, one in changed.items() for prompt in _prompts(number, one, video, frames)]
             for followed in follow(tracker, video, prompts, progress):
                 for number, tracked in followed.objects.items():
                     box = np.array(tracked.mask.box, np.float32) if tracked.visible else None
                     boxes[number][followed.frame.index] = box
                     scores += [tracked.score] if tracked.visible else []
+        if video.lost:
+            counts.notes.append(f"Task {task.id}: {video.lost}")
         if not frames.fits:
             counts.notes.append(_does_not_fit(task.id, frames, video))
         tolerance = max(_TOLERANCE * max(video.size), 1.0)

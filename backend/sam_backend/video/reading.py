@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 OFF_BEAT = 0.5
 """Share of a frame's duration by which a frame of a constant frame rate may be away from its place."""
 
+_END, _TAIL = 2.0, 0.02
+"""Frames, and a share of the duration, by which a header may be wrong about the end."""
+
+_ONLY_THIS_FILE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,mxf,ivf,gif,dv,"
+    "m4v,h264,hevc,mjpeg,yuv4mpegpipe,rm,nut,wav,mp3,aac,flac",
+}
+"""A playlist would name other files, or addresses; who may upload a video must not read those."""
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -54,6 +64,7 @@ class Video:
     size : (H, W) in pixels of a frame, turned as the file says.
     times : (N,) float64, the time of each frame in seconds, ascending; the first is 0.
     stated_rate : float, frames a second as the file's header says; 0.0 if it says nothing.
+    stated_duration : float, seconds as the header says; 0.0 if it says nothing of the video itself.
     """
 
     path: Path
@@ -61,6 +72,7 @@ class Video:
     size: tuple[int, int]
     times: NDArray[np.float64]
     stated_rate: float
+    stated_duration: float = 0.0
 
     def __len__(self) -> int:
         return len(self.times)
@@ -70,6 +82,26 @@ class Video:
         """Frames a second: their number by the time between the first and the last."""
         span = float(self.times[-1])
         return (len(self.times) - 1) / span if span > 0 else self.stated_rate or 25.0
+
+    @property
+    def duration(self) -> float:
+        """Seconds to the end of the last frame."""
+        return float(self.times[-1]) + 1 / self.rate
+
+    @property
+    def lost(self) -> str:
+        """A sentence about an end that the header promises and that cannot be read; "" if nothing is missing.
+
+        A damaged file is read as far as FFmpeg reads it, which says nothing of what it leaves out.
+        """
+        missing = self.stated_duration - self.duration
+        # With a variable rate, the last frame may last long.
+        if not self.has_constant_rate or missing <= max(_END / self.rate, _TAIL * self.stated_duration):
+            return ""
+        return (
+            f"{self.name} says that it lasts {self.stated_duration:.2f} seconds, and its frames end after "
+            f"{self.duration:.2f}: the rest cannot be read."
+        )
 
     @property
     def has_constant_rate(self) -> bool:
@@ -121,8 +153,9 @@ def open_video(path: Path, progress: ProgressCallback = no_progress, name: str =
     require(VIDEO, "A video", how_to_install("video"))
     name = name or str(path)
     with _opened(path, name) as container:
-        rate = container.streams.video[0].average_rate
-        estimate = container.streams.video[0].frames
+        stream = container.streams.video[0]
+        rate, estimate = stream.average_rate, stream.frames
+        duration = _stated_duration(container)
     ticks: list[int | None] = []
     size: tuple[int, int] | None = None
     base = Fraction(1)
@@ -138,7 +171,16 @@ def open_video(path: Path, progress: ProgressCallback = no_progress, name: str =
     if size is None:
         raise BadRequestError(f"{name} has no frame; export it again.")
     progress(len(ticks), len(ticks))
-    return Video(path, name, size, _times(ticks, base, rate), float(rate or 0))
+    return Video(path, name, size, _times(ticks, base, rate), float(rate or 0), duration)
+
+
+def _stated_duration(container: InputContainer) -> float:
+    """Return how long the header says that the video lasts; 0.0 if it says nothing, or only how long with sound."""
+    stream = container.streams.video[0]
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    only = len(container.streams) == 1 and container.duration
+    return container.duration / 1_000_000 if only and container.duration is not None else 0.0
 
 
 def _times(ticks: list[int | None], base: Fraction, rate: Fraction | None) -> NDArray[np.float64]:
@@ -170,7 +212,7 @@ def _opened(path: Path, name: str) -> Iterator[InputContainer]:
     import av
 
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace", options=_ONLY_THIS_FILE)
     except FileNotFoundError:
         raise BadRequestError(f"There is no video {name}.") from None
     except IsADirectoryError:

@@ -1,5 +1,6 @@
 """Frames of videos: all of them, in order, turned, with their times; files that are none are refused in a sentence."""
 
+import re
 import struct
 import wave
 
@@ -55,6 +56,19 @@ def test_frames_are_turned_as_the_file_says(clip, clip_file, tmp_path):
     assert np.abs(first.astype(int) - np.rot90(clip.frames[0], -1)).mean() < 15
 
 
+def test_an_end_that_cannot_be_read_is_said(clip, clip_file, tmp_path):
+    write_video(tmp_path / "whole.mkv", clip.frames, codec="ffv1")
+    file = bytearray((tmp_path / "whole.mkv").read_bytes())
+    file[len(file) // 2 :] = bytes(len(file) - len(file) // 2)
+    (tmp_path / "damaged.mkv").write_bytes(file)
+    video = open_video(tmp_path / "damaged.mkv")
+    assert 0 < len(video) < 12
+    assert re.fullmatch(
+        r".*damaged.mkv says that it lasts 0\.48 seconds, and its frames end after 0\.\d\d: the rest .*", video.lost
+    )
+    assert open_video(tmp_path / "whole.mkv").lost == open_video(clip_file).lost == ""
+
+
 def test_never_more_than_a_few_frames_are_in_memory(tmp_path):
     # Whole, it would take 207 MB.
     write_video(tmp_path / "long.mp4", [np.full((360, 640, 3), index, np.uint8) for index in range(44)] * 7)
@@ -72,6 +86,11 @@ def broken(tmp_path, clip_file, kind):
     path = tmp_path / f"{kind}.mp4"
     if kind == "text":
         path.write_text("no video at all")
+    elif kind == "playlist":
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{clip_file}\n#EXT-X-ENDLIST\n"
+        path.write_text(playlist)
+    elif kind == "list of files":
+        path.write_text(f"ffconcat version 1.0\nfile '{clip_file.name}'\n")
     elif kind == "nothing":
         path.write_bytes(b"")
     elif kind == "folder":
@@ -97,6 +116,8 @@ def broken(tmp_path, clip_file, kind):
         ("gone", "There is no video"),
         ("text", "is no video that can be read"),
         ("nothing", "is no video that can be read"),
+        ("playlist", "is no video that can be read"),
+        ("list of files", "is no video that can be read"),
         ("folder", "is a folder, not a video"),
         ("sound", "holds only sound; give a file with a video"),
         ("without frames", "has no frame|is no video that can be read|holds no video"),
