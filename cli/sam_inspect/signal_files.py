@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 TASKS, CONFIG, FAULTS = "tasks.json", "labeling-config.xml", "faults.csv"
 
 _LOCAL_FILES = "/data/local-files/?d="
+_COLUMNS = (
+    *("task", "file", "channel", "label", "t_start", "t_end", "start", "end"),
+    *("f_low", "f_high", "peak_frequency", "cut", "region"),
+)
 
 
 @dataclass
@@ -109,25 +113,24 @@ def write_intervals(path: Path, rows: Sequence[MarkedInterval]) -> None:
         return row.calibration.file, row.calibration.channel, row.interval.t_start
 
     cells = [
-        {
-            "task": row.task,
-            "file": row.calibration.file,
-            "channel": row.calibration.channel,
-            "label": row.label,
-            "t_start": round(row.interval.t_start, 9),
-            "t_end": round(row.interval.t_end, 9),
-            "start": absolute_time(row.calibration, row.interval.t_start),
-            "end": absolute_time(row.calibration, row.interval.t_end),
-            "f_low": round(row.interval.f_low, 6),
-            "f_high": round(row.interval.f_high, 6),
-            "peak_frequency": row.interval.peak_frequency,
-            "cut": row.interval.cut,
-            "region": row.region,
-        }
+        (
+            row.task,
+            row.calibration.file,
+            row.calibration.channel,
+            row.label,
+            round(row.interval.t_start, 9),
+            round(row.interval.t_end, 9),
+            absolute_time(row.calibration, row.interval.t_start),
+            absolute_time(row.calibration, row.interval.t_end),
+            round(row.interval.f_low, 6),
+            round(row.interval.f_high, 6),
+            row.interval.peak_frequency,
+            row.interval.cut,
+            row.region,
+        )
         for row in sorted(rows, key=place)
     ]
-    columns = ("task", "file", "channel", "label", "t_start", "t_end", "start", "end")
-    table = pd.DataFrame(cells, columns=[*columns, "f_low", "f_high", "peak_frequency", "cut", "region"])
+    table = pd.DataFrame(cells, columns=list(_COLUMNS))
     write_whole(path, csv_text(table).encode(), private=False)
 
 
