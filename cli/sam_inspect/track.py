@@ -38,6 +38,9 @@ def track(
         str | None,
         typer.Option(help="Id of a project in Label Studio instead: follows what was drawn on its videos."),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --project, also tasks whose prediction is newer than what was drawn.")
+    ] = False,
     data: Annotated[
         Path | None, typer.Option(help="Videos in the layout of DAVIS instead: measures J, F and identity switches.")
     ] = None,
@@ -56,13 +59,15 @@ def track(
     """
     if sum(one is not None for one in (video, project, data)) != 1:
         raise BadRequestError("Name what to follow in: a --video, a --project, or videos with masks with --data.")
+    if again and project is None:
+        raise BadRequestError("--again goes with --project alone; leave it out.")
     if video is None:
         if beside := [_OF_FILES[name] for name in given_options(context) if name in _OF_FILES]:
             raise BadRequestError(f"{beside[0]} goes with --video alone; leave it out.")
         if data is not None:
             _measure(context, data, model, checkpoint)
         else:
-            _follow_project(context, str(project), model, checkpoint)
+            _follow_project(context, str(project), model, checkpoint, again=again)
         return
     if out is None or not prompts:
         raise BadRequestError("With --video, name at least one object with --prompt, and a folder with --out.")
@@ -119,16 +124,19 @@ def _follow(
     print_lines(*lines, *filter(None, [video.lost]))
 
 
-def _follow_project(context: typer.Context, project: str, model: str | None, checkpoint: Path | None) -> None:
+def _follow_project(
+    context: typer.Context, project: str, model: str | None, checkpoint: Path | None, *, again: bool
+) -> None:
     from sam_backend.core.video_work import VideoWork
 
     work = VideoWork(settings_of(context), project)
     tracker = _tracker(context, model, checkpoint)
     with progress_bars() as add_bar:
-        counts = work.run(tracker, add_bar("Tasks"), add_bar("Frames"))
+        counts = work.run(tracker, add_bar("Tasks"), add_bar("Frames"), again=again)
+    earlier = f" {counts.earlier} had one that is newer than what was drawn." if counts.earlier else ""
     print_lines(
         f"{counts.tasks} tasks have a prediction by {tracker.version}, with {counts.objects} followed objects in "
-        f"{counts.keyframes} keyframes.",
+        f"{counts.keyframes} keyframes.{earlier}",
         *counts.notes,
     )
 

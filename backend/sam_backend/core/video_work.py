@@ -45,12 +45,14 @@ class TrackCounts:
     Attributes
     ----------
     tasks, objects, keyframes : int, tasks with a new prediction, their followed objects, and the keyframes of these.
+    earlier : int, tasks whose prediction is newer than what was drawn.
     notes : list of str, a sentence for each task that was left out, or whose frames the page cannot all show.
     """
 
     tasks: int = 0
     objects: int = 0
     keyframes: int = 0
+    earlier: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,7 +78,9 @@ class VideoWork:
             timeout=_TIMEOUT, max_pixels=settings.max_image_pixels, transport=Transport.of_settings(settings)
         )
 
-    def run(self, tracker: Tracker, tasks: ProgressCallback, frames: ProgressCallback) -> TrackCounts:
+    def run(
+        self, tracker: Tracker, tasks: ProgressCallback, frames: ProgressCallback, *, again: bool = False
+    ) -> TrackCounts:
         """Give every task on which something was drawn a prediction, in place of an earlier one of the tracker.
 
         Of a task, the newest annotation or draft counts. Its regions of a prediction that nobody changed stay as they
@@ -86,11 +90,18 @@ class VideoWork:
         ----------
         tracker : Tracker.
         tasks, frames : called with the tasks done and in all, and with the frames of the task at work.
+        again : bool, whether tasks are followed anew whose prediction by this tracker is newer than what was drawn.
         """
         counts, drawn = TrackCounts(), []
         for task in self._project.tasks():
-            sequences = read_sequences(_newest(task), self._target.control)
-            if any(not one.is_unchanged for one in sequences):
+            newest = _newest(task)
+            sequences = read_sequences(newest.get("result") or [], self._target.control)
+            if all(one.is_unchanged for one in sequences):
+                continue
+            made = [one.created_at for one in task.predictions if one.model_version == tracker.version]
+            if not again and max(made, default="") > str(newest.get("updated_at") or ""):
+                counts.earlier += 1
+            else:
                 drawn.append((task, sequences))
         for done, (task, sequences) in enumerate(drawn):
             tasks(done, len(drawn))
@@ -148,11 +159,10 @@ class VideoWork:
             yield file
 
 
-def _newest(task: ProjectTask) -> Sequence[Mapping[str, Any]]:
-    """Return the result of the annotation or draft of a task that was saved last; [] without any."""
+def _newest(task: ProjectTask) -> Mapping[str, Any]:
+    """Return the annotation or draft of a task that was saved last; {} without any."""
     saved = [one for one in (*task.annotations, *task.drafts) if not one.get("was_cancelled")]
-    newest: Mapping[str, Any] = max(saved, key=lambda one: str(one.get("updated_at") or ""), default={})
-    return newest.get("result") or []
+    return max(saved, key=lambda one: str(one.get("updated_at") or ""), default={})
 
 
 def _prompts(number: int, drawn: DrawnSequence, video: Video, frames: PageFrames) -> list[VideoPrompt]:

@@ -31,6 +31,7 @@ class _PredictionAnswer(BaseModel):
     id: int
     model_version: str | None = None
     result: Any = None
+    created_at: str | None = None
 
 
 class _TaskAnswer(BaseModel):
@@ -72,11 +73,12 @@ class KnownProject:
 
 @dataclass(frozen=True)
 class TaskPrediction:
-    """A prediction of a task: its id, the model version that made it, and its `result` as the API sends it."""
+    """A prediction of a task: its id, the model version, and its `result` and time as the API sends them."""
 
     id: int
     model_version: str
     result: Any = None
+    created_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ class Project:
         """Yield all tasks; a task that is not as Label Studio writes them is left out with a line in the log."""
         for task in self._pages(_TaskAnswer, {"fields": "all"}, _PAGE):
             predictions = [
-                TaskPrediction(one.id, one.model_version or "", one.result) for one in task.predictions or []
+                TaskPrediction(one.id, one.model_version or "", one.result, one.created_at or "")
+                for one in task.predictions or []
             ]
             yield ProjectTask(task.id, task.data, task.annotations or [], predictions, task.drafts or [])
 

@@ -13,7 +13,7 @@ from sam_backend.errors import BadRequestError
 from sam_backend.video.track_files import read_tracks
 from sam_inspect.main import app
 
-CLIP = moving_shapes(4, frames=8, size=(96, 160), bar=False)
+CLIP = moving_shapes(4, frames=14, size=(96, 240), bar=False)
 BOXES = [",".join(map(str, CLIP.box(number))) for number in (1, 2)]
 
 
@@ -40,14 +40,14 @@ def test_objects_of_a_video_are_followed_and_counted(clip_file, tmp_path):
         *("--prompt", f"frame=0,box={BOXES[0]},label=a/b", "--prompt", f"frame=2,box={CLIP_BOX_LATER}"),
     )
     assert done.exit_code == 0, done.output
-    assert "2 objects in 8 of 8 frames, followed by nano-" in done.output
+    assert "2 objects in 14 of 14 frames, followed by nano-" in done.output
     rows = read_tracks(out / "tracks.csv")
-    assert [row.frame for row in rows if row.number == 2] == list(range(2, 8))
+    assert [row.frame for row in rows if row.number == 2] == list(range(2, 14))
     assert {row.label for row in rows if row.number == 1} == {"a/b"}
     ends = {number: [row.box for row in rows if row.number == number][-1] for number in (1, 2)}
     for number, box in ends.items():
-        assert all(abs(side - true) <= 4 for side, true in zip(box, CLIP.box(number, 7), strict=True))
-    counted = run("count", "--tracks", out / "tracks.csv", "--line", "80,96,80,0")
+        assert all(abs(side - true) <= 4 for side, true in zip(box, CLIP.box(number, 13), strict=True))
+    counted = run("count", "--tracks", out / "tracks.csv", "--line", "120,96,120,0")
     assert counted.output.splitlines()[-1] == "1 went from left to right, 1 from right to left."
 
 
@@ -68,7 +68,7 @@ def no_model(monkeypatch):
 @pytest.mark.parametrize(
     ("prompt", "says"),
     [
-        ("frame=8,box=1,2,30,40", "is about frame 8; "),
+        ("frame=14,box=1,2,30,40", "is about frame 14; "),
         ("frame=0,box=1,2,300,40", "lies outside of the frames of "),
         ("frame=0,box=1,2,30", "is not 4 numbers"),
     ],
@@ -84,6 +84,7 @@ def test_what_to_follow_in_is_named_once(clip_file, tmp_path):
     assert "Name what to follow in" in error_of("track", "--video", clip_file, "--data", tmp_path)
     assert "--out goes with --video alone" in error_of("track", "--data", tmp_path, "--out", tmp_path)
     assert "at least one object with --prompt" in error_of("track", "--video", clip_file, "--out", tmp_path)
+    assert "--again goes with --project alone" in error_of("track", "--data", tmp_path, "--again")
     (tmp_path / "no.mp4").write_text("x")
     prompt = ("--prompt", "frame=0,box=1,2,3,4", "--out", tmp_path)
     assert "is no video that can be read" in error_of("track", "--video", tmp_path / "no.mp4", *prompt)

@@ -8,7 +8,7 @@ from moving_shapes import moving_shapes, write_video
 from sam_backend.core import video_work
 from sam_backend.core.video_work import VideoWork
 from sam_backend.errors import BadRequestError, ImageServerError
-from sam_backend.labelstudio.projects import ProjectTask
+from sam_backend.labelstudio.projects import ProjectTask, TaskPrediction
 from sam_backend.progress import no_progress
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.tracking import TrackedMask
@@ -73,13 +73,13 @@ def run(tmp_path, monkeypatch):
     """Return a function of tasks that follows what is on them: the predictions, the counts, and what was asked."""
     write_video(tmp_path / "a.mp4", CLIP.frames)
 
-    def run(*tasks, config=CONFIG):
+    def run(*tasks, config=CONFIG, again=False):
         project, tracker = StoredProject(*tasks), Knowing()
         project.label_config = config
         monkeypatch.setattr(video_work, "open_registered", lambda servers, number: project)
         work = VideoWork(Settings(home=tmp_path, cache=tmp_path), "7")
         work._images = Files(tmp_path)
-        return project.predictions, work.run(tracker, no_progress, no_progress), tracker.asked
+        return project.predictions, work.run(tracker, no_progress, no_progress, again=again), tracker.asked
 
     return run
 
@@ -149,6 +149,22 @@ def test_a_region_of_a_prediction_that_nobody_changed_stays_as_it_is(run):
     assert counts.objects == 1
     predictions, _, asked = run(ProjectTask(1, {"video": "/a.mp4"}, [saved(copied)]))
     assert (predictions, asked) == ({}, [])
+
+
+def test_a_task_whose_prediction_is_newer_is_followed_again_only_where_that_is_asked_for(run):
+    def task(number, version, made):
+        drawn_at = [saved(drawn(1), at="2026-11-29T05:00:00Z")]
+        return ProjectTask(number, {"video": "/a.mp4"}, drawn_at, [TaskPrediction(1, version, [], made)])
+
+    tasks = [
+        task(1, "knowing", "2026-11-29T06:00:00Z"),
+        task(2, "knowing", "2026-11-29T04:00:00Z"),
+        task(3, "another", "2026-11-29T06:00:00Z"),
+    ]
+    predictions, counts, _ = run(*tasks)
+    assert (list(predictions), counts.earlier) == ([2, 3], 1)
+    predictions, counts, _ = run(*tasks, again=True)
+    assert (list(predictions), counts.earlier) == ([1, 2, 3], 0)
 
 
 def test_a_task_whose_video_fails_is_named_and_the_others_go_on(run):
