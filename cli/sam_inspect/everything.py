@@ -127,6 +127,7 @@ def _opened(
 ) -> Iterator[tuple[Search, AddBar]]:
     from sam_backend.core.project_work import load_model
     from sam_backend.everything.search import Search, embeddings_in_memory
+    from sam_backend.segmenters.model_registry import model_info, require_prompts
 
     settings = settings_of(context)
     embeddings = embeddings_in_memory(settings)
@@ -135,7 +136,9 @@ def _opened(
             work.learn(add_bar("Encoding examples"))
             yield Search(work.segmenter, embeddings, work=work), add_bar
         return
-    segmenter = load_model(settings, model or settings.model, checkpoint)
+    name = model or settings.model
+    require_prompts(model_info(name), {"everything"})
+    segmenter = load_model(settings, name, checkpoint)
     with progress_bars() as add_bar:
         yield Search(segmenter, embeddings, automatic), add_bar
 

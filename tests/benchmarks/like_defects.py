@@ -74,6 +74,7 @@ def main():
             found = propose_masks(segmenter, embedding, settings)
             pairs = metrics.match(metrics.pairwise_iou((one.mask for one in found), truth), IOU)
             counts[name] += len(found), len(pairs.gt), len(found) - len(pairs.pred)
+        print(f"{images} images, {objects} objects:", *counts.values(), file=sys.stderr)
     print(f"{options.data}: {images} images, {objects} objects")
     for name, (masks, hits, false) in counts.items():
         print(

@@ -86,7 +86,7 @@ class AutomaticSettings:
 
 DEFAULT_AUTOMATIC = AutomaticSettings()
 
-DEFECTS = AutomaticSettings(stability_score_thresh=0.6, max_area_fraction=0.25, min_contrast=1.0)
+DEFECTS = AutomaticSettings(stability_score_thresh=0.5, max_area_fraction=0.2, min_contrast=0.5)
 """Keeps what is like a defect: small, stable, and different from its surroundings."""
 
 
