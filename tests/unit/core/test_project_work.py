@@ -11,14 +11,21 @@ from PIL import Image
 from annotation_events import ASKED, TAUGHT, region
 from colour_segmenter import ColourFinder, ColourSegmenter
 from label_studio_requests import data_url, png
+from mask_files import save
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposers import Proposers
 from sam_backend.core.task_embeddings import TaskEmbedding
 from sam_backend.errors import BadRequestError
+from sam_backend.everything.folder_run import FolderRun
+from sam_backend.everything.search import Search, embeddings_in_memory
 from sam_backend.labelstudio.projects import ProjectTask
+from sam_backend.masks import mask_iou
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.segmenters.cache import EmbeddingSource
+from sam_backend.segmenters.pixels import with_pixels
+from sam_backend.settings import Settings
+from sam_evaluation.datasets.registry import DatasetSpec
 
 LABELS = '<Label value="red"/><Label value="green"/>'
 CONFIG = f"""<View><Image name="pages" valueList="$pages"/><Image name="last" value="$last"/>
@@ -66,7 +73,7 @@ def work(tmp_path):
     )
 
 
-def ignore(done, total):
+def ignore(done, total, doing=""):
     pass
 
 
@@ -121,3 +128,32 @@ def test_a_pipeline_proposes_without_examples_and_unknown_labels_are_counted(wor
     file.write_text('[[step]]\nuse = "memory"\n')
     with pytest.raises(BadRequestError, match="has no examples yet"):
         replace(work, pipeline=Pipeline.load(file)).pre_annotate(ignore)
+
+
+class WithPixels(ColourSegmenter):
+    """Its embeddings hold their images, as those of loaded models do."""
+
+    def encode(self, image):
+        return with_pixels(super().encode(image), image)
+
+
+def test_the_images_of_a_folder_get_the_masks_and_labels_of_pre_annotation(work, tmp_path):
+    work.gather(ignore)
+    work.learn(ignore)
+    save(tmp_path / "images" / "a.png", ASKED[0])
+    search = Search(WithPixels(), embeddings_in_memory(Settings()), work=work)
+    done = FolderRun(tmp_path / "images", tmp_path / "out").run(search, ignore)
+    assert done.classes == ["red", "green"]
+    dataset = DatasetSpec.parse(f"coco:{tmp_path / 'out'}").open()
+    masks = {one.label: one.mask for one in dataset.load("a.png").objects}
+    assert set(masks) == {"red", "green"}
+    for label, mask in ASKED[1]:
+        assert mask_iou(masks[label], mask) > 0.8
+
+
+def test_a_search_without_examples_is_refused_before_anything_is_written(work, tmp_path):
+    save(tmp_path / "images" / "a.png", ASKED[0])
+    run = FolderRun(tmp_path / "images", tmp_path / "out")
+    with pytest.raises(BadRequestError, match="Project 7 has no examples yet"):
+        run.run(Search(WithPixels(), embeddings_in_memory(Settings()), work=work), ignore)
+    assert not (tmp_path / "out").exists()
