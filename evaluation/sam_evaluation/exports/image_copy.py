@@ -51,6 +51,8 @@ def copy_file(file: Path, target: Path, *, owned: bool) -> None:
     if owned:
         try:
             os.link(file, target)
+            # Fetched files are their owner's alone; a training may run as somebody else.
+            target.chmod(0o644)
             return
         except OSError:
             pass

@@ -35,6 +35,5 @@ class JsonList:
         self._write(f"\n]{', ' if rest else ''}{rest}}}\n")
 
     def _write(self, text: str) -> None:
-        # Half of a surrogate pair, which JSON may have, has no bytes of its own.
-        with self._file.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        with self._file.open("a", encoding="utf-8") as file:
             file.write(text)

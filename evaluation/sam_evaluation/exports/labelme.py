@@ -38,7 +38,7 @@ class Labelme(Writer):
         }
         text = json.dumps(content, ensure_ascii=False, indent=1)
         file = self._folder / image.split / f"{image.stem}.json"
-        file.write_text(text, "utf-8", errors="backslashreplace")
+        file.write_text(text, "utf-8")
 
     def close(self) -> None:
         """Do nothing: each image has its own file."""

@@ -97,14 +97,11 @@ def export(
                 if out.exists():
                     out.rmdir()
                 os.replace(whole, out)
+                shutil.rmtree(fetched, ignore_errors=True)
             finally:
-                shutil.rmtree(whole, ignore_errors=True)
-            shutil.rmtree(fetched, ignore_errors=True)
+                shutil.rmtree(part if not fetched.exists() else whole, ignore_errors=True)
     except Timeout:
         raise EvaluationError(f"Another export to {out} is running; wait for it, or name another folder.") from None
-    finally:
-        if not (part / "fetched").exists():
-            shutil.rmtree(part, ignore_errors=True)
     return exported
 
 

@@ -95,6 +95,8 @@ class Classes:
 
     def _check(self, name: str) -> None:
         most, title = self._card.most_classes, self._card.title
+        if not name.isascii() and name != name.encode(errors="ignore").decode():
+            raise EvaluationError(f"The name of the class {name!r} is no text; rename it in the project or the data.")
         if len(self._numbers) == most:
             raise EvaluationError(f"{title} holds at most {most:,} classes; {name!r} is one more.")
         if name in self._card.reserved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import yaml
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from typer.main import get_command
 
 from export_sources import SIZE, ListSource, mask, run, saved
 from sam_backend.samples import Object
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.exports.registry import writer_class
+from sam_evaluation.exports.registry import known_formats, writer_class
+from sam_inspect.main import app
 
 LARGE, SMALL = mask(np.s_[2:30, 2:30]), mask(np.s_[10:20, 10:50])
 APART = mask(np.s_[32:38, 2:8], np.s_[32:38, 40:50])
@@ -139,6 +142,7 @@ def test_yolo_names_a_folder_for_both_splits(tmp_path, images):
     [
         ("voc", [f"class {n}" for n in range(255)], "holds at most 254 classes; 'class 254' is one more"),
         ("voc", ["background"], "In Pascal VOC 'background' is no name of a class"),
+        ("coco", ["a\ud800"], "is no text; rename it"),
         ("voc", ["a\nb"], r"'a\\nb' is none that it holds: no line breaks"),
         ("png", [" a"], "no spaces at its ends"),
         ("png", ["a: b"], "no colon"),
@@ -161,3 +165,12 @@ def test_more_objects_than_voc_holds_leave_nothing(tmp_path):
 def test_an_unknown_format_is_named():
     with pytest.raises(EvaluationError, match=r"no export to 'yolo'; the formats are coco, .*yolo-seg"):
         writer_class("yolo")
+
+
+def test_the_guide_and_the_help_name_every_format():
+    guide = (Path(__file__).parents[3] / "docs" / "export-import.md").read_text("utf-8")
+    rows = [line.split("`")[1] for line in guide.splitlines() if line.startswith("| `")]
+    names = [card.name for card in known_formats()]
+    assert rows == names
+    option = next(option for option in get_command(app).commands["export"].params if option.name == "to")
+    assert f": {', '.join(names)}." in option.help

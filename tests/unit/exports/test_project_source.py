@@ -73,7 +73,8 @@ def test_the_newest_annotation_of_each_task_is_exported_with_the_names_of_the_up
         "part_2": [("Scratch", 300)],
         "part_3": [],
     }
-    assert (tmp_path / "out" / "images" / "part_1.png").read_bytes() == png(1)
+    image = tmp_path / "out" / "images" / "part_1.png"
+    assert (image.read_bytes(), image.stat().st_mode & 0o777) == (png(1), 0o644)
 
 
 def test_what_is_left_out_is_named_with_its_reason(label_studio, tmp_path):

@@ -56,10 +56,10 @@ def test_a_killed_export_is_begun_anew(tmp_path):
 
 
 def test_two_exports_to_one_folder_do_not_mix(tmp_path):
-    (tmp_path / "out.part" / "fetched").mkdir(parents=True)
+    (tmp_path / "out.part" / "whole").mkdir(parents=True)
     with FileLock(tmp_path / "out.part" / "lock"), pytest.raises(EvaluationError, match="Another export"):
         run(ListSource([saved(tmp_path / "in" / "a.png", DENT)]), "coco", tmp_path / "out")
-    assert (tmp_path / "out.part" / "fetched").is_dir()
+    assert (tmp_path / "out.part" / "whole").is_dir()
 
 
 def test_a_folder_that_holds_something_or_lies_in_the_data_is_refused(tmp_path):
