@@ -57,7 +57,9 @@ class ProjectSource(Source):
         progress(total, total)
         failures.report()
 
-    def _of_task(self, task: ProjectTask, folder: Path, tally: Tally, failures: FetchFailures) -> Iterator[SourceImage]:
+    def _of_task(
+        self, task: ProjectTask, fetched: Path, tally: Tally, failures: FetchFailures
+    ) -> Iterator[SourceImage]:
         what = f"task {task.id}"
         kept = [annotation for annotation in task.annotations if not annotation.get("was_cancelled")]
         if not kept:
@@ -80,6 +82,8 @@ class ProjectSource(Source):
 
         for image in accepted_images(exported, self._config, leave_out):
             name = hashlib.sha256(f"{task.id}\n{image.address}".encode(errors="surrogatepass")).hexdigest()[:32]
+            # Few files a folder: each image looks for its file in a list of them.
+            folder = fetched / name[:2]
             try:
                 file = fetch_image(image.address, self._server, task.id, folder, name, self._images)
             except RefusedTokenError:
