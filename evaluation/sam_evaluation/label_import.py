@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from sam_backend.errors import BadRequestError
@@ -14,6 +15,7 @@ from sam_backend.labelstudio.projects import Project, ProjectTask
 from sam_backend.labelstudio.region_json import make_regions, prediction
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Object, Sample
+from sam_evaluation.datasets.boxes import NO_MASK, NO_OUTLINE, filled_box
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.errors import BrokenSampleError
@@ -67,7 +69,9 @@ class LabelImport:
     """
 
     def __init__(self, project: Project, spec: DatasetSpec, *, tag: str | None, tolerance: float) -> None:
-        self._project, self._dataset, self._tolerance = project, spec.open(EVERY_OBJECT), tolerance
+        self._project, self._tolerance = project, tolerance
+        # Some have boxes, too, see `BoxDataset`.
+        self._dataset: Any = spec.open(EVERY_OBJECT)
         self._title = f"{spec.format}:{spec.folder}"
         config = LabelingConfig.parse(project.label_config)
         self._tag = tag.lower() if tag else None
@@ -116,8 +120,10 @@ class LabelImport:
         """Make a task of each image."""
         for done, name in enumerate(names):
             progress(done, len(names))
-            sample = self._load(name, counts.tally)
+            unread = Tally()
+            sample = self._load(name, unread)
             if sample is None:
+                counts.tally.leave_out(CANNOT_BE_READ, unread.examples[CANNOT_BE_READ])
                 continue
             file = sample.file
             is_shown = file is not None and file.suffix.lower() in SHOWN
@@ -162,7 +168,7 @@ class LabelImport:
                 continue
             read += 1
             for target in objects_of_first(sample, counts.tally):
-                takes = image.target.narrowed(self._tag) if self._tag else image.target
+                takes = self._narrowed(image.target)
                 if not takes.knows(target.label):
                     counts.tally.leave_out("mask whose label the controls of its image lack", name)
                     continue
@@ -183,13 +189,41 @@ class LabelImport:
         return make_regions(target.cropped, takes, label=label, item_index=image.item_index, tolerance=self._tolerance)
 
     def _load(self, name: str, tally: Tally) -> Sample | None:
+        """Return a sample, with its boxes as objects where the labeling config takes rectangles."""
+        boxes: Sequence[Object] = ()
         try:
-            sample = self._dataset.load(name)
+            if self._takes_boxes:
+                boxed = self._dataset.boxes(name)
+                boxes = [filled_box(one, boxed.size, self._classes_of_boxes[one.category]) for one in boxed.boxes]
+            sample: Sample = self._dataset.load(name)
         except BrokenSampleError as error:
-            tally.leave_out(CANNOT_BE_READ, str(error))
-            return None
+            if not boxes:
+                tally.leave_out(CANNOT_BE_READ, str(error))
+                return None
+            # It has boxes alone, and nothing else that can be used.
+            sample = Sample(name, boxed.image, left_out=boxed.tally.counts, file=boxed.file)
+        left_out = dict(sample.left_out)
+        for reason in (NO_MASK, NO_OUTLINE):
+            left_out[reason] = left_out.get(reason, 0) and left_out[reason] - len(boxes)
+        sample = replace(sample, objects=(*sample.objects, *boxes), left_out=left_out)
         tally.add(sample)
         return sample
+
+    @cached_property
+    def _takes_boxes(self) -> bool:
+        shapes = {output.control.shape for target in self._targets for output in target.outputs}
+        return hasattr(self._dataset, "boxes") and "rectangle" in shapes
+
+    @cached_property
+    def _classes_of_boxes(self) -> dict[int | str, str]:
+        return {category["id"]: str(category["name"]) for category in self._dataset.coco_head()["categories"]}
+
+    @cached_property
+    def _targets(self) -> list[Target]:
+        return [self._narrowed(target) for target in self._config.targets]
+
+    def _narrowed(self, target: Target) -> Target:
+        return target.narrowed(self._tag) if self._tag else target
 
     def _name_of(self, image: TaskImage, data: Mapping[str, Any]) -> str | None:
         try:
@@ -210,7 +244,7 @@ class LabelImport:
 
     def _check_labels(self, names: Sequence[str], progress: ProgressCallback) -> None:
         """Check that the labeling config knows all labels of some images; they are read where nothing names them."""
-        targets = [target.narrowed(self._tag) if self._tag else target for target in self._config.targets]
+        targets = self._targets
         if all(output.labeler is None for target in targets for output in target.outputs):
             return
         labels = dict.fromkeys(self._dataset.classes())

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import FloatArray, ImageArray
+from sam_backend.samples import Cropped, Object
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.tally import OddShapeError, Tally
 
 OUTSIDE, EMPTY = "box outside its image", "box without an area"
 """Reasons for which a box is left out."""
+
+NO_MASK, NO_OUTLINE = "box or point without a mask", "box without an outline"
+"""Reasons for which a box is left out where masks are read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,14 @@ class BoxedImage:
     def size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+
+def filled_box(drawn: DrawnBox, size: tuple[int, int], label: str) -> Object:
+    """Return a box as an object of an image of `size` (H, W): whole pixels, at least one."""
+    left, top, right, bottom = (round(float(value)) for value in drawn.box)
+    left, top = min(left, size[1] - 1), min(top, size[0] - 1)
+    part = np.ones((max(bottom - top, 1), max(right - left, 1)), np.bool_)
+    return Object(Cropped(part, (top, left), size), label)
 
 
 class BoxDataset(Dataset, Protocol):

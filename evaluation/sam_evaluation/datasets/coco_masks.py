@@ -12,6 +12,7 @@ from pydantic import BaseModel, NonNegativeInt
 
 from sam_backend.arrays import BoolArray
 from sam_backend.validation import checked
+from sam_evaluation.datasets.boxes import NO_MASK
 from sam_evaluation.datasets.json_files import kind_of
 from sam_evaluation.datasets.tally import OddShapeError, Tally
 from sam_evaluation.errors import BrokenSampleError
@@ -44,9 +45,7 @@ def coco_mask_of(segmentation: Any, size: tuple[int, int], where: str, what: str
         If there is no mask, or it cannot be read.
     """
     if segmentation is None or segmentation in ([], {}):
-        raise OddShapeError(
-            "box or point without a mask", f"{what} has only a box or points; a polygon or run-lengths are needed."
-        )
+        raise OddShapeError(NO_MASK, f"{what} has only a box or points; a polygon or run-lengths are needed.")
     if isinstance(segmentation, dict):
         mask: BoolArray = coco_mask.decode(_checked_rle(segmentation, size, what)).astype(np.bool_)
         return mask

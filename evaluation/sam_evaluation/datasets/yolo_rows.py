@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_evaluation.datasets.boxes import NO_OUTLINE
 from sam_evaluation.datasets.tally import OddShapeError
 from sam_evaluation.datasets.text_files import lines_of, read_text
 
@@ -48,7 +49,7 @@ def read_polygon(row: str, what: str) -> tuple[float, NDArray[np.float64]]:
     """Return the class and the points, (N, 2), of a row."""
     label, values = _numbers(row, what, "class x1 y1 x2 y2 ...")
     if len(values) == 4:
-        raise OddShapeError("box without an outline", f"{what} is a box, class x y width height; a polygon is needed.")
+        raise OddShapeError(NO_OUTLINE, f"{what} is a box, class x y width height; a polygon is needed.")
     if len(values) < 6 or len(values) % 2:
         raise OddShapeError(
             "row without three whole points",

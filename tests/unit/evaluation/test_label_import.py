@@ -172,6 +172,41 @@ def test_polygons_and_a_tag(server, tmp_path, labels):
         brought_in(project, labels, tag="RectangleLabels")
 
 
+RECTANGLES = '<RectangleLabels name="box" toName="image"><Label value="dent"/><Label value="pit"/></RectangleLabels>'
+
+
+def test_boxes_become_rectangles_where_the_config_takes_them(server, tmp_path):
+    run(ListSource([saved(tmp_path / "in" / "a.png", DENT, PIT)], ("dent", "pit")), "yolo-box", tmp_path / "boxes")
+    spec = DatasetSpec.parse(f"yolo:{tmp_path}/boxes@train")
+    project = Project(server, tmp_path, RECTANGLES)
+    project.add("/data/upload/3/a.png")
+    counts, _ = brought_in(project, spec)
+    values = [region["value"] for region in project.regions()[0]]
+    assert [value["rectanglelabels"] for value in values] == [["dent"], ["pit"]]
+    height, width = SIZE
+    for value, target in zip(values, (DENT, PIT), strict=True):
+        left, top, right, bottom = target.cropped.box
+        corner, sides = (value["x"], value["y"]), (value["width"], value["height"])
+        np.testing.assert_allclose(corner, [left / width * 100, top / height * 100])
+        np.testing.assert_allclose(sides, [(right - left) / width * 100, (bottom - top) / height * 100])
+    assert counts.tally.sentences() == []
+    brushes = Project(server, tmp_path)
+    brushes.add("/data/upload/3/a.png")
+    counts, _ = brought_in(brushes, spec)
+    assert (counts.masks, counts.tally.counts) == (0, {"image that cannot be read": 1})
+
+
+def test_boxes_beside_masks_are_counted_once(server, tmp_path, labels):
+    content = json.loads(labels.folder.read_text())
+    del content["annotations"][0]["segmentation"]
+    labels.folder.write_text(json.dumps(content))
+    project = Project(server, tmp_path, RECTANGLES)
+    for name in ("part_1", "part_2"):
+        project.add(f"/data/upload/3/{name}.png")
+    counts, _ = brought_in(project, labels)
+    assert (counts.masks, counts.tally.sentences()) == (3, [])
+
+
 @pytest.mark.parametrize("upload", [False, True])
 def test_labels_that_the_config_lacks_are_named_before_any_work(server, tmp_path, labels, upload):
     project = Project(server, tmp_path, BRUSH.replace('"pit"', '"crack"'))
