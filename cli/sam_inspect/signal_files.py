@@ -71,6 +71,7 @@ class SignalWriter:
         from sam_backend.signals.rendering import plan, render
 
         self.notes += recording.notes
+        progress(0, 0, f"Looking for the range of {recording.name}")
         for channel in plan(recording, look, self.notes):
             for picture in render(recording, channel, look, progress):
                 calibration = picture.calibration
