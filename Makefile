@@ -30,7 +30,7 @@ apt = { \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 }
 
-.PHONY: help demo test test-fast test-lowest setup lint format attack bench clean system-python system-chromium
+.PHONY: help demo test test-fast test-lowest setup lint lock format attack bench clean system-python system-chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,18 @@ lint: $(VENV)/dev ## Check style, types and imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The images get the versions that the tests run with: those of all extras together.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command 'make lock'
+
+lock: $(VENV)/dev ## Write docker/*.lock anew, the packages of the images with their hashes
+	@together=$$(mktemp) && trap 'rm -f "$$together"' EXIT && \
+	$(LOCK) --extra evaluation --extra torch --extra transformers --extra video --extra dev --output-file "$$together" pyproject.toml && \
+	$(LOCK) --generate-hashes --constraint "$$together" --output-file docker/cpu.lock pyproject.toml && \
+	$(LOCK) --generate-hashes --constraint "$$together" --extra evaluation --extra torch --extra transformers --extra video \
+		--output-file docker/cuda.lock pyproject.toml && \
+	echo 'setuptools>=77' | $(LOCK) --generate-hashes --output-file docker/build.lock -
 
 format: $(VENV)/dev ## Rewrite the code in the house's style
 	$(BIN)/ruff check --fix .

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sam_inspect.options import ModelOption, settings_of
+from sam_inspect.options import LabelStudioOption, ModelOption, TokenOption, settings_of, with_label_studio
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
@@ -28,17 +28,8 @@ _MARKS = {
 
 def doctor(
     context: typer.Context,
-    label_studio: Annotated[
-        str | None,
-        typer.Option(help="Address of Label Studio. Default: that of the project, or SAM_INSPECT_LABEL_STUDIO_URL."),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="A personal access or legacy token. Default: SAM_INSPECT_LABEL_STUDIO_API_KEY, which other users of "
-            "this machine cannot see."
-        ),
-    ] = None,
+    label_studio: LabelStudioOption = None,
+    token: TokenOption = None,
     project: Annotated[
         str | None, typer.Option(help="Id of a project: its config, images, model, webhook and a click are tried too.")
     ] = None,
@@ -59,13 +50,7 @@ def doctor(
     Example: sam-inspect doctor --label-studio http://localhost:8080 --project 3
     Example: sam-inspect doctor --project 3 --json
     """
-    from pydantic import SecretStr
-
-    settings = settings_of(context)
-    if label_studio:
-        settings = settings.model_copy(update={"label_studio_url": label_studio})
-    if token:
-        settings = settings.model_copy(update={"label_studio_api_key": SecretStr(token)})
+    settings = with_label_studio(settings_of(context), label_studio, token)
     findings: list[Finding] = []
     for finding in _findings(settings, project or "", model or settings.model, checkpoint):
         findings.append(finding)

@@ -13,6 +13,7 @@ from sam_backend.errors import SamInspectError
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_inspect import (
     config_command,
+    connect,
     convert,
     demo,
     doctor,
@@ -67,6 +68,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         demo.demo,
         doctor.doctor,
         config_command.config,
+        connect.connect,
         warm.warm,
         memory_commands.preannotate,
         pipeline_commands.steps,

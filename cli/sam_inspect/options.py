@@ -45,6 +45,17 @@ PipelineOption = Annotated[
         metavar="FILE",
     ),
 ]
+LabelStudioOption = Annotated[
+    str | None,
+    typer.Option(help="Address of Label Studio. Default: SAM_INSPECT_LABEL_STUDIO_URL, or that of the project."),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A personal access or legacy token. Default: SAM_INSPECT_LABEL_STUDIO_API_KEY, which other users of this "
+        "machine cannot see."
+    ),
+]
 RequirementsOption = Annotated[
     Path | None,
     typer.Option(help="TOML file with the requirements of a line for each object; the report shows what fails."),
@@ -62,6 +73,14 @@ def settings_of(context: typer.Context) -> Settings:
     from sam_backend.settings import read_settings
 
     return read_settings(context.obj)
+
+
+def with_label_studio(settings: Settings, url: str | None, token: str | None) -> Settings:
+    """Return the settings with the address and the token that were given as options."""
+    from pydantic import SecretStr
+
+    given = {"label_studio_url": url, "label_studio_api_key": SecretStr(token) if token else None}
+    return settings.model_copy(update={name: value for name, value in given.items() if value})
 
 
 def given_options(context: typer.Context) -> list[str]:

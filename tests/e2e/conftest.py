@@ -20,8 +20,7 @@ from sam_backend.demo.backend_process import backend
 from sam_backend.demo.environment import executable, is_installed
 from sam_backend.demo.label_studio_process import Credentials, label_studio
 from sam_backend.demo.processes import free_port
-from sam_backend.demo.project import BACKEND_TITLE, import_images, open_project
-from sam_backend.demo.run_demo import built_in_images
+from sam_backend.demo.project import BACKEND_TITLE, built_in_images, import_images, open_project
 from sam_backend.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -1,17 +1,22 @@
-"""The calls of Label Studio's API that the demo makes.
+"""The calls of Label Studio's API that the demo and `sam-inspect connect` make.
 
 `label_studio_sdk` has no file upload and drops the answer of an interactive request, which are the calls that matter
 here.
 """
 
+import base64
+import ipaddress
+import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
 from sam_backend.demo.demo_error import DemoError
+from sam_backend.labelstudio.client import authorization
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,45 @@ class Answer:
     score: float | None
 
 
-class LabelStudioApi:
-    """A client of Label Studio at `url`, authenticated by a legacy `token`."""
+@dataclass(frozen=True)
+class Login:
+    """The user and the password that a backend asks for."""
 
-    def __init__(self, url: str, token: str) -> None:
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        """The header Authorization of HTTP basic authentication."""
+        return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
+
+
+class LabelStudioApi:
+    """A client of Label Studio.
+
+    Parameters
+    ----------
+    url : str, the address of Label Studio.
+    token : str, a legacy token or a short-lived one.
+    unknown_token : str, the sentence of the error if Label Studio does not know the token.
+    certificates : ssl.SSLContext, which servers are trusted; None for the default.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        unknown_token: str = "Label Studio does not know the token.",
+        certificates: ssl.SSLContext | None = None,
+    ) -> None:
+        self._unknown_token = unknown_token
         self._http = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Token {token}"},
+            headers={"Authorization": authorization(token)},
             timeout=120,  # Label Studio itself waits 100 s for a backend
             follow_redirects=True,
             trust_env=False,
+            verify=certificates or True,
         )
 
     def __enter__(self) -> Self:
@@ -96,19 +130,41 @@ class LabelStudioApi:
         """Create one task per element of `data`."""
         self._json("POST", f"/api/projects/{project}/import", json=[{"data": task_data} for task_data in data])
 
-    def connect_backend(self, project: int, url: str, title: str) -> int:
-        """Make the backend at `url` the project's interactive model, instead of an earlier one; return its id."""
+    def connect_backend(self, project: int, url: str, title: str, login: Login | None = None) -> int:
+        """Make the backend at `url` the project's interactive model, instead of an earlier one; return its id.
+
+        Its webhook, from which it learns, gets the password too: Label Studio does not give it one.
+
+        Raises
+        ------
+        DemoError
+            If Label Studio does not reach the backend, or makes no webhook to such an address.
+        """
+        if not _takes_webhook(url):
+            raise DemoError(
+                f"Label Studio makes no webhook to {url}, because the name has no dot, and nothing would be learnt; give "
+                "the backend a name such as sam-inspect.internal, or its IP address."
+            )
+        asked = {"auth_method": "BASIC_AUTH", "basic_auth_user": login.user, "basic_auth_pass": login.password}
         body = {"project": project, "url": url, "title": title, "is_interactive": True}
+        body |= asked if login else {"auth_method": "NONE"}
         known = self._json("GET", "/api/ml/", params={"project": project})
-        if not known:
-            return int(self._json("POST", "/api/ml/", json=body)["id"])
-        earlier = known[0]
-        self._json("PATCH", f"/api/ml/{earlier['id']}", json=body)
+        if known:
+            connection = known[0]["id"]
+            self._json("PATCH", f"/api/ml/{connection}", json=body)
+        else:
+            connection = self._json("POST", "/api/ml/", json=body)["id"]
         # Label Studio creates the webhook with the backend, but does not update its address.
-        for webhook in self._json("GET", "/api/webhooks/", params={"project": project}):
-            if webhook["url"] == f"{earlier['url'].rstrip('/')}/webhook":
-                self._json("PATCH", f"/api/webhooks/{webhook['id']}/", json={"url": f"{url}/webhook"})
-        return int(earlier["id"])
+        targets = [f"{address.rstrip('/')}/webhook" for address in (url, *(one["url"] for one in known[:1]))]
+        webhook = {"url": targets[0], "headers": {"Authorization": login.header} if login else {}, "is_active": True}
+        webhooks = self._json("GET", "/api/webhooks/", params={"project": project})
+        own = [one["id"] for target in targets for one in webhooks if one["url"] == target]
+        if own:
+            self._json("PATCH", f"/api/webhooks/{own[0]}/", json=webhook)
+        else:
+            everything = {"send_payload": True, "send_for_all_actions": True}
+            self._json("POST", "/api/webhooks/", json={"project": project, **everything, **webhook})
+        return int(connection)
 
     def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
         """Let Label Studio request predictions of these tasks from the connected backend and store them."""
@@ -139,13 +195,20 @@ class LabelStudioApi:
         except httpx.HTTPError as error:
             raise DemoError(f"Label Studio did not answer {method} {path}: {error or type(error).__name__}") from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            raise DemoError(
-                "Label Studio does not know the demo's token, because its database and credentials.json do not belong "
-                "together; delete the demo's folder to start again."
-            )
+            raise DemoError(self._unknown_token)
         if not response.is_success:
             raise DemoError(f"Label Studio answered {method} {path} with {response.status_code}: {_reason(response)}")
         return response.json()
+
+
+def _takes_webhook(url: str) -> bool:
+    """Return whether Label Studio's check of addresses takes the host: a name with a dot, localhost or an IP address."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host.rstrip(".") or host == "localhost"
+    return True
 
 
 def _reason(response: httpx.Response) -> str:

@@ -9,6 +9,7 @@ import cv2
 
 from sam_backend.demo.api import DemoTask, LabelStudioApi
 from sam_backend.demo.demo_error import DemoError
+from sam_backend.demo.demo_images import LABELS, write_images
 from sam_backend.labelstudio.config_writer import write_config
 from sam_backend.progress import ProgressCallback
 
@@ -46,6 +47,12 @@ def user_images(folder: Path) -> Source:
             raise DemoError(f"{file} is not an image, or a damaged one; repair it or take it out of the folder.")
     resolved = folder.resolve()
     return Source(f"SAM Inspect: {resolved.name}", f"Images of {resolved}", ("Defect", "Part"), files)
+
+
+def built_in_images(home: Path) -> Source:
+    """Return the built-in images; they are written under `home` the first time."""
+    files = write_images(home / "images")
+    return Source("SAM Inspect", "Images that SAM Inspect makes itself", LABELS, tuple(files))
 
 
 def open_project(api: LabelStudioApi, source: Source) -> int:

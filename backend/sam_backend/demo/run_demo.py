@@ -16,7 +16,7 @@ from rich.status import Status
 from sam_backend.demo.api import DemoTask, LabelStudioApi
 from sam_backend.demo.backend_process import backend
 from sam_backend.demo.demo_error import DemoError
-from sam_backend.demo.demo_images import LABELS, DemoImage, make_images, write_images
+from sam_backend.demo.demo_images import DemoImage, make_images
 from sam_backend.demo.environment import InstallError, install
 from sam_backend.demo.label_studio_process import Credentials, label_studio
 from sam_backend.demo.once import as_table, prompt_once
@@ -24,6 +24,7 @@ from sam_backend.demo.processes import free_port, stay
 from sam_backend.demo.project import (
     BACKEND_TITLE,
     Source,
+    built_in_images,
     import_images,
     open_project,
     pre_annotate,
@@ -35,6 +36,10 @@ from sam_backend.segmenters.model_registry import model_info
 from sam_backend.segmenters.weights import obtain_checkpoint
 from sam_backend.settings import Settings
 
+_OTHER_TOKEN = (
+    "Label Studio does not know the demo's token, because its database and credentials.json do not belong together; "
+    "delete the demo's folder to start again."
+)
 # Tasks that are pre-annotated; Label Studio requests predictions of the others when they are opened.
 _PRE_ANNOTATED = 24
 # Tasks that are pre-annotated before the welcome text is shown.
@@ -92,7 +97,7 @@ def run(demo: Demo, *, settings: Settings, once: bool, console: Console) -> None
                 )
             )
             console.print(f"[green]✓[/] The backend runs on http://localhost:{backend_port} with model {demo.model}")
-            api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token))
+            api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token, _OTHER_TOKEN))
             project = open_project(api, source)
             tasks = import_images(api, project, source, _progress(status))
             connection = api.connect_backend(project, f"http://127.0.0.1:{backend_port}", BACKEND_TITLE)
@@ -143,12 +148,6 @@ def _pre_annotate(connected: _ConnectedProject, tasks: list[DemoTask], status: S
 
 def _progress(status: Status) -> ProgressCallback:
     return lambda done, total, doing="", /: status.update(f"{doing}: {done} of {total}")
-
-
-def built_in_images(home: Path) -> Source:
-    """Return the built-in images; they are written under `home` the first time."""
-    files = write_images(home / "images")
-    return Source("SAM Inspect", "Images that SAM Inspect makes itself", LABELS, tuple(files))
 
 
 def _install(home: Path, status: Status) -> Path:

@@ -216,7 +216,10 @@ class LabelStudioWay:
             "GET", "/api/webhooks/", list, about="webhooks", query={"project": self._opened.id}
         )
         own = [hook for hook in hooks if str(hook.get("url", "")).rstrip("/") == target]
-        cure = f"{_ALLOW_PRIVATE}, then connect the model again; sam-inspect memory rebuild learns what was missed."
+        cure = (
+            f"{_ALLOW_PRIVATE}, and give the backend's machine a name with a dot, to which alone Label Studio makes "
+            "webhooks, or its IP address; then connect the model again; sam-inspect memory rebuild learns what was missed."
+        )
         if not own:
             yield Outcome.WARNING, f"No webhook leads to {target}, so accepted masks are not learnt at once.", cure
         elif not any(hook.get("is_active") and hook.get("send_payload") for hook in own):
@@ -224,6 +227,12 @@ class LabelStudioWay:
                 Outcome.WARNING,
                 f"The webhook to {target} is off or sends no payload.",
                 "Settings, Webhooks: switch it on.",
+            )
+        elif self._model.get("auth_method") == "BASIC_AUTH" and not any("Authorization" in hook["headers"] for hook in own):
+            yield (
+                Outcome.WARNING,
+                f"The webhook to {target} gives no password, so accepted masks are not learnt at once.",
+                f"sam-inspect connect --backend {self._model['url']} --project {self._opened.id}, with the password.",
             )
         else:
             yield Outcome.OK, f"Accepted masks are sent to {target}.", ""

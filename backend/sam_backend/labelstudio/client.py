@@ -43,6 +43,12 @@ class RefusedTokenError(ImageServerError):
     """Label Studio does not accept a personal access token (HTTP 502)."""
 
 
+def authorization(token: str) -> str:
+    """Return the Authorization header for a legacy token or a short-lived one."""
+    # A short-lived token is a JWT, a legacy token has no points.
+    return f"{'Bearer' if token.count('.') == 2 else 'Token'} {token}"
+
+
 class AccessTokens:
     """Tokens ready to be sent: a personal access token is exchanged for a short-lived one, which is kept until it ends.
 
@@ -81,9 +87,7 @@ class AccessTokens:
 
     def header(self, server: Server, deadline: FetchDeadline | None = None) -> str:
         """Return the Authorization header of a request to the server; raises as `of`."""
-        token = self.of(server, deadline)
-        # A short-lived token is a JWT, a legacy token has no points.
-        return f"{'Bearer' if token.count('.') == 2 else 'Token'} {token}"
+        return authorization(self.of(server, deadline))
 
     def _exchange(self, server: Server, deadline: FetchDeadline) -> str:
         address = f"{server.hostname}/api/token/refresh/"

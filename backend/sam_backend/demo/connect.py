@@ -1,0 +1,62 @@
+"""Connects a running backend to a project of any Label Studio, or to an example project that it makes there."""
+
+from sam_backend.certificates import trusted_certificates
+from sam_backend.demo.api import LabelStudioApi, Login
+from sam_backend.demo.demo_error import DemoError
+from sam_backend.demo.project import BACKEND_TITLE, built_in_images, import_images, open_project
+from sam_backend.labelstudio.addresses import label_studio_address
+from sam_backend.labelstudio.client import AccessTokens
+from sam_backend.labelstudio.servers import Server
+from sam_backend.labelstudio.transport import Transport
+from sam_backend.progress import ProgressCallback
+from sam_backend.settings import Settings
+
+_TIMEOUT = 10.0  # seconds, for a short-lived token
+
+
+def connect_project(
+    settings: Settings, backend: str, *, project: int | None, example: bool, progress: ProgressCallback
+) -> str:
+    """Make the backend the model of a project, with its password for clicks and for the webhook.
+
+    Parameters
+    ----------
+    settings : Settings, with the address and the token of Label Studio, and the backend's user and password if it asks
+        for them.
+    backend : str, the address of the backend as Label Studio reaches it.
+    project : int, the project's id; None with `example`.
+    example : bool, whether a project with the built-in images is made, or what is missing of it.
+    progress : callable, is told which image is imported.
+
+    Returns
+    -------
+    str, the address of the project's page, as this process reaches it.
+
+    Raises
+    ------
+    SamInspectError
+        If something is missing, or Label Studio refuses.
+    """
+    if (project is None) != example:
+        raise DemoError("Give either the --project to connect, or --example.")
+    if settings.label_studio_url is None or settings.label_studio_api_key is None:
+        raise DemoError(
+            "Label Studio's address and a token are needed: give --label-studio and --token, or set "
+            "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
+        )
+    url = label_studio_address(settings.label_studio_url, "The address of Label Studio", DemoError)
+    server = Server(url, settings.label_studio_api_key.get_secret_value())
+    token = AccessTokens(_TIMEOUT, Transport.of_settings(settings)).of(server)
+    with LabelStudioApi(url, token, certificates=trusted_certificates(settings.ca_bundle)) as api:
+        if project is None:
+            source = built_in_images(settings.cache / "example")
+            project = open_project(api, source)
+            import_images(api, project, source, progress)
+        api.connect_backend(project, backend.rstrip("/"), BACKEND_TITLE, _login(settings))
+    return f"{url}/projects/{project}"
+
+
+def _login(settings: Settings) -> Login | None:
+    if not settings.basic_auth_user or settings.basic_auth_pass is None:
+        return None
+    return Login(settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
