@@ -42,7 +42,10 @@ class Image:
 
 def can_build():
     """Return whether this machine and this user can run the steps."""
-    probe = "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/m && mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/m"
+    probe = (
+        "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/m && "
+        "mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/m"
+    )
     if os.name != "posix" or os.geteuid() != 0 or not shutil.which("unshare"):
         return False
     return subprocess.run(["unshare", "--mount", "sh", "-c", probe], capture_output=True).returncode == 0
@@ -150,7 +153,11 @@ def _copy(image, words, make, context):
         if origin.is_dir():
             # As `docker build` with the file Dockerfile.dockerignore.
             shutil.copytree(
-                origin, place, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__") if source == context else None
+                origin,
+                place,
+                symlinks=True,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("__pycache__") if source == context else None,
             )
         else:
             to = place / origin.name if target.endswith("/") else place
@@ -182,9 +189,10 @@ def _run(image, words, user, timeout, environment, *, own_network):
             script.append(f"mount --bind {kept} {root}{volume}")
         script.insert(0, "mount -t tmpfs tmpfs /run")
     script.append(f"mount -t tmpfs tmpfs {root}/tmp")
-    whole = {name: value for name, value in os.environ.items() if _OF_THE_MACHINE.match(name)} if not own_network else {}
-    whole |= {"HOME": "/root"} | image.environment | environment
-    inside = f"cd {shlex.quote(image.folder)} && exec env -i {shlex.join(f'{k}={v}' for k, v in whole.items())} {shlex.join(words)}"
+    own = {} if own_network else {name: value for name, value in os.environ.items() if _OF_THE_MACHINE.match(name)}
+    variables = {"HOME": "/root"} | own | image.environment | environment
+    given = shlex.join(f"{name}={value}" for name, value in variables.items())
+    inside = f"cd {shlex.quote(image.folder)} && exec env -i {given} {shlex.join(words)}"
     script.append(f"exec chroot --userspec={user} --groups= {root} sh -c {shlex.quote(inside)}")
     namespaces = ["--mount", "--pid", "--fork", "--kill-child", *(["--net"] if own_network else [])]
     return subprocess.run(

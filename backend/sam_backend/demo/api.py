@@ -58,7 +58,7 @@ class LabelStudioApi:
     ----------
     url : str, the address of Label Studio.
     token : str, a legacy token or a short-lived one.
-    unknown_token : str, the sentence of the error if Label Studio does not know the token.
+    refused : str, the sentence of the error if Label Studio does not know the token.
     certificates : ssl.SSLContext, which servers are trusted; None for the default.
     """
 
@@ -66,10 +66,10 @@ class LabelStudioApi:
         self,
         url: str,
         token: str,
-        unknown_token: str = "Label Studio does not know the token.",
+        refused: str = "Label Studio does not know the token.",
         certificates: ssl.SSLContext | None = None,
     ) -> None:
-        self._unknown_token = unknown_token
+        self._refused = refused
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": authorization(token)},
@@ -142,8 +142,8 @@ class LabelStudioApi:
         """
         if not _takes_webhook(url):
             raise DemoError(
-                f"Label Studio makes no webhook to {url}, because the name has no dot, and nothing would be learnt; give "
-                "the backend a name such as sam-inspect.internal, or its IP address."
+                f"Label Studio makes no webhook to {url}, because the name has no dot, and nothing would be learnt; "
+                "give the backend a name such as sam-inspect.internal, or its IP address."
             )
         asked = {"auth_method": "BASIC_AUTH", "basic_auth_user": login.user, "basic_auth_pass": login.password}
         body = {"project": project, "url": url, "title": title, "is_interactive": True}
@@ -195,14 +195,14 @@ class LabelStudioApi:
         except httpx.HTTPError as error:
             raise DemoError(f"Label Studio did not answer {method} {path}: {error or type(error).__name__}") from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            raise DemoError(self._unknown_token)
+            raise DemoError(self._refused)
         if not response.is_success:
             raise DemoError(f"Label Studio answered {method} {path} with {response.status_code}: {_reason(response)}")
         return response.json()
 
 
 def _takes_webhook(url: str) -> bool:
-    """Return whether Label Studio's check of addresses takes the host: a name with a dot, localhost or an IP address."""
+    """Return whether Label Studio's check of addresses takes the host: it wants a dot in names."""
     host = urlsplit(url).hostname or ""
     try:
         ipaddress.ip_address(host)

@@ -36,7 +36,7 @@ from sam_backend.segmenters.model_registry import model_info
 from sam_backend.segmenters.weights import obtain_checkpoint
 from sam_backend.settings import Settings
 
-_OTHER_TOKEN = (
+_REFUSED = (
     "Label Studio does not know the demo's token, because its database and credentials.json do not belong together; "
     "delete the demo's folder to start again."
 )
@@ -97,7 +97,7 @@ def run(demo: Demo, *, settings: Settings, once: bool, console: Console) -> None
                 )
             )
             console.print(f"[green]✓[/] The backend runs on http://localhost:{backend_port} with model {demo.model}")
-            api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token, _OTHER_TOKEN))
+            api = servers.enter_context(LabelStudioApi(f"http://127.0.0.1:{port}", credentials.token, _REFUSED))
             project = open_project(api, source)
             tasks = import_images(api, project, source, _progress(status))
             connection = api.connect_backend(project, f"http://127.0.0.1:{backend_port}", BACKEND_TITLE)

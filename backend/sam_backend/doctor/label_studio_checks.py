@@ -218,7 +218,7 @@ class LabelStudioWay:
         own = [hook for hook in hooks if str(hook.get("url", "")).rstrip("/") == target]
         cure = (
             f"{_ALLOW_PRIVATE}, and give the backend's machine a name with a dot, to which alone Label Studio makes "
-            "webhooks, or its IP address; then connect the model again; sam-inspect memory rebuild learns what was missed."
+            "webhooks, or its IP address; then connect the model again. sam-inspect memory rebuild learns the rest."
         )
         if not own:
             yield Outcome.WARNING, f"No webhook leads to {target}, so accepted masks are not learnt at once.", cure
@@ -228,7 +228,9 @@ class LabelStudioWay:
                 f"The webhook to {target} is off or sends no payload.",
                 "Settings, Webhooks: switch it on.",
             )
-        elif self._model.get("auth_method") == "BASIC_AUTH" and not any("Authorization" in hook["headers"] for hook in own):
+        elif self._model.get("auth_method") == "BASIC_AUTH" and not any(
+            "Authorization" in hook["headers"] for hook in own
+        ):
             yield (
                 Outcome.WARNING,
                 f"The webhook to {target} gives no password, so accepted masks are not learnt at once.",
