@@ -145,9 +145,11 @@ class LabelStudioApi:
                 f"Label Studio makes no webhook to {url}, because the name has no dot, and nothing would be learnt; "
                 "give the backend a name such as sam-inspect.internal, or its IP address."
             )
-        asked = {"auth_method": "BASIC_AUTH", "basic_auth_user": login.user, "basic_auth_pass": login.password}
-        body = {"project": project, "url": url, "title": title, "is_interactive": True}
-        body |= asked if login else {"auth_method": "NONE"}
+        body: dict[str, Any] = {"project": project, "url": url, "title": title, "is_interactive": True}
+        if login:
+            body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": login.user, "basic_auth_pass": login.password}
+        else:
+            body["auth_method"] = "NONE"
         known = self._json("GET", "/api/ml/", params={"project": project})
         if known:
             connection = known[0]["id"]
