@@ -39,5 +39,5 @@ def connect(
     settings = with_label_studio(settings_of(context), label_studio, token)
     with progress_bars() as add_bar:
         progress = add_bar("Connecting")
-        page = connect_project(settings, backend, project=project, example=example, progress=progress)
-    print_lines(f"{backend} is the model of {page}")
+        connected = connect_project(settings, backend, project=project, example=example, progress=progress)
+    print_lines(f"{backend} is the model of project {connected} in Label Studio at {settings.label_studio_url}.")

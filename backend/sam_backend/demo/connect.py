@@ -1,5 +1,8 @@
 """Connects a running backend to a project of any Label Studio, or to an example project that it makes there."""
 
+import ipaddress
+from urllib.parse import urlsplit
+
 from sam_backend.certificates import trusted_certificates
 from sam_backend.demo.api import LabelStudioApi, Login
 from sam_backend.demo.demo_error import DemoError
@@ -16,7 +19,7 @@ _TIMEOUT = 10.0  # seconds, for a short-lived token
 
 def connect_project(
     settings: Settings, backend: str, *, project: int | None, example: bool, progress: ProgressCallback
-) -> str:
+) -> int:
     """Make the backend the model of a project, with its password for clicks and for the webhook.
 
     Parameters
@@ -30,7 +33,7 @@ def connect_project(
 
     Returns
     -------
-    str, the address of the project's page, as this process reaches it.
+    int, the id of the project.
 
     Raises
     ------
@@ -44,6 +47,11 @@ def connect_project(
             "Label Studio's address and a token are needed: give --label-studio and --token, or set "
             "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
         )
+    if not _takes_webhook(backend):
+        raise DemoError(
+            f"Label Studio makes no webhook to {backend}, because the name has no dot, and nothing would be learnt; "
+            "give the backend a name such as sam-inspect.internal, or its IP address."
+        )
     url = label_studio_address(settings.label_studio_url, "The address of Label Studio", DemoError)
     server = Server(url, settings.label_studio_api_key.get_secret_value())
     token = AccessTokens(_TIMEOUT, Transport.of_settings(settings)).of(server)
@@ -53,10 +61,20 @@ def connect_project(
             project = open_project(api, source)
             import_images(api, project, source, progress)
         api.connect_backend(project, backend.rstrip("/"), BACKEND_TITLE, _login(settings))
-    return f"{url}/projects/{project}"
+    return project
 
 
 def _login(settings: Settings) -> Login | None:
     if not settings.basic_auth_user or settings.basic_auth_pass is None:
         return None
     return Login(settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
+
+
+def _takes_webhook(url: str) -> bool:
+    """Return whether Label Studio's check of addresses takes the host: it wants a dot in names."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host.rstrip(".") or host == "localhost"
+    return True

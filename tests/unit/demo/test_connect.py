@@ -60,7 +60,7 @@ def connect(studio, tmp_path):
 
 def test_a_model_and_its_webhook_get_the_password(connect, studio):
     studio.webhooks = [{"id": 7, "url": HOOK}]
-    assert connect() == f"{studio.url}/projects/3"
+    assert connect() == 3
     ((method, model),) = studio.changed("ml")
     assert (method, model["url"], model["is_interactive"]) == ("POST", BACKEND, True)
     assert (model["auth_method"], model["basic_auth_user"], model["basic_auth_pass"]) == (
@@ -97,7 +97,9 @@ def test_addresses_that_label_studio_makes_webhooks_to_are_connected(connect, st
 
 
 def test_a_name_without_a_dot_is_refused_before_anything_is_changed(connect, studio):
-    with pytest.raises(DemoError, match=r"no webhook to http://backend:9090, because the name has no dot"):
+    with pytest.raises(
+        DemoError, match=r"^Label Studio makes no webhook to http://backend:9090, because the name has no dot"
+    ):
         connect("http://backend:9090")
     assert studio.asked == []
 
@@ -118,7 +120,7 @@ def command(tmp_path):
 def test_the_command_says_what_it_connected(command, studio):
     done = command("--project", "3", "--label-studio", studio.url, "--token", TOKEN)
     assert done.exit_code == 0
-    assert f"{BACKEND} is the model of {studio.url}/projects/3" in done.output
+    assert f"{BACKEND} is the model of project 3 in Label Studio at {studio.url}." in done.output
     assert TOKEN not in done.output
 
 
