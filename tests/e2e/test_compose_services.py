@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +39,13 @@ class Composed:
 
     api: LabelStudioApi
     backend_url: str
-    example: subprocess.CompletedProcess[str]
+    sam_inspect: Callable[..., subprocess.CompletedProcess[str]]
     secrets: dict[str, str]
     folder: Path
 
     @property
     def project(self):
         return next(iter(self.api.projects().values()))
-
-    def status(self):
-        login = ("label-studio", self.secrets["SAM_INSPECT_PASSWORD"])
-        return httpx.get(f"{self.backend_url}/status", auth=login, trust_env=False, timeout=60).json()
 
 
 def _filled(value, variables):
@@ -102,15 +99,15 @@ def composed(home, tmp_path_factory):
                 timeout=300,
             )
         )
-        done = subprocess.run(
-            [*ours, *example.command],
-            env=_INHERITED | example.environment | own,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+
+        def sam_inspect(*words):
+            variables = _INHERITED | example.environment | own
+            return subprocess.run([*ours, *words], env=variables, capture_output=True, text=True, check=False)
+
+        done = sam_inspect(*example.command)
+        assert done.returncode == 0, done.stderr
         api = servers.enter_context(LabelStudioApi(url, secrets["LABEL_STUDIO_TOKEN"]))
-        yield Composed(api, backend_url, done, secrets, folder)
+        yield Composed(api, backend_url, sam_inspect, secrets, folder)
 
 
 def _answers(url):
@@ -121,7 +118,6 @@ def _answers(url):
 
 
 def test_the_example_project_is_made_and_its_first_click_is_answered(composed):
-    assert composed.example.returncode == 0, composed.example.stderr
     tasks = composed.api.tasks(composed.project)
     assert len(tasks) == 12
     rows = prompt_once(composed.api, 1, tasks[0], image=next(make_images()), file=Path())
@@ -139,23 +135,14 @@ def test_what_is_accepted_reaches_the_backend_with_the_password(composed):
     assert "no password" not in (composed.folder / "backend.log").read_text()
 
 
-def test_the_doctor_finds_the_whole_way_healthy(composed):
-    done = subprocess.run(
-        [sys.executable, "-m", "sam_inspect", "doctor", "--project", str(composed.project)],
-        env=_INHERITED
-        | {
-            "SAM_INSPECT_HOME": str(composed.folder / "home"),
-            "SAM_INSPECT_CACHE": str(composed.folder / "cache"),
-            "SAM_INSPECT_SETTINGS": os.devnull,
-            "HOME": str(composed.folder),
-            "SAM_INSPECT_LABEL_STUDIO_API_KEY": composed.secrets["LABEL_STUDIO_TOKEN"],
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_doctor_finds_the_whole_way_healthy_and_a_webhook_without_the_password(composed):
+    done = composed.sam_inspect("doctor", "--project", str(composed.project))
     assert "✗" not in done.stdout
     assert "✓ webhook: Accepted masks are sent to" in done.stdout
+    composed.api._json("PATCH", "/api/webhooks/1/", json={"headers": {}})
+    done = composed.sam_inspect("doctor", "--project", str(composed.project))
+    assert "! webhook: The webhook to " in done.stdout
+    assert f"→ sam-inspect connect --backend {composed.backend_url} --project {composed.project}" in done.stdout
 
 
 def test_nobody_signs_up_without_an_invitation(composed):
