@@ -109,7 +109,7 @@ class ProjectSource(Source):
         for region in image.regions.unused:
             tally.leave_out(f"region that is no mask: {region.reason}", f"region {region.id}" if region.id else "")
         size = pixels.shape[0], pixels.shape[1]
-        every = region_instances(image.regions, size, f"{what}, {file}", tally)
+        every = region_instances(image.regions, size, what, tally)
         labelled = (pair for pair in every if not self.classes() or _is_labelled(pair[1], tally))
         objects = objects_of_instances(labelled, EVERY_OBJECT, tally)
         is_page = split_page(image.address)[1] is not None

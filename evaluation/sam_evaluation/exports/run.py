@@ -9,7 +9,6 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -22,10 +21,7 @@ from sam_evaluation.exports.names import FileNames
 from sam_evaluation.exports.registry import writer_class
 from sam_evaluation.exports.source import Source, SourceImage, objects_of_first
 from sam_evaluation.exports.split import Split
-from sam_evaluation.exports.writer import Classes, ExportedImage
-
-if TYPE_CHECKING:
-    from sam_evaluation.exports.writer import Writer
+from sam_evaluation.exports.writer import Classes, ExportedImage, Writer
 
 PART = ".part"
 LEFT_OUT = "left_out.csv"
