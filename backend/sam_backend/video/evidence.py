@@ -20,8 +20,9 @@ BIAS = -4.22
 """Fitted by `tests/benchmarks/tracking.py --fit` on clips of moving shapes: where these outlines have an IoU of a half
 with the object."""
 
-_SPREADS = 0.25
-"""Share of its radius by which the place of an object is less sure after each frame in which it is hidden."""
+_SPREADS, _SPREADS_UNKNOWN = 0.25, 1.0
+"""Radii by which the place of an object is less sure after each frame in which it is hidden, where its velocity was
+seen before, and where it was not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ def evidence(motion: Motion, response: FloatArray, outline: Outline) -> NDArray[
     away = np.linalg.norm(np.array([left + right, top + bottom]) / 2 - motion.expected) / motion.radius
     # The middle of a part lies off that of the whole.
     away = max(away - (1 - np.sqrt(min(share, 1.0))), 0.0)
+    spreads = _SPREADS if motion.is_known else _SPREADS_UNKNOWN
     return np.array(
         [
             outline.predicted_iou,
@@ -64,7 +66,7 @@ def evidence(motion: Motion, response: FloatArray, outline: Outline) -> NDArray[
             inside - beside,
             max(-np.log(share), 0.0),
             max(np.log(share), 0.0),
-            min(away / (1 + _SPREADS * motion.absent), 4.0),
+            min(away / (1 + spreads * motion.absent), 4.0),
             0.0 if motion.absent else overlap(outline.mask, motion.moved()),
             min(motion.absent, 10) / 10,
         ]

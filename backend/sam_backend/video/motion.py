@@ -13,6 +13,9 @@ from sam_backend.samples import Cropped
 WHOLE = 0.85
 """Least share of its usual area that an object shows where it counts as wholly seen."""
 
+_STEPS = 2
+"""Frames from which the velocity is known; before, also a part of the object says more than nothing."""
+
 _SMOOTHING = 0.25
 """Share of the last step in the velocity."""
 
@@ -67,6 +70,11 @@ class Motion:
         return float(np.sqrt(self.sides.prod())) / 2
 
     @property
+    def is_known(self) -> bool:
+        """Whether its velocity has been seen in more than one step."""
+        return self.age > _STEPS
+
+    @property
     def expected(self) -> NDArray[np.float64]:
         """The middle of its box in the next frame."""
         return self.centre + self.velocity
@@ -96,7 +104,7 @@ class Motion:
     def at(self, mask: Cropped) -> Motion:
         """Return that after a frame in which the object was seen."""
         middle = _middle(mask)
-        if mask.area < WHOLE * self.area:
+        if mask.area < WHOLE * self.area and self.is_known:
             # The middle of a part says little of the whole; it goes on as before, drawn to what is seen.
             centre = self.expected + _DRAWN * (middle - self.expected)
             # Unless it stays as small: then it has gone away, or turned.

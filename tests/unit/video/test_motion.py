@@ -69,3 +69,10 @@ def test_an_object_that_stays_small_has_become_small():
         motion = motion.at(square(58, side=14))
     assert motion.area == pytest.approx(196, rel=0.2)
     assert motion.sides == pytest.approx([14, 14], rel=0.1)
+
+
+def test_the_first_step_counts_also_where_less_of_the_object_is_outlined():
+    motion = Motion.of(square(10)).at(square(16, side=16))
+    assert motion.velocity[0] == pytest.approx(4)
+    assert not motion.is_known
+    assert followed([10, 16, 22]).is_known
