@@ -98,10 +98,6 @@ def _sentences(done: Converted, out: Path) -> list[str]:
     lines = [f"{out} holds {done.masks} masks of boxes on {done.images} images."]
     if done.kept:
         lines.append(f"{done.kept} annotations had a mask and keep it.")
-    if done.parted and (out / "data.yaml").exists():
-        lines.append(
-            f"{done.parted} masks have several parts; COCO's file has all of each, YOLO's polygon the largest."
-        )
     broken = [f"{row['sample']}: {row['reason']}" for row in done.broken.to_dict("records")]
     return [*lines, *unusable(broken), *map(str, reasons(done.left_out))]
 

@@ -15,7 +15,6 @@ import pandas as pd
 import yaml
 
 from sam_backend.files import link_or_copy, write_whole
-from sam_backend.labelstudio.outlines import rings
 from sam_backend.progress import ProgressCallback
 from sam_backend.samples import Cropped
 from sam_backend.segmenters import Prompt, Segmenter
@@ -27,6 +26,8 @@ from sam_evaluation.datasets.json_files import id_key
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
 from sam_evaluation.datasets.tally import OddShapeError
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
+from sam_evaluation.exports.polygons import one_ring
+from sam_evaluation.exports.yolo import row_of
 from sam_evaluation.left_out import rows_of_dataset, rows_of_tally, table_of
 
 BOX_FORMATS = ("coco", "yolo")
@@ -46,7 +47,6 @@ class Converted:
     ----------
     images, masks : int, the images that are in the new data set, and the masks made of boxes.
     kept : int, the annotations that had a mask and keep it.
-    parted : int, the masks of several parts; YOLO has the largest part of each.
     broken : DataFrame with the columns dataset, sample and reason.
     left_out : DataFrame as of `left_out.COLUMNS`.
     """
@@ -54,7 +54,6 @@ class Converted:
     images: int
     masks: int
     kept: int
-    parted: int
     broken: pd.DataFrame
     left_out: pd.DataFrame
 
@@ -168,16 +167,13 @@ class BoxFiles:
         """Return what one image adds to the data set, as JSON; its file is linked or copied."""
         try:
             image = self._dataset.boxes(name)
-            annotations, polygons, parted = list(map(dict, image.outlined)), [], 0
+            annotations, polygons = list(map(dict, image.outlined)), []
             for drawn, (mask, score) in zip(image.boxes, self._answers(image), strict=True):
                 if not mask.area:
                     image.tally.odd(_unseen(drawn, image.file), "")
                     continue
                 annotations.append(_annotation(drawn, mask, score))
-                outer = rings(mask)
-                parted += len(outer) > 1
-                points = (f"{value / 100:.6f}" for point in outer[0] for value in point)
-                polygons.append(" ".join([str(drawn.category), *points]))
+                polygons.append(row_of(drawn.category, one_ring(mask).ravel().tolist(), image.size))
             image.tally.used = len(annotations)
             image.tally.require_used()
         except BrokenSampleError as error:
@@ -189,7 +185,6 @@ class BoxFiles:
             "annotations": annotations,
             "kept": len(image.outlined),
             "polygons": polygons,
-            "parted": parted,
             "left_out": rows_of_tally(name, image.tally),
         }
 
@@ -221,7 +216,6 @@ class BoxFiles:
             len(whole),
             len(annotations) - sum(part["kept"] for part in whole),
             sum(part["kept"] for part in whole),
-            sum(part["parted"] for part in whole),
             pd.DataFrame(broken, columns=["dataset", "sample", "reason"]),
             table_of({"dataset": self._spec.format, **row} for row in rows),
         )

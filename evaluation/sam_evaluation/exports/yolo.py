@@ -31,12 +31,9 @@ class YoloBoxes(Writer):
     def add(self, image: ExportedImage) -> None:
         """Write the rows of an image; an empty file says that nothing is in it."""
         self._splits.add(image.split)
-        height, width = image.size
-        rows = []
-        for target in image.objects:
-            values = self._values(target)
-            shares = (value / (height if index % 2 else width) for index, value in enumerate(values))
-            rows.append(" ".join([str(self._classes.number(target.label)), *(f"{share:.6f}" for share in shares)]))
+        rows = [
+            row_of(self._classes.number(target.label), self._values(target), image.size) for target in image.objects
+        ]
         file = self._folder / "labels" / image.split / f"{image.stem}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{row}\n" for row in rows), "utf-8")
@@ -63,3 +60,10 @@ class YoloPolygons(YoloBoxes):
     def _values(self, target: Object) -> Sequence[float]:
         values: list[float] = one_ring(target.cropped).ravel().tolist()
         return values
+
+
+def row_of(number: int | str, values: Sequence[float], size: tuple[int, int]) -> str:
+    """Return a row: the number of a class, and values in pixels, alternately horizontal and vertical, as shares."""
+    height, width = size
+    shares = (value / (height if index % 2 else width) for index, value in enumerate(values))
+    return " ".join([str(number), *(f"{share:.6f}" for share in shares)])

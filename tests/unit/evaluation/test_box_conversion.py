@@ -162,7 +162,7 @@ def test_boxes_of_yolo_become_polygons_of_yolo_and_run_lengths_of_coco(tmp_path)
     done = BoxFiles(spec, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
 
     labels = tmp_path / "boxes/labels/train/0.txt"
-    assert (done.images, done.masks, done.parted) == (1, 2, 0)
+    assert (done.images, done.masks) == (1, 2)
     assert [sentence.partition(": ")[2] for sentence in told(done)] == [
         f"1 left out in 1 image: box of an unknown class (7); first: 0.png, Row 3 of {labels}.",
         f"1 left out in 1 image: row that is no box; first: 0.png, Row 4 of {labels}.",
