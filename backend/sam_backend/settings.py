@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     label_studio_url: str | None = Field(
         None, description="Address of Label Studio, for projects that never connected to this backend."
     )
+    label_studio_public_url: str | None = Field(
+        None,
+        description="Address by which people and that Label Studio itself know it (its `LABEL_STUDIO_HOST`), if this "
+        "backend reaches it better at `label_studio_url`, for example inside Docker.",
+    )
     label_studio_api_key: SecretStr | None = Field(
         None,
         description="Token of that Label Studio, legacy or personal; it is used instead of the token that "

@@ -49,7 +49,11 @@ class Composed:
 
 
 def _filled(value, variables):
-    return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda found: variables.get(found[1], found[2]), str(value))
+    text = str(value)
+    while "${" in text:
+        # A default may be a variable as well, so the inner ones come first.
+        text = re.sub(r"\$\{(\w+)(?::[-?]([^${}]*))?\}", lambda found: variables.get(found[1], found[2]), text)
+    return text
 
 
 def _service(name, secrets, addresses):
@@ -131,7 +135,8 @@ def test_what_is_accepted_reaches_the_backend_with_the_password(composed):
     drawn |= {"original_width": 1024, "original_height": 768, "image_rotation": 0}
     regions = composed.api.prompt(1, task.id, [drawn]).regions
     composed.api._json("POST", f"/api/tasks/{task.id}/annotations/", json={"result": regions})
-    wait_for(lambda: any((composed.folder / "home" / "memory").glob("*/*")))
+    shown = ("memory", "show", "--project", str(composed.project))
+    wait_for(lambda: "1 of 1 annotations are examples" in composed.sam_inspect(*shown).stdout)
     assert "no password" not in (composed.folder / "backend.log").read_text()
 
 

@@ -70,6 +70,7 @@ class ServerRegistry:
     folder : Path, the folder of `servers.json`, which only its owner can read, because it contains tokens.
     url : str, the Label Studio of projects that never called `/setup`. It also replaces a hostname `localhost`, which a
         Label Studio sends if it does not know its own address.
+    public_url : str, another address that `url` gives of itself, which `url` replaces as well.
     api_key : str, replaces the token from `/setup`, for the server `url` only.
     transport : Transport, sends requests to the servers; None for the default.
 
@@ -80,16 +81,29 @@ class ServerRegistry:
     """
 
     def __init__(
-        self, folder: Path, *, url: str | None = None, api_key: str | None = None, transport: Transport | None = None
+        self,
+        folder: Path,
+        *,
+        url: str | None = None,
+        public_url: str | None = None,
+        api_key: str | None = None,
+        transport: Transport | None = None,
     ) -> None:
         if api_key and not url:
             raise SamInspectError(
                 "SAM_INSPECT_LABEL_STUDIO_API_KEY needs SAM_INSPECT_LABEL_STUDIO_URL as well, the server it is for; "
                 "set both."
             )
+        if public_url and not url:
+            raise SamInspectError(
+                "SAM_INSPECT_LABEL_STUDIO_PUBLIC_URL needs SAM_INSPECT_LABEL_STUDIO_URL as well, the address that "
+                "stands for it here; set both."
+            )
         self.transport = transport or Transport()
         self._path = folder / _FILE
         self._url = label_studio_address(url, "SAM_INSPECT_LABEL_STUDIO_URL", SamInspectError) if url else None
+        public = "SAM_INSPECT_LABEL_STUDIO_PUBLIC_URL"
+        self._public_url = label_studio_address(public_url, public, SamInspectError) if public_url else None
         self._api_key = checked_token(api_key, "SAM_INSPECT_LABEL_STUDIO_API_KEY", SamInspectError) if api_key else None
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -108,6 +122,7 @@ class ServerRegistry:
         return cls(
             settings.home,
             url=settings.label_studio_url,
+            public_url=settings.label_studio_public_url,
             api_key=key.get_secret_value() if key else None,
             transport=Transport.of_settings(settings),
         )
@@ -165,8 +180,9 @@ class ServerRegistry:
             return self._servers.get(project_uid)
 
     def effective(self, address: str) -> str:
-        """Return the address at which a Label Studio is reached: the settings replace `localhost`."""
-        return self._url if self._url and urlsplit(address).hostname in _LOOPBACK else address
+        """Return the address at which a Label Studio is reached: settings replace `localhost` and the public one."""
+        replaced = address == self._public_url or urlsplit(address).hostname in _LOOPBACK
+        return self._url if self._url and replaced else address
 
     def is_configured(self, address: str) -> bool:
         """Return whether the operator's settings name this address."""

@@ -71,6 +71,21 @@ def test_the_settings_fill_in_for_a_project_that_never_called_setup(tmp_path):
     assert registry.find("7.7") == Server(HERE, "key")
 
 
+def test_the_settings_address_stands_for_the_public_one_and_for_no_other(tmp_path):
+    public = "https://labels.example.com/studio"
+    registry = ServerRegistry(tmp_path, url="http://label-studio:8080", public_url=f"{public}/", api_key="key")
+    registry.remember("1.1", public, "token")
+    registry.remember("2.1", "https://elsewhere.example.com", "other")
+    assert registry.find("1.1") == Server("http://label-studio:8080", "key")
+    assert registry.find("1.1").announced == public
+    assert registry.find("2.1") == Server("https://elsewhere.example.com", "other")
+
+
+def test_a_public_address_alone_is_refused(tmp_path):
+    with pytest.raises(SamInspectError, match="SAM_INSPECT_LABEL_STUDIO_PUBLIC_URL needs SAM_INSPECT_LABEL_STUDIO_URL"):
+        ServerRegistry(tmp_path, public_url="https://labels.example.com")
+
+
 def test_the_settings_address_replaces_a_localhost_that_means_another_machine(tmp_path):
     registry = ServerRegistry(tmp_path, url=HERE)
     registry.remember("1.1", "http://localhost:8080", "token")
