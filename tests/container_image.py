@@ -175,7 +175,7 @@ def _run(image, words, user, timeout, environment, *, own_network):
     script = [
         f"mount -t overlay overlay -o lowerdir=/,upperdir={image.layer},workdir={scratch} {root}",
         f"mount --rbind /dev {root}/dev",
-        f"mount --rbind /proc {root}/proc",
+        f"mount -t proc proc {root}/proc",
         # The machine's own name server; with some hosts it is mounted on the root.
         f"[ ! -e /etc/resolv.conf ] || mount --bind /etc/resolv.conf {root}/etc/resolv.conf",
     ]
