@@ -13,11 +13,15 @@ import torch
 import transformers as hub
 
 from moving_shapes import moving_shapes
+from sam_backend.core.trackers import load_tracker
 from sam_backend.errors import WeightsError
 from sam_backend.segmenters.entries import OWN
 from sam_backend.segmenters.hub_entries import load_tracker_from_folder
 from sam_backend.segmenters.model_info import WeightFolders
 from sam_backend.segmenters.protocol import Prompt
+from sam_backend.segmenters.video_models import MemoryTracker
+from sam_backend.settings import Settings
+from sam_backend.video.example_tracker import ExampleTracker
 from tiny_hub_models import SIDE, WIDTH_OF_VIDEO, images_of, save_tiny
 
 pytestmark = pytest.mark.slow
@@ -137,6 +141,14 @@ def test_one_frame_may_have_objects_given_by_their_masks_and_others(tiny, name):
     for frame in range(3):
         found = session.step(CLIP.frames[frame], {1: Prompt(box=BOX), 2: Prompt(mask=MASK)} if not frame else {})
         assert list(found) == [1, 2]
+
+
+def test_the_command_takes_the_memory_of_a_model_that_has_one(tiny, tmp_path):
+    settings = Settings(home=tmp_path, cache=tmp_path)
+    tracker = load_tracker(settings, "sam2.1:tiny", tiny("sam2.1:tiny"))
+    assert isinstance(tracker, MemoryTracker)
+    assert tracker.version.startswith("sam2.1:tiny-")
+    assert isinstance(load_tracker(settings, "nano", None), ExampleTracker)
 
 
 def test_a_folder_of_the_model_for_images_alone_is_refused(tiny, tmp_path):

@@ -142,7 +142,12 @@ class VideoWork:
         for number, one in enumerate(sequences, 1):
             region = {name: value for name, value in one.region.items() if name != "origin"}
             if number in changed:
-                region["value"] = sequence_value(boxes[number], video.size, frames, one.label, tolerance)
+                value = sequence_value(boxes[number], video.size, frames, one.label, tolerance)
+                if value["sequence"]:
+                    region["value"] = value
+                else:
+                    # The page cannot show a region without a keyframe.
+                    counts.notes.append(f"Task {task.id}: nothing was outlined in region {one.id}; it stays as drawn.")
                 counts.keyframes += len(region["value"]["sequence"])
             regions.append(region)
         self._project.predict(task, prediction(regions, float(np.mean(scores or [0.0])), tracker.version))

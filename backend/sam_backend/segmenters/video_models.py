@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sam_backend.arrays import ImageArray
+from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.errors import SamInspectError
 from sam_backend.samples import Cropped
 from sam_backend.segmenters.protocol import Prompt
@@ -143,7 +143,7 @@ def _give_scores_one_shape(model: Any) -> None:
     model._use_mask_as_output = answer_of_one_shape
 
 
-def _tracked(mask: np.ndarray[Any, np.dtype[np.bool_]], score: float, size: tuple[int, int]) -> TrackedMask:
+def _tracked(mask: BoolArray, score: float, size: tuple[int, int]) -> TrackedMask:
     if score <= 0.5 or not mask.any():
         return TrackedMask.absent(size, score)
     return TrackedMask(Cropped.of(mask), score, visible=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sam_backend.arrays import FloatArray
+from sam_backend.arrays import BoolArray, FloatArray
 from sam_backend.segmenters import Prompt
 from sam_backend.video.appearance import Cells
 from sam_backend.video.motion import Motion
@@ -57,7 +57,7 @@ def places(motion: Motion, response: FloatArray, cells: Cells) -> list[Prompt]:
     return prompts
 
 
-def _stretches(motion: Motion, like: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], cells: Cells) -> list[FloatArray]:
+def _stretches(motion: Motion, like: BoolArray, cells: Cells) -> list[FloatArray]:
     """Return the boxes of connected cells that look like the object, the nearest to where it is expected first."""
     count, _, stats, centres = cv2.connectedComponentsWithStats(like.astype(np.uint8), connectivity=8)
     least = _LEAST * motion.area / cells.side**2

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sam_backend.arrays import BoolArray
 from sam_backend.errors import BadRequestError
 from sam_backend.segmenters.protocol import NEGATIVE, POSITIVE, Prompt
 from sam_backend.video.reading import Video
@@ -149,7 +150,7 @@ def _prompt(fields: Mapping[str, list[str]], text: str) -> Prompt:
     return Prompt(places, signs, None if box is None else np.array(box, np.float32))
 
 
-def _mask(path: Path, text: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _mask(path: Path, text: str) -> BoolArray:
     try:
         with Image.open(path) as image:
             mask = np.asarray(image.convert("L")) > 0

@@ -178,6 +178,14 @@ def test_a_task_whose_video_fails_is_named_and_the_others_go_on(run):
     assert counts.notes == ["Task 1 is left out: The image /gone.mp4 is not there."]
 
 
+def test_an_object_that_is_never_outlined_stays_as_it_was_drawn(run, monkeypatch):
+    region = drawn(1)
+    monkeypatch.setitem(CLIP.masks, 1, CLIP.masks[1] & False)
+    predictions, counts, _ = run(ProjectTask(1, {"video": "/a.mp4"}, [saved(region)]))
+    assert predictions[1]["result"][0]["value"] == region["value"]
+    assert counts.notes == ["Task 1: nothing was outlined in region r1; it stays as drawn."]
+
+
 def test_a_rate_that_does_not_fit_is_said_with_the_one_to_write(run):
     _, counts, _ = run(
         ProjectTask(1, {"video": "/a.mp4"}, [saved(drawn(1))]), config=CONFIG.replace('framerate="25"', "")
