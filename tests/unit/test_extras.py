@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from marks import needs_torch
 from sam_backend import extras
 from sam_backend.errors import MissingExtraError
-from sam_backend.extras import EVALUATION, TORCH, how_to_install, require
+from sam_backend.extras import EVALUATION, TORCH, VIDEO, how_to_install, require
 from sam_inspect.main import app
 
 _ROOT = Path(__file__).parents[2]
 
-_HEAVY = {*EVALUATION, *TORCH}
+_HEAVY = {*EVALUATION, *TORCH, *VIDEO}
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
@@ -83,7 +83,9 @@ load_segmenter("nano")
 
 def test_only_finetuning_and_what_needs_torch_import_an_extra_in_the_backend() -> None:
     allowed = ("finetune/", "segmenters/nano/architecture.py", "segmenters/refiner/architecture.py", "segmenters/sam")
-    allowed += tuple(f"segmenters/{module}.py" for module in ("interactive", "mobile_sam", "torch_place"))
+    allowed += tuple(
+        f"segmenters/{module}.py" for module in ("interactive", "mobile_sam", "torch_place", "video_models")
+    )
     allowed += tuple(f"proposer/{module}.py" for module in ("export", "job", "net", "training"))
     for path in sorted((_ROOT / "backend/sam_backend").rglob("*.py")):
         name = path.relative_to(_ROOT / "backend/sam_backend").as_posix()
