@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,9 +36,9 @@ class Image:
     command: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
 
-    def run(self, *words, user=None, timeout=60, **environment):
+    def run(self, *words, timeout=60, **environment):
         """Run a command in a container of the image: a read-only root, empty volumes, and a network of its own."""
-        return _run(self, words, user or self.user, timeout, environment, own_network=True)
+        return _run(self, words, timeout, environment, own_network=True)
 
 
 def can_build():
@@ -68,52 +69,50 @@ def build(dockerfile, context, target, work):
     RuntimeError
         If a step fails, with its output.
     """
-    stages, steps, name, arguments = {}, {}, "", {}
+    stages, steps = {}, {}
     for instruction, rest in instructions(dockerfile):
-        if instruction == "ARG" and not name:
-            key, _, value = rest.partition("=")
-            arguments[f"${{{key}}}"] = value
-        elif instruction == "FROM":
+        if instruction == "FROM":
             base, _, name = rest.partition(" AS ")
             steps[name] = [("FROM", base)]
-        else:
+        # The argument before the first stage is the base image.
+        elif steps:
             steps[name].append((instruction, rest))
 
     def make(stage):
         if stage not in stages:
-            stages[stage] = _build_stage(stage, steps[stage], steps, make, context, work)
+            layer = Path(tempfile.mkdtemp(dir=work))
+            layer.chmod(0o755)
+            own = steps.get(stage)
+            stages[stage] = _build_stage(own, make, context, layer) if own else _base_image(layer)
         return stages[stage]
 
     return make(target)
 
 
-def _build_stage(stage, own_steps, all_steps, make, context, work):
-    base, layer = own_steps[0][1], work / stage
-    layer.mkdir()
-    if base in all_steps:
-        image = replace(make(base), layer=layer)
-        # An overlay cannot have two layers on this machine's root.
-        subprocess.run(["cp", "-a", f"{work / base}/.", layer], check=True)
-    else:
-        image = _base_image(layer)
-    for instruction, rest in own_steps[1:]:
+def _build_stage(steps, make, context, layer):
+    base = make(steps[0][1])
+    # An overlay cannot have two layers on this machine's root.
+    subprocess.run(["cp", "-a", f"{base.layer}/.", layer], check=True)
+    image = replace(base, layer=layer)
+    for instruction, rest in steps[1:]:
         image = _step(image, instruction, rest, make, context)
     return image
 
 
 def _base_image(layer):
-    """Return this machine with its Python first in the path, which any user may run."""
+    """Return this machine with a Python of its own, with pip, that any user may run."""
     prefix = Path(sys.base_prefix)
     for folder in reversed([prefix, *prefix.parents][:-1]):
         (layer / folder.relative_to("/")).mkdir(mode=0o755, exist_ok=True)
-    return Image(layer, {"PATH": f"{prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
+    image = Image(layer, {"PATH": "/opt/python/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
+    return _step(image, "RUN", f"{prefix}/bin/python3 -m venv /opt/python", None, None)
 
 
 def _step(image, instruction, rest, make, context):
     words = tuple(json.loads(rest)) if rest.startswith("[") else None
     match instruction:
         case "RUN":
-            done = _run(image, ["sh", "-c", rest], image.user, 900, {}, own_network=False)
+            done = _run(image, ["sh", "-c", rest], 900, {}, own_network=False)
             if done.returncode:
                 raise RuntimeError(f"RUN {rest}\n{done.stdout}{done.stderr}")
         case "COPY":
@@ -165,8 +164,8 @@ def _copy(image, words, make, context):
             shutil.copy2(origin, to)
 
 
-def _run(image, words, user, timeout, environment, *, own_network):
-    """Run a command on the layers of an image."""
+def _run(image, words, timeout, environment, *, own_network):
+    """Run a command in an overlay of this machine's root and the layer of an image."""
     root = image.layer.parent / "root"
     root.mkdir(exist_ok=True)
     scratch = image.layer.parent / "scratch"
@@ -176,7 +175,7 @@ def _run(image, words, user, timeout, environment, *, own_network):
         f"mount -t overlay overlay -o lowerdir=/,upperdir={image.layer},workdir={scratch} {root}",
         f"mount --rbind /dev {root}/dev",
         f"mount -t proc proc {root}/proc",
-        # The machine's own name server; with some hosts it is mounted on the root.
+        # With some hosts, the file of the name servers is a mount of its own.
         f"[ ! -e /etc/resolv.conf ] || mount --bind /etc/resolv.conf {root}/etc/resolv.conf",
     ]
     if own_network:
@@ -193,7 +192,7 @@ def _run(image, words, user, timeout, environment, *, own_network):
     variables = {"HOME": "/root"} | own | image.environment | environment
     given = shlex.join(f"{name}={value}" for name, value in variables.items())
     inside = f"cd {shlex.quote(image.folder)} && exec env -i {given} {shlex.join(words)}"
-    script.append(f"exec chroot --userspec={user} --groups= {root} sh -c {shlex.quote(inside)}")
+    script.append(f"exec chroot --userspec={image.user} --groups= {root} sh -c {shlex.quote(inside)}")
     namespaces = ["--mount", "--pid", "--fork", "--kill-child", *(["--net"] if own_network else [])]
     return subprocess.run(
         ["unshare", *namespaces, "sh", "-ec", "\n".join(script)],
