@@ -1,9 +1,10 @@
 """Whether examples of a bearing fault find the next ones: `python tests/benchmarks/signals.py`.
 
 Recordings of 10 s are made by `sam_backend.signals.bearing`, rendered as `sam-inspect signal render` does, and
-encoded. In the first ones the faults are accepted under their labels, as filled rectangles; the memory proposes on the
-others. A proposal becomes an interval as in `sam-inspect signal intervals`, and finds a fault if the two boxes have the
-same label and an IoU of at least a half in time and frequency. The tasks:
+encoded. In the first ones the faults are accepted under their labels, as filled rectangles or, with `--accept masks`,
+as what the model answers to boxes around them; the memory proposes on the others. A proposal becomes an interval as in
+`sam-inspect signal intervals`, and finds a fault if the two boxes have the same label and an IoU of at least a half in
+time and frequency. The tasks:
 
 one label       every fault is called "fault"; all recordings are of one machine, whose housing resonates at 3200 Hz;
 other machines  one label, and each recording has a resonance of its own, from 2 to 6 kHz;
@@ -39,7 +40,8 @@ from sam_backend.memory.records import Record
 from sam_backend.polygons import rectangle_mask
 from sam_backend.samples import Cropped
 from sam_backend.second_look import Focus
-from sam_backend.segmenters import Embedding
+from sam_backend.segmenters import Embedding, Prompt
+from sam_backend.segmenters.batched import best_masks
 from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.signals.bearing import BearingSignal, bearing_signal
 from sam_backend.signals.calibration import Calibration
@@ -57,6 +59,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, nargs="+", default=[1, 3, 10], help="recordings that are accepted")
     parser.add_argument("--images", type=int, default=20, help="recordings that are measured")
+    parser.add_argument("--accept", choices=("rectangles", "masks"), default="rectangles")
     parser.add_argument("--development", action="store_true", help="measure on the seeds for development")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--model", default="nano")
@@ -76,7 +79,7 @@ def main():
             for seeds in (range(EXAMPLES, EXAMPLES + max(options.examples)), range(first, first + options.images))
         ]
         for count in options.examples:
-            row = (task, str(count), *measure(segmenter, pages[0][:count], pages[1]))
+            row = (task, str(count), *measure(segmenter, pages[0][:count], pages[1], options.accept))
             table.add_row(*row)
             Console(width=150).print(*row, sep="  ", highlight=False)
     Console(width=150).print(table)
@@ -118,10 +121,14 @@ class Page:
         pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"))
         return cls(segmenter.encode(pixels), picture.calibration, faults)
 
-    def masks(self):
-        """Return the faults as an annotator fills them."""
-        c = self.calibration
-        return [AcceptedMask(box_mask(c, *box), label) for label, *box in self.faults]
+    def accepted(self, segmenter, accept):
+        """Return the faults as an annotator fills them, or as the model answers a box around each."""
+        filled = [AcceptedMask(box_mask(self.calibration, *box), label) for label, *box in self.faults]
+        if accept == "rectangles":
+            return filled
+        prompts = [Prompt(box=np.array(Cropped.of(one.mask).box, np.float32)) for one in filled]
+        answers = best_masks(segmenter, self.embedding, prompts)
+        return [AcceptedMask(mask.mask, one.label) for one, (mask, _) in zip(filled, answers, strict=True)]
 
 
 def box_mask(c, t_start, t_end, f_low, f_high):
@@ -136,7 +143,7 @@ def picture_of(made: BearingSignal, name):
     return picture
 
 
-def measure(segmenter, examples, pages):
+def measure(segmenter, examples, pages, accept):
     """Return the cells of a row."""
     found, faults, wrong, ious, off = 0, 0, 0, [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +151,7 @@ def measure(segmenter, examples, pages):
         for number in range(len(examples)):
             memory.store.put(Record(number, task=number, image=str(number)))
         embed = lambda record: examples[record.annotation].embedding  # noqa: E731
-        read = lambda record, _=None: examples[record.annotation].masks()  # noqa: E731
+        read = lambda record, _=None: examples[record.annotation].accepted(segmenter, accept)  # noqa: E731
         memory.catch_up(segmenter, embed, read)
         memory.recalibrate(segmenter, embed, read)
         classes = memory.classes(segmenter.version, lambda label: True)
