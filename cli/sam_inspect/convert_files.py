@@ -11,6 +11,7 @@ import typer
 from sam_backend.errors import BadRequestError
 from sam_backend.extras import require_evaluation
 from sam_backend.files import whole_file
+from sam_evaluation.report.numbers import count
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines
@@ -77,7 +78,7 @@ def write_sheet(path: Path, cells: Iterable[Cell]) -> list[str]:
     with whole_file(path, private=False) as file:
         contact_sheet(shown).save(file, "PNG")
     masks = sum(len(cell.masks) for cell in shown)
-    return [f"{path} shows {masks} masks on {len(shown)} images; nothing else was written."]
+    return [f"{path} shows {count(masks, 'mask')} on {count(len(shown), 'image')}; nothing else was written."]
 
 
 def _segmenter(settings: Settings, model: str, checkpoint: Path | None) -> Segmenter:
@@ -95,7 +96,7 @@ def _segmenter(settings: Settings, model: str, checkpoint: Path | None) -> Segme
 def _sentences(done: Converted, out: Path) -> list[str]:
     from sam_evaluation.left_out import reasons
 
-    lines = [f"{out} holds {done.masks} masks of boxes on {done.images} images."]
+    lines = [f"{out} holds {count(done.masks, 'mask')} of boxes on {count(done.images, 'image')}."]
     if done.kept:
         lines.append(f"{done.kept} annotations had a mask and keep it.")
     broken = [f"{row['sample']}: {row['reason']}" for row in done.broken.to_dict("records")]
@@ -104,4 +105,5 @@ def _sentences(done: Converted, out: Path) -> list[str]:
 
 def unusable(broken: Sequence[str]) -> list[str]:
     """Return the lines about images that could not be used, a sentence each."""
-    return [f"{len(broken)} images could not be used:", *(f"  {sentence}" for sentence in broken)] if broken else []
+    head = f"{count(len(broken), 'image')} could not be used:"
+    return [head, *(f"  {sentence}" for sentence in broken)] if broken else []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.errors import BadRequestError
+from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
 from sam_inspect.convert_files import SHOWN, unusable, write_sheet
 from sam_inspect.memory_commands import CheckpointOption, opened_project
@@ -101,7 +102,7 @@ def everything(
             if old.stem.partition("-")[2] not in map(str, range(1, len(sheets) + 1)):
                 old.unlink()
         progress(len(sheets), len(sheets))
-    print_lines(f"{out} holds {done.count:,} masks on {len(done.parts):,} images.")
+    print_lines(f"{out} holds {count(done.count, 'mask')} on {count(len(done.parts), 'image')}.")
     print_lines(*unusable([f"{name}: {reason}" for name, reason in done.broken]))
 
 

@@ -53,13 +53,15 @@ def export(
     from sam_backend.finetune.os_errors import os_errors_as_sentences
     from sam_evaluation.exports.registry import writer_class
     from sam_evaluation.exports.run import export as run_export
+    from sam_evaluation.report.numbers import count
 
     writer_class(to)
     source = _source(settings_of(context), project, data)
     with progress_bars() as add_bar, os_errors_as_sentences():
         done = run_export(source, to, out, add_bar(f"Exporting {source.title}"), share=split, seed=seed)
     sides = ", ".join(f"{number} for {side}" for side, number in sorted(done.images.items()))
-    lines = [f"{out} holds {done.masks} masks of {len(done.classes)} classes on {sum(done.images.values())} images"]
+    classes, images = count(len(done.classes), "class", "classes"), count(sum(done.images.values()), "image")
+    lines = [f"{out} holds {count(done.masks, 'mask')} of {classes} on {images}"]
     lines[0] += f": {sides}." if split < 1 else "."
     if split < 1 and len(done.images) == 1:
         lines.append("All images fell on one side, as there are few; another --seed is another split.")

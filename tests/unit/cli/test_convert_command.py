@@ -39,8 +39,8 @@ BOXES = ([28, 18, 34, 24], [100, 10, 5, 5])
 def test_boxes_in_files_become_a_data_set_and_what_is_left_out_is_told(boxes, tmp_path):
     printed = typed("--data", boxes, "--out", tmp_path / "masks", "--model", "nano")
 
-    assert f"{tmp_path / 'masks'} holds 1 masks of boxes on 1 images." in printed
-    assert "1 images could not be used:" in printed
+    assert f"{tmp_path / 'masks'} holds 1 mask of boxes on 1 image." in printed
+    assert "1 image could not be used:" in printed
     assert "gone.png: The image gone.png is neither in" in printed
     assert "coco: 1 left out in 1 image: box outside its image; first: a.png, annotation 1." in printed
     (plate,) = DatasetSpec.parse(f"coco:{tmp_path / 'masks'}").open().load("a.png").objects
@@ -51,8 +51,8 @@ def test_boxes_in_files_become_a_data_set_and_what_is_left_out_is_told(boxes, tm
 def test_a_dry_run_writes_a_picture_alone(boxes, tmp_path):
     printed = typed("--data", boxes, "--dry-run", tmp_path / "look.png", "--model", "grabcut")
 
-    assert "look.png shows 1 masks on 1 images; nothing else was written." in printed
-    assert "1 images could not be used:\n  gone.png: The image gone.png is neither in" in printed
+    assert "look.png shows 1 mask on 1 image; nothing else was written." in printed
+    assert "1 image could not be used:\n  gone.png: The image gone.png is neither in" in printed
     assert Image.open(tmp_path / "look.png").width == 320
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes", "look.png"]
 

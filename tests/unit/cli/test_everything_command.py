@@ -37,7 +37,7 @@ def test_a_folder_is_segmented_and_what_is_left_out_is_named(folder, tmp_path):
     printed = typed("--images", folder, "--out", out, "--points-per-side", 3, "--like", "defects")
     assert f"{out} holds " in printed
     assert " masks on 2 images." in printed
-    assert "1 images could not be used:\n  2.png: The image 2.png is not an image that can be read" in printed
+    assert "1 image could not be used:\n  2.png: The image 2.png is not an image that can be read" in printed
     assert Image.open(out / "sheet-1.png").size == (640, 338)
     (left, top, right, bottom) = np.array((out / "instances.csv").read_text().split("\n")[1].split(",")[3:7], int)
     assert abs(np.array([left - 24, top - 16, right - 56, bottom - 48])).max() <= 2
