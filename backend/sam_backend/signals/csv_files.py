@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,9 @@ class _Layout:
     @classmethod
     def of(cls, path: Path) -> _Layout:
         """Tell it by the first two lines."""
+        with path.open("rb") as binary:
+            if binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                raise BadRequestError(f"{path} is text in UTF-16; save it as UTF-8.")
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             lines = [file.readline(2**20).rstrip("\r\n") for _ in range(2)]
         if not lines[0].strip():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,43 +48,58 @@ def read_recording(
         return read_csv(path, rate, columns, time, progress)
     if time.name is not None:
         raise BadRequestError(f"{path} has no columns of text, so --time-column does not go with it.")
-    values, own = _read_wav(path) if suffix == ".wav" else (_read_npy(path), None)
+    values, own, notes = _read_wav(path) if suffix == ".wav" else (_read_npy(path), None, ())
+    if not len(values):
+        raise BadRequestError(f"{path} has no sample.")
     if own is not None and rate not in (None, own):
         raise BadRequestError(f"--fs says {rate:g} Hz, but {path} {own:g} Hz; leave --fs out.")
     if (known := own or rate) is None:
         raise BadRequestError(f"{path} does not say its sampling rate; give it with --fs.")
     names = [f"channel {number}" for number in range(1, values.shape[1] + 1)]
     chosen = chosen_columns(columns, names, path) or range(len(names))
-    return Recording(path.name, tuple(names[index] for index in chosen), values[:, list(chosen)], float(known))
+    channels = tuple(names[index] for index in chosen)
+    return Recording(path.name, channels, values[:, list(chosen)], float(known), notes=notes)
 
 
-def _read_wav(path: Path) -> tuple[NDArray[np.float32], float]:
-    """Return values (N, C), integers as shares of full scale, and the rate."""
+def _read_wav(path: Path) -> tuple[NDArray[np.float32], float, tuple[str, ...]]:
+    """Return values (N, C), integers as shares of full scale, the rate, and a sentence about an end that is missing."""
     from scipy.io import wavfile
 
     try:
-        with warnings.catch_warnings():
-            # Chunks of meta data that SciPy does not know.
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", wavfile.WavFileWarning)
             rate, values = wavfile.read(path)
     # SciPy answers damaged files with errors of many types, struct.error and UnboundLocalError among them.
     except Exception as error:
-        raise BadRequestError(f"{path} cannot be read as WAV: {error}.") from None
+        raise BadRequestError(f"{path} cannot be read as WAV: {_sentence(error)}") from None
+    # The other warnings are about chunks of meta data that SciPy does not know.
+    is_cut = any("premature" in str(one.message).lower() for one in warned)
+    notes = (f"{path.name} ends before its header says; what is missing cannot be read.",) if is_cut else ()
     if values.dtype == np.uint8:
         values = values.astype(np.float32) - 128
         full = 128.0
     else:
         full = 1.0 if values.dtype.kind == "f" else float(2 ** (8 * values.dtype.itemsize - 1))
-    return values.reshape(len(values), -1).astype(np.float32) / np.float32(full), float(rate)
+    return _by_channels(values).astype(np.float32) / np.float32(full), float(rate), notes
 
 
 def _read_npy(path: Path) -> NDArray[np.float64]:
     try:
         values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise BadRequestError(f"{path} cannot be read as NumPy's format: {error}.") from None
+    # So does NumPy: MemoryError where a header states too many samples, tokenize.TokenError where it is cut off.
+    except Exception as error:
+        raise BadRequestError(f"{path} cannot be read as NumPy's format: {_sentence(error)}") from None
     if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
         raise BadRequestError(
             f"{path} should hold an array of real numbers of shape (samples,) or (samples, channels)."
         )
-    return values.reshape(len(values), -1).astype(np.float64)
+    return _by_channels(values).astype(np.float64)
+
+
+def _by_channels(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array (N,) as (N, 1), and one (N, C) as it is."""
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."

@@ -17,6 +17,12 @@ from sam_backend.signals.spectrogram import Page, Transform, densities, level_ra
 COLUMNS = 1024
 """Columns of a page where nobody says its seconds."""
 
+_LARGEST = 1e100
+"""What larger values give is no finite power."""
+
+_NAMED = 3
+"""Reasons that are said where no channel can be rendered."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -87,7 +93,7 @@ def plan(recording: Recording, look: Look, notes: list[str]) -> list[ChannelPlan
     Raises
     ------
     BadRequestError
-        If no channel has a spectrogram: it is shorter than a window, constant, or has no value.
+        If no channel has a spectrogram: it is shorter than a window, constant, too large, or has no value.
     """
     channels, reasons = [], []
     for index, channel in enumerate(recording.channels):
@@ -96,7 +102,11 @@ def plan(recording: Recording, look: Look, notes: list[str]) -> list[ChannelPlan
         if not parts:
             reasons.append(f"{name} has no value.")
             continue
-        if len({float(value) for part in parts for value in (part.values.min(), part.values.max())}) == 1:
+        extremes = {float(value) for part in parts for value in (part.values.min(), part.values.max())}
+        if (largest := max(map(abs, extremes))) > _LARGEST:
+            reasons.append(f"{name} has values up to {largest:.3g}, too large for a spectrogram.")
+            continue
+        if len(extremes) == 1:
             reasons.append(f"{name} is constant, so its spectrogram is empty.")
             continue
         longest = max(len(part.values) for part in parts)
@@ -118,7 +128,8 @@ def plan(recording: Recording, look: Look, notes: list[str]) -> list[ChannelPlan
             notes.append(f"{name}: {len(short)} parts, {seconds:.6g} s, are shorter than a window and left out.")
         channels.append(ChannelPlan(index, parts, transform, chosen, levels))
     if not channels:
-        raise BadRequestError(" ".join(reasons) or f"{recording.name} has no channel.")
+        more = [f"{len(reasons) - _NAMED} more channels have none either."] if len(reasons) > _NAMED else []
+        raise BadRequestError(" ".join(reasons[:_NAMED] + more) or f"{recording.name} has no channel.")
     notes += [f"{reason} It is left out." for reason in reasons]
     return channels
 

@@ -135,3 +135,34 @@ def test_an_array_is_read_where_it_holds_real_numbers(tmp_path):
 def test_times_without_an_offset_stay_without_one(write):
     recording = read_recording(write("time,b\n2026-03-01 10:00:00,1\n2026-03-01 10:00:01,2\n"), None)
     assert recording.origin == "2026-03-01T10:00:00"
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 2)])
+def test_a_file_without_samples_is_refused(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.zeros(shape))
+    wavfile.write(tmp_path / "a.wav", 8000, np.zeros(shape, np.int16))
+    for name in ("a.npy", "a.wav"):
+        with pytest.raises(BadRequestError, match=rf"{name} has no sample"):
+            read_recording(tmp_path / name, 8000.0)
+
+
+@pytest.mark.parametrize("shape", [b"(4000000000000000,), ", b"(4, "])
+def test_an_array_with_a_header_that_cannot_be_is_refused(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.zeros(4))
+    file = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(file.replace(b"(4,), }".ljust(len(shape) + 1), (shape + b"}").ljust(7)))
+    with pytest.raises(BadRequestError, match=r"a\.npy cannot be read as NumPy's format: "):
+        read_recording(tmp_path / "a.npy", 5.0)
+
+
+def test_a_wav_that_is_cut_off_says_so(tmp_path):
+    wavfile.write(tmp_path / "a.wav", 8000, np.zeros(100, np.int16))
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:-100])
+    recording = read_recording(tmp_path / "a.wav", None)
+    assert len(recording.values) == 50
+    assert recording.notes == ("a.wav ends before its header says; what is missing cannot be read.",)
+
+
+def test_text_in_utf_16_is_named(write):
+    with pytest.raises(BadRequestError, match="is text in UTF-16; save it as UTF-8"):
+        read_recording(write("time,b\n1,1\n2,1\n", encoding="utf-16"), None)

@@ -158,6 +158,7 @@ def test_a_channel_without_a_spectrogram_is_left_out_beside_one_with_it():
     ("values", "look", "said"),
     [
         (np.zeros(4000), {}, "a.csv, c0 is constant, so its spectrogram is empty"),
+        (1e200 * tone(9), {}, r"a\.csv, c0 has values up to 1e\+200, too large for a spectrogram"),
         (tone(9, 0.01), {}, "longest part of the recording has 10 samples, fewer than a window of 16"),
         (tone(9), {"window_length": 5000}, "has 4000 samples, fewer than a window of 5000; give a shorter"),
         (tone(9), {"window_length": 8}, "--window-length is at least 16 samples; got 8"),
@@ -180,6 +181,11 @@ def test_a_channel_without_a_spectrogram_is_left_out_beside_one_with_it():
 def test_what_has_no_spectrogram_is_one_sentence(values, look, said):
     with pytest.raises(BadRequestError, match=said):
         pictures(recording(values), Look(**look))
+
+
+def test_of_many_channels_without_a_spectrogram_the_first_are_named():
+    with pytest.raises(BadRequestError, match=r"c2 is constant, so its .* empty\. 2 more channels have none either\.$"):
+        pictures(recording(*np.zeros((5, 4000))))
 
 
 @pytest.mark.parametrize(
