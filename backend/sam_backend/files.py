@@ -61,7 +61,9 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
         If the file cannot be written, for example on a full disk.
     """
     make_folder(path.parent, private=private)
-    part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    # A name of the longest length that a file system takes leaves no room for more behind it.
+    stem = path.name if len(os.fsencode(path.name)) <= _MAX_NAME else name_on_disk(path.name)
+    part = path.with_name(f"{stem}.{os.getpid()}.{threading.get_ident()}.part")
     descriptor = -1
     try:
         if private:

@@ -45,6 +45,12 @@ def test_what_is_not_private_follows_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "report").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+def test_the_longest_name_that_a_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".png", "ü" * 125 + ".png"):
+        write_whole(tmp_path / name, b"1", private=False)
+        assert (tmp_path / name).read_bytes() == b"1"
+
+
 @pytest.mark.parametrize(
     "text", ["", ".", "..", "../../x", "a/b\\c", "1.2\0", "x" * 300, "ü" * 100, "CON", "~", "a~" + "0" * 32, "\ud800"]
 )

@@ -180,7 +180,8 @@ class FolderRun:
 def _names_of_pngs(names: Sequence[str]) -> dict[str, str]:
     """Return the name of each image's PNG files: its own with another suffix, or behind it where two would be equal."""
     stems = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
-    counts = Counter(stem.casefold() for stem in stems.values())
+    # "a.png.tif" has the stem "a.png", which "a.png" beside "a.tif" takes as well.
+    counts = Counter(text.casefold() for name, stem in stems.items() for text in (stem, name))
     return {name: f"{stem if counts[stem.casefold()] == 1 else name}.png" for name, stem in stems.items()}
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from sam_backend.errors import BadRequestError, brief
+from sam_backend.errors import BadRequestError, SamInspectError, brief
 from sam_backend.names import did_you_mean
 from sam_backend.pipeline.built_in import STEPS
 from sam_backend.pipeline.scene import Proposed, ProposedMask, Scene
@@ -51,12 +51,16 @@ class Pipeline:
         """
         try:
             content = path.read_bytes()
-            tables = tomllib.loads(content.decode("utf-8")).get("step")
+            # Some editors of Windows put a mark before the text.
+            parsed = tomllib.loads(content.decode("utf-8-sig"))
         except OSError as error:
             raise BadRequestError(f"The pipeline {path} cannot be read: {error.strerror or error}.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequestError(f"The pipeline {path} is no TOML file: {error}.") from None
         expected = 'expected a table [[step]] for each step, with use = "everything" or another step'
+        tables = parsed.pop("step", None)
+        if parsed:
+            raise BadRequestError(f"The pipeline {path} has {brief(next(iter(parsed)))} beside its steps; {expected}.")
         if not isinstance(tables, list) or not tables:
             raise BadRequestError(f"The pipeline {path} has no steps; {expected}.")
         steps = []
@@ -67,7 +71,7 @@ class Pipeline:
             options = {key: value for key, value in table.items() if key != "use"}
             try:
                 steps.append(Step.read(use, _step(use), options, path.parent))
-            except BadRequestError as error:
+            except SamInspectError as error:
                 raise BadRequestError(f"{path}, step {number}: {error}") from None
         _require_fit(path, steps)
         digest = hashlib.sha256(content).hexdigest()[:8]

@@ -12,6 +12,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".p
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder and its subfolders, by their suffixes, sorted; hidden ones are no images.
 
+    A link that leads nowhere is among them, so that whoever reads it says so.
+
     Raises
     ------
     BadRequestError
@@ -22,7 +24,9 @@ def images_in(folder: Path) -> list[Path]:
     files = sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and not file.name.startswith(".")
+        and (file.is_file() or not file.exists())
     )
     if not files:
         raise BadRequestError(f"{folder} holds no image; expected files that end in {', '.join(IMAGE_SUFFIXES)}.")

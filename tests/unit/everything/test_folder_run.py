@@ -152,6 +152,11 @@ def test_a_broken_image_is_named_and_the_others_are_done(folder, tmp_path):
         run(folder, tmp_path / "other")
 
 
+def test_a_link_that_leads_nowhere_is_named(folder, tmp_path):
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert run(folder, tmp_path / "out").broken == [("gone.png", "It cannot be read: No such file or directory.")]
+
+
 def test_folders_that_do_not_fit_are_refused_before_any_work(folder, tmp_path):
     empty, other = tmp_path / "empty", tmp_path / "other"
     empty.mkdir()
@@ -179,13 +184,15 @@ def test_a_folder_holds_the_results_of_one_search(folder, tmp_path):
 
 def test_images_of_one_stem_have_pngs_of_their_own(tmp_path):
     pixels, _ = surface(0, red=[RED])
-    for name in ("a.png", "a.bmp", "b.png"):
+    for name in ("a.png", "a.bmp", "b.png", "c.png", "c.png.tif"):
         save(tmp_path / "images" / name, pixels)
     done = run(tmp_path / "images", tmp_path / "out")
     assert {part["name"]: part["png"] for part in done.parts} == {
         "a.bmp": "a.bmp.png",
         "a.png": "a.png.png",
         "b.png": "b.png",
+        "c.png": "c.png",
+        "c.png.tif": "c.png.tif.png",
     }
 
 

@@ -85,7 +85,9 @@ def test_the_steps_are_described_and_a_broken_one_is_left_out(caplog):
     ("text", "sentence"),
     [
         ("[[step]", "is no TOML file"),
+        ("x = " + "[" * 3000 + "]" * 3000, "is no TOML file"),
         ("", "has no steps; expected a table [[step]] for each step"),
+        (EVERYTHING + '[[steps]]\nuse = "merge"', "{path} has 'steps' beside its steps; expected a table [[step]]"),
         ("[[step]]\nmin_area = 3", "Step 1 of {path} names nothing to use"),
         ('[[step]]\nuse = "everythin"', "step 1: there is no step 'everythin'; there are memory"),
         ('[[step]]\nuse = "everythin"', "did you mean everything?"),
@@ -106,6 +108,7 @@ def test_the_steps_are_described_and_a_broken_one_is_left_out(caplog):
         ('[[step]]\nuse = "bright"', "ends with boxes; add a step segment, or fill"),
         ('[[step]]\nuse = "broken"', "the step broken of line:broken cannot be used: no module named line"),
         ('[[step]]\nuse = "nothing"', "The step nothing is none: expected a function annotated like"),
+        ('[[step]]\nuse = "detector"\nfile = "line.toml"', "{path}, step 1: {path} is no ONNX model"),
         ('[[step]]\nuse = "bright"\n[[step]]\nuse = "segment"\nmodel = "namo"', "There is no model 'namo'"),
     ],
 )
@@ -138,3 +141,7 @@ def empty(scene: Scene) -> list[ProposedMask]:
     from sam_backend.samples import Cropped
 
     return [ProposedMask(Cropped.of(np.zeros(scene.size, bool)), "Pit", 0.9)]
+
+
+def test_a_mark_that_an_editor_puts_before_the_text_is_no_mistake(load):
+    assert len(load("\ufeff" + EVERYTHING).steps) == 1
