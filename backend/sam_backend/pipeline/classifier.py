@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.pipeline.onnx_images import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -55,7 +55,7 @@ class Classify:
         mean: Channels = IMAGENET_MEAN,
         std: Channels = IMAGENET_STD,
     ) -> None:
-        self._model = ImageModel(file, size, fit, mean, std)
+        self._file, self._model = file, ImageModel(file, size, fit, mean, std)
         self._labels = list(labels) or labels_in(self._model.session)
         self._drop, self._margin, self._min_score = drop, margin, min_score
         outputs = self._model.session.get_outputs()
@@ -77,6 +77,11 @@ class Classify:
             crop = image[max(top - around, 0) : bottom + around, max(left - around, 0) : right + around]
             outputs, _ = self._model.run(crop)
             values = next(iter(outputs.values()))[0]
+            if len(values) != len(self._labels) or not np.isfinite(values).all():
+                raise BadRequestError(
+                    f"{self._file} gave {brief(values.tolist())} for {len(self._labels)} labels; expected "
+                    "a number each."
+                )
             is_probability = (values >= 0).all() and abs(values.sum() - 1) < _TOLERANCE
             shares = values if is_probability else softmax(values)
             best = int(np.argmax(shares))

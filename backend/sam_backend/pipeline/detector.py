@@ -67,7 +67,7 @@ class Detector:
         mean: Channels = NO_MEAN,
         std: Channels = NO_STD,
     ) -> None:
-        self._model = ImageModel(file, size, fit, mean, std)
+        self._file, self._model = file, ImageModel(file, size, fit, mean, std)
         self._labels = list(labels) or labels_in(self._model.session)
         self._min_score, self._nms_iou, self._activation = min_score, nms_iou, activation
         if not self._labels:
@@ -78,9 +78,13 @@ class Detector:
         """Return the boxes, the best first."""
         outputs, placed = self._model.run(scene.image)
         boxes, scores, classes = self._read(outputs)
-        sure = (scores >= self._min_score) & (classes >= 0) & (classes < len(self._labels))
-        sure &= np.isfinite(boxes).all(1)
+        sure = (scores >= self._min_score) & (classes >= 0) & np.isfinite(boxes).all(1)
         boxes, scores, classes = boxes[sure], scores[sure], classes[sure]
+        if len(classes) and (highest := classes.max()) >= len(self._labels):
+            raise BadRequestError(
+                f"{self._file} gave a box of class {highest}, counted from 0, but there are {len(self._labels)} "
+                "labels; name all of its classes."
+            )
         boxes = _in_image(boxes, placed, scene.size)
         return [
             ProposedBox(

@@ -93,10 +93,19 @@ class Pipeline:
         require_prompts(info, {need for step in self.steps for need in step.needs if need != PROJECT})
 
     def propose(self, scene: Scene) -> list[ProposedMask]:
-        """Return the proposed masks, the highest score first."""
+        """Return the proposed masks, the highest score first.
+
+        Raises
+        ------
+        BadRequestError
+            If a step fails, or gives what its annotations do not say.
+        """
         proposed: list[Proposed] = []
-        for step in self.steps:
-            proposed = list(step.run(scene, proposed)) if step.takes else [*proposed, *step.run(scene)]
+        for number, step in enumerate(self.steps, 1):
+            try:
+                proposed = step.propose(scene, proposed)
+            except BadRequestError as error:
+                raise BadRequestError(f"Pipeline {self.name}, step {number}: {error}") from error
         masks = [one for one in proposed if isinstance(one, ProposedMask) and one.mask.part.size]
         return sorted(masks, key=lambda one: -one.score)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, create_model
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, SamInspectError, brief
 from sam_backend.names import did_you_mean
 from sam_backend.pipeline.scene import Proposed, ProposedBox, ProposedMask, Scene
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.model_info import PromptKind
 
 Kind = type[ProposedBox] | type[ProposedMask]
@@ -96,6 +100,29 @@ class Step:
         run = step(**values) if is_class else partial(step, **values)
         return cls(name, run, takes, gives, getattr(run if is_class else step, "needs", frozenset()))
 
+    def propose(self, scene: Scene, proposed: Sequence[Proposed]) -> list[Proposed]:
+        """Return what is proposed after the step; what a step that begins proposes comes behind what was there.
+
+        Raises
+        ------
+        BadRequestError
+            If the step fails, or gives what its annotations do not say.
+        """
+        try:
+            given = list(self.run(scene, proposed) if self.takes else self.run(scene))
+        except (SamInspectError, TimeoutError, MemoryError):
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise BadRequestError(
+                f"The step {self.name} failed with {type(error).__name__}: {brief(str(error), quoted=False)} "
+                f"({Path(place.filename).name}, line {place.lineno})."
+            ) from error
+        for one in given:
+            if reason := _wrong(one, self.takes if self.gives is None else (self.gives,), scene.size):
+                raise BadRequestError(f"The step {self.name} gave {reason}.")
+        return given if self.takes else [*proposed, *given]
+
 
 @dataclass(frozen=True)
 class StepDescription:
@@ -128,6 +155,29 @@ class StepDescription:
         ]
         summary = (inspect.getdoc(step) or "").partition("\n")[0]
         return cls(name, before, WORDS[gives] if gives else before, tuple(options), summary)
+
+
+def _wrong(one: object, kinds: tuple[Kind, ...], size: tuple[int, int]) -> str:
+    """Return what is wrong with a box or mask that a step gave for an image of a size; "" if nothing."""
+    words = " or ".join(WORDS[kind] for kind in kinds)
+    if not isinstance(one, kinds):
+        return f"{type(one).__name__} where {words} were expected"
+    if not isinstance(one.label, str | None):
+        return f"the label {brief(one.label)}; expected a text or None"
+    if not _are_numbers([one.score]):
+        return f"the score {brief(one.score)}; expected a number from 0 to 1"
+    if isinstance(one, ProposedBox):
+        is_box = isinstance(one.box, Sequence) and len(one.box) == 4 and _are_numbers(one.box)
+        return "" if is_box else f"the box {brief(one.box)}; expected four numbers"
+    if not isinstance(one.mask, Cropped):
+        return f"{type(one.mask).__name__} as a mask; expected Cropped.of(mask)"
+    if tuple(one.mask.size) != tuple(size):
+        return f"a mask for an image of {list(one.mask.size)} pixels (height, width), but this one has {list(size)}"
+    return ""
+
+
+def _are_numbers(values: Iterable[object]) -> bool:
+    return all(isinstance(value, Real) and math.isfinite(value) for value in values)
 
 
 def _function(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 
 from sam_backend.errors import BadRequestError
@@ -45,3 +46,17 @@ def test_a_file_that_does_not_fit_is_one_sentence(onnx_file):
         Classify(file=onnx_file({"map": np.zeros((1, 3, 8, 8), np.float32)}), labels=COLOURS)
     with pytest.raises(BadRequestError, match="names no labels"):
         Classify(file=onnx_file({"mean": None}))
+
+
+def test_an_answer_that_does_not_fit_the_labels_is_one_sentence(scene, masks, onnx_file):
+    nan = onnx_file({"classes": np.float32([[0.1, np.nan, 0.3]])})
+    with pytest.raises(BadRequestError, match=r"net.onnx gave \[.*\] for 3 labels; expected a number each"):
+        Classify(file=nan, labels=COLOURS)(scene, masks)
+    # One class for each value of the input, whose size is open.
+    file = onnx_file({"classes": None}, size=("height", "width"))
+    model = onnx.load(file)
+    model.graph.node[0].CopyFrom(onnx.helper.make_node("Flatten", ["image"], ["classes"]))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "any"
+    onnx.save(model, file)
+    with pytest.raises(BadRequestError, match=r"gave \[.*\] for 3 labels"):
+        Classify(file=file, labels=COLOURS, size=8)(scene, masks)

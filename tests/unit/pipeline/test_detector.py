@@ -80,8 +80,15 @@ def test_boxes_that_overlap_another_of_their_class_are_dropped(scene, onnx_file)
 def test_boxes_that_say_nothing_are_dropped(scene, onnx_file):
     boxes = np.float32([[np.nan, 0, 5, 5], [30, 30, 10, 10], [10, 20, 30, 40], [10, 20, 30, 40]])
     scores = np.float32([0.9, 0.9, 0.1, 0.9])
-    file = onnx_file({"boxes": boxes, "labels": np.array([0, 0, 0, 7]), "scores": scores})
+    file = onnx_file({"boxes": boxes, "labels": np.array([0, 0, 7, -1]), "scores": scores})
     assert Detector(file=file, labels=LABELS)(scene) == []
+
+
+def test_a_sure_box_of_a_class_without_a_label_is_one_sentence(scene, onnx_file):
+    boxes, scores = np.float32([[10, 20, 30, 40]]), np.float32([0.9])
+    file = onnx_file({"boxes": boxes, "labels": np.array([3]), "scores": scores})
+    with pytest.raises(BadRequestError, match=r"gave a box of class 3, counted from 0, but there are 3 labels"):
+        Detector(file=file, labels=LABELS)(scene)
 
 
 @pytest.mark.parametrize(

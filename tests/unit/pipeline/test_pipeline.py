@@ -7,6 +7,7 @@ import pytest
 from sam_backend.errors import BadRequestError
 from sam_backend.pipeline import ProposedBox, ProposedMask, Scene, pipeline
 from sam_backend.pipeline.pipeline import Pipeline, known_steps
+from sam_backend.samples import Cropped
 from sam_backend.segmenters.model_registry import model_info
 
 EVERYTHING = '[[step]]\nuse = "everything"\n'
@@ -138,10 +139,58 @@ def test_masks_without_pixels_are_dropped(load, scene, monkeypatch):
 
 
 def empty(scene: Scene) -> list[ProposedMask]:
-    from sam_backend.samples import Cropped
-
     return [ProposedMask(Cropped.of(np.zeros(scene.size, bool)), "Pit", 0.9)]
 
 
 def test_a_mark_that_an_editor_puts_before_the_text_is_no_mistake(load):
     assert len(load("\ufeff" + EVERYTHING).steps) == 1
+
+
+def proposing(answer):
+    """Return a step that proposes what `answer` returns for a scene."""
+
+    def step(scene: Scene) -> list[ProposedMask]:
+        return answer(scene)
+
+    return step
+
+
+def a_mask(scene, **changes):
+    mask = Cropped.of(np.ones(scene.size, bool))
+    return ProposedMask(**{"mask": mask, "label": None, "score": 0.5, **changes})
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda scene: 1 / 0, r"failed with ZeroDivisionError: division by zero \(test_pipeline.py, line \d+\)"),
+        (lambda scene: None, r"failed with TypeError: 'NoneType' object is not iterable"),
+        (lambda scene: ["masks"], "gave str where masks were expected"),
+        (lambda scene: [ProposedBox((0, 0, 1, 1), None, 0.5)], "gave ProposedBox where masks were expected"),
+        (lambda scene: [a_mask(scene, mask=np.ones(scene.size, bool))], r"gave ndarray as a mask; expected Cropped.of"),
+        (
+            lambda scene: [a_mask(scene, mask=Cropped.of(np.ones((3, 4), bool)))],
+            r"gave a mask for an image of \[3, 4\] pixels",
+        ),
+        (lambda scene: [a_mask(scene, score=float("nan"))], "gave the score nan; expected a number from 0 to 1"),
+        (lambda scene: [a_mask(scene, score="high")], "gave the score 'high'"),
+        (lambda scene: [a_mask(scene, label=3)], "gave the label 3; expected a text or None"),
+    ],
+)
+def test_a_step_that_fails_or_gives_something_else_is_one_sentence(load, scene, monkeypatch, answer, sentence):
+    points = [SimpleNamespace(name="own", value="line:own", load=lambda: proposing(answer))]
+    monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
+    line = load(EVERYTHING + '[[step]]\nuse = "own"')
+    with pytest.raises(BadRequestError, match=r"^Pipeline line, step 2: The step own " + sentence):
+        line.propose(scene)
+
+
+@pytest.mark.parametrize("box", [None, (1, 2, 3), (0, 0, float("inf"), 1), "abcd"])
+def test_a_box_is_four_numbers(load, scene, monkeypatch, box):
+    def own(scene: Scene) -> list[ProposedBox]:
+        return [ProposedBox(box, None, 0.5)]
+
+    points = [SimpleNamespace(name="own", value="line:own", load=lambda: own)]
+    monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
+    with pytest.raises(BadRequestError, match=r"gave the box .*; expected four numbers"):
+        load('[[step]]\nuse = "own"\n[[step]]\nuse = "fill"').propose(scene)
