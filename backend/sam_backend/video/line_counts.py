@@ -16,6 +16,9 @@ Point = NDArray[np.float64]
 _NEAR = 0.05
 """Share of the box's height within which a foot point is on neither side, so that trembling is not counted."""
 
+_FAR = 1e9
+"""Pixels; no video is that large."""
+
 
 @dataclass(frozen=True)
 class Crossing:
@@ -51,7 +54,7 @@ def line_crossings(rows: Iterable[TrackRow], line: tuple[float, float, float, fl
     Raises
     ------
     BadRequestError
-        If the line has no length.
+        If the line has no length, or its ends are no places.
 
     Examples
     --------
@@ -60,8 +63,8 @@ def line_crossings(rows: Iterable[TrackRow], line: tuple[float, float, float, fl
     [(3, True)]
     """
     start, end = np.array(line[:2], np.float64), np.array(line[2:], np.float64)
-    if not (end - start).any():
-        raise BadRequestError(f"A line has two ends x0,y0,x1,y1 that differ; got {','.join(f'{x:g}' for x in line)}.")
+    if not (np.abs(line) < _FAR).all() or not (end - start).any():
+        raise BadRequestError(f"A line has two ends x0,y0,x1,y1 in pixels that differ; got {','.join(f'{x:g}' for x in line)}.")
     last: dict[int, Point] = {}
     crossings = []
     for row in sorted(rows, key=lambda row: row.frame):

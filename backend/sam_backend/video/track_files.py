@@ -65,7 +65,7 @@ def write_tracks(folder: Path, video: Video, followed: Iterable[FollowedFrame], 
         )
         lines = csv.writer(stack.enter_context(table.open("w", encoding="utf-8", newline="")))
         runs = stack.enter_context(masks.open("w", encoding="utf-8"))
-        add = stack.enter_context(video_writer(result, video.size, video.rate))
+        add = stack.enter_context(video_writer(result, video))
         lines.writerow(COLUMNS)
         for one in followed:
             rows = rows_of(one, labels)
@@ -86,11 +86,15 @@ def read_tracks(path: Path) -> list[TrackRow]:
         If it cannot be read, or is no such table.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [_row(cells) for cells in csv.DictReader(file)]
+        # A spreadsheet may have written a byte order mark before the table.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            if not {*COLUMNS} <= {*(table.fieldnames or ())}:
+                raise KeyError
+            return [_row(cells) for cells in table]
     except OSError as error:
         raise BadRequestError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, csv.Error):
         raise BadRequestError(
             f"{path} is no table of tracks; expected the file {TRACKS} of sam-inspect track, with the columns "
             f"{', '.join(COLUMNS)}."
@@ -105,7 +109,7 @@ def _cells(row: TrackRow) -> tuple[Any, ...]:
 
 def _row(cells: Mapping[str, str]) -> TrackRow:
     left, top, right, bottom = (int(cells[name] or 0) for name in COLUMNS[4:8])
-    box = (left, top, right, bottom) if cells["visible"] == "1" else None
+    box = (left, top, right, bottom) if int(cells["visible"]) else None
     frame, number = int(cells["frame"]), int(cells["id"])
     return TrackRow(frame, float(cells["time"]), number, cells["label"], box, float(cells["score"]))
 

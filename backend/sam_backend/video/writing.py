@@ -13,9 +13,13 @@ from PIL import Image, ImageDraw
 
 from sam_backend.arrays import ImageArray
 from sam_backend.segmenters.tracking import TrackedMask
+from sam_backend.video.reading import Video
 
 _TICKS = 90_000
-"""Steps of a second in the timestamps."""
+"""Steps of a second in the timestamps, where no frame lasts hours."""
+
+_LONGEST = 2**29
+"""Steps that a frame may last: MP4 counts in 32 bits, also how many frames a frame is decoded ahead of its time."""
 
 _COLOURS = (
     (230, 60, 60),
@@ -29,21 +33,29 @@ _COLOURS = (
 
 
 @contextmanager
-def video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[ImageArray, float], None]]:
-    """Write an MP4 file; what is yielded takes a frame, uint8 RGB (H, W, 3) of `size`, and its time in seconds."""
+def video_writer(path: Path, video: Video) -> Iterator[Callable[[ImageArray, float], None]]:
+    """Write an MP4 file like a video; what is yielded takes each frame, uint8 RGB (H, W, 3), and its time in seconds."""
     import av
 
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("h264", rate=Fraction(rate).limit_denominator(1001))
+    size = video.size
+    ticks = min(_TICKS, max(1, int(_LONGEST / np.diff(video.times).max(initial=1.0))))
+    last = -1
+
+    # Without the option, FFmpeg takes smaller steps than it is given.
+    with av.open(str(path), "w", format="mp4", options={"video_track_timescale": str(ticks)}) as container:
+        stream = container.add_stream("h264", rate=max(Fraction(video.rate).limit_denominator(1001), Fraction(1, 1001)))
         stream.pix_fmt = "yuv420p"
         # The format needs even sides.
         stream.height, stream.width = (side + side % 2 for side in size)
-        stream.codec_context.time_base = Fraction(1, _TICKS)
+        stream.codec_context.time_base = Fraction(1, ticks)
 
         def add(pixels: ImageArray, time: float) -> None:
+            nonlocal last
             even = np.pad(pixels, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), "edge")
             frame = av.VideoFrame.from_ndarray(even, format="rgb24")
-            frame.pts, frame.time_base = round(time * _TICKS), Fraction(1, _TICKS)
+            # Two frames may be closer than a step.
+            last = max(round(time * ticks), last + 1)
+            frame.pts, frame.time_base = last, Fraction(1, ticks)
             container.mux(stream.encode(frame))
 
         yield add

@@ -11,8 +11,9 @@ from sam_backend.samples import Cropped
 from sam_backend.segmenters.tracking import TrackedMask
 from sam_backend.video.following import FollowedFrame
 from sam_backend.video.line_counts import line_crossings
-from sam_backend.video.reading import open_video
-from sam_backend.video.track_files import MASKS, RESULT, TRACKS, TrackRow, read_tracks, write_tracks
+from sam_backend.video.reading import Video, open_video
+from sam_backend.video.track_files import COLUMNS, MASKS, RESULT, TRACKS, TrackRow, read_tracks, write_tracks
+from sam_backend.video.writing import video_writer
 
 LABELS = {1: "nuts, bolts/M8", 2: ""}
 
@@ -58,6 +59,22 @@ def test_the_video_of_the_result_has_all_frames_at_their_times_with_the_masks_in
     before, after = (next(iter(one.frames())).pixels.astype(int) for one in (video, result))
     change, mask = np.abs(after - before).mean(2), clip.masks[1][0]
     assert change[mask].mean() > 3 * change[~mask].mean()
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    (tmp_path / TRACKS).write_text(f"{','.join(COLUMNS)}\r\n3,0.12,1,a,1,2,3,4,0.9,1\r\n", encoding="utf-8-sig")
+    assert read_tracks(tmp_path / TRACKS) == [TrackRow(3, 0.12, 1, "a", (1, 2, 3, 4), 0.9)]
+
+
+@pytest.mark.parametrize("times", [[0, 36_000, 72_000, 72_000.04], [0, 3e7, 3e7 + 1e-6, 3e7 + 2e-6]])
+def test_the_video_of_the_result_may_have_frames_hours_apart_or_very_close(tmp_path, times):
+    video = Video(tmp_path / "a.mkv", "a.mkv", (48, 64), np.array(times), 25.0)
+    with video_writer(tmp_path / RESULT, video) as add:
+        for time in times:
+            add(np.full((48, 64, 3), 100, np.uint8), time)
+    written = open_video(tmp_path / RESULT)
+    assert len(written) == 4
+    assert written.times == pytest.approx(times, abs=0.5)
 
 
 def test_a_run_that_breaks_off_leaves_no_file(clip, clip_file, tmp_path):
@@ -109,10 +126,18 @@ def test_there_and_back_are_two_crossings():
 
 
 def test_a_line_without_length_and_a_file_that_is_no_table_are_refused(tmp_path):
-    with pytest.raises(BadRequestError, match=r"two ends .* that differ"):
-        line_crossings([], (5, 5, 5, 5))
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(BadRequestError, match="is no table of tracks"):
-        read_tracks(tmp_path / "other.csv")
+    for line in ((5, 5, 5, 5), (float("nan"), 0, 5, 5), (0, float("inf"), 5, 5), (1e308, 0, -1e308, 5)):
+        with pytest.raises(BadRequestError, match=r"two ends .* that differ"):
+            line_crossings([], line)
+    head, row = ",".join(COLUMNS), "0,0,1,{label},1,1,2,2,1,{visible}"
+    for text in (
+        "",
+        "a,b\n1,2\n",
+        f"{head}\n{row.format(label='a' * 200_000, visible=1)}\n",
+        f"{head}\n{row.format(label='', visible='shown')}\n",
+    ):
+        (tmp_path / "other.csv").write_text(text)
+        with pytest.raises(BadRequestError, match="is no table of tracks"):
+            read_tracks(tmp_path / "other.csv")
     with pytest.raises(BadRequestError, match="cannot be read: No such file"):
         read_tracks(tmp_path / "gone.csv")
