@@ -64,7 +64,7 @@ def line_crossings(rows: Iterable[TrackRow], line: tuple[float, float, float, fl
     """
     start, end = np.array(line[:2], np.float64), np.array(line[2:], np.float64)
     if not (np.abs(line) < _FAR).all() or not (end - start).any():
-        raise BadRequestError(f"A line has two ends x0,y0,x1,y1 in pixels that differ; got {','.join(f'{x:g}' for x in line)}.")
+        raise BadRequestError(f"A line has two ends x0,y0,x1,y1 that differ; got {','.join(f'{x:g}' for x in line)}.")
     last: dict[int, Point] = {}
     crossings = []
     for row in sorted(rows, key=lambda row: row.frame):

@@ -154,8 +154,10 @@ def _mask(path: Path, text: str) -> BoolArray:
     try:
         with Image.open(path) as image:
             mask = np.asarray(image.convert("L")) > 0
-    except OSError as error:
-        raise BadRequestError(f"The mask of the prompt {text!r} cannot be read: {error.strerror or error}.") from None
+    # Pillow answers damaged files with errors of many types, SyntaxError among them.
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadRequestError(f"The mask of the prompt {text!r} cannot be read: {reason}.") from None
     if not mask.any():
         raise BadRequestError(f"The mask of the prompt {text!r} is empty.")
     return mask

@@ -34,7 +34,7 @@ _COLOURS = (
 
 @contextmanager
 def video_writer(path: Path, video: Video) -> Iterator[Callable[[ImageArray, float], None]]:
-    """Write an MP4 file like a video; what is yielded takes each frame, uint8 RGB (H, W, 3), and its time in seconds."""
+    """Write an MP4 file like a video; what is yielded takes a frame, uint8 RGB (H, W, 3), and its time in seconds."""
     import av
 
     size = video.size

@@ -32,6 +32,14 @@ def test_a_mask_is_the_object_itself(tmp_path):
     assert one.label == "part"
 
 
+def test_a_damaged_mask_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.full((8, 9), 255, np.uint8)).save(path)
+    path.write_bytes(path.read_bytes().replace(b"IDAT", b"\0DAT"))
+    with pytest.raises(BadRequestError, match="The mask of the prompt .* cannot be read: broken PNG file"):
+        read_prompts([f"frame=0,mask={path}"])
+
+
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
