@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sam_backend.errors import SamInspectError
 from sam_inspect.options import LabelStudioOption, ModelOption, TokenOption, settings_of, with_label_studio
 from sam_inspect.output import print_lines
 
@@ -76,13 +77,14 @@ def _print(finding: Finding) -> None:
 
 def _findings(settings: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[Finding]:
     from sam_backend.core.project_work import load_model
-    from sam_backend.doctor.findings import examine
+    from sam_backend.doctor.findings import Finding, Outcome, examine
     from sam_backend.doctor.label_studio_checks import LabelStudioWay
     from sam_backend.doctor.machine import machine_checks
     from sam_backend.doctor.model_checks import model_checks
     from sam_backend.labelstudio.images import TaskImages
     from sam_backend.labelstudio.projects import find_project
     from sam_backend.labelstudio.servers import ServerRegistry
+    from sam_backend.safe_text import safe_line
     from sam_backend.segmenters.model_registry import model_info
 
     info, servers = model_info(model), ServerRegistry.of_settings(settings)
@@ -92,7 +94,11 @@ def _findings(settings: Settings, project: str, model: str, checkpoint: Path | N
     if not project and not settings.label_studio_url:
         return
     if project:
-        server = find_project(servers, project).server
+        try:
+            server = find_project(servers, project).server
+        except SamInspectError as error:
+            yield Finding("project", Outcome.FAILED, safe_line(str(error)))
+            return
     else:
         key = settings.label_studio_api_key
         found = servers.find("")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sam_backend.errors import SamInspectError
-from sam_backend.safe_text import mask_secrets
+from sam_backend.safe_text import safe_line
+
+_UNEXPECTED = "Ask past a proxy if there is one between, and start the command anew; if it stays, report it."
 
 
 class Outcome(StrEnum):
@@ -68,10 +70,14 @@ def examine(chain: Sequence[Check]) -> Iterator[Finding]:
             continue
         try:
             for outcome, found, cure in check.run():
-                yield Finding(check.name, outcome, mask_secrets(found), mask_secrets(cure))
+                yield Finding(check.name, outcome, safe_line(found), safe_line(cure))
+            continue
         except BrokenOffError as error:
-            yield Finding(check.name, Outcome.FAILED, mask_secrets(error.found), mask_secrets(error.cure))
-            broken = check.name
+            found, cure = error.found, error.cure
         except SamInspectError as error:
-            yield Finding(check.name, Outcome.FAILED, mask_secrets(str(error)))
-            broken = check.name
+            found, cure = str(error), ""
+        # A server may answer anything, and a library may fail in any way; what else is wrong is still to be found.
+        except Exception as error:
+            found, cure = f"It breaks off with an error that is not foreseen: {error!r}.", _UNEXPECTED
+        yield Finding(check.name, Outcome.FAILED, safe_line(found), safe_line(cure))
+        broken = check.name

@@ -86,8 +86,8 @@ class LabelStudioWay:
         except TransportError as error:
             raise BrokenOffError(
                 f"Label Studio at {self.server.shown} cannot be reached: its answer {error}.",
-                "Check the address, that Label Studio runs, and the firewall between; for https with a certificate of "
-                "your own set SAM_INSPECT_CA_BUNDLE.",
+                "Check the address, whether it is http or https, that Label Studio runs, and the firewall between; for "
+                "a certificate of your own set SAM_INSPECT_CA_BUNDLE.",
             ) from None
         try:
             release = str(json.loads(answer.body)["release"])
@@ -118,7 +118,7 @@ class LabelStudioWay:
             )
         try:
             AccessTokens(_TIMEOUT, self.servers.transport).of(self.server)
-            who = self._client.request("GET", "/api/current-user/whoami", lambda answer: answer, about="its user")
+            name = self._client.request("GET", "/api/current-user/whoami", _user, about="its user")
         except SamInspectError as error:
             legacy = (
                 "Switch legacy tokens on (Organization, API Tokens Settings), or set "
@@ -126,7 +126,6 @@ class LabelStudioWay:
             )
             personal = "Make a new personal access token, and check that both clocks agree."
             raise BrokenOffError(str(error), legacy if kind == "legacy" else personal) from None
-        name = who.get("username") or who.get("email") or f"user {who.get('id')}"
         yield Outcome.OK, f"The {kind} token is that of {name}.", ""
 
     def _open(self) -> Found:
@@ -317,6 +316,11 @@ def _box() -> dict[str, float]:
 def _labels(tool: Control, config: LabelingConfig) -> list[str]:
     known = [label for label in (*tool.labels, *config.labels) if not label.startswith("$") and config.knows(label)]
     return known[:1]
+
+
+def _user(answer: Any) -> str:
+    fields = dict(answer)
+    return str(fields.get("username") or fields.get("email") or f"user {fields['id']}")
 
 
 def _clock(date: str) -> Found:

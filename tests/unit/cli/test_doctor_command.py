@@ -40,6 +40,9 @@ def test_the_token_does_not_appear(doctor):
     assert "0123456789abcdef" not in result.output
 
 
-def test_a_project_without_a_known_server_is_one_sentence(doctor):
-    result = doctor("--project", "3")
-    assert "No Label Studio with a project 3 is known here" in str(result.exception)
+def test_a_project_without_a_known_server_is_a_finding(doctor):
+    result = doctor("--project", "3", "--json")
+    (*_, last) = json.loads(result.output)["findings"]
+    assert (last["check"], last["outcome"]) == ("project", "failed")
+    assert last["found"].startswith("No Label Studio with a project 3 is known here")
+    assert result.exit_code == 1

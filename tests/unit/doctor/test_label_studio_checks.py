@@ -5,7 +5,7 @@ from email.utils import format_datetime
 import jwt
 import pytest
 
-from sam_backend.doctor.findings import Outcome, examine
+from sam_backend.doctor.findings import Check, Outcome, examine
 from sam_backend.doctor.label_studio_checks import LabelStudioWay, lacks
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.config_writer import write_config
@@ -46,6 +46,34 @@ def test_a_server_that_is_away_or_is_no_label_studio_ends_the_way(tmp_path):
     assert (away.outcome, skipped.outcome) == (Outcome.FAILED, Outcome.SKIPPED)
     (other, _) = examine(way(tmp_path, OtherServer({"status": "UP"}, 404)).checks())
     assert "answers, with status 404, but not as Label Studio does" in other.found
+
+
+def test_an_error_that_nobody_foresaw_fails_one_check_and_not_the_doctor():
+    def broken():
+        raise KeyError("state of http://me:secret@studio")
+        yield
+
+    first, after = examine([Check("model", broken), Check("click", broken)])
+    assert (first.outcome, after.outcome) == (Outcome.FAILED, Outcome.SKIPPED)
+    assert "not foreseen: KeyError" in first.found
+    assert "secret" not in first.found
+
+
+def test_what_a_server_says_stays_on_one_line_without_control_characters():
+    (finding,) = examine([Check("model", lambda: iter([(Outcome.OK, "1.23\x1b[31m\nall is well", "")]))])
+    assert finding.found == r"1.23\x1b[31m\nall is well"
+
+
+@pytest.mark.parametrize("answer", [None, [], "ann", 5])
+def test_a_user_that_cannot_be_read_is_a_failed_token(tmp_path, answer):
+    class Studio:
+        def send(self, request, deadline, max_bytes):
+            body = {"release": "1.23.2"} if "version" in request.url else answer
+            return HttpAnswer("", 200, {}, json.dumps(body).encode())
+
+    found = list(examine(way(tmp_path, Studio()).checks()))
+    assert outcomes(found)[1] == ("token", "failed")
+    assert "does not answer about its user as it should" in found[1].found
 
 
 @pytest.mark.parametrize(

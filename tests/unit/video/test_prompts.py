@@ -35,8 +35,10 @@ def test_a_mask_is_the_object_itself(tmp_path):
 def test_a_damaged_mask_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.full((8, 9), 255, np.uint8)).save(path)
-    path.write_bytes(path.read_bytes().replace(b"IDAT", b"\0DAT"))
-    with pytest.raises(BadRequestError, match="The mask of the prompt .* cannot be read: broken PNG file"):
+    file = path.read_bytes()
+    length = file.index(b"IDAT") - 1
+    path.write_bytes(file[:length] + b"\0" + file[length + 1 :])
+    with pytest.raises(BadRequestError, match=r"The mask of the prompt .* cannot be read: broken PNG file"):
         read_prompts([f"frame=0,mask={path}"])
 
 
