@@ -44,7 +44,7 @@ class Segment:
         inside = [one for one in proposed if _overlaps(one.box, width, height)]
         if not inside:
             return []
-        embedding = self._model.encode(scene.image) if self._model else scene.embedding
+        embedding = self._model.encode(scene.image.copy()) if self._model else scene.embedding
         prompts = [Prompt(box=np.array(one.box, np.float32)) for one in inside]
         answers = best_masks(self._model or scene.segmenter, embedding, prompts)
         return [

@@ -112,7 +112,13 @@ class Pipeline:
 
 def known_steps() -> Iterator[StepDescription]:
     """Yield what each step does, those of other packages last; a broken one is logged and left out."""
-    for name in dict.fromkeys((*STEPS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS)))):
+    points = entry_points(group=ENTRY_POINTS)
+    for point in points:
+        if point.name in STEPS:
+            logger.warning(
+                "A step is left out: %s has the name %s, which is one of our own steps.", point.value, point.name
+            )
+    for name in dict.fromkeys((*STEPS, *sorted(point.name for point in points))):
         try:
             yield StepDescription.of(name, _step(name))
         except BadRequestError as error:

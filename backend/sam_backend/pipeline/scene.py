@@ -33,8 +33,10 @@ class Scene:
 
     @property
     def image(self) -> ImageArray:
-        """The image, uint8 RGB (H, W, 3)."""
-        return reader_of(self.embedding).rgb()
+        """The image, uint8 RGB (H, W, 3), read-only, since the next step sees the same one."""
+        image = reader_of(self.embedding).rgb().view()
+        image.flags.writeable = False
+        return image
 
 
 @dataclass(frozen=True, eq=False)

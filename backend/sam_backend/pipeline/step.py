@@ -97,7 +97,12 @@ class Step:
         is_class = inspect.isclass(step)
         takes, gives = _kinds(name, _function(step))
         values = _checked(name, step, is_class, options, folder)
-        run = step(**values) if is_class else partial(step, **values)
+        try:
+            run = step(**values) if is_class else partial(step, **values)
+        except (SamInspectError, MemoryError):
+            raise
+        except Exception as error:
+            raise BadRequestError(f"The step {name} cannot be used: {_reason(error)}.") from error
         return cls(name, run, takes, gives, getattr(run if is_class else step, "needs", frozenset()))
 
     def propose(self, scene: Scene, proposed: Sequence[Proposed]) -> list[Proposed]:
@@ -115,8 +120,7 @@ class Step:
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise BadRequestError(
-                f"The step {self.name} failed with {type(error).__name__}: {brief(str(error), quoted=False)} "
-                f"({Path(place.filename).name}, line {place.lineno})."
+                f"The step {self.name} failed with {_reason(error)} ({Path(place.filename).name}, line {place.lineno})."
             ) from error
         for one in given:
             if reason := _wrong(one, self.takes if self.gives is None else (self.gives,), scene.size):
@@ -149,12 +153,23 @@ class StepDescription:
         takes, gives = _kinds(name, _function(step))
         before = " or ".join(WORDS[kind] for kind in takes)
         options = [
-            one.name if one.default is one.empty else f"{one.name} = {json.dumps(one.default)}"
+            one.name if one.default is one.empty else f"{one.name} = {_default(one.default)}"
             for one in inspect.signature(step).parameters.values()
             if is_class or one.kind is one.KEYWORD_ONLY
         ]
         summary = (inspect.getdoc(step) or "").partition("\n")[0]
         return cls(name, before, WORDS[gives] if gives else before, tuple(options), summary)
+
+
+def _default(value: object) -> str:
+    """Return a default as a pipeline's file has it; TOML has no word for None."""
+    if value is None:
+        return "none"
+    return repr(value) if isinstance(value, float) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _reason(error: Exception) -> str:
+    return brief(" ".join(f"{type(error).__name__}: {error}".split()), quoted=False)
 
 
 def _wrong(one: object, kinds: tuple[Kind, ...], size: tuple[int, int]) -> str:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,6 +81,28 @@ def test_the_steps_are_described_and_a_broken_one_is_left_out(caplog):
     assert bright.summary == "Propose a box around all that is bright."
     assert (steps["filter"].takes, steps["filter"].gives) == ("boxes or masks", "boxes or masks")
     assert steps["detector"].options[0] == "file"
+    assert {"max_area = inf", "labels = []", "limit = none"} < set(steps["filter"].options)
+
+
+class NeedsFolder:
+    """Has a default that JSON does not know, and fails where there is no such folder."""
+
+    def __init__(self, *, folder: Path = Path("nowhere")) -> None:
+        raise KeyError(f"{folder}\nis not there")
+
+    def __call__(self, scene: Scene) -> list[ProposedMask]:
+        return []
+
+
+def test_a_step_with_any_default_is_described_and_one_that_cannot_begin_is_one_sentence(load, monkeypatch, caplog):
+    points = [SimpleNamespace(name=name, value="line:Own", load=lambda: NeedsFolder) for name in ("own", "memory")]
+    monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
+    steps = {step.name: step for step in known_steps()}
+    assert steps["own"].options == ('folder = "nowhere"',)
+    assert steps["memory"].options == ("limit = none",)
+    assert "line:Own has the name memory, which is one of our own steps" in caplog.text
+    with pytest.raises(BadRequestError, match=r"step 1: The step own cannot be used: KeyError: 'nowhere.*not there'.$"):
+        load('[[step]]\nuse = "own"')
 
 
 @pytest.mark.parametrize(
@@ -164,6 +187,7 @@ def a_mask(scene, **changes):
     ("answer", "sentence"),
     [
         (lambda scene: 1 / 0, r"failed with ZeroDivisionError: division by zero \(test_pipeline.py, line \d+\)"),
+        (lambda scene: scene.image.fill(0), r"failed with ValueError: assignment destination is read-only"),
         (lambda scene: None, r"failed with TypeError: 'NoneType' object is not iterable"),
         (lambda scene: ["masks"], "gave str where masks were expected"),
         (lambda scene: [ProposedBox((0, 0, 1, 1), None, 0.5)], "gave ProposedBox where masks were expected"),
