@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,9 +51,9 @@ def doctor(
     Example: sam-inspect doctor --label-studio http://localhost:8080 --project 3
     Example: sam-inspect doctor --project 3 --json
     """
-    settings = with_label_studio(settings_of(context), label_studio, token)
     findings: list[Finding] = []
-    for finding in _findings(settings, project or "", model or settings.model, checkpoint):
+    read_settings = lambda: with_label_studio(settings_of(context), label_studio, token)  # noqa: E731
+    for finding in _all_findings(read_settings, project or "", model, checkpoint):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -75,16 +75,29 @@ def _print(finding: Finding) -> None:
         print_lines(f"    → {finding.cure}")
 
 
+def _all_findings(
+    read_settings: Callable[[], Settings], project: str, model: str | None, checkpoint: Path | None
+) -> Iterator[Finding]:
+    """Yield the findings; one of them where the settings do not let a check begin."""
+    from sam_backend.doctor.findings import Finding, Outcome
+    from sam_backend.safe_text import safe_line
+
+    try:
+        settings = read_settings()
+        yield from _findings(settings, project, model or settings.model, checkpoint)
+    except SamInspectError as error:
+        yield Finding("settings", Outcome.FAILED, safe_line(str(error)))
+
+
 def _findings(settings: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[Finding]:
     from sam_backend.core.project_work import load_model
-    from sam_backend.doctor.findings import Finding, Outcome, examine
+    from sam_backend.doctor.findings import examine
     from sam_backend.doctor.label_studio_checks import LabelStudioWay
     from sam_backend.doctor.machine import machine_checks
     from sam_backend.doctor.model_checks import model_checks
     from sam_backend.labelstudio.images import TaskImages
     from sam_backend.labelstudio.projects import find_project
     from sam_backend.labelstudio.servers import ServerRegistry
-    from sam_backend.safe_text import safe_line
     from sam_backend.segmenters.model_registry import model_info
 
     info, servers = model_info(model), ServerRegistry.of_settings(settings)
@@ -94,11 +107,7 @@ def _findings(settings: Settings, project: str, model: str, checkpoint: Path | N
     if not project and not settings.label_studio_url:
         return
     if project:
-        try:
-            server = find_project(servers, project).server
-        except SamInspectError as error:
-            yield Finding("project", Outcome.FAILED, safe_line(str(error)))
-            return
+        server = find_project(servers, project).server
     else:
         key = settings.label_studio_api_key
         found = servers.find("")

@@ -40,9 +40,22 @@ def test_the_token_does_not_appear(doctor):
     assert "0123456789abcdef" not in result.output
 
 
-def test_a_project_without_a_known_server_is_a_finding(doctor):
-    result = doctor("--project", "3", "--json")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("--project", "3"), "No Label Studio with a project 3 is known here"),
+        (("--model", "nosuch"), "There is no model 'nosuch'"),
+        (("--label-studio", "http://me:secret@127.0.0.1:1", "--token", "a"), "SAM_INSPECT_LABEL_STUDIO_URL is "),
+        (
+            ("--label-studio", "http://127.0.0.1:1", "--token", "a secret"),
+            "SAM_INSPECT_LABEL_STUDIO_API_KEY is no token",
+        ),
+    ],
+)
+def test_what_lets_no_check_begin_is_a_finding_too(doctor, words, found):
+    result = doctor(*words, "--json")
     (*_, last) = json.loads(result.output)["findings"]
-    assert (last["check"], last["outcome"]) == ("project", "failed")
-    assert last["found"].startswith("No Label Studio with a project 3 is known here")
+    assert (last["check"], last["outcome"]) == ("settings", "failed")
+    assert last["found"].startswith(found)
+    assert "secret" not in result.output
     assert result.exit_code == 1
