@@ -91,6 +91,7 @@ def render(
 
     look = Look(window, window_length, overlap, Axes(low, high, log_frequency), levels, page, page_overlap, max_gap)
     require_empty(out)
+    SignalWriter.check(files)
     time = TimeColumn(time_column, no_time)
     with progress_bars() as add_bar, SignalWriter.open(out, label or ["Fault"], images_at) as writer:
         reading, rendering = add_bar("Reading"), add_bar("Rendering")

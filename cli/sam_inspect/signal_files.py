@@ -35,13 +35,11 @@ class SignalWriter:
     Attributes
     ----------
     out : Path, the folder.
-    labels : the labels of the project.
     images_at : str, the beginning of the pictures' addresses; None for Label Studio's local files.
     notes : list of str, sentences about what was repaired or left out.
     """
 
     out: Path
-    labels: Sequence[str]
     images_at: str | None
     notes: list[str] = field(default_factory=list)
     _part: Path = field(default_factory=Path)
@@ -50,14 +48,36 @@ class SignalWriter:
     @classmethod
     @contextmanager
     def open(cls, out: Path, labels: Sequence[str], images_at: str | None) -> Iterator[Self]:
-        """Open a folder that does not exist yet, or is empty."""
+        """Open a folder that does not exist yet, or is empty, for a project with these labels."""
         from sam_backend.labelstudio.config_writer import write_config
 
+        config = write_config(labels)
         with whole_folder(out) as part:
-            writer = cls(out, labels, images_at, _part=part)
+            writer = cls(out, images_at, _part=part)
             yield writer
             (part / TASKS).write_text(json.dumps(writer._tasks, indent=1), encoding="utf-8")
-            (part / CONFIG).write_text(write_config(labels), encoding="utf-8")
+            (part / CONFIG).write_text(config, encoding="utf-8")
+
+    @staticmethod
+    def check(files: Sequence[Path]) -> None:
+        """Check that recordings exist and have names that their pictures can be told apart by.
+
+        Raises
+        ------
+        BadRequestError
+            If one does not exist, or two have such a name.
+        """
+        from sam_backend.signals.rendering import file_part
+
+        known: dict[str, Path] = {}
+        for file in files:
+            if not file.is_file():
+                raise BadRequestError(f"There is no file {file}.")
+            other = known.setdefault(file_part(file.name).lower(), file)
+            if other is not file:
+                raise BadRequestError(
+                    f"{other} and {file} would have pictures of the same names; rename one, or render them apart."
+                )
 
     def add(self, recording: Recording, look: Look, progress: ProgressCallback) -> None:
         """Render a recording.
@@ -65,7 +85,7 @@ class SignalWriter:
         Raises
         ------
         BadRequestError
-            If it has no spectrogram, or pictures of the same names as another one.
+            If it has no spectrogram.
         """
         from sam_backend.signals.calibration import KEY
         from sam_backend.signals.rendering import plan, render
@@ -76,10 +96,6 @@ class SignalWriter:
             for picture in render(recording, channel, look, progress):
                 calibration = picture.calibration
                 path = self._part / calibration.picture
-                if path.exists():
-                    raise BadRequestError(
-                        f"Two recordings would have pictures called {path.name}; rename one, or render them apart."
-                    )
                 path.write_bytes(picture.png)
                 data = {"file": calibration.file, "channel": calibration.channel, "page": calibration.page}
                 self._tasks.append({"data": {"image": self._address(path.name), **data, KEY: calibration.as_data()}})
@@ -99,7 +115,9 @@ class SignalWriter:
 
     def _address(self, name: str) -> str:
         if self.images_at is not None:
-            return f"{self.images_at}{name}"
+            # What ends otherwise names a folder, as in s3://bucket/folder.
+            ends = self.images_at.endswith(("/", "="))
+            return f"{self.images_at}{'' if ends else '/'}{name}"
         return f"{_LOCAL_FILES}{quote(self.out.absolute().name)}/{name}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,12 +51,15 @@ class Look:
     max_gap: int = MAX_GAP
 
     def __post_init__(self) -> None:
-        if self.levels is not None and not self.levels[0] < self.levels[1]:
-            raise BadRequestError(f"--range takes the lower dB first; got {self.levels[0]:g} {self.levels[1]:g}.")
+        if self.levels is not None and not -math.inf < self.levels[0] < self.levels[1] < math.inf:
+            raise BadRequestError(
+                f"--range takes two numbers of dB, the lower first; got {self.levels[0]:g} {self.levels[1]:g}."
+            )
         low, high = self.axes.low, self.axes.high
         if (low is not None and low < 0) or (high is not None and high <= (low or 0)):
             raise BadRequestError("--low and --high are frequencies in Hz, the lower one first and not below 0.")
-        if self.page_overlap < 0 or (self.page_seconds is not None and self.page_seconds <= self.page_overlap):
+        longest = math.inf if self.page_seconds is None else self.page_seconds
+        if not 0 <= self.page_overlap < longest or self.page_seconds == math.inf:
             raise BadRequestError("--page is in seconds and longer than --page-overlap, which is not negative.")
 
 
@@ -153,7 +157,7 @@ def render(
         calibration = Calibration(
             file=recording.name,
             channel=name,
-            picture=f"{_file_part(recording.name)}_{channel.index + 1}_{_file_part(name)}_{number:04d}.png",
+            picture=f"{file_part(recording.name)}_{channel.index + 1}_{file_part(name)}_{number:04d}.png",
             width=size[1],
             height=size[0],
             x0=area[0],
@@ -193,7 +197,7 @@ def _page_columns(look: Look, transform: Transform, rate: float) -> tuple[int, i
     return most, shared
 
 
-def _file_part(text: str) -> str:
+def file_part(text: str) -> str:
     """Return a part of a file name that every system and Label Studio keep as it is."""
     return re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-")[:60] or "x"
 

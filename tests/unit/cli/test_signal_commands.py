@@ -81,12 +81,33 @@ def test_a_file_that_fails_after_another_leaves_nothing(recording, tmp_path):
     with pytest.raises(SamInspectError, match=r"text\.csv has no column of numbers"):
         typed("render", recording, tmp_path / "text.csv", "--fs", 500, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(SamInspectError, match="Two recordings would have pictures called"):
-        typed("render", recording, recording, "--out", tmp_path / "out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").touch()
     with pytest.raises(SamInspectError, match="exists and is not an empty folder"):
         typed("render", recording, "--out", tmp_path / "out")
+
+
+def test_names_and_labels_are_checked_before_a_recording_is_read(recording, tmp_path):
+    (tmp_path / "b").mkdir()
+    other, broken = tmp_path / "b" / recording.name, tmp_path / "broken.csv"
+    other.write_bytes(recording.read_bytes())
+    broken.write_text("")
+    for words, said in (
+        ((broken, tmp_path / "gone.csv"), r"There is no file .*gone\.csv"),
+        ((broken, recording, other), "would have pictures of the same names; rename one"),
+        ((broken, "--label", "a", "--label", "a"), "The label 'a' is named twice"),
+    ):
+        with pytest.raises(SamInspectError, match=said):
+            typed("render", *words, "--fs", 500, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("images_at", "begins"), [("s3://bucket/a", "s3://bucket/a/run"), ("http://h/?d=", "http://h/?d=run")]
+)
+def test_an_address_of_a_folder_may_lack_its_slash(recording, tmp_path, images_at, begins):
+    typed("render", recording, "--fs", 500, "--column", "cur", "--images-at", images_at, "--out", tmp_path / "out")
+    (task,) = json.loads((tmp_path / "out/tasks.json").read_text())
+    assert task["data"]["image"].startswith(begins)
 
 
 def test_a_bearing_is_written_rendered_marked_and_comes_back_as_a_table(tmp_path):

@@ -191,9 +191,19 @@ def test_of_many_channels_without_a_spectrogram_the_first_are_named():
 @pytest.mark.parametrize(
     ("look", "said"),
     [
-        ({"levels": (0, -30)}, "--range takes the lower dB first; got 0 -30"),
+        ({"levels": (0, -30)}, "--range takes two numbers of dB, the lower first; got 0 -30"),
+        ({"levels": (-np.inf, np.inf)}, "the lower first; got -inf inf"),
         ({"axes": Axes(low=30, high=20)}, "--low and --high are frequencies in Hz, the lower one first"),
-        ({"page_seconds": 1, "page_overlap": 2}, "--page is in seconds and longer than --page-overlap"),
+        *(
+            (fields, "--page is in seconds and longer than --page-overlap")
+            for fields in (
+                {"page_seconds": 1, "page_overlap": 2},
+                {"page_seconds": np.nan},
+                {"page_seconds": np.inf},
+                {"page_overlap": np.nan},
+                {"page_overlap": np.inf},
+            )
+        ),
     ],
 )
 def test_a_look_that_cannot_be_is_refused_before_anything_is_read(look, said):
