@@ -66,7 +66,7 @@ def test_other_addresses_and_another_sampling_are_taken(recording, tmp_path):
         (("--fs", "100"), "--fs says 100 Hz, but the time column 'time' 500 Hz"),
         (("--no-time",), "sampling rate of .* is unknown"),
         (("--window-length", "5000"), "run 1.csv, acc .*has 4000 samples, fewer than a window of 5000"),
-        (("--range", "0", "-9"), "--range takes the lower dB first"),
+        (("--range", "0", "-9"), "--range takes two numbers of dB, the lower first"),
         (("--column", "nothing"), "has no column 'nothing'"),
     ],
 )
