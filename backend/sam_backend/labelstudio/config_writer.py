@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import quoteattr
 
-from sam_backend.errors import BadRequestError
+from sam_backend.errors import BadRequestError, brief
 from sam_backend.labelstudio.config import SHAPES
 from sam_backend.names import did_you_mean
 
 _COLOURS = ("#e6194b", "#4363d8", "#3cb44b", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#9a6324")
+_CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+"""Most of them are not allowed in XML."""
 _TAGS = {shape: f"{shape.capitalize()}Labels" for shape in SHAPES}
 
 
@@ -26,11 +29,13 @@ def write_config(labels: Sequence[str], controls: Sequence[str] = ("brush",)) ->
     Raises
     ------
     BadRequestError
-        If there is no label or no control, one is named twice, or a control is unknown.
+        If there is no label or no control, one is named twice or has control characters, or a control is unknown.
     """
     for what, names in (("label", labels), ("control", controls)):
         if not names or not all(name.strip() for name in names):
             raise BadRequestError(f"Name at least one {what}, and none that is empty.")
+        if odd := next((name for name in names if _CONTROL_CHARACTERS.search(name)), None):
+            raise BadRequestError(f"The {what} {brief(odd)} has line ends or control characters; leave them out.")
         if twice := next((name for name in names if list(names).count(name) > 1), None):
             raise BadRequestError(f"The {what} {twice!r} is named twice.")
     for control in controls:

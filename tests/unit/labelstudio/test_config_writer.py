@@ -26,6 +26,8 @@ def test_each_control_takes_the_masks_of_its_own_tools(shape):
     ("labels", "controls", "sentence"),
     [
         ([""], ["brush"], "Name at least one label"),
+        (["Pit", "a\x01b"], ["brush"], r"The label 'a\\x01b' has line ends or control characters"),
+        (["\ud83d"], ["brush"], "has line ends or control characters"),
         (["Pit"], [], "Name at least one control"),
         (["Pit", "Pit"], ["brush"], "The label 'Pit' is named twice"),
         (["Pit"], ["brsh"], "There is no control 'brsh'; there are brush, .*; did you mean brush"),
