@@ -198,6 +198,13 @@ def write_and_print_report(run: Run, out: Path, requirements: Requirements | Non
 
         heads = ("model", "data set", "protocol", Column("IoU", no_wrap=True), "boundary F", "objects")
         print_table(heads, _means(summary(run.objects, by=())))
+    if len(run.boxes):
+        import pandas as pd
+
+        print_table(
+            ("model", "data set", "protocol", "box AP", "box AP50", "box AR100", "objects"),
+            _box_scores(pd.read_csv(out / "summary.csv")),
+        )
     if len(run.broken):
         broken = run.broken.drop_duplicates(["dataset", "sample"])
         print_lines(f"{count(len(broken), 'image')} could not be used:")
@@ -233,6 +240,18 @@ def _means(means: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             of = {row["metric"]: row for row in rows.to_dict("records")}
             values = (estimate(of["iou"]), number(of["boundary_f"]["value"]), f"{of['iou']['objects']:,}")
             yield str(model), str(dataset), str(protocol), *values
+
+
+def _box_scores(means: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Yield a row with the scores of boxes for each model, data set and protocol."""
+    from sam_evaluation.report.numbers import number
+
+    names = ["box_ap", "box_ap50", "box_ar100"]
+    chosen = means[(means["by"] == "all") & means["metric"].isin(names)]
+    for (model, dataset, protocol), rows in chosen.groupby(["model", "dataset", "protocol"], sort=False):
+        values = rows.set_index("metric")
+        scores = (number(values["value"][name]) for name in names)
+        yield str(model), str(dataset), str(protocol), *scores, f"{values['objects']['box_ap']:,}"
 
 
 def compare(

@@ -117,7 +117,7 @@ class FolderRun:
             return
         try:
             before = dict(json.loads(marker.read_bytes()))
-        except ValueError:
+        except (ValueError, TypeError):
             raise BadRequestError(f"{marker} cannot be read; name a new folder.") from None
         now = search.identity
         differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]

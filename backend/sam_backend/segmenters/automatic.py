@@ -32,7 +32,7 @@ _SHARES = (
 
 
 def _require_range(name: str, value: float, low: float, high: float | None) -> None:
-    if not (value >= low and (high is None or value <= high)):
+    if not (low <= value < float("inf") and (high is None or value <= high)):
         wanted = f"{low} or more" if high is None else f"from {low} to {high}"
         raise BadRequestError(f"{name} is {wanted}; got {value:g}.")
 

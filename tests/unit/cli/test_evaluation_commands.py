@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,13 @@ def run(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_its_rows_summary_report_and_settings(run: Path) -> None:
     assert all((run / name).is_file() for name in FILES)
     assert list((run / "figures").glob("*.png"))
+
+
+def test_scores_of_boxes_are_printed(data: str, tmp_path: Path) -> None:
+    words = ("--model", "nano", "--protocol", "everything", "--boxes", "--limit", 1, "--jobs", 1)
+    code, printed = typed("evaluate", *words, "--data", data, "--out", tmp_path / "boxes")
+    assert code == 0, printed
+    assert re.search(r"box AP +box AP50 +box AR100", printed), printed
 
 
 def test_the_report_is_made_again_without_the_model(run: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_folder_is_segmented_and_what_is_left_out_is_named(folder, tmp_path):
     [
         (("--pred-iou-thresh", "1.5"), "pred_iou_thresh is from 0 to 1; got 1.5."),
         (("--points-per-side", "0"), "points_per_side is from 1 to 256; got 0."),
+        (("--stability-score-offset", "inf"), "stability_score_offset is 0 or more; got inf."),
         (("--project", "3", "--like", "defects"), "--like does not go with --project"),
         (("--project", "3", "--min-contrast", "0.5"), "--min-contrast does not go with --project"),
     ],

@@ -180,6 +180,10 @@ def test_a_folder_holds_the_results_of_one_search(folder, tmp_path):
     other = AutomaticSettings(points_per_side=4)
     with pytest.raises(BadRequestError, match=r"holds a run with points_per_side 8, this one has 4; name a new folder"):
         run(folder, tmp_path / "out", automatic=other)
+    for damaged in ("[1]", "{"):
+        (tmp_path / "out/everything.json").write_text(damaged)
+        with pytest.raises(BadRequestError, match=r"everything.json cannot be read; name a new folder"):
+            run(folder, tmp_path / "out")
 
 
 def test_images_of_one_stem_have_pngs_of_their_own(tmp_path):
