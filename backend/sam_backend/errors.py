@@ -50,6 +50,11 @@ class BrokenSampleError(SamInspectError):
     """One image or its annotation cannot be used; the rest of the data set can."""
 
 
+def for_annotators(error: SamInspectError) -> str:
+    """Return an error's sentence; where the server of an image fails, it names the command that finds out why."""
+    return f"{error} sam-inspect doctor finds out why." if isinstance(error, ImageServerError) else str(error)
+
+
 def reason_phrase(sentence: str) -> str:
     """Return a sentence as the reason phrase of an HTTP status line, the only part of an error that Label Studio shows.
 

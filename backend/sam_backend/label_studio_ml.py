@@ -20,7 +20,7 @@ from sam_backend.core.backend import Backend, assemble
 from sam_backend.core.learner import NotKeptError
 from sam_backend.core.logs import quiet_libraries
 from sam_backend.core.observer import RequestNotes
-from sam_backend.errors import SamInspectError, reason_phrase
+from sam_backend.errors import SamInspectError, for_annotators, reason_phrase
 from sam_backend.labelstudio.messages import Event, PredictRequest, SetupRequest, TrainRequest, parse_message
 from sam_backend.safe_text import safe_line
 from sam_backend.settings import read_settings
@@ -201,5 +201,5 @@ def _answering_errors(notes: RequestNotes | None = None) -> Iterator[None]:
         if not has_request_context():
             raise
         # Without a traceback in the answer, the server adds its own.
-        sentence = safe_line(str(error))
+        sentence = safe_line(for_annotators(error))
         raise AnswerException(f"{error.status} {reason_phrase(sentence)}", sentence, {"traceback": ""}) from None

@@ -8,12 +8,10 @@ from urllib.parse import quote
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError, reason_phrase
+from sam_backend.errors import BadRequestError, SamInspectError, for_annotators, reason_phrase
 from sam_backend.safe_text import safe_line
 
 ERROR_HEADER = b"x-error"
-
-_DOCTOR = "sam-inspect doctor finds out why."
 
 _RETRY_AFTER = "5"
 """Seconds after which a client may ask again what could not be answered at the moment."""
@@ -56,12 +54,8 @@ def answer_error(status: int, sentence: str, headers: dict[str, str] | None = No
 
 
 def answer_mistake(error: SamInspectError) -> Response:
-    """Return the answer to a request that cannot be answered; after a 503, a client may ask again.
-
-    Where Label Studio or the server of an image fails, the sentence names the command that finds out why.
-    """
+    """Return the answer to a request that cannot be answered; after a 503, a client may ask again."""
     headers = dict(error.headers) if isinstance(error, RefusedError) else {}
     if error.status == 503:
         headers.setdefault("Retry-After", _RETRY_AFTER)
-    is_elsewhere = isinstance(error, ImageServerError)
-    return answer_error(error.status, f"{error} {_DOCTOR}" if is_elsewhere else str(error), headers)
+    return answer_error(error.status, for_annotators(error), headers)

@@ -21,7 +21,7 @@ def test_numbers_stay_numbers_and_texts_come_back_as_they_were(tmp_path):
 
 def test_a_sample_of_a_run_with_the_name_of_a_formula_is_harmless_in_its_files(tmp_path):
     broken = pd.DataFrame({"dataset": ["masks"], "sample": [FORMULA], "reason": ["It is missing."]})
-    run = Run(pd.DataFrame(), pd.DataFrame(), broken, about={"format": 2})
+    run = Run(pd.DataFrame(), pd.DataFrame(), broken, about={"format": 2, "settings": {}})
     write_run(run, tmp_path)
     assert f",{FORMULA[:4]}" not in (tmp_path / "broken.csv").read_text()
     assert load_run(tmp_path).broken["sample"].tolist() == [FORMULA]

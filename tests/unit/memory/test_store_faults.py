@@ -18,7 +18,9 @@ from sam_backend.memory.features import AcceptedMask, FeatureVectors
 from sam_backend.memory.record_files import RecordFiles
 from sam_backend.memory.records import Example, Record
 from sam_backend.segmenters import Embedding
+from threshold_segmenter import ThresholdSegmenter
 
+SEGMENTER = ThresholdSegmenter()
 VECTORS = FeatureVectors(np.ones((2, 4), np.float32), np.array(["", "red"]), np.ones(2, np.float32))
 
 
@@ -272,7 +274,7 @@ def test_a_mask_that_claims_to_be_huge_is_refused_before_it_is_decoded():
     for size in ((10**9, 10**9), (10**30, 5), (float("nan"), 5), ([5], 5)):
         region = {"original_height": size[0], "original_width": size[1]}
         with pytest.raises(BadRequestError, match="draw it again"):
-            masks_on_image(replace(record(1), regions=[region]), Embedding({}, (5, 5)), read)
+            masks_on_image(replace(record(1), regions=[region]), SEGMENTER, Embedding({}, (5, 5)), read)
 
 
 @pytest.mark.parametrize("error", [TypeError("unhashable type: 'list'"), MemoryError(), RecursionError("deep")])
@@ -281,6 +283,6 @@ def test_whatever_is_wrong_with_one_record_is_its_own_problem(error):
         raise error
 
     with pytest.raises(BadRequestError, match="draw it again"):
-        masks_on_image(record(1), Embedding({}, (5, 5)), read)
+        masks_on_image(record(1), SEGMENTER, Embedding({}, (5, 5)), read)
     good = [AcceptedMask(np.ones((5, 5), bool), "red")]
-    assert len(masks_on_image(record(1), Embedding({}, (5, 5)), lambda *_: good)) == 1
+    assert len(masks_on_image(record(1), SEGMENTER, Embedding({}, (5, 5)), lambda *_: good)) == 1
