@@ -46,6 +46,10 @@ class WeightsError(SamInspectError):
     status = 503
 
 
+class StepError(SamInspectError):
+    """A step of a pipeline failed, or gave what its annotations do not say (HTTP 500); the image is not to blame."""
+
+
 class BrokenSampleError(SamInspectError):
     """One image or its annotation cannot be used; the rest of the data set can."""
 

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from sam_backend.errors import BadRequestError, SamInspectError, brief
+from sam_backend.errors import BadRequestError, SamInspectError, StepError, brief
 from sam_backend.names import did_you_mean
 from sam_backend.pipeline.built_in import STEPS
 from sam_backend.pipeline.scene import Proposed, ProposedMask, Scene
@@ -97,15 +97,15 @@ class Pipeline:
 
         Raises
         ------
-        BadRequestError
+        StepError
             If a step fails, or gives what its annotations do not say.
         """
         proposed: list[Proposed] = []
         for number, step in enumerate(self.steps, 1):
             try:
                 proposed = step.propose(scene, proposed)
-            except BadRequestError as error:
-                raise BadRequestError(f"Pipeline {self.name}, step {number}: {error}") from error
+            except (BadRequestError, StepError) as error:
+                raise StepError(f"Pipeline {self.name}, step {number}: {error}") from error
         masks = [one for one in proposed if isinstance(one, ProposedMask) and one.mask.part.size]
         return sorted(masks, key=lambda one: -one.score)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, create_model
 
-from sam_backend.errors import BadRequestError, SamInspectError, brief
+from sam_backend.errors import BadRequestError, SamInspectError, StepError, brief
 from sam_backend.names import did_you_mean
 from sam_backend.pipeline.scene import Proposed, ProposedBox, ProposedMask, Scene
 from sam_backend.samples import Cropped
@@ -110,7 +110,7 @@ class Step:
 
         Raises
         ------
-        BadRequestError
+        StepError
             If the step fails, or gives what its annotations do not say.
         """
         try:
@@ -119,12 +119,12 @@ class Step:
             raise
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            raise BadRequestError(
+            raise StepError(
                 f"The step {self.name} failed with {_reason(error)} ({Path(place.filename).name}, line {place.lineno})."
             ) from error
         for one in given:
             if reason := _wrong(one, self.takes if self.gives is None else (self.gives,), scene.size):
-                raise BadRequestError(f"The step {self.name} gave {reason}.")
+                raise StepError(f"The step {self.name} gave {reason}.")
         return given if self.takes else [*proposed, *given]
 
 

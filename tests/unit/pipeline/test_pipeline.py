@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sam_backend.errors import BadRequestError
+from sam_backend.deadlines import AbandonedError
+from sam_backend.errors import BadRequestError, StepError
 from sam_backend.pipeline import ProposedBox, ProposedMask, Scene, pipeline
 from sam_backend.pipeline.pipeline import Pipeline, known_steps
 from sam_backend.samples import Cropped
@@ -205,8 +206,19 @@ def test_a_step_that_fails_or_gives_something_else_is_one_sentence(load, scene, 
     points = [SimpleNamespace(name="own", value="line:own", load=lambda: proposing(answer))]
     monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
     line = load(EVERYTHING + '[[step]]\nuse = "own"')
-    with pytest.raises(BadRequestError, match=r"^Pipeline line, step 2: The step own " + sentence):
+    with pytest.raises(StepError, match=r"^Pipeline line, step 2: The step own " + sentence):
         line.propose(scene)
+
+
+@pytest.mark.parametrize("kind", [TimeoutError, AbandonedError])
+def test_a_step_that_is_out_of_time_is_not_a_step_that_fails(load, scene, monkeypatch, kind):
+    def late(scene):
+        raise kind
+
+    points = [SimpleNamespace(name="own", value="line:own", load=lambda: proposing(late))]
+    monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
+    with pytest.raises(kind):
+        load('[[step]]\nuse = "own"').propose(scene)
 
 
 @pytest.mark.parametrize("box", [None, (1, 2, 3), (0, 0, float("inf"), 1), "abcd"])
@@ -216,5 +228,5 @@ def test_a_box_is_four_numbers(load, scene, monkeypatch, box):
 
     points = [SimpleNamespace(name="own", value="line:own", load=lambda: own)]
     monkeypatch.setattr(pipeline, "entry_points", lambda group: points)
-    with pytest.raises(BadRequestError, match=r"gave the box .*; expected four numbers"):
+    with pytest.raises(StepError, match=r"gave the box .*; expected four numbers"):
         load('[[step]]\nuse = "own"\n[[step]]\nuse = "fill"').propose(scene)

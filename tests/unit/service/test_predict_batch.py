@@ -1,4 +1,5 @@
 import itertools
+from functools import wraps
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from label_studio_requests import batch, data_url, defect_image, png, task
 from sam_backend.core import deadline_segmenter, predictor
 from sam_backend.core.proposed_masks import MAX_PROPOSALS
 from sam_backend.errors import BadRequestError
+from sam_backend.pipeline.sources import Everything
 from services import make_app
 from threshold_segmenter import SERVED_VERSION, ThresholdSegmenter
 
@@ -162,3 +164,16 @@ def test_a_pipeline_that_the_model_cannot_follow_is_refused_at_the_start(make_cl
     file.write_text('[[step]]\nuse = "text"\ntexts = { Pit = "a pit" }\n')
     with pytest.raises(BadRequestError, match="The model threshold takes no texts"):
         make_client(pipeline=file)
+
+
+def test_a_step_that_fails_leaves_the_task_without_a_prediction_for_another_time(
+    make_client, tmp_path, monkeypatch, caplog
+):
+    def fails(scene, **options):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(Everything, "__call__", wraps(Everything.__call__)(fails))
+    file = tmp_path / "line.toml"
+    file.write_text('[[step]]\nuse = "everything"\n')
+    assert predict(make_client(pipeline=file), batch(task())) == [[]]
+    assert "Pipeline line, step 1: The step everything failed with" in caplog.text
