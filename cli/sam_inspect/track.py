@@ -117,8 +117,13 @@ def _follow(
         tracker = _tracker(context, model, checkpoint)
         followed = follow(tracker, video, prompts, add_bar("Following"))
         seen = write_tracks(out, video, followed, {one.number: one.label for one in prompts})
-    objects = len({one.number for one in prompts})
-    lines = [f"{out} has {objects} objects in {seen} of {len(video)} frames, followed by {tracker.version}."]
+    frames = ", ".join(f"{number} in {count}" for number, count in sorted(seen.items()))
+    lines = [f"{out} has {len(seen)} objects ({frames} of {len(video)} frames), followed by {tracker.version}."]
+    lines += [
+        f"Object {number} is seen in no frame: its prompt gives nothing, or what it gives is another object's."
+        for number, count in sorted(seen.items())
+        if not count
+    ]
     if not video.has_constant_rate:
         lines.append(f"{path} has no constant frame rate; the times are those of the file, not frames by a rate.")
     print_lines(*lines, *filter(None, [video.lost]))

@@ -57,18 +57,23 @@ class ExampleSession:
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
         self._objects: dict[int, _Followed] = {}
+        self._asked: set[int] = set()
 
     def step(self, pixels: ImageArray, prompts: Mapping[int, Prompt]) -> dict[int, TrackedMask]:
         """Look at the next frame; see `TrackingSession.step`."""
+        self._asked.update(prompts)
+        # An object whose prompts gave nothing so far is not followed, and is nowhere.
+        height, width = pixels.shape[:2]
+        nowhere = {number: TrackedMask.absent((height, width)) for number in self._asked}
         if not (self._objects or prompts):
-            return {}
+            return nowhere
         embedding = self._segmenter.encode(pixels)
         cells = Cells.of(self._segmenter, embedding)
         found = self._prompted(embedding, prompts)
         found |= self._looked_for(embedding, cells, prompts, [one.mask for one in found.values()])
         _part(found)
         self._remember(found, prompts, cells)
-        return dict(sorted(found.items()))
+        return dict(sorted((nowhere | found).items()))
 
     def _prompted(self, embedding: Embedding, prompts: Mapping[int, Prompt]) -> dict[int, TrackedMask]:
         """Return what prompts say."""

@@ -56,9 +56,11 @@ def rows_of(followed: FollowedFrame, labels: Mapping[int, str]) -> list[TrackRow
     ]
 
 
-def write_tracks(folder: Path, video: Video, followed: Iterable[FollowedFrame], labels: Mapping[int, str]) -> int:
-    """Write the three files, each whole or not at all, frame by frame; return the number of frames with an object."""
-    seen = 0
+def write_tracks(
+    folder: Path, video: Video, followed: Iterable[FollowedFrame], labels: Mapping[int, str]
+) -> dict[int, int]:
+    """Write the three files, each whole or not at all; return in how many frames each object is seen."""
+    seen = dict.fromkeys(labels, 0)
     with ExitStack() as stack:
         table, masks, result = (
             stack.enter_context(whole_file(folder / name, private=False)) for name in (TRACKS, MASKS, RESULT)
@@ -69,8 +71,8 @@ def write_tracks(folder: Path, video: Video, followed: Iterable[FollowedFrame], 
         lines.writerow(COLUMNS)
         for one in followed:
             rows = rows_of(one, labels)
-            seen += any(row.box is not None for row in rows)
             for row in rows:
+                seen[row.number] += row.box is not None
                 lines.writerow(_cells(row))
             runs.write(json.dumps(_masks(one, labels), ensure_ascii=False) + "\n")
             add(draw_objects(one.frame.pixels, one.objects, labels), one.frame.time)

@@ -33,6 +33,13 @@ def error_of(*arguments):
     return str(error)
 
 
+def test_an_object_that_is_seen_in_no_frame_is_named(clip_file, tmp_path):
+    box = ",".join(map(str, CLIP.box(1, 13)))
+    done = run("track", "--video", clip_file, "--out", tmp_path, *(2 * ("--prompt", f"frame=13,box={box}")))
+    assert "2 objects (1 in 1, 2 in 0 of 14 frames)" in done.output
+    assert "Object 2 is seen in no frame: its prompt gives nothing, or" in done.output
+
+
 def test_objects_of_a_video_are_followed_and_counted(clip_file, tmp_path):
     out = tmp_path / "out"
     done = run(
@@ -40,7 +47,7 @@ def test_objects_of_a_video_are_followed_and_counted(clip_file, tmp_path):
         *("--prompt", f"frame=0,box={BOXES[0]},label=a/b", "--prompt", f"frame=2,box={CLIP_BOX_LATER}"),
     )
     assert done.exit_code == 0, done.output
-    assert "2 objects in 14 of 14 frames, followed by nano-" in done.output
+    assert "2 objects (1 in 13, 2 in 12 of 14 frames), followed by nano-" in done.output
     rows = read_tracks(out / "tracks.csv")
     assert [row.frame for row in rows if row.number == 2] == list(range(2, 14))
     assert {row.label for row in rows if row.number == 1} == {"a/b"}

@@ -75,8 +75,17 @@ def test_what_is_remembered_does_not_grow(tracker):
     assert kept[1] == kept[-1]
 
 
-def test_a_prompt_that_gives_nothing_follows_nothing(tracker):
+def test_an_object_whose_prompt_gives_nothing_is_absent(tracker):
     session = tracker.start()
     found = session.step(CLIP.frames[0], {1: Prompt(mask=np.zeros((180, 320), bool))})
     assert not found[1].mask.area
-    assert session.step(CLIP.frames[1], {}) == {}
+    assert [one.visible for one in session.step(CLIP.frames[1], {}).values()] == [False]
+
+
+def test_of_two_objects_with_the_same_prompt_the_second_is_absent_in_every_frame(tracker):
+    session = tracker.start()
+    same = Prompt(mask=CLIP.masks[1][0])
+    first = session.step(CLIP.frames[0], {1: same, 2: same})
+    second = session.step(CLIP.frames[1], {})
+    for found in (first, second):
+        assert {number: one.visible for number, one in found.items()} == {1: True, 2: False}
