@@ -18,7 +18,7 @@ from sam_backend.everything.label_maps import label_map, png_of_map
 from sam_backend.everything.pictures import side_by_side
 from sam_backend.everything.search import Instance, Search
 from sam_backend.everything.tables import OBJECT, Part, coco_of, csv_of, csv_text
-from sam_backend.files import link_or_copy, write_whole
+from sam_backend.files import link_or_copy, sweep, write_whole
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters.coco_counts import coco_counts
 from sam_backend.segmenters.image_folder import images_in
@@ -125,6 +125,8 @@ class FolderRun:
             name = differing[0]
             had, has = before.get(name), now.get(name)
             raise BadRequestError(f"{self.out} holds a run with {name} {had}, this one has {has}; name a new folder.")
+        # What a killed run left.
+        sweep(self.out)
 
     def _part(self, name: str, search: Search, classes: list[str]) -> Part:
         """Return what is kept of an image; it is made where an earlier run has not made it. New classes are added."""

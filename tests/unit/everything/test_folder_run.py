@@ -122,6 +122,14 @@ def test_an_interrupted_run_goes_on_where_it_was(folder, tmp_path):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+def test_what_a_killed_run_left_half_written_is_removed(folder, tmp_path):
+    run(folder, tmp_path / "out")
+    half = tmp_path / "out/side_by_side/line 0/0.png.123.456.part"
+    half.write_bytes(b"half")
+    run(folder, tmp_path / "out")
+    assert not half.exists()
+
+
 def test_an_image_that_is_gone_leaves_nothing_and_a_changed_one_is_done_again(folder, tmp_path):
     out = tmp_path / "out"
     run(folder, out)
