@@ -41,8 +41,8 @@ class Target:
         ends = time.monotonic() + STARTING
         while self.process.poll() is None and time.monotonic() < ends:
             try:
-                # It answers before its model is loaded, and keeps other requests waiting until then.
-                if b'"UP"' in self.ask("GET", "/health", timeout=5)[1]:
+                # It answers before its model is loaded; unlike /health, this route needs no password.
+                if b'"UP"' in self.ask("GET", "/", timeout=5)[1]:
                     return
             except OSError:
                 pass
