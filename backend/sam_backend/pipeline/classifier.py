@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
+from scipy.special import softmax
 
 from sam_backend.errors import BadRequestError, brief
 from sam_backend.pipeline.onnx_images import (
@@ -18,7 +19,6 @@ from sam_backend.pipeline.onnx_images import (
     ImageModel,
     Side,
     labels_in,
-    softmax,
 )
 from sam_backend.pipeline.scene import ProposedMask, Scene
 from sam_backend.pipeline.step import File, Share
@@ -83,7 +83,7 @@ class Classify:
                     "a number each."
                 )
             is_probability = (values >= 0).all() and abs(values.sum() - 1) < _TOLERANCE
-            shares = values if is_probability else softmax(values)
+            shares = values if is_probability else softmax(values.astype(np.float64))
             best = int(np.argmax(shares))
             label, share = self._labels[best], float(shares[best])
             if label not in self._drop and share >= self._min_score:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from sam_backend.errors import BadRequestError
 from sam_backend.pipeline.onnx_images import (
@@ -20,7 +21,6 @@ from sam_backend.pipeline.onnx_images import (
     Placed,
     Side,
     labels_in,
-    softmax,
 )
 from sam_backend.pipeline.scene import ProposedBox, Scene
 from sam_backend.pipeline.step import File, Share
@@ -102,11 +102,11 @@ class Detector:
             boxes, scores, classes = outputs["boxes"], outputs["scores"], outputs["labels"]
             return _floats(boxes).reshape(-1, 4), _floats(scores).reshape(-1), classes.astype(np.int64).reshape(-1)
         if self._layout == _DETR:
-            logits = outputs["logits"][0]
+            logits = _floats(outputs["logits"][0])
             has_none = self._activation == "softmax" or (
                 self._activation == "auto" and logits.shape[-1] == len(self._labels) + 1
             )
-            shares = softmax(logits)[:, :-1] if has_none else 1 / (1 + np.exp(-_floats(logits)))
+            shares = softmax(logits, axis=-1)[:, :-1] if has_none else expit(logits)
             height, width = self._model.input_size
             boxes = _corners(_floats(outputs["pred_boxes"][0])) * (width, height, width, height)
             return boxes, shares.max(1), shares.argmax(1)

@@ -134,10 +134,3 @@ def labels_in(session: onnxruntime.InferenceSession) -> list[str]:
             if isinstance(found, list) and found:
                 return [str(one) for one in found]
     return []
-
-
-def softmax(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the probabilities of logits along the last axis."""
-    from scipy.special import softmax as of_scipy
-
-    return np.asarray(of_scipy(values.astype(np.float64), axis=-1))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from sam_backend.memory.proposals import Proposer
 from sam_backend.memory.text_proposer import TextProposer
 from sam_backend.pipeline.scene import ProposedMask, Scene
 from sam_backend.pipeline.step import PROJECT, needs
@@ -23,8 +24,7 @@ def memory(scene: Scene, *, limit: Annotated[int, Field(ge=1)] | None = None) ->
     """Propose what looks like the project's accepted masks, with their labels."""
     if scene.project is None:
         return []
-    proposals = scene.project.propose(scene.segmenter, scene.embedding, limit=limit)
-    return [ProposedMask(Cropped.of(one.mask), one.label, one.score) for one in proposals]
+    return _proposed_by(scene.project, scene, limit)
 
 
 @needs("everything")
@@ -48,5 +48,9 @@ class Everything(AutomaticSettings):
 @needs("text")
 def text(scene: Scene, *, texts: Annotated[dict[str, str], Field(min_length=1)]) -> list[ProposedMask]:
     """Propose what the model finds of each label by its text: texts = { Scratch = "scratch on steel" }."""
-    proposals = TextProposer(texts).propose(scene.segmenter, scene.embedding)
+    return _proposed_by(TextProposer(texts), scene)
+
+
+def _proposed_by(proposer: Proposer, scene: Scene, limit: int | None = None) -> list[ProposedMask]:
+    proposals = proposer.propose(scene.segmenter, scene.embedding, limit=limit)
     return [ProposedMask(Cropped.of(one.mask), one.label, one.score) for one in proposals]

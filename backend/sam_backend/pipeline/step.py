@@ -149,13 +149,10 @@ class StepDescription:
     @classmethod
     def of(cls, name: str, step: Callable[..., Any]) -> StepDescription:
         """Describe a step; raises BadRequestError as `Step.read`."""
-        is_class = inspect.isclass(step)
         takes, gives = _kinds(name, _function(step))
         before = " or ".join(WORDS[kind] for kind in takes)
         options = [
-            one.name if one.default is one.empty else f"{one.name} = {_default(one.default)}"
-            for one in inspect.signature(step).parameters.values()
-            if is_class or one.kind is one.KEYWORD_ONLY
+            one.name if one.default is one.empty else f"{one.name} = {_default(one.default)}" for one in _options(step)
         ]
         summary = (inspect.getdoc(step) or "").partition("\n")[0]
         return cls(name, before, WORDS[gives] if gives else before, tuple(options), summary)
@@ -200,6 +197,12 @@ def _function(step: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(step, "__call__") if inspect.isclass(step) else step  # noqa: B004, B009
 
 
+def _options(step: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters that a file gives: all of a class, those by keyword alone of a function."""
+    parameters = inspect.signature(step).parameters.values()
+    return [one for one in parameters if inspect.isclass(step) or one.kind is one.KEYWORD_ONLY]
+
+
 def _kinds(name: str, function: Callable[..., Any]) -> tuple[tuple[Kind, ...], Kind | None]:
     """Return what a function takes and gives, by its annotations."""
     try:
@@ -233,9 +236,7 @@ def _checked(
     """Return the options as the types that the step asks for."""
     hints = get_type_hints(step.__init__ if is_class else step, include_extras=True)
     known: dict[str, Any] = {
-        one.name: (hints.get(one.name, Any), ... if one.default is one.empty else one.default)
-        for one in inspect.signature(step).parameters.values()
-        if is_class or one.kind is one.KEYWORD_ONLY
+        one.name: (hints.get(one.name, Any), ... if one.default is one.empty else one.default) for one in _options(step)
     }
     for option in options:
         if option not in known:
