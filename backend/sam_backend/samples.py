@@ -99,6 +99,11 @@ class Cropped:
         own, others = self._shared(other)
         return int(np.count_nonzero(self.part[own] & other.part[others]))
 
+    def iou(self, other: Cropped) -> float:
+        """Return the intersection over union with another mask of the same image; 0 where both are empty."""
+        shared = self.shared(other)
+        return shared / max(self.area + other.area - shared, 1)
+
     def _shared(self, other: Cropped) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Return the rows and columns of both parts where the boxes overlap."""
         low = np.maximum(self.corner, other.corner)

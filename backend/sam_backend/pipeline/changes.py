@@ -76,15 +76,9 @@ def refine(scene: Scene, proposed: Sequence[ProposedMask]) -> list[ProposedMask]
     refined = []
     for one in proposed:
         ((better, _),) = best_masks(scene.segmenter, scene.embedding, [Prompt(mask=one.mask.mask)])
-        kept = better if iou_of(better, one.mask) >= _REFINED else one.mask
+        kept = better if better.iou(one.mask) >= _REFINED else one.mask
         refined.append(replace(one, mask=kept))
     return refined
-
-
-def iou_of(one: Cropped, other: Cropped) -> float:
-    """Return the intersection over union of two masks of an image, in [0, 1]."""
-    shared = one.shared(other)
-    return shared / (one.area + other.area - shared) if shared else 0.0
 
 
 def select(
@@ -133,6 +127,6 @@ def merge(
     kept: list[ProposedMask] = []
     for one in sorted(proposed, key=lambda one: -one.score):
         rivals = (other for other in kept if across_labels or other.label == one.label)
-        if all(iou_of(one.mask, other.mask) < iou for other in rivals):
+        if all(one.mask.iou(other.mask) < iou for other in rivals):
             kept.append(one)
     return kept

@@ -67,7 +67,7 @@ def evidence(motion: Motion, response: FloatArray, outline: Outline) -> NDArray[
             max(-np.log(share), 0.0),
             max(np.log(share), 0.0),
             min(away / (1 + spreads * motion.absent), 4.0),
-            0.0 if motion.absent else overlap(outline.mask, motion.moved()),
+            0.0 if motion.absent else outline.mask.iou(motion.moved()),
             min(motion.absent, 10) / 10,
         ]
     )
@@ -80,9 +80,3 @@ def _mean(response: FloatArray, cells: BoolArray) -> float:
 def score_of(parts: NDArray[np.float64]) -> float:
     """Return the probability that an outline with this evidence is the object."""
     return float(1 / (1 + np.exp(-(parts @ WEIGHTS + BIAS))))
-
-
-def overlap(one: Cropped, other: Cropped) -> float:
-    """Return the IoU of two masks of a frame; 0 where both are empty."""
-    shared = one.shared(other)
-    return shared / max(one.area + other.area - shared, 1)

@@ -17,7 +17,7 @@ from sam_backend.samples import Cropped
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.tracking import TrackedMask
 from sam_backend.video.appearance import Appearance, Cells
-from sam_backend.video.evidence import Outline, evidence, overlap, score_of
+from sam_backend.video.evidence import Outline, evidence, score_of
 from sam_backend.video.motion import WHOLE, Motion
 from sam_backend.video.places import places
 from sam_backend.video.sharing import SAME, share
@@ -102,7 +102,7 @@ class ExampleSession:
         outlines = [
             Outline(mask, predicted, cells.covered(mask))
             for mask, predicted in map(_best, answers)
-            if mask.area and not any(overlap(mask, other) > SAME for other in taken)
+            if mask.area and not any(mask.iou(other) > SAME for other in taken)
         ]
         scores = np.zeros((len(objects), len(outlines)))
         for row, (number, one) in enumerate(objects.items()):

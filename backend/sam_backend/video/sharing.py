@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.samples import Cropped
-from sam_backend.video.evidence import overlap
 
 SEEN = 0.5
 """Score from which an object counts as seen."""
@@ -36,7 +35,7 @@ def share(scores: NDArray[np.float64], masks: Sequence[Cropped], quality: NDArra
 
     things: list[list[int]] = []
     for index in sorted(range(len(masks)), key=lambda index: -float(scores[:, index].max(initial=0))):
-        same = next((thing for thing in things if overlap(masks[index], masks[thing[0]]) > SAME), None)
+        same = next((thing for thing in things if masks[index].iou(masks[thing[0]]) > SAME), None)
         if same is None:
             things.append([index])
         else:
