@@ -30,7 +30,7 @@ apt = { \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 }
 
-.PHONY: help demo test test-fast test-lowest setup lint lock format attack bench clean system-python system-chromium
+.PHONY: help demo test test-fast test-lowest setup lint audit lock format attack bench clean system-python system-chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,11 +54,15 @@ test-lowest: $(VENV)/dev ## Run the fast tests with the lowest versions that pyp
 setup: system-python system-chromium ## Install everything that the tests need
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed
 
-lint: $(VENV)/dev ## Check style, types and imports
+lint: $(VENV)/dev ## Check style, types, imports and security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive backend evaluation cli research
+
+audit: $(VENV)/dev ## Look for known faults in the packages of the images; needs a network
+	@for lock in docker/*.lock; do echo $$lock; $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement $$lock || exit; done
 
 # The images get the versions that the tests run with: those of all extras together.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \

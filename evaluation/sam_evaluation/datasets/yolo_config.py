@@ -80,7 +80,7 @@ class YoloConfig:
             return {}
         text = read_text(self.file, EvaluationError)
         try:
-            content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+            content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader # nosec B506
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise EvaluationError(f"{self.file} is not valid YAML ({' '.join(str(error).split())}).") from None
         if not isinstance(content, dict):
