@@ -30,7 +30,7 @@ apt = { \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 }
 
-.PHONY: help demo test test-fast test-lowest setup lint audit lock format attack bench clean system-python system-chromium
+.PHONY: help demo docs docs-serve test test-fast test-lowest setup lint audit lock format attack bench clean system-python system-chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -86,8 +86,14 @@ attack: $(VENV)/dev ## Send hostile requests to a real server and print how it h
 bench: $(VENV)/dev ## Measure all speeds, at most ten minutes, and write the tables of docs/performance.md
 	$(BIN)/python tests/benchmarks/all.py
 
+docs: $(VENV)/dev ## Build the documentation site into site/; its pages open as files, search included
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-serve: $(VENV)/dev ## Show the site on http://localhost:8000, built anew at every change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 clean: ## Remove what was installed and built; keeps what you annotated in the demo
-	rm -rf $(VENV) $(LOWEST) $(HOME_OF_DEMO)/label-studio-venv build dist test-artifacts
+	rm -rf $(VENV) $(LOWEST) $(HOME_OF_DEMO)/label-studio-venv build dist site test-artifacts
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 
 $(VENV)/base: pyproject.toml | system-python

@@ -63,13 +63,24 @@ def make_images() -> Iterator[DemoImage]:
         yield DemoImage(f"{name}.jpg", np.clip(noisy, 0, 255).astype(np.uint8), label, mask)
 
 
-def write_images(folder: Path) -> list[Path]:
-    """Write the images that are missing in `folder` as JPEG files, and return the paths of all."""
+def write_data_set(folder: Path) -> list[Path]:
+    """Write what is missing of the images and their exact masks, as `--data masks:<folder>` reads them.
+
+    Returns
+    -------
+    list of Path, the images: JPEG files in `images/`. `masks/` has PNG files whose values are numbers of
+        `classes.txt`, and 0.
+    """
+    write_whole(folder / "classes.txt", "".join(f"{value} {label}\n" for value, label in enumerate(LABELS, 1)).encode())
     files = []
     for image in make_images():
-        file = folder / image.name
-        if not file.is_file():
-            _, encoded = cv2.imencode(".jpg", image.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-            write_whole(file, encoded.tobytes())
+        file, mask = folder / "images" / image.name, folder / "masks" / f"{Path(image.name).stem}.png"
+        for path, pixels, options in (
+            (file, image.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]),
+            (mask, image.mask * np.uint8(1 + LABELS.index(image.label)), []),
+        ):
+            if not path.is_file():
+                _, encoded = cv2.imencode(path.suffix, pixels, options)
+                write_whole(path, encoded.tobytes())
         files.append(file)
     return files

@@ -9,7 +9,7 @@ import cv2
 
 from sam_backend.demo.api import DemoTask, LabelStudioApi
 from sam_backend.demo.demo_error import DemoError
-from sam_backend.demo.demo_images import LABELS, write_images
+from sam_backend.demo.demo_images import LABELS, write_data_set
 from sam_backend.labelstudio.config_writer import write_config
 from sam_backend.progress import ProgressCallback
 
@@ -50,8 +50,8 @@ def user_images(folder: Path) -> Source:
 
 
 def built_in_images(home: Path) -> Source:
-    """Return the built-in images; they are written under `home` the first time."""
-    files = write_images(home / "images")
+    """Return the built-in images; they and their masks are written into `home` the first time."""
+    files = write_data_set(home)
     return Source("SAM Inspect", "Images that SAM Inspect makes itself", LABELS, tuple(files))
 
 

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sam_backend.demo.demo_images import LABELS, make_images, write_images
+from sam_backend.demo.demo_images import LABELS, make_images, write_data_set
+from sam_evaluation.datasets.mask_folder import MaskFolder
 
 
 @pytest.mark.slow
@@ -28,9 +29,17 @@ def test_every_image_shows_one_defect_that_differs_from_its_surroundings():
 
 @pytest.mark.slow
 def test_files_are_written_once(tmp_path):
-    files = write_images(tmp_path)
+    files = write_data_set(tmp_path)
     files[0].write_bytes(b"an annotator's own")
-    assert write_images(tmp_path) == files
+    assert write_data_set(tmp_path) == files
     assert files[0].read_bytes() == b"an annotator's own"
-    assert sorted(tmp_path.iterdir()) == sorted(files)
+    assert sorted((tmp_path / "images").iterdir()) == sorted(files)
     assert cv2.imread(str(files[1])).shape == next(i for i in make_images() if i.name == files[1].name).pixels.shape
+
+
+@pytest.mark.slow
+def test_the_files_are_a_data_set_with_exact_masks_that_an_evaluation_reads(tmp_path):
+    write_data_set(tmp_path)
+    for image in make_images():
+        (read,) = MaskFolder(tmp_path).load(image.name).objects
+        assert (read.label, np.array_equal(read.mask, image.mask)) == (image.label, True)

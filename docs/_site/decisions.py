@@ -1,0 +1,21 @@
+"""Puts the decision records into the navigation, so that a new one needs no line in mkdocs.yml."""
+
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+
+_SECTION = "decisions/"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Replace the name of the folder by its pages, the one that introduces them first."""
+    names = sorted(path.name for path in Path(config.docs_dir, _SECTION).glob("*.md") if path.name != "README.md")
+    pages = [_SECTION + name for name in ("README.md", *names)]
+    (place,) = [entry for group in config.nav for entry in _entries(group) if _SECTION in entry.values()]
+    place[next(iter(place))] = pages
+    return config
+
+
+def _entries(group: dict) -> list[dict]:
+    (content,) = group.values()
+    return [entry for entry in content if isinstance(entry, dict)]
