@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from sam_backend.errors import SamInspectError
+from sam_backend.log_format import LogFormat
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
 
@@ -128,6 +129,9 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(
         1024, gt=0, description="Open connections of `serve`; beyond, those that wait for a request are closed."
+    )
+    log_format: LogFormat = Field(
+        LogFormat.TEXT, description="How `serve` writes its log: `text` for people, `json` for programs."
     )
     prefetch: int = Field(
         8, ge=0, description="Next tasks whose images `serve` encodes ahead of each annotator; 0 encodes none ahead."

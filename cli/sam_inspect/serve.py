@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,11 @@ from typing import Annotated
 
 import typer
 
+from sam_backend.errors import SamInspectError
+from sam_backend.log_format import LogFormat
 from sam_inspect.options import FocusOption, ModelOption, PipelineOption, settings_of
+
+logger = logging.getLogger(__name__)
 
 
 class LogLevel(StrEnum):
@@ -52,6 +57,10 @@ def serve(
     log_level: Annotated[
         LogLevel, typer.Option(help="From debug, which also logs health checks, to error.")
     ] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="How the log is written: text for people, json for programs, one object a line."),
+    ] = None,
 ) -> None:
     """Answer Label Studio's clicks and boxes with masks, until Ctrl-C.
 
@@ -85,12 +94,22 @@ def serve(
     if allow_host:
         allowed = " ".join([settings.allow_host or "", *allow_host])
         settings = settings.model_copy(update={"allow_host": allowed})
-    serve_until_stopped(
-        model or settings.model,
-        settings,
-        host=host,
-        port=port,
-        log_level=log_level,
-        checkpoint=checkpoint,
-        no_password=insecure_no_password,
-    )
+    if log_format:
+        settings = settings.model_copy(update={"log_format": log_format})
+    try:
+        serve_until_stopped(
+            model or settings.model,
+            settings,
+            host=host,
+            port=port,
+            log_level=log_level,
+            checkpoint=checkpoint,
+            no_password=insecure_no_password,
+        )
+    except Exception as error:
+        if settings.log_format is LogFormat.TEXT:
+            raise
+        # Whoever reads this log parses each of its lines.
+        is_mistake = isinstance(error, SamInspectError)
+        logger.error("%s", error if is_mistake else repr(error), exc_info=not is_mistake)
+        raise typer.Exit(1) from None

@@ -165,13 +165,41 @@ class TestCommand:
         with self.running(environment) as (url, process, lines):
             asking = threading.Thread(target=retrieve)
             asking.start()
-            # The counter would stay at 0.0 if nothing had been decoded.
-            wait_for(lambda: "decode_seconds_count 0.0" not in requests.get(f"{url}/metrics", timeout=PATIENCE).text)
+            wait_for(lambda: 'stage="decode_mask"' in requests.get(f"{url}/metrics", timeout=PATIENCE).text)
             process.send_signal(signal.SIGTERM)
             asking.join(PATIENCE)
         assert len(answers[0]["results"]) == 200
         assert answers[0]["results"][-1] == []
         assert "Traceback" not in "".join(lines)
+
+    def test_every_line_of_a_structured_log_is_an_object_with_the_id_of_its_request(self, environment):
+        broken = interactive(click(25, 15), image=data_url(b"no image"), number=7)
+        with self.running(environment, "--log-format", "json") as (url, _, lines):
+            answered = [
+                requests.post(f"{url}/predict", json=broken, headers={"X-Request-ID": "from-nginx.1"}, timeout=60)
+            ]
+            answered += [requests.post(f"{url}/predict", json=interactive(click(25, 15)), timeout=PATIENCE)]
+            requests.get(f"{url}/x%0A{{not: json}}%1B[31m?token=secret-of-mine", timeout=PATIENCE)
+            port = int(url.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"NO HTTP\r\n\r\n")
+                client.recv(100)
+        parsed = [json.loads(line) for line in lines]
+        by_id = {line["request_id"]: line for line in parsed if "status" in line}
+        assert answered[0].headers["X-Request-ID"] == "from-nginx.1"
+        assert by_id["from-nginx.1"]["level"] == "WARNING"
+        assert (by_id["from-nginx.1"]["task"], by_id["from-nginx.1"]["status"]) == ("7", 400)
+        good = by_id[answered[1].headers["X-Request-ID"]]
+        assert set(good["stages"]) >= {"embedding", "decode_mask", "encode_regions", "total"}
+        assert sum(good["stages"].values()) <= 2 * good["stages"]["total"] + 1
+        assert not any("secret-of-mine" in line for line in lines)
+
+    def test_a_structured_log_ends_with_the_sentence_of_a_failed_start(self, environment):
+        process = self.serve(environment, "--model", "grabcut", "--host", "0.0.0.0", "--log-format", "json")
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        (line,) = map(json.loads, errors.splitlines())
+        assert "needs a password" in line["message"]
 
     @pytest.mark.parametrize(
         ("model", "sentence"),

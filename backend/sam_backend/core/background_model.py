@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from sam_backend.arrays import ImageArray
-from sam_backend.core.observer import Observer
+from sam_backend.core.observer import Observer, Stage
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.concepts import LEAST_SCORE, Concept, Instances, find_instances
@@ -130,29 +130,25 @@ class MeasuredSegmenter(SegmenterWrapper):
 
     def encode(self, image: ImageArray) -> Embedding:
         """Encode an image, as the segmenter does."""
-        with self._queue:
-            started = time.perf_counter()
-            try:
-                return self._segmenter.encode(image)
-            finally:
-                self._observer.encoded(time.perf_counter() - started)
+        with self._working(Stage.EMBEDDING):
+            return self._segmenter.encode(image)
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], *, multimask: bool | None = None
     ) -> list[Candidates]:
         """Decode prompts, as the segmenter does."""
-        with self._queue:
-            started = time.perf_counter()
-            try:
-                return self._segmenter.decode(embedding, prompts, multimask=multimask)
-            finally:
-                self._observer.decoded(time.perf_counter() - started)
+        with self._working(Stage.DECODE_MASK):
+            return self._segmenter.decode(embedding, prompts, multimask=multimask)
 
     def find(self, embedding: Embedding, concept: Concept, *, least_score: float = LEAST_SCORE) -> Instances:
         """Find instances, as the segmenter does."""
-        with self._queue:
-            started = time.perf_counter()
-            try:
-                return find_instances(self._segmenter, embedding, concept, least_score=least_score)
-            finally:
-                self._observer.decoded(time.perf_counter() - started)
+        with self._working(Stage.DECODE_MASK):
+            return find_instances(self._segmenter, embedding, concept, least_score=least_score)
+
+    @contextmanager
+    def _working(self, stage: Stage) -> Iterator[None]:
+        with ExitStack() as slot:
+            with self._observer.stage(Stage.WAIT_FOR_DEVICE):
+                slot.enter_context(self._queue)
+            with self._observer.stage(stage):
+                yield

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from sam_backend.core.found_regions import found_regions, masks_there
 from sam_backend.core.in_place import InPlace
 from sam_backend.core.large_images import Answer, LargeAnswers
 from sam_backend.core.learner import Learner
-from sam_backend.core.observer import RequestNotes
+from sam_backend.core.observer import RequestNotes, Stage, current_notes
 from sam_backend.core.prefetcher import Prefetcher
 from sam_backend.core.proposed_masks import proposed_masks
 from sam_backend.core.proposers import Proposers
@@ -165,8 +166,9 @@ class Predictor:
             # Another process may have stored annotations, and while people draw, no batch request comes.
             self._learner.check(str(request.project), segmenter.version)
         score = rounded_score(answer.predicted_iou)
-        regions = self._in_place.answer(place, subject, drawn, clicks, answer.mask, score)
-        note_mapping(regions, mapping_of(fetched.embedding))
+        with self._encoding_regions():
+            regions = self._in_place.answer(place, subject, drawn, clicks, answer.mask, score)
+            note_mapping(regions, mapping_of(fetched.embedding))
         return prediction(regions, score, segmenter.version)
 
     def _find(
@@ -180,7 +182,8 @@ class Predictor:
         require_prompts(segmenter.info, drawn.needs)
         fetched = self._fetch(segmenter, request, drawn, notes)
         there = masks_there(request.tasks[0], drawn, config, fetched.embedding.size, self._in_place.runs)
-        return found_regions(segmenter, fetched, drawn, there, self._tolerance)
+        with self._encoding_regions():
+            return found_regions(segmenter, fetched, drawn, there, self._tolerance)
 
     def _fetch(
         self, segmenter: Segmenter, request: PredictRequest, drawn: DrawnPrompt | DrawnConcept, notes: RequestNotes
@@ -265,7 +268,8 @@ class Predictor:
                 url, configured = image.address(task.data), literal_origin(image.target.image.value)
                 fetched = self._embeddings.fetch(segmenter, url, request.project, task.id, configured=configured)
                 masks = proposed_masks(segmenter, fetched, proposer, self._propose_masks)
-                proposals.add(image, masks, mapping_of(fetched.embedding))
+                with self._encoding_regions():
+                    proposals.add(image, masks, mapping_of(fetched.embedding))
             except TimeoutError:
                 if not done or task is not request.tasks[0] or self._stopping.is_set():
                     raise
@@ -305,7 +309,12 @@ class Predictor:
     def _segmenter(self, memory: ProjectMemory | None) -> Segmenter:
         """Return the segmenter for the project that a memory belongs to, with the project's own refiner."""
         segmenter = self._model.get(deadlines.remaining(BUDGET))
+        if (notes := current_notes()) is not None:
+            notes.model = segmenter.version
         return self._embeddings.measured(self._refiners.segmenter(segmenter, memory))
+
+    def _encoding_regions(self) -> AbstractContextManager[None]:
+        return self._embeddings.observer.stage(Stage.ENCODE_REGIONS)
 
 
 def _prompt_kind(drawn: DrawnPrompt | None) -> str:

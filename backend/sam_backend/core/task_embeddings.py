@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from sam_backend.core.background_model import MeasuredSegmenter
 from sam_backend.core.device_queue import DeviceQueue, Rank, current_job
 from sam_backend.core.large_files import LargeFiles, is_large, stored_name
 from sam_backend.core.large_images import LargeImage
-from sam_backend.core.observer import Observer
+from sam_backend.core.observer import Observer, Stage
 from sam_backend.errors import SamInspectError
 from sam_backend.labelstudio.addresses import Origin, split_page
 from sam_backend.labelstudio.images import TaskImages, image_name
@@ -63,7 +63,7 @@ class TaskEmbeddings:
     images : TaskImages, fetches and decodes the files.
     servers : ServerRegistry, knows the Label Studio of each project.
     cache : EmbeddingCache, keeps the embeddings.
-    observer : Observer, receives the times of the work, the sources of embeddings and the failures of images.
+    observer : Observer, receives the stages of the work, the sources of embeddings and the failures of images.
     large_files : LargeFiles, keeps the files of large images; None encodes every image as a whole.
     trusts_configs : bool, whether a labeling config may name a server with a private address; True where only users of
         this machine choose the config.
@@ -71,6 +71,7 @@ class TaskEmbeddings:
     Attributes
     ----------
     queue : DeviceQueue, for all work with the model.
+    observer : as given.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class TaskEmbeddings:
         self._large_files = large_files
         self._servers = servers
         self._cache = cache
-        self._observer = observer
+        self.observer = observer
         self._trusts_configs = trusts_configs
         self.queue = DeviceQueue(os.cpu_count() or 1)
         cache.write_in(self._in_the_background)
@@ -108,7 +109,7 @@ class TaskEmbeddings:
 
     def measured(self, segmenter: Segmenter) -> Segmenter:
         """Return a segmenter whose work is reported to the observer and waits for a free core."""
-        return MeasuredSegmenter(segmenter, self._observer, self.queue)
+        return MeasuredSegmenter(segmenter, self.observer, self.queue)
 
     def fetch(
         self,
@@ -138,10 +139,12 @@ class TaskEmbeddings:
         key = _key_of_address(segmenter, server, url)
 
         def fetch_file() -> bytes:
+            origin = configured if self._trusts_configs else None
             try:
-                return self._images.fetch(url, server, task, configured=configured if self._trusts_configs else None)
+                with self.observer.stage(Stage.FETCH_IMAGE):
+                    return self._images.fetch(url, server, task, configured=origin)
             except SamInspectError as error:
-                self._observer.image_failed(error.status)
+                self.observer.image_failed(error.status)
                 raise
 
         def load() -> PixelReader | Embedding:
@@ -149,14 +152,16 @@ class TaskEmbeddings:
             known = self._cache.find(_key_of_file(segmenter, file_digest(file, split_page(url)[1])))
             if known is not None:
                 return known
-            with self.queue:
+            with ExitStack() as slot:
+                with self.observer.stage(Stage.WAIT_FOR_DEVICE):
+                    slot.enter_context(self.queue)
                 return self._decode(file, url)
 
         is_asked = current_job().rank is not Rank.BACKGROUND
-        with self.queue.begun():
+        with self.queue.begun(), self.observer.stage(Stage.EMBEDDING_CACHE):
             embedding, source = self._cache.fetch(key, segmenter, load)
         if is_asked:
-            self._observer.embedding_fetched(source)
+            self.observer.embedding_fetched(source)
         large = self._large_image(embedding, segmenter, url, fetch_file)
         return TaskEmbedding(key, embedding, source, large)
 
@@ -198,8 +203,9 @@ class TaskEmbeddings:
 
     def _decode(self, file: bytes, url: str) -> PixelReader | Embedding:
         """Return the image in a file; of a large one, which is kept on disk, what stands for its embedding."""
-        large = self._large_files.keep(file, image_name(url), split_page(url)[1]) if self._large_files else None
-        return self._images.open(file, url).whole() if large is None else large
+        with self.observer.stage(Stage.DECODE_IMAGE):
+            large = self._large_files.keep(file, image_name(url), split_page(url)[1]) if self._large_files else None
+            return self._images.open(file, url).whole() if large is None else large
 
     @contextmanager
     def _in_the_background(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -71,7 +72,8 @@ class Lane:
                 deadline.check()
                 return work()
 
-        running = self._executor.submit(job)
+        # With the notes of the request, and its span.
+        running = self._executor.submit(copy_context().run, job)
         # The thread stays taken until its work ends, even if nobody waits for it any more.
         running.add_done_callback(lambda _: _call_in(loop, self._give_back))
         outcome = asyncio.wrap_future(running)

@@ -1,10 +1,10 @@
-"""The metrics that Prometheus reads: requests, encodings, decodings, the embedding cache, failed images."""
+"""The metrics that Prometheus reads: requests, stages of the work, the embedding cache, failed images."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from sam_backend.core.observer import Observer, RequestNotes
+from sam_backend.core.observer import Observer, RequestNotes, Stage
 from sam_backend.segmenters.cache import EmbeddingSource
 from sam_backend.service.recent import RecentClicks
 
@@ -29,12 +29,10 @@ class Metrics(Observer):
             registry=self.registry,
             buckets=_SECONDS,
         )
-        self._encode = Histogram(
-            "sam_inspect_encode_seconds", "Encoding of an image.", registry=self.registry, buckets=_SECONDS
-        )
-        self._decode = Histogram(
-            "sam_inspect_decode_seconds",
-            "Decoding of a batch of prompts, encoding of crops for a second look included.",
+        self._stages = Histogram(
+            "sam_inspect_stage_seconds",
+            "Time of a stage of the work, without the stages inside it, for a click, a batch or what nobody waits for.",
+            ["stage", "work"],
             registry=self.registry,
             buckets=_SECONDS,
         )
@@ -55,13 +53,10 @@ class Metrics(Observer):
         if status == 200 and notes.is_click and notes.image:
             self.clicks.add(seconds, notes.image)
 
-    def encoded(self, seconds: float) -> None:
-        """Count an encoding."""
-        self._encode.observe(seconds)
-
-    def decoded(self, seconds: float) -> None:
-        """Count a decoding."""
-        self._decode.observe(seconds)
+    def stage_ended(self, stage: Stage, seconds: float, notes: RequestNotes | None) -> None:
+        """Count a stage."""
+        work = "background" if notes is None else "click" if notes.is_click else "batch"
+        self._stages.labels(stage, work).observe(seconds)
 
     def embedding_fetched(self, source: EmbeddingSource) -> None:
         """Count a hit or a miss of each layer of the cache that was read, memory before disk."""

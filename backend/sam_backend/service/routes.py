@@ -73,6 +73,7 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
     @router.post("/setup")
     async def setup(request: Request) -> Response:
         message = await receive(request, SetupRequest, SMALL_BODY)
+        notes_of(request).project = _text(message.project)
         await lanes.setups.run(request, lambda: backend.connect(message))
         return answer({"model_version": model.version})
 
@@ -80,6 +81,7 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
     async def predict(request: Request) -> Response:
         message = await receive(request, PredictRequest, reader.largest)
         lane, notes = lanes.batches if message.drawn is None else lanes.clicks, notes_of(request)
+        notes.project = _text(message.project)
 
         def predict() -> Response:
             results = backend.predictor.predict(message, notes)
@@ -90,6 +92,7 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
     @router.post("/webhook")
     async def webhook(request: Request) -> Response:
         event = await receive(request, Event, reader.largest)
+        notes_of(request).project = event.project.uid if event.project else ""
         done = await lanes.webhooks.run(request, lambda: backend.handle(event))
         # Label Studio does not read the answer; the log is for its operator.
         for sentence in event.refused:
@@ -123,3 +126,7 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _text(project: str | int | None) -> str:
+    return "" if project is None else str(project)

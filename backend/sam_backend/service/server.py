@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from sam_backend.core.logs import SafeFormatter, quiet_libraries
+from sam_backend.core.logs import JsonFormatter, SafeFormatter, quiet_libraries
 from sam_backend.errors import SamInspectError
+from sam_backend.log_format import LogFormat
 from sam_backend.service.authentication import has_password
 from sam_backend.service.http_protocol import limited_protocol
 from sam_backend.service.starting import StartingApp
@@ -66,12 +68,12 @@ def serve(
     SamInspectError
         If the model is unknown or cannot be loaded, the port is taken, or other machines would need no password.
     """
+    _configure_logging(log_level, settings.log_format)
     if not (no_password or has_password(settings) or _is_loopback(host)):
         raise SamInspectError(
             f"On {host}, other machines can reach the backend, so it needs a password: set SAM_INSPECT_BASIC_AUTH_USER "
             "and SAM_INSPECT_BASIC_AUTH_PASS, listen on --host 127.0.0.1, or give --insecure-no-password."
         )
-    _configure_logging(log_level)
     failures: list[BaseException] = []
     # Clients of this machine reach its private addresses anyway; a password tells of others, behind a proxy.
     trusts_configs = _is_loopback(host) and not has_password(settings)
@@ -130,6 +132,11 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:
+    error = failed.exc_value or failed.exc_type()
+    logger.error("The thread %s failed", failed.thread and failed.thread.name, exc_info=error)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -166,9 +173,13 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _configure_logging(level: str) -> None:
+def _configure_logging(level: str, form: LogFormat) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    text = SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # What Python would print itself is a line of the log as well.
+    logging.captureWarnings(True)
+    threading.excepthook = _log_failed_thread
     quiet_libraries()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

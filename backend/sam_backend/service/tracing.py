@@ -1,14 +1,18 @@
-"""Around every request: its one log line, its metrics, and an answer even after a bug of ours."""
+"""Around every request: its id, its one log line, its metrics, and an answer even after a bug of ours."""
 
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import time
+from typing import Any
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sam_backend.core.observer import RequestNotes
+from sam_backend.core.observer import RequestNotes, noting
 from sam_backend.safe_text import safe_line
 from sam_backend.service.answers import answer_error
 from sam_backend.service.log_tally import Tally
@@ -24,6 +28,9 @@ _COUNTED = {408, 499, 503}
 
 _LOGGED_BY_OTHERS = {401, 429}
 """Answers to wrong passwords, which have one line for a client and a minute."""
+
+REQUEST_ID = "X-Request-ID"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 MAX_SHOWN_PATH = 200
 """Letters of a path in log lines and messages."""
@@ -48,14 +55,18 @@ class TracingMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        notes = scope["sam_inspect.notes"] = RequestNotes()
-        status = 0
+        notes = scope["sam_inspect.notes"] = RequestNotes(id=_request_id(Headers(scope=scope)))
+        with noting(notes):
+            await self._serve(scope, receive, send, notes)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, notes: RequestNotes) -> None:
+        started, status = time.perf_counter(), 0
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = notes.id
             await send(message)
 
         try:
@@ -78,7 +89,30 @@ class TracingMiddleware:
                 level = logging.DEBUG
             elif status in _LOGGED_BY_OTHERS:
                 level = logging.DEBUG
-            logger.log(level, "%s %d %.0f ms%s", _shown(scope), status, 1000 * seconds, safe_line(str(notes)))
+            line = f"{_shown(scope)} {status} {1000 * seconds:.0f} ms{safe_line(str(notes))}"
+            logger.log(level, "%s", line, extra={"fields": _fields(scope, status, seconds, notes)})
+
+
+def _request_id(headers: Headers) -> str:
+    """Return the id that a proxy gave the request, or a new one."""
+    given = headers.getlist(REQUEST_ID)
+    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else secrets.token_hex(8)
+
+
+def _fields(scope: Scope, status: int, seconds: float, notes: RequestNotes) -> dict[str, Any]:
+    """Return what a structured log line has beside its text and what `JsonFormatter` knows."""
+    stages = {stage: _milliseconds(spent) for stage, spent in notes.stages.copy().items()}
+    return {
+        "method": scope["method"],
+        "path": scope["path"][:MAX_SHOWN_PATH],
+        "status": status,
+        **{name: getattr(notes, name) for name in ("prompt", "page", "image", "model", "error")},
+        "stages": {**stages, "total": _milliseconds(seconds)},
+    }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 1)
 
 
 def _shown(scope: Scope) -> str:

@@ -332,8 +332,8 @@ def test_metrics_count_requests_work_and_the_cache(client, label_studio):
         'sam_inspect_embedding_cache_hits_total{layer="memory"} 1.0',
         'sam_inspect_embedding_cache_misses_total{layer="disk"} 1.0',
         'sam_inspect_image_errors_total{status="502"} 1.0',
-        "sam_inspect_encode_seconds_count 1.0",
-        "sam_inspect_decode_seconds_count 2.0",
+        'sam_inspect_stage_seconds_count{stage="embedding",work="click"} 1.0',
+        'sam_inspect_stage_seconds_count{stage="decode_mask",work="click"} 2.0',
     ):
         assert line in text
 
@@ -378,3 +378,28 @@ def test_many_annotators_at_once_all_get_their_own_answer(client, segmenter):
     assert len({tuple(rle) for number, rle in answers.items() if number % 2}) == 1
     assert len({tuple(rle) for rle in answers.values()}) == 2
     assert segmenter.encoded == 1
+
+
+@pytest.mark.parametrize("given", ["", "two words", "x" * 65, "a\u00f6", "<script>"])
+def test_a_malformed_request_id_is_replaced_and_a_good_one_given_back(client, given):
+    good = client.get("/health", headers={"X-Request-ID": "0123-ab.c_d"}).headers["X-Request-ID"]
+    made = client.get("/health", headers={"X-Request-ID": given.encode("latin-1")}).headers["X-Request-ID"]
+    assert good == "0123-ab.c_d"
+    assert made != given
+    assert len(made) == 16
+    both = [("X-Request-ID", "a"), ("X-Request-ID", "b")]
+    assert len(client.get("/nowhere", headers=both).headers["X-Request-ID"]) == 16
+
+
+def test_the_line_of_a_request_has_fields_for_programs(client, caplog):
+    caplog.set_level(logging.INFO, "sam_backend")
+    client.post("/predict", json=interactive(click(25, 15), number=7))
+    fields = caplog.records[-1].fields
+    assert (fields["method"], fields["path"], fields["status"]) == ("POST", "/predict", 200)
+    assert (fields["prompt"], fields["image"], fields["model"]) == ("1+0-", "encoder", SERVED_VERSION)
+    stages = fields["stages"]
+    assert set(stages) == {
+        *("embedding_cache", "fetch_image", "decode_image", "wait_for_device", "embedding", "decode_mask"),
+        *("encode_regions", "total"),
+    }
+    assert sum(stages.values()) - stages["total"] <= stages["total"] + 1
