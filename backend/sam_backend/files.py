@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,15 +63,12 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     make_folder(path.parent, private=private)
     # A name of the longest length that a file system takes leaves no room for more behind it.
     stem = path.name if len(os.fsencode(path.name)) <= _MAX_NAME else name_on_disk(path.name)
-    part = path.with_name(f"{stem}.{os.getpid()}.{threading.get_ident()}.part")
+    # On machines that share the folder, two processes may have one number.
+    part = path.with_name(f"{stem}.{os.getpid()}.{secrets.randbits(60)}.part")
     descriptor = -1
     try:
         if private:
-            part.unlink(missing_ok=True)
-            # The file has this mode before it has content.
-            descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-            # Shows `is_stale` that somebody writes it.
-            _try_lock(descriptor)
+            descriptor = _open_locked(part)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -160,18 +157,31 @@ def require_inside(folder: Path, *paths: Path) -> None:
             )
 
 
-def is_stale(path: Path) -> bool:
-    """Return whether a file is a temporary one of `whole_file` that nobody writes any more."""
+def remove_stale(path: Path) -> bool:
+    """Remove a file if it is a temporary one of `whole_file` that nobody writes any more; return whether it was.
+
+    Raises
+    ------
+    OSError
+        If it cannot be removed.
+    """
     if not _PART.search(path.name) or path.is_symlink():
         return False
+    if fcntl is None:
+        is_stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
+        if is_stale:
+            path.unlink()
+        return is_stale
     try:
-        if fcntl is None:
-            return time.time() - path.stat().st_mtime > _STALE_SECONDS
         descriptor = os.open(path, os.O_RDWR)
     except OSError:
         return False
     try:
-        return _try_lock(descriptor)
+        is_stale = try_lock(descriptor)
+        if is_stale:
+            # While it is locked, so that whoever has just made it sees that it is gone.
+            path.unlink(missing_ok=True)
+        return is_stale
     finally:
         os.close(descriptor)
 
@@ -180,10 +190,8 @@ def sweep(folder: Path) -> int:
     """Remove the stale temporary files of a folder and of the folders below it; return how many."""
     count = 0
     for path in folder.rglob("*.part"):
-        if is_stale(path):
-            with suppress(OSError):
-                path.unlink()
-                count += 1
+        with suppress(OSError):
+            count += remove_stale(path)
     return count
 
 
@@ -198,8 +206,28 @@ def tighten(folder: Path) -> None:
                     os.chmod(path, mode & 0o700)
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed; return False if somebody else has locked it."""
+def _open_locked(part: Path) -> int:
+    """Make a file that only its owner may read, locked, which shows `remove_stale` that somebody writes it."""
+    # The file has this mode before it has content.
+    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Before it was locked, a server that starts may have removed it.
+        is_there = part.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        is_there = False
+    except OSError:
+        # A file system without locks.
+        return descriptor
+    if is_there:
+        return descriptor
+    os.close(descriptor)
+    return _open_locked(part)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed, also by child processes; return False if somebody else has locked it."""
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

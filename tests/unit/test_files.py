@@ -1,11 +1,12 @@
 """Files that are whole or absent."""
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from sam_backend.files import name_on_disk, whole_file, whole_folder, write_whole
+from sam_backend.files import name_on_disk, sweep, whole_file, whole_folder, write_whole
 
 
 def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
@@ -81,3 +82,27 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "made") as part:
         (part / "all").touch()
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["all"]
+
+
+def test_a_file_that_a_starting_server_removes_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch) -> None:
+    made = []
+    opened = os.open
+
+    def open_slowly(path, *options):
+        descriptor = opened(path, *options)
+        if not made:
+            made.append(path)
+            assert sweep(tmp_path) == 1
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_slowly)
+    write_whole(tmp_path / "record.json", b"kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    assert (tmp_path / "record.json").read_bytes() == b"kept"
+
+
+def test_processes_of_one_number_on_two_machines_write_beside_each_other(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "record.json") as first, whole_file(tmp_path / "record.json") as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+    assert (tmp_path / "record.json").read_bytes() == b"first"

@@ -9,7 +9,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from sam_backend.files import is_stale, make_folder, sweep, tighten
+from sam_backend.files import make_folder, remove_stale, sweep, tighten
 from sam_backend.finetune.versions import VERSIONS
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,7 @@ def protect_folders(home: Path, cache: Path) -> None:
                 names = [entry.name for entry in entries]
             for path in folder.iterdir():
                 # Tokens first, and nothing of a kill stays.
-                if is_stale(path):
-                    path.unlink()
+                remove_stale(path)
             if all(_is_own(name, own) for name in names):
                 _chmod(folder)
             for name in names:

@@ -175,7 +175,9 @@ class Learner:
         self._memories.keep_owner(project)
         refused = [f"{event.action}: {reason}" for reason in event.refused]
         if refused:
-            store.gaps.set_aside(refused)
+            # Two servers may have something to add at once.
+            with store.writing():
+                store.gaps.set_aside(refused)
         return KeptEvent(changed, refused)
 
     def _wake(self, project: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sam_backend.errors import SamInspectError
 from sam_backend.extras import require_training
-from sam_backend.files import make_folder
+from sam_backend.files import make_folder, try_lock
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_backend.finetune.training_status import FAILED, RUNNING, TRAININGS, TrainingStatus, last_written, latest_status
 from sam_backend.finetune.tunable_models import require_features, require_refined, require_tunable
@@ -31,7 +31,7 @@ _NICE = 10
 
 
 class Trainings:
-    """Starts trainings, one at a time, and reports the progress of the latest one.
+    """Starts trainings, one at a time on a home folder, and reports the progress of the latest one.
 
     Parameters
     ----------
@@ -94,13 +94,14 @@ class Trainings:
             return False, str(error)
         with self._lock:
             latest = self.latest()
-            if latest and latest.state == RUNNING:
-                return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
             try:
-                self._process = self._start_process(command)
+                process = None if latest and latest.state == RUNNING else self._start_process(command)
             except OSError as error:
                 return False, f"The training cannot be started: {os_error_sentence(error, self._folder)}"
-        logger.info("Process %d runs sam-inspect %s", self._process.pid, " ".join(command))
+            if process is None:
+                return False, f"A training is running already; it goes on. Its log is {self._folder / _LOG}."
+            self._process = process
+        logger.info("Process %d runs sam-inspect %s", process.pid, " ".join(command))
         return True, f"A training was started in a process of its own. Its log is {self._folder / _LOG}."
 
     def latest(self) -> TrainingStatus | None:
@@ -125,10 +126,14 @@ class Trainings:
             line = ""
         return line or f"The training ended before it began. Its log is {self._folder / _LOG}."
 
-    def _start_process(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def _start_process(self, command: tuple[str, ...]) -> subprocess.Popen[bytes] | None:
+        """Start a training; return None if one runs that another server on this home folder has started."""
         make_folder(self._folder)
-        self._written_before = last_written(self._folder)
         with (self._folder / _LOG).open("ab") as log:
+            # The process has it open as long as it lives, from before it can write its status.
+            if not try_lock(log.fileno()):
+                return None
+            self._written_before = last_written(self._folder)
             process = subprocess.Popen(
                 [sys.executable, "-m", "sam_inspect", *command, "--model", self._model],
                 env=self._settings.environment_of_child(),

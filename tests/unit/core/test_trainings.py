@@ -41,11 +41,15 @@ def commands(monkeypatch):
         child.wait()
 
 
-@pytest.fixture
-def client(make_client):
+def nano():
     segmenter = ThresholdSegmenter()
     segmenter.name = "nano"
-    return make_client(segmenter)
+    return segmenter
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client(nano())
 
 
 def start(client):
@@ -85,6 +89,18 @@ def test_a_second_training_waits_for_the_first(client, commands):
     assert again["status"] == "ignored"
     assert "running already" in again["message"]
     assert len(commands[0]) == 1
+
+
+def test_of_two_servers_on_one_home_folder_one_trains_at_a_time(make_client, commands):
+    first, second = make_client(nano()), make_client(nano())
+    assert start(first)["status"] == "started"
+    # The process has written no status yet.
+    again = start(second)
+    assert again["status"] == "ignored"
+    assert "running already" in again["message"]
+    commands[1][0].communicate(b"end\n")
+    assert start(second)["status"] == "started"
+    assert start(first)["status"] == "ignored"
 
 
 def test_status_shows_a_training_as_soon_as_it_is_started(client, commands):
