@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from sam_backend.labelstudio.accepted_masks import ImageRegions
 from sam_backend.labelstudio.exports import ExportedAnnotation, ExportedTask
-from sam_backend.labelstudio.region_masks import Region
+from sam_backend.labelstudio.region_changes import Outcome, RegionChange, region_changes
 from sam_backend.validation import checked
 from sam_evaluation import metrics, statistics
 from sam_evaluation.datasets.label_studio import read_export
 from sam_evaluation.errors import BrokenSampleError, EvaluationError
-from sam_evaluation.measurement import RECALLS
 
 OPENED = "opened with the prediction"
 UNSEEN = "in bulk or by a program"
 SCRATCH = "without the prediction"
 
-UNCHANGED, MOVED, RELABELLED, DELETED, ADDED = "unchanged", "moved", "relabelled", "deleted", "added"
-SHARES = (UNCHANGED, MOVED, RELABELLED, DELETED, ADDED)
+SHARES = UNCHANGED, MOVED, RELABELLED, DELETED, ADDED = tuple(outcome.value for outcome in Outcome)
 DISTANCES = ("iou", "dice", "boundary_f", "hd95", "assd")
 GROUPS = ("label", "model_version", "annotator", "start")
 
@@ -69,7 +64,7 @@ def read_changes(file: Path) -> PredictionChanges:
     """Compare the newest annotation of each task with the prediction that it was begun with.
 
     A predicted region is matched with the accepted region of the same id, or else with one that overlaps it on the same
-    image: one to one, with the greatest sum of IoU, at least `RECALLS[0]` each. A matched region is unchanged if all
+    image, see `region_changes`. A matched region is unchanged if all
     pixels and the label are the same, relabelled if only the label differs, and moved if a pixel differs. A predicted
     region without a partner is deleted, and an accepted region without a partner is added.
 
@@ -99,7 +94,7 @@ def read_changes(file: Path) -> PredictionChanges:
                 zip(_TASK, (task.id, _person(annotation), _model(prediction), start, annotation.lead_time), strict=True)
             )
             sides = export.read(task, prediction.result), export.read(task, annotation.result)
-            task_rows = [{**about, **row} for row in _compared(*sides)]
+            task_rows = [{**about, **_row(change)} for change in region_changes(*sides)]
         except BrokenSampleError as error:
             broken.append({"task": task.id, "reason": str(error)})
             continue
@@ -193,62 +188,20 @@ def _person(annotation: ExportedAnnotation) -> str:
     return "unknown" if person is None else str(person)
 
 
-def _compared(predicted: Sequence[ImageRegions], accepted: Sequence[ImageRegions]) -> Iterator[dict[str, Any]]:
-    """Yield one row for each region of a prediction and an annotation, image by image."""
-    sides = [{(image.to_name, image.item_index): image for image in images} for images in (predicted, accepted)]
-    for place in dict.fromkeys((*sides[0], *sides[1])):
-        images = (side.get(place, ImageRegions(*place)) for side in sides)
-        mine, theirs = ([region for region in image.masks() if region.mask.any()] for image in images)
-        yield from _compared_on_image(mine, theirs)
-
-
-def _compared_on_image(mine: Sequence[Region], theirs: Sequence[Region]) -> Iterator[dict[str, Any]]:
-    """Yield one row for each region of an image: the predicted regions, then the added ones."""
-    sizes = {region.mask.shape for region in (*mine, *theirs)}
-    if len(sizes) > 1:
-        came = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
-        raise BrokenSampleError(f"Its regions were drawn on images of {came} pixels; all must be of one size.")
-    pairs = _paired(mine, theirs)
-    partners = {index: (partner, how) for index, partner, how in pairs}
-    for index, region in enumerate(mine):
-        partner, how = partners.get(index, (None, ""))
-        yield _row(region, None if partner is None else theirs[partner], how)
-    taken = {partner for _, partner, _ in pairs}
-    yield from (_row(None, region, "") for index, region in enumerate(theirs) if index not in taken)
-
-
-def _paired(mine: Sequence[Region], theirs: Sequence[Region]) -> list[tuple[int, int, str]]:
-    """Return pairs of indices, and how each pair was matched: "id" or "overlap"."""
-    places = {region.id: index for index, region in enumerate(theirs) if region.id}
-    pairs = [(index, places[region.id], "id") for index, region in enumerate(mine) if region.id in places]
-    free = [
-        [index for index in range(len(side)) if index not in {pair[which] for pair in pairs}]
-        for which, side in enumerate((mine, theirs))
-    ]
-    if all(free):
-        masks = [[side[index].mask for index in some] for side, some in zip((mine, theirs), free, strict=True)]
-        matches = metrics.match(metrics.pairwise_iou(*masks), RECALLS[0])
-        pairs += [
-            (free[0][a], free[1][b], "overlap") for a, b in zip(matches.pred.tolist(), matches.gt.tolist(), strict=True)
-        ]
-    return pairs
-
-
-def _row(predicted: Region | None, accepted: Region | None, how: str) -> dict[str, Any]:
+def _row(change: RegionChange) -> dict[str, Any]:
+    predicted, accepted = change.predicted, change.accepted
     either = predicted or accepted
     assert either is not None
     row: dict[str, Any] = {
         "region": either.id,
         "label": either.label,
         "accepted_label": accepted.label if accepted else "",
-        "matched": how,
-        "outcome": ADDED if accepted else DELETED,
-        "area": int(np.count_nonzero(predicted.mask)) if predicted else 0,
-        "accepted_area": int(np.count_nonzero(accepted.mask)) if accepted else 0,
+        "matched": change.matched,
+        "outcome": change.outcome.value,
+        "area": predicted.cropped.area if predicted else 0,
+        "accepted_area": accepted.cropped.area if accepted else 0,
         **dict.fromkeys(DISTANCES, float("nan")),
     }
     if predicted and accepted:
         row.update({name: getattr(metrics, name)(predicted.mask, accepted.mask) for name in DISTANCES})
-        same = UNCHANGED if predicted.label == accepted.label else RELABELLED
-        row["outcome"] = same if np.array_equal(predicted.mask, accepted.mask) else MOVED
     return row

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from sam_backend.errors import SamInspectError
-from sam_backend.labelstudio.accepted_masks import read_annotation
+from sam_backend.labelstudio.accepted_masks import Entry, read_annotation
 from sam_backend.labelstudio.brush_text import with_numbers
 from sam_backend.labelstudio.config import LabelingConfig
 from sam_backend.labelstudio.messages import Annotation, Task
-from sam_backend.labelstudio.region_masks import regions_of
+from sam_backend.labelstudio.region_masks import UNLABELLED, entries_by_region, region_label, regions_of
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.records import Record
 from sam_backend.segmenters.seams import tiles
@@ -70,9 +72,16 @@ def make_records(annotation: Annotation, task: Task, label_config: str) -> list[
             [with_numbers(entry) for entry in image.regions.entries],
             image.regions.left_out,
             index=image.index,
+            prediction=annotation.begun_with,
+            masks=_masks_by_label(image.regions.entries),
         )
         for image in accepted.images
     ]
+
+
+def _masks_by_label(entries: Sequence[Entry]) -> dict[str, int]:
+    labels = (next(filter(None, map(region_label, one)), UNLABELLED) for one in entries_by_region(entries))
+    return dict(Counter(labels))
 
 
 def accepted_masks(record: Record, view: View | None = None) -> list[AcceptedMask]:

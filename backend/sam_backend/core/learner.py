@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from sam_backend.core.accepted_records import accepted_masks, records_or_reason, view_of_masks
+from sam_backend.core.agreements import compare_annotations
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.device_queue import Rank
 from sam_backend.core.gathering import gather
@@ -20,6 +21,7 @@ from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.labelstudio.messages import Event
 from sam_backend.labelstudio.projects import open_project
 from sam_backend.labelstudio.servers import ServerRegistry
+from sam_backend.memory.agreement import Compared
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.records import EmbedRecord, Record
@@ -88,6 +90,8 @@ class Learner:
         """Projects to learn, in the order of their events."""
         self._checked: LRUCache[str, tuple[str, str]] = LRUCache(_CHECKED_PROJECTS)
         """Project -> the model's version and the state of its records, when `check` last saw them."""
+        self._uncompared: set[str] = set()
+        """Projects whose annotations could not be compared with their predictions at the last attempt."""
         self._changed = threading.Condition()
         self._asked = 0.0
         """When a request was last about a project, on the monotonic clock."""
@@ -173,6 +177,7 @@ class Learner:
         else:
             return None
         self._memories.keep_owner(project)
+        self._memories.keep_title(project, event.project.title if event.project else "")
         refused = [f"{event.action}: {reason}" for reason in event.refused]
         if refused:
             # Two servers may have something to add at once.
@@ -202,6 +207,7 @@ class Learner:
                 self._gather_what_is_missing(project)
                 with self._embeddings.queue.job(Rank.BACKGROUND, f"learning project {project}"):
                     self._learn(project)
+                    self._compare(project)
                 if not self._stopping:
                     self._on_learnt(project)
             except SamInspectError as error:
@@ -241,6 +247,25 @@ class Learner:
             should_stop=lambda: self._stopping,
             wait_for_quiet=self._wait_for_quiet,
         )
+
+    def _compare(self, project: str) -> None:
+        """Compare new annotations with the predictions that they were begun with; log a failure once."""
+        store = self._memories.of(project).store
+        if self._stopping or not store.uncompared():
+            return
+        observer = self._embeddings.observer
+
+        def count(compared: Compared) -> None:
+            observer.compared(project, compared.outcomes, compared.ious)
+
+        try:
+            compare_annotations(open_project(self._servers, project), store, count, lambda: self._stopping)
+        except SamInspectError as error:
+            if project not in self._uncompared:
+                self._uncompared.add(project)
+                logger.warning("Project %s: what became of its proposals is not known. %s", project, error)
+        else:
+            self._uncompared.discard(project)
 
     def _wait_for_quiet(self) -> None:
         """Wait until no request came for some seconds, a minute at most."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -123,6 +123,9 @@ class Observer:
 
     def embedding_fetched(self, source: EmbeddingSource) -> None:
         """Receive the source of an embedding that was fetched for a request."""
+
+    def compared(self, project: str, outcomes: Mapping[str, int], ious: Sequence[float]) -> None:
+        """Receive what became of the proposals that an annotation was begun with, see `memory.agreement.Compared`."""
 
     def image_failed(self, status: int) -> None:
         """Receive the HTTP status, for example 502, of an error that prevented fetching an image."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from sam_backend.errors import BadRequestError
 
 _MAX_UID_BYTES = 255
+_MAX_TITLE = 100
 _MAX_CONFIG = 2**20
 _LARGEST = 1e15
 """Largest coordinate or size; a larger one cannot be counted in pixels."""
@@ -42,6 +43,10 @@ def _finite(regions: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None
         if kinds & {dict, list}:
             inside += [item for item in values if isinstance(item, dict | list)]
     return regions
+
+
+def _title(value: object) -> str:
+    return value[:_MAX_TITLE] if isinstance(value, str) else ""
 
 
 WholeNumber = Annotated[int, AfterValidator(_whole_number)]
@@ -79,6 +84,18 @@ class Annotation(BaseModel):
     updated_at: str | None = None
     was_cancelled: bool | None = None
     result: list[dict[str, Any]] | None = None
+    parent_prediction: Any = None
+    lead_time: Any = None
+
+    @property
+    def begun_with(self) -> int:
+        """The id of the prediction that somebody opened and began the annotation with; 0 without one.
+
+        An annotation that was made in bulk has no time on the page.
+        """
+        number = self.parent_prediction
+        is_id = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**63
+        return number if is_id and self.lead_time is not None else 0
 
 
 class AnnotatedTask(Task):
@@ -94,6 +111,7 @@ class EventProject(BaseModel):
     id: WholeNumber
     created_at: AwareDatetime | None = None
     label_config: str | None = Field(None, max_length=_MAX_CONFIG)
+    title: Annotated[str, BeforeValidator(_title)] = ""
 
     @property
     def uid(self) -> str:

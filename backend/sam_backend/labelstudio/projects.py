@@ -147,10 +147,7 @@ class Project:
     def tasks(self) -> Iterator[ProjectTask]:
         """Yield all tasks; a task that is not as Label Studio writes them is left out with a line in the log."""
         for task in self._pages(_TaskAnswer, {"fields": "all"}, _PAGE):
-            predictions = [
-                TaskPrediction(one.id, one.model_version or "", one.result, one.created_at or "")
-                for one in task.predictions or []
-            ]
+            predictions = [_prediction(one) for one in task.predictions or []]
             yield ProjectTask(task.id, task.data, task.annotations or [], predictions, task.drafts or [])
 
     def list_tasks(self, view: Mapping[str, Any] | None = None, *, page: int = _PAGE) -> Iterator[ListedTask]:
@@ -166,6 +163,14 @@ class Project:
         for task in self._pages(_ListedAnswer, query, page):
             is_done = task.is_labeled or bool(task.cancelled_annotations or task.total_annotations)
             yield ListedTask(task.id, task.data, is_done)
+
+    def predictions(self, task: int) -> list[TaskPrediction]:
+        """Return the predictions of a task; none where there is no such task."""
+
+        def read(answer: Any) -> list[TaskPrediction]:
+            return [_prediction(_PredictionAnswer.model_validate(one)) for one in answer]
+
+        return self._request("GET", "/api/predictions/", read, query={"task": task})
 
     def tabs(self) -> list[Mapping[str, Any]]:
         """Return the saved tabs of the Data Manager: for each its `ordering`, its `filters`, and how it shows them."""
@@ -241,6 +246,10 @@ class Project:
 
     def _request(self, method: str, path: str, read: Callable[[Any], Answer], **parameters: Any) -> Answer:
         return self._client.request(method, path, read, about=f"project {self.id}", **parameters)
+
+
+def _prediction(one: _PredictionAnswer) -> TaskPrediction:
+    return TaskPrediction(one.id, one.model_version or "", one.result, one.created_at or "")
 
 
 def _cause(fields: Any, error: ValidationError) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sam_backend.files import name_on_disk, require_inside
+from sam_backend.memory.agreement import AgreementFile
 from sam_backend.memory.features import FeatureVectors
 from sam_backend.memory.gaps import Gaps
 from sam_backend.memory.index_update import update_index
@@ -35,6 +37,7 @@ class ExampleStore(IndexedFolder):
     def __init__(self, folder: Path, root: Path | None = None) -> None:
         super().__init__(folder, root)
         self.gaps = Gaps(folder)
+        self.agreement = AgreementFile(folder)
 
     def put(self, *records: Record) -> bool:
         """Keep all records of one annotation in place of its older ones; return whether they are newer."""
@@ -82,6 +85,22 @@ class ExampleStore(IndexedFolder):
         """Return the records without their regions, of `keys` or all, deleted ones too, sorted by their keys."""
         return self.ask(lambda index: index.heads(keys))
 
+    def of_annotation(self, annotation: int) -> list[Record]:
+        """Return the records of an annotation without their regions, one an image."""
+        return self.ask(lambda index: index.of_annotation(annotation))
+
+    def uncompared(self) -> list[Record]:
+        """Return a head of each annotation that was begun with a prediction and not compared since its last change."""
+        done = self.agreement.all()
+        begun = {head.annotation: head for head in self.ask(lambda index: index.begun())}
+        return [
+            head for head in begun.values() if (one := done.get(head.annotation)) is None or one.updated != head.updated
+        ]
+
+    def masks_by_label(self) -> Counter[str]:
+        """Return label -> accepted masks."""
+        return self.ask(lambda index: index.masks_by_label())
+
     def annotations(self) -> set[int]:
         """Return the ids of all annotations, deleted and damaged ones too."""
         return self.ask(lambda index: index.annotations())
@@ -105,6 +124,7 @@ class ExampleStore(IndexedFolder):
         with self.writing() as index:
             self.files.forget()
             self.gaps.forget()
+            self.agreement.forget()
             index.clear()
             with index.transaction():
                 index.set_folders(self.times(index))

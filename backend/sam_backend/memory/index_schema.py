@@ -1,13 +1,14 @@
 """The tables of an index; `SCHEMA` may run again and change nothing."""
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS records(
     annotation INTEGER, image_index INTEGER, updated TEXT, task INTEGER, image TEXT, left_out TEXT, deleted INTEGER,
-    damaged TEXT, moment INTEGER, changed INTEGER, size INTEGER, PRIMARY KEY(annotation, image_index)) WITHOUT ROWID;
+    prediction INTEGER, masks TEXT, damaged TEXT, moment INTEGER, changed INTEGER, size INTEGER,
+    PRIMARY KEY(annotation, image_index)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS records_of_task ON records(task);
 CREATE TABLE IF NOT EXISTS examples(
     version TEXT, annotation INTEGER, image_index INTEGER, updated TEXT, labels TEXT, problem TEXT, moment INTEGER,
@@ -22,7 +23,8 @@ CREATE TABLE IF NOT EXISTS folders(name TEXT PRIMARY KEY, changed INTEGER) WITHO
 CREATE TABLE IF NOT EXISTS writing(annotation INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS deleted_tasks(task INTEGER PRIMARY KEY);
 CREATE VIEW IF NOT EXISTS heads AS
-    SELECT annotation, updated, task, image, left_out, deleted, image_index FROM records WHERE damaged = '';
+    SELECT annotation, updated, task, image, left_out, deleted, image_index, prediction, masks FROM records
+    WHERE damaged = '';
 CREATE VIEW IF NOT EXISTS usable AS SELECT * FROM heads WHERE deleted = 0 AND left_out = '';
 CREATE VIEW IF NOT EXISTS current AS
     SELECT r.*, e.version, e.labels, e.problem, e.moment, e.changed FROM usable r JOIN examples e
@@ -32,7 +34,7 @@ CREATE VIEW IF NOT EXISTS lacking AS
     (SELECT 1 FROM examples e WHERE e.version = v.version AND e.annotation = r.annotation
     AND e.image_index = r.image_index AND e.updated = r.updated);
 INSERT OR IGNORE INTO meta VALUES ('records', 0), ('examples', 0), ('identity', hex(randomblob(8)));
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
 

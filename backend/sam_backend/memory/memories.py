@@ -29,6 +29,9 @@ _UID = "uid"
 _OWNER = "server"
 """Name of the file that holds the identity of the Label Studio that a memory belongs to."""
 
+_TITLE = "title"
+"""Name of the file that holds the title of the project."""
+
 _AT = "@"
 """Between the project and the Label Studio in the name of a folder; in no uid, because there it is encoded."""
 
@@ -84,6 +87,15 @@ class Memories:
             write_whole(folder / _UID, project.encode(errors="surrogatepass"))
         if identity and not (folder / _OWNER).exists():
             write_whole(folder / _OWNER, identity.encode())
+
+    def keep_title(self, project: str, title: str) -> None:
+        """Keep the title of a project, for people; OSError if that cannot be written."""
+        if title and title != self.title(project):
+            write_whole(self._folder_of(project) / _TITLE, title.encode(errors="replace"))
+
+    def title(self, project: str) -> str:
+        """Return the title of a project; "" where it is not known."""
+        return _read(self._folder_of(project) / _TITLE)
 
     def _identity(self, project: str) -> str:
         """Return the identity of the Label Studio that a project connected from; "" where it never did."""

@@ -19,7 +19,7 @@ from sam_backend.memory.features import FeatureVectors
 from sam_backend.memory.records import Example, Record, RecordKey
 
 _ABOUT = "about"
-_DAMAGED = (ValueError, TypeError, RecursionError)
+_DAMAGED = (AttributeError, ValueError, TypeError, RecursionError)
 _ONE_FILE = (errno.EACCES, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EPERM)
 """Errors of one file, which the other files do not share."""
 
@@ -84,7 +84,10 @@ class RecordFiles:
         try:
             with path.open(encoding="utf-8") as file:
                 record = replace(Record(key[0], index=key[1]), **json.loads(file.readline()))
-                if record.key != key or not isinstance(record.updated, str) or not isinstance(record.task, int):
+                whole_numbers = (record.task, record.prediction, *record.masks.values())
+                if record.key != key or not isinstance(record.updated, str):
+                    raise ValueError("other fields")
+                if not all(isinstance(number, int) for number in whole_numbers):
                     raise ValueError("other fields")
                 return replace(record, regions=json.loads(file.readline())) if whole else record
         except FileNotFoundError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from sam_backend.memory.records import ExampleHead, NewestExample, Record, Recor
 _WAIT_SECONDS = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_COLUMNS_OF_HEAD = 7
+_COLUMNS_OF_HEAD = 9
 
 
 class RecordIndex:
@@ -91,6 +92,18 @@ class RecordIndex:
         """Return the records of a task without their regions."""
         return [_record(row) for row in self._rows("SELECT * FROM heads WHERE task = ?", task)]
 
+    def begun(self) -> list[Record]:
+        """Return the usable records that were begun with a prediction, without their regions, sorted by their keys."""
+        rows = self._rows("SELECT * FROM usable WHERE prediction <> 0 ORDER BY annotation, image_index")
+        return [_record(row) for row in rows]
+
+    def masks_by_label(self) -> Counter[str]:
+        """Return label -> masks of the usable records."""
+        counts: Counter[str] = Counter()
+        for row in self._rows("SELECT masks FROM usable"):
+            counts.update(json.loads(row[0]))
+        return counts
+
     def keys_of(self, annotation: int) -> set[RecordKey]:
         """Return the keys of an annotation's records, damaged ones too."""
         rows = self._rows("SELECT annotation, image_index FROM records WHERE annotation = ?", annotation)
@@ -104,9 +117,10 @@ class RecordIndex:
         """Keep the head of a record, or that its file is damaged."""
         moment = microseconds(record.updated)
         self._rows(
-            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(record.annotation, record.index, _text(record.updated), record.task, _text(record.image)),
-            *(_text(record.left_out), int(record.deleted), damaged, moment, *stamp),
+            *(_text(record.left_out), int(record.deleted), record.prediction, json.dumps(record.masks)),
+            *(damaged, moment, *stamp),
         )
 
     def drop_record(self, key: RecordKey) -> None:
@@ -134,7 +148,11 @@ class RecordIndex:
     def example_heads(self, version: str) -> list[ExampleHead]:
         """Return the examples of a version that are up to date, sorted by their keys."""
         rows = self._rows("SELECT * FROM current WHERE version = ? ORDER BY annotation, image_index", version)
-        return [ExampleHead(_record(row), tuple(json.loads(row[8])), row[9]) for row in rows]
+        return [
+            ExampleHead(_record(row), tuple(json.loads(labels)), problem)
+            for row in rows
+            for labels, problem in [row[_COLUMNS_OF_HEAD + 1 : _COLUMNS_OF_HEAD + 3]]
+        ]
 
     def examples_by_time(self, version: str) -> list[NewestExample]:
         """Return the examples of a version that are up to date and have labels, those changed last first."""
@@ -260,5 +278,5 @@ def _text(text: str) -> str:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    annotation, updated, task, image, left_out, deleted, index = row[:_COLUMNS_OF_HEAD]
-    return Record(annotation, updated, task, image, [], left_out, bool(deleted), index)
+    annotation, updated, task, image, left_out, deleted, index, prediction, masks = row[:_COLUMNS_OF_HEAD]
+    return Record(annotation, updated, task, image, [], left_out, bool(deleted), index, prediction, json.loads(masks))

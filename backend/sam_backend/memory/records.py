@@ -31,6 +31,8 @@ class Record:
     left_out : str, why the record is no example, for example "it was skipped"; "" where it is one.
     deleted : bool, whether the annotation was deleted, which is final.
     index : int, which image of the task, from 0.
+    prediction : int, the id of the prediction that somebody opened and began the annotation with; 0 without one.
+    masks : dict, label -> number of its masks.
     """
 
     annotation: int
@@ -41,6 +43,8 @@ class Record:
     left_out: str = ""
     deleted: bool = False
     index: int = 0
+    prediction: int = 0
+    masks: dict[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> RecordKey:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from sam_backend.core.observer import Observer, RequestNotes, Stage
@@ -9,6 +12,11 @@ from sam_backend.segmenters.cache import EmbeddingSource
 from sam_backend.service.recent import RecentClicks
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
+
+_IOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
+
+_MOST_PROJECTS = 500
+"""Projects that have metrics of their own."""
 
 
 class Metrics(Observer):
@@ -40,6 +48,21 @@ class Metrics(Observer):
         self._misses = Counter(
             "sam_inspect_embedding_cache_misses", "Embeddings not found.", ["layer"], registry=self.registry
         )
+        self._projects: set[str] = set()
+        self._lock = threading.Lock()
+        self._proposals = Counter(
+            "sam_inspect_proposals",
+            "Regions of annotations that were begun with a prediction, by what became of them.",
+            ["project", "outcome"],
+            registry=self.registry,
+        )
+        self._proposal_iou = Histogram(
+            "sam_inspect_proposal_iou",
+            "IoU of accepted masks with the proposals that they were made of.",
+            ["project"],
+            registry=self.registry,
+            buckets=_IOUS,
+        )
         self._image_errors = Counter(
             "sam_inspect_image_errors",
             "Images that could not be fetched, by the status of the answer.",
@@ -65,6 +88,22 @@ class Metrics(Observer):
                 self._hits.labels(layer).inc()
                 return
             self._misses.labels(layer).inc()
+
+    def compared(self, project: str, outcomes: Mapping[str, int], ious: Sequence[float]) -> None:
+        """Count what became of proposals."""
+        shown = self._shown_project(project)
+        for outcome, number in outcomes.items():
+            self._proposals.labels(shown, outcome).inc(number)
+        for iou in ious:
+            self._proposal_iou.labels(shown).observe(iou)
+
+    def _shown_project(self, project: str) -> str:
+        """Return a project as a label; beyond some hundreds, all others are one."""
+        with self._lock:
+            if project in self._projects or len(self._projects) < _MOST_PROJECTS:
+                self._projects.add(project)
+                return project
+        return "other"
 
     def image_failed(self, status: int) -> None:
         """Count an image that could not be fetched."""

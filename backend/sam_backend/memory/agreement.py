@@ -1,0 +1,173 @@
+"""What became of proposals in the annotations that were begun with them: a line an annotation, kept for good."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from sam_backend.files import make_folder
+from sam_backend.labelstudio.region_changes import Outcome
+from sam_backend.memory.records import instant
+
+logger = logging.getLogger(__name__)
+
+_NAME = "agreement.jsonl"
+_DAYS, _WEEKS = 28, 52
+"""Days that are shown one by one; a longer time is shown by weeks, the last ones."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An annotation compared with the prediction that it was begun with.
+
+    Attributes
+    ----------
+    annotation : int, its id.
+    updated : str, the time of its last change, ISO 8601.
+    model : str, the version of the model that predicted.
+    outcomes : dict, outcome -> regions; see `Outcome`.
+    ious : list of float, of each region that was kept with its prediction.
+    problem : str, why the two could not be compared; "" where they were.
+    """
+
+    annotation: int
+    updated: str
+    model: str = ""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    ious: list[float] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the proposals of some annotations fared.
+
+    Attributes
+    ----------
+    start : str, the first day, ISO 8601; "" of no time in particular.
+    days : int, how many days; 0 of no time in particular.
+    annotations : int, that were begun with a prediction.
+    outcomes : dict, each outcome -> regions.
+    iou : float or None, the mean of the regions that were kept with their predictions.
+    """
+
+    start: str
+    days: int
+    annotations: int
+    outcomes: dict[str, int]
+    iou: float | None
+
+    @property
+    def proposals(self) -> int:
+        """The number of regions that were proposed."""
+        return sum(self.outcomes.values()) - self.outcomes[Outcome.ADDED]
+
+    @property
+    def unchanged(self) -> float | None:
+        """The share of the proposals that was accepted unchanged; None without proposals."""
+        return self.outcomes[Outcome.UNCHANGED] / self.proposals if self.proposals else None
+
+
+def agreement(compared: Iterable[Compared], start: str = "", days: int = 0) -> Agreement:
+    """Return how the proposals of some annotations fared together."""
+    good = [one for one in compared if not one.problem]
+    outcomes = Counter({outcome.value: 0 for outcome in Outcome})
+    for one in good:
+        outcomes.update(one.outcomes)
+    ious = [iou for one in good for iou in one.ious]
+    mean = round(sum(ious) / len(ious), 4) if ious else None
+    return Agreement(start, days, len(good), dict(outcomes), mean)
+
+
+def agreement_over_time(compared: Iterable[Compared]) -> list[Agreement]:
+    """Return the agreement by day if all are of four weeks, else by week, from Monday on, of the last year."""
+    days: dict[date, list[Compared]] = {}
+    for one in compared:
+        if not one.problem:
+            days.setdefault(instant(one.updated).date(), []).append(one)
+    if not days:
+        return []
+    last, length = max(days), 1 if max(days) - min(days) < timedelta(_DAYS) else 7
+    periods: dict[date, list[Compared]] = {}
+    for day, several in days.items():
+        start = day - timedelta(day.weekday() if length > 1 else 0)
+        if last - start < timedelta(7 * _WEEKS):
+            periods.setdefault(start, []).extend(several)
+    return [agreement(periods[start], start.isoformat(), length) for start in sorted(periods)]
+
+
+class AgreementFile:
+    """The comparisons of one project, on disk; processes may share it if one writes at a time. Safe to share.
+
+    Parameters
+    ----------
+    folder : Path of the project's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _NAME
+        self._lock = threading.Lock()
+        self._read: tuple[int, int] = (0, 0)
+        """Number of the file, and the bytes of it that were read."""
+        self._known: dict[int, Compared] = {}
+
+    def all(self) -> Mapping[int, Compared]:
+        """Return annotation -> its latest comparison, those that failed too."""
+        with self._lock:
+            try:
+                self._read_on()
+            except OSError as error:
+                logger.warning("%s cannot be read: %s", self._path, error)
+            return dict(self._known)
+
+    def add(self, compared: Compared) -> None:
+        """Keep a comparison in place of the annotation's earlier one; OSError if it cannot be written."""
+        make_folder(self._path.parent)
+        line = json.dumps(asdict(compared)).encode() + b"\n"
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        with open(descriptor, "rb+", buffering=0) as file:
+            # What a killed process wrote is no line.
+            end = file.seek(0, os.SEEK_END)
+            is_torn = bool(end) and os.pread(descriptor, 1, end - 1) != b"\n"
+            file.write(b"\n" * is_torn + line)
+
+    def forget(self) -> None:
+        """Forget all comparisons; OSError if the file cannot be removed."""
+        self._path.unlink(missing_ok=True)
+
+    def _read_on(self) -> None:
+        """Read the lines that were added since the last time."""
+        try:
+            with self._path.open("rb") as file:
+                about = os.fstat(file.fileno())
+                number, done = self._read
+                if about.st_ino != number or about.st_size < done:
+                    self._known, done = {}, 0
+                file.seek(done)
+                whole = file.read().rpartition(b"\n")[0]
+        except FileNotFoundError:
+            self._known, self._read = {}, (0, 0)
+            return
+        for line in whole.split(b"\n") if whole else ():
+            try:
+                one = _compared(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                logger.warning("%s has a damaged line, which is left out.", self._path)
+                continue
+            self._known[one.annotation] = one
+        self._read = (about.st_ino, done + len(whole) + bool(whole))
+
+
+def _compared(values: dict[str, Any]) -> Compared:
+    outcomes = {outcome.value: int(values["outcomes"].get(outcome, 0)) for outcome in Outcome}
+    ious = [float(iou) for iou in values["ious"]]
+    updated, model, problem = (str(values[name]) for name in ("updated", "model", "problem"))
+    return Compared(int(values["annotation"]), updated, model, outcomes, ious, problem)
