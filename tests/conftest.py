@@ -8,6 +8,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
+from object_stores import moto, s3  # noqa: F401  # fixtures
+
 _TESTS = Path(__file__).parent
 # Folders whose tests are all slow: a real Label Studio in a browser, and the training of the embedded model.
 _SLOW = (_TESTS / "e2e", _TESTS / "unit" / "research")

@@ -50,6 +50,13 @@ class StepError(SamInspectError):
     """A step of a pipeline failed, or gave what its annotations do not say (HTTP 500); the image is not to blame."""
 
 
+class StoreError(Exception):
+    """A store, such as S3, refused or did not answer, described in one clear sentence; the command line exits with 1.
+
+    It is no `SamInspectError`: a run must not take every image for a broken one where it is the store that fails.
+    """
+
+
 class BrokenSampleError(SamInspectError):
     """One image or its annotation cannot be used; the rest of the data set can."""
 

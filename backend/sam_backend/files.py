@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
+
+from sam_backend.stores import StorePath
 
 try:
     import fcntl
@@ -50,6 +53,8 @@ def write_whole(path: Path, content: bytes | memoryview, *, private: bool = True
 def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` for the block to write to; it becomes `path` when the block succeeds.
 
+    A file on a store is written to this machine first, then put there at once.
+
     Parameters
     ----------
     path : Path, the file; its folder is made where it is missing.
@@ -59,7 +64,15 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     ------
     OSError
         If the file cannot be written, for example on a full disk.
+    StoreError
+        If its store refuses.
     """
+    if isinstance(path, StorePath):
+        with TemporaryDirectory(prefix="sam-inspect-") as folder:
+            written = Path(folder) / "file"
+            yield written
+            path.put(written)
+        return
     make_folder(path.parent, private=private)
     # A name of the longest length that a file system takes leaves no room for more behind it.
     stem = path.name if len(os.fsencode(path.name)) <= _MAX_NAME else name_on_disk(path.name)
@@ -116,6 +129,12 @@ def link_or_copy(file: Path, target: Path) -> None:
 
     The copy replaces what was there.
     """
+    if isinstance(target, StorePath):
+        target.copy_from(file)
+        return
+    if isinstance(file, StorePath):
+        write_whole(target, file.read_bytes(), private=False)
+        return
     if target.exists() and target.samefile(file):
         return
     make_folder(target.parent, private=False)
@@ -189,7 +208,8 @@ def remove_stale(path: Path) -> bool:
 def sweep(folder: Path) -> int:
     """Remove the stale temporary files of a folder and of the folders below it; return how many."""
     count = 0
-    for path in folder.rglob("*.part"):
+    # What a killed process was writing to a store is not there at all.
+    for path in folder.rglob("*.part") if not isinstance(folder, StorePath) else ():
         with suppress(OSError):
             count += remove_stale(path)
     return count

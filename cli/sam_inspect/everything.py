@@ -16,7 +16,7 @@ from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
 from sam_inspect.convert_files import SHOWN, unusable, write_sheet
 from sam_inspect.memory_commands import CheckpointOption, opened_project
-from sam_inspect.options import ModelOption, given_options, settings_of
+from sam_inspect.options import ANY_FOLDER, ModelOption, given_options, settings_of
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ _COMMON = ("images", "out", "project", "model", "checkpoint")
 
 def everything(
     context: typer.Context,
-    images: Annotated[Path, typer.Option(help="A folder of image files, with its subfolders.", metavar="FOLDER")],
+    images: Annotated[Path, typer.Option(help="A folder of image files, with its subfolders.", **ANY_FOLDER)],
     out: Annotated[
-        Path, typer.Option(help="The new folder for the results; an interrupted run goes on there.", metavar="FOLDER")
+        Path, typer.Option(help="The new folder for the results; an interrupted run goes on there.", **ANY_FOLDER)
     ],
     like: Annotated[
         Like | None, typer.Option(help="Keep what is small, different from its surroundings and stable.")
@@ -78,7 +78,7 @@ def everything(
 
     --like defects sets --stability-score-thresh, --max-area-fraction and
     --min-contrast, where they are not given. An interrupted run goes on when
-    it is repeated.
+    it is repeated. Both folders may lie on a store, such as s3://bucket/line.
 
     Example: sam-inspect everything --images photos --out runs/photos
     Example: sam-inspect everything --images photos --out runs/defects
@@ -151,5 +151,6 @@ def _cell(name: str, png: Path) -> Cell:
     from sam_backend.everything.pictures import result_of
     from sam_inspect.contact_sheet import Cell
 
-    shown = result_of(np.asarray(Image.open(png).convert("RGB")))
+    with png.open("rb") as file:
+        shown = result_of(np.asarray(Image.open(file).convert("RGB")))
     return Cell(name, shown, (shown.shape[0], shown.shape[1]), [], [])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import SamInspectError, StoreError
 from sam_backend.finetune.os_errors import os_error_sentence
 from sam_inspect import (
     config_command,
@@ -109,7 +109,7 @@ def main() -> None:
     """Run the command line; a mistake of a user, or a file that cannot be used, is one sentence and exit code 1."""
     try:
         app()
-    except (SamInspectError, OSError) as error:
+    except (SamInspectError, StoreError, OSError) as error:
         print_error(SamInspectError(os_error_sentence(error)) if isinstance(error, OSError) else error)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.second_look import Focus
+from sam_backend.stores import place
 
 if TYPE_CHECKING:
     from sam_backend.settings import Settings
 
 LABEL_STUDIO, MODELS, EVALUATION = "Label Studio", "Models", "Evaluation"
 """The panels of `sam-inspect --help`."""
+
+ANY_FOLDER = {"parser": place, "metavar": "FOLDER|ADDRESS"}
+"""How an option takes a folder of this machine, or one on a store by its address."""
 
 ModelOption = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +55,7 @@ class FolderRun:
 
     Parameters
     ----------
-    images, out : Path, the two folders.
+    images, out : Path, the two folders, each on a disk or on a store.
 
     Raises
     ------
@@ -135,7 +136,7 @@ class FolderRun:
             stamp = file.stat()
             key = json.dumps([name, png, stamp.st_size, stamp.st_mtime_ns])
             kept = self.out / PARTS / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-            if kept.is_file():
+            if kept in self._kept:
                 part: Part = json.loads(kept.read_bytes())
                 _class_ids(part, classes)
                 return part
@@ -174,6 +175,11 @@ class FolderRun:
             for folder in (PICTURES, INSTANCE_MAPS, CLASS_MAPS) if part["png"] not in pngs else ():
                 (self.out / folder / part["png"]).unlink(missing_ok=True)
             kept.unlink()
+
+    @cached_property
+    def _kept(self) -> frozenset[Path]:
+        """What earlier runs kept, listed once: a store takes longer to say of a single file whether it is there."""
+        return frozenset((self.out / PARTS).glob("*.json"))
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.out / name, content, private=False)

@@ -12,6 +12,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".p
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder and its subfolders, by their suffixes, sorted; hidden ones are no images.
 
+    The folder may lie on a store.
+
     A link that leads nowhere is among them, so that whoever reads it says so.
 
     Raises

@@ -20,6 +20,7 @@ from sam_backend.progress import no_progress
 from sam_backend.segmenters.automatic import AutomaticSettings
 from sam_backend.segmenters.pixels import with_pixels
 from sam_backend.settings import Settings
+from sam_backend.stores import place
 from sam_evaluation.datasets.registry import DatasetSpec
 
 RED, GREEN = (10, 20), (90, 60)
@@ -120,6 +121,30 @@ def test_an_interrupted_run_goes_on_where_it_was(folder, tmp_path):
     run(folder, tmp_path / "out", rest)
     assert rest.encoded == 1
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_store_gives_and_gets_the_same_files_as_a_disk(folder, tmp_path, s3):
+    run(folder, tmp_path / "out")
+    images, out = place(s3.upload(folder, "images")), place(f"{s3.address}/out")
+    done = run(images, out)
+    assert (len(done.parts), done.broken) == (3, [])
+    stored = {name: file for name, file in s3.files("out/").items() if not name.startswith("parts/")}
+    assert stored == contents(tmp_path / "out")
+    run(images, tmp_path / "from store")
+    run(folder, place(f"{s3.address}/to store"))
+    assert contents(tmp_path / "from store") == stored
+    assert {name: file for name, file in s3.files("to store/").items() if not name.startswith("parts/")} == stored
+
+
+def test_an_interrupted_run_goes_on_where_it_was_on_a_store(folder, tmp_path, s3):
+    images, out = place(s3.upload(folder, "images")), place(f"{s3.address}/out")
+    with pytest.raises(StoppedError):
+        run(images, out, Segmenter(stop_at=2))
+    rest = Segmenter()
+    run(images, out, rest)
+    assert rest.encoded == 1
+    run(images, place(f"{s3.address}/whole"))
+    assert s3.files("out/") == s3.files("whole/")
 
 
 def test_what_a_killed_run_left_half_written_is_removed(folder, tmp_path):

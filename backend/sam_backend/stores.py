@@ -1,0 +1,276 @@
+"""Folders and files on a store, such as S3: paths that the rest of the code takes for those of a disk."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from stat import S_IFDIR, S_IFREG
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from sam_backend.errors import StoreError, brief
+from sam_backend.extras import how_to_install, require
+from sam_backend.safe_text import safe_line
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+logger = logging.getLogger(__name__)
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_COLLAPSED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+"""The package beside fsspec that an address needs, by its scheme."""
+
+_TIMES = ("LastModified", "mtime", "updated", "created")
+"""Where stores say when a file was written."""
+
+_DISK: type[Path] = type(Path())
+
+
+class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends on the system
+    """A file or a folder on a store, by an address such as `s3://bucket/folder`.
+
+    It is a `Path`, so that code for files of a disk takes it: joining, names and suffixes are those of a path, and
+    what reads or lists asks the store, by fsspec. `write_whole` and `whole_file` write it. Functions of the system,
+    such as `open` and `os.walk`, refuse it. A store has no folders of its own: one is there while a file is in it, and
+    need not be made.
+
+    What a listing says of a file is kept in its path, so `is_file` and `stat` then ask nothing more.
+
+    Methods that ask the store raise a `FileNotFoundError` if there is no such file, and a `StoreError` if the store
+    refuses or does not answer.
+    """
+
+    _listed: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        scheme, *parts = self.parts or ("",)
+        return f"{scheme}//{'/'.join(parts)}" if _COLLAPSED.fullmatch(scheme) else "/".join(self.parts)
+
+    def __fspath__(self) -> str:
+        raise TypeError(f"{self} is no file of this machine.")
+
+    def is_dir(self) -> bool:
+        """Return whether it is a folder with at least one file in it."""
+        found = self._find()
+        return found is not None and found["type"] == "directory"
+
+    def is_file(self) -> bool:
+        """Return whether it is a file."""
+        found = self._find()
+        return found is not None and found["type"] == "file"
+
+    def exists(self) -> bool:
+        """Return whether it is a file, or a folder with a file in it."""
+        return self._find() is not None
+
+    def is_symlink(self) -> bool:
+        """Return False: a store has no links."""
+        return False
+
+    def stat(self) -> os.stat_result:
+        """Return size and time of modification of a file."""
+        found = self._find()
+        if found is None:
+            raise self._missing()
+        modified: Any = next((found[key] for key in _TIMES if found.get(key)), 0)
+        seconds = modified.timestamp() if hasattr(modified, "timestamp") else float(modified)
+        mode = S_IFDIR if found["type"] == "directory" else S_IFREG
+        times = {"st_mtime_ns": round(seconds * 1e6) * 1000}
+        return os.stat_result((mode, 0, 0, 1, 0, 0, found["size"] or 0, 0, int(seconds), int(seconds)), times)
+
+    def resolve(self) -> Self:
+        """Return the path without `..`."""
+        return type(self)(posixpath.normpath("/".join(self.parts)))
+
+    def absolute(self) -> Self:
+        """Return the path itself."""
+        return self
+
+    def iterdir(self) -> Iterator[Self]:
+        """Yield the files and folders in a folder."""
+        with self._asking() as store:
+            listed = store.ls(self._key(), detail=True)
+        yield from self._below(listed)
+
+    def rglob(self, pattern: str) -> Iterator[Self]:
+        """Yield the files and folders at any depth whose last parts match a pattern; see `Path.rglob`."""
+        with self._asking() as store:
+            listed = store.find(self._key(), withdirs=True, detail=True).values()
+        for path in self._below(listed):
+            if PurePosixPath(*path.parts[len(self.parts) :]).match(pattern):
+                yield path
+
+    def glob(self, pattern: str) -> Iterator[Self]:
+        """Yield the files and folders that match a pattern; `**` stands at its beginning alone; see `Path.glob`."""
+        first, *others = PurePosixPath(pattern).parts
+        if first == "**":
+            yield from self.rglob("/".join(others))
+            return
+        try:
+            matching = [path for path in self.iterdir() if fnmatchcase(path.name, first)]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for path in matching:
+            if not others:
+                yield path
+            elif path.is_dir():
+                yield from path.glob("/".join(others))
+
+    def open(
+        self,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """Open the file for reading; all of it is in memory then."""
+        if mode not in ("r", "rb"):
+            raise TypeError(f"A file on a store is opened for reading alone; got {mode!r}.")
+        content = io.BytesIO(self.read_bytes())
+        return content if mode == "rb" else io.TextIOWrapper(content, encoding, errors, newline)
+
+    def read_bytes(self) -> bytes:
+        """Return the whole file."""
+        with self._asking() as store:
+            return bytes(store.cat_file(self._key()))
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:
+        """Return the whole file as text."""
+        with self.open("r", encoding=encoding, errors=errors, newline=newline) as file:
+            return str(file.read())
+
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: the first file makes the folder."""
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file."""
+        try:
+            with self._asking() as store:
+                store.rm_file(self._key())
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def put(self, file: Path) -> None:
+        """Write the file: a copy of one of this machine, whole or not at all."""
+        with self._asking(writing=True) as store:
+            store.makedirs(store._parent(self._key()), exist_ok=True)
+            store.put_file(str(file), self._key())
+
+    def copy_from(self, file: Path) -> None:
+        """Write the file: a copy of another one; within a store, the content does not come to this machine."""
+        if not isinstance(file, StorePath):
+            self.put(file)
+            return
+        content = file.read_bytes() if file.parts[0] != self.parts[0] else None
+        with self._asking(writing=True) as store:
+            if content is None:
+                store.cp_file(file._key(), self._key())
+            else:
+                store.pipe_file(self._key(), content)
+
+    def _key(self) -> str:
+        """Return the path that the store knows."""
+        return str(self._store()._strip_protocol(str(self.resolve())))
+
+    def _store(self) -> AbstractFileSystem:
+        from fsspec import filesystem
+
+        if not self.parts or not _COLLAPSED.fullmatch(self.parts[0]):
+            raise self._missing()
+        return filesystem(self.parts[0][:-1], use_listings_cache=False)
+
+    def _find(self) -> dict[str, Any] | None:
+        """Return what the store says of the file or the folder; None if it is not there."""
+        if self._listed is not None:
+            return self._listed
+        try:
+            with self._asking() as store:
+                return dict(store.info(self._key()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _below(self, listed: Any) -> Iterator[Self]:
+        """Yield the paths of a listing of this folder, without the folder itself."""
+        base, unnamed = self._key(), 0
+        for one in listed:
+            parts = one["name"].rstrip("/").removeprefix(base).lstrip("/").split("/")
+            if parts == [""] or (one["type"] == "file" and one["name"].endswith("/")):
+                continue
+            # No path of a disk has such parts: they would lead elsewhere.
+            if {"", ".", ".."} & set(parts):
+                unnamed += 1
+                continue
+            path = self.joinpath(*parts)
+            path._listed = one
+            yield path
+        if unnamed:
+            logger.warning("%s holds %d files with // or .. in their names; they are left out.", self, unnamed)
+
+    def _missing(self) -> FileNotFoundError:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+
+    @contextmanager
+    def _asking(self, *, writing: bool = False) -> Iterator[AbstractFileSystem]:
+        """Yield the store; what it raises becomes an error that callers know."""
+        try:
+            yield self._store()
+        except (StoreError, TypeError):
+            raise
+        except FileNotFoundError as error:
+            if not writing:
+                raise self._missing() from None
+            raise self._refusal(error) from None
+        except (NotADirectoryError, IsADirectoryError) as error:
+            raise type(error)(error.errno, os.strerror(error.errno or errno.EISDIR), str(self)) from None
+        # Each store has errors of its own.
+        except Exception as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: Exception) -> StoreError:
+        reason = brief(safe_line(str(error)) or type(error).__name__, quoted=False)
+        return StoreError(f"{self} cannot be used; its store answers: {reason.rstrip('.')}.")
+
+
+def place(text: str) -> Path:
+    """Return the file or the folder that a user names: by a path, or by the address of a store.
+
+    Raises
+    ------
+    StoreError
+        If it is an address that cannot be used here.
+    """
+    address = _ADDRESS.fullmatch(text)
+    if not address:
+        return Path(text)
+    scheme = address[1].lower()
+    if scheme == "file":
+        return Path(address[2])
+    user, at, _ = address[2].partition("/")[0].rpartition("@")
+    if at and ":" in user:
+        raise StoreError(
+            f"The address {safe_line(text)} has a password in it; give it as the store's own settings and variables do."
+        )
+    require(("fsspec", *filter(None, [_PACKAGES.get(scheme)])), safe_line(text), how_to_install("stores"))
+    from fsspec import get_filesystem_class
+
+    try:
+        get_filesystem_class(scheme)
+    except (ValueError, ImportError) as error:
+        raise StoreError(f"{safe_line(text)} cannot be used: {brief(safe_line(str(error)), quoted=False)}.") from None
+    return StorePath(f"{scheme}:/{address[2]}")
+
+
+def is_collapsed_address(path: Path) -> bool:
+    """Return whether a path of this machine was made of the address of a store."""
+    return not isinstance(path, StorePath) and bool(path.parts) and bool(_COLLAPSED.fullmatch(path.parts[0]))
