@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from sam_backend.core.answered_regions import AnsweredRegions
 from sam_backend.core.automatic_trainings import AutomaticTrainings
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.device_queue import DeviceQueue
@@ -172,6 +173,7 @@ def assemble(
     learner = Learner(memories, embeddings, model, servers, automatic.start_if_due)
     prefetcher = Prefetcher(settings, model, embeddings, servers)
     proposers, refiners = Proposers(settings.home), Refiners(settings.home)
+    shared = settings.cache if settings.embedding_disk_mb else None
     predictor = Predictor(
         model,
         embeddings,
@@ -180,7 +182,8 @@ def assemble(
         refiners,
         learner,
         prefetcher,
-        AnswersMemo(folder=settings.cache / "answers" if settings.embedding_disk_mb else None),
+        AnswersMemo(folder=shared and shared / "answers"),
+        AnsweredRegions(folder=shared and shared / "answered"),
         propose=_propose(segmenter, settings),
         max_pixels=settings.max_image_pixels,
         in_place=settings.correct_in_place,

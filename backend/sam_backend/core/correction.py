@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sam_backend.core.answered_regions import Start
+from sam_backend.core.answered import Start
 from sam_backend.core.clicks import Clicks
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.answers_memo import AnswersMemo, EarlierAnswer

@@ -13,7 +13,8 @@ import numpy as np
 
 from sam_backend import deadlines
 from sam_backend.arrays import FloatArray
-from sam_backend.core.answered_regions import Answered, AnsweredRegions, Place, Start
+from sam_backend.core.answered import Answered, Start
+from sam_backend.core.answered_regions import AnsweredRegions, Place
 from sam_backend.core.clicks import Clicks
 from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.mask_runs import MaskRuns, box_iou
@@ -78,16 +79,17 @@ class InPlace:
     ----------
     enabled : bool; if not, every prompt is about a new region.
     tolerance : float, of the answered polygons in pixels.
+    answered : AnsweredRegions, remembers what was answered.
 
     Attributes
     ----------
     runs : RegionRuns, the masks of pages that were decoded.
     """
 
-    def __init__(self, enabled: bool, tolerance: float) -> None:
+    def __init__(self, enabled: bool, tolerance: float, answered: AnsweredRegions) -> None:
         self._enabled = enabled
         self._tolerance = tolerance
-        self._answered = AnsweredRegions()
+        self._answered = answered
         self.runs = RegionRuns()
 
     def subject(

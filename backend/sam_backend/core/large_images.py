@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from cachetools import LRUCache
 
-from sam_backend.core.answered_regions import Start
+from sam_backend.core.answered import Start
 from sam_backend.core.clicks import Clicks
 from sam_backend.core.correction import correct
 from sam_backend.labelstudio.mask_runs import MaskRuns

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from sam_backend import deadlines
-from sam_backend.core.answered_regions import Start
+from sam_backend.core.answered import Start
+from sam_backend.core.answered_regions import AnsweredRegions
 from sam_backend.core.background_model import BackgroundModel
 from sam_backend.core.clicks import Clicks
 from sam_backend.core.correction import correct
@@ -59,7 +60,7 @@ class Predictor:
 
     Parameters
     ----------
-    model, embeddings, memories, proposers, refiners, learner, prefetcher, memo : the parts that it uses.
+    model, embeddings, memories, proposers, refiners, learner, prefetcher, memo, answered : the parts that it uses.
     propose : function that proposes masks in an image, a pipeline; None for the project's own way.
     max_pixels : int, the largest image whose strokes are read as prompts.
     in_place : bool, whether prompts about an existing mask correct it.
@@ -76,6 +77,7 @@ class Predictor:
         learner: Learner,
         prefetcher: Prefetcher,
         memo: AnswersMemo,
+        answered: AnsweredRegions,
         *,
         propose: Propose | None,
         max_pixels: int,
@@ -93,7 +95,7 @@ class Predictor:
         self._max_pixels = max_pixels
         self._memo = memo
         self._large = LargeAnswers(memo)
-        self._in_place = InPlace(in_place, tolerance)
+        self._in_place = InPlace(in_place, tolerance, answered)
         self._tolerance = tolerance
         self._stopping = threading.Event()
 

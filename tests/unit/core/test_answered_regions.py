@@ -1,10 +1,14 @@
-"""What was answered moments ago is bounded in memory, whatever the shape of the regions."""
+"""What was answered moments ago is bounded in memory, and shared by the servers of one cache folder."""
+
+import sqlite3
 
 import numpy as np
 import pytest
 
-from sam_backend.core.answered_regions import Answered, AnsweredRegions, Start
+from sam_backend.core.answered import Answered, Start
+from sam_backend.core.answered_regions import AnsweredRegions
 from sam_backend.core.clicks import Clicks
+from sam_backend.labelstudio.brush_text import BrushText
 from sam_backend.labelstudio.mask_runs import MaskRuns
 from sam_backend.labelstudio.page_regions import PageRegion
 
@@ -36,3 +40,87 @@ def test_images_clicked_longest_ago_are_dropped(shape, is_start):
     for task in range(5):
         regions.put(place(task), answer)
     assert [len(regions.of(place(task))) for task in range(5)] == [0, 0, 1, 1, 1]
+
+
+CLICKS = Clicks(np.array([[1.5, 2.5], [3, 0]], np.float32), np.array([1, 0]))
+BRUSH = {"value": {"format": "rle", "rle": BrushText(b"1, 2, 3"), "brushlabels": ["Pit"]}, "item_index": 1}
+
+
+def named(id_, start=None, drawn=CLICKS):
+    region = PageRegion(id_, ({"id": id_, **BRUSH}, {"id": id_, "value": {"rle": [1, 2]}}), ("Pit",))
+    return Answered(region, MASK, CLICKS, start, ("k1", "k2"), drawn, "7 2026-11-29")
+
+
+def plain(value):
+    """Return what an answer holds, as values that can be compared."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return {name: plain(field) for name, field in vars(value).items()} if hasattr(value, "__dict__") else value
+
+
+def test_an_answer_of_one_server_is_known_to_the_other_as_it_was(tmp_path):
+    one, other = AnsweredRegions(folder=tmp_path), AnsweredRegions(folder=tmp_path)
+    answers = [named("a"), named("b", Start(named("a").region, MASK, CLICKS), None)]
+    for answer in answers:
+        one.put(place(1), answer)
+    assert [plain(answer) for answer in other.of(place(1))] == [plain(answer) for answer in answers]
+    # What did not change is not read again.
+    assert other.of(place(1))[0] is other.of(place(1))[0]
+    assert other.of(place(2)) == ()
+
+
+def test_each_server_sees_what_the_other_changed_and_forgot(tmp_path):
+    one, other = AnsweredRegions(folder=tmp_path), AnsweredRegions(folder=tmp_path)
+    one.put(place(1), named("a"))
+    other.put(place(1), named("b"))
+    other.put(place(1), named("a", drawn=None))
+    assert [(answer.region.id, answer.drawn) for answer in one.of(place(1))][1] == ("a", None)
+    one.forget(place(1), "b")
+    assert [answer.region.id for answer in other.of(place(1))] == ["a"]
+
+
+def test_the_file_is_bounded(tmp_path):
+    regions = AnsweredRegions(limit_bytes=2**18, folder=tmp_path)
+    for task in range(40):
+        regions.put(place(task), answered(LARGE["bitmask"]))
+    other = AnsweredRegions(folder=tmp_path)
+    kept = [len(other.of(place(task))) for task in range(40)]
+    assert kept[0] == 0
+    assert kept[-1] == 1
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2**19
+    for number in range(210):
+        regions.put(place(0), named(str(number)))
+    assert len(other.of(place(0))) <= 200
+
+
+@pytest.mark.parametrize("content", [b"not SQLite" * 1000, b"old"], ids=["damaged", "other version"])
+def test_a_damaged_file_is_made_again_and_a_damaged_answer_left_out(tmp_path, content):
+    path = tmp_path / "answered.sqlite"
+    if content == b"old":
+        with sqlite3.connect(path) as old:
+            old.execute("PRAGMA user_version = 99")
+        old.close()
+    else:
+        path.write_bytes(content)
+    one = AnsweredRegions(folder=tmp_path)
+    one.put(place(1), named("a"))
+    one.put(place(1), named("b"))
+    with sqlite3.connect(path) as torn:
+        torn.execute("UPDATE answered SET content = ? WHERE region = 'a'", (b"torn",))
+    torn.close()
+    assert [answer.region.id for answer in AnsweredRegions(folder=tmp_path).of(place(1))] == ["b"]
+
+
+def test_without_a_folder_that_can_be_written_the_answers_stay_in_memory(tmp_path):
+    (tmp_path / "file").touch()
+    regions = AnsweredRegions(folder=tmp_path / "file" / "answered")
+    regions.put(place(1), named("a"))
+    assert [answer.region.id for answer in regions.of(place(1))] == ["a"]
+
+
+def test_what_cannot_be_written_is_known_to_the_server_that_answered(tmp_path):
+    regions = AnsweredRegions(folder=tmp_path)
+    regions.put(place(1), named("a"))
+    regions.put(place(1), named("\ud800"))
+    assert [answer.region.id for answer in regions.of(place(1))] == ["a", "\ud800"]
+    assert [answer.region.id for answer in AnsweredRegions(folder=tmp_path).of(place(1))] == ["a"]

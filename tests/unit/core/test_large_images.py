@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sam_backend.core.answered_regions import Start
+from sam_backend.core.answered import Start
 from sam_backend.core.clicks import Clicks
 from sam_backend.core.large_images import LargeAnswers, LargeImage
 from sam_backend.labelstudio.mask_runs import MaskRuns
