@@ -15,7 +15,7 @@ from sam_backend.finetune.versions import VERSIONS
 logger = logging.getLogger(__name__)
 
 _HOME = frozenset({"memory", "finetune", VERSIONS, "demo", "servers.json", "servers.lock", "servers.corrupt"})
-_CACHE = frozenset({"answered", "answers", "embeddings", "large", "weights", "sha256.json"})
+_CACHE = frozenset({"answered", "answers", "embeddings", "large", "prefetching", "weights", "sha256.json"})
 """What we make in the home folder and in the cache; everything else there may be somebody else's."""
 
 _OF_OTHERS = "demo"

@@ -13,6 +13,7 @@ from time import monotonic
 from cachetools import LRUCache, TTLCache
 
 from sam_backend.core.background_model import BackgroundModel
+from sam_backend.core.claims import Claims
 from sam_backend.core.device_queue import Rank
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import SamInspectError
@@ -58,6 +59,8 @@ class _Round:
 class Prefetcher:
     """Encodes images ahead of the annotators, in one thread, the page first that asked last.
 
+    Servers with one cache folder share the images of a page: what one encodes at this moment, the other passes over.
+
     Parameters
     ----------
     settings : Settings, with the number of tasks (`prefetch`; 0 does nothing) and the memory for embeddings.
@@ -76,6 +79,7 @@ class Prefetcher:
         self._model = model
         self._embeddings = embeddings
         self._servers = servers
+        self._claims = Claims(settings.cache / "prefetching" if settings.embedding_disk_mb else None)
         self._asked: dict[_Asked, float] = {}
         """Pages, the last one that asked at the end -> when the order is to be read."""
         self._rounds: list[_Round] = []
@@ -179,13 +183,14 @@ class Prefetcher:
             self._rounds.remove(now)
             return
         task, image = now.images.pop(0)
-        with (
-            self._failures(f"prefetching task {task.id}"),
-            self._embeddings.queue.job(Rank.BACKGROUND, f"prefetching task {task.id}"),
-        ):
-            segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
+        with self._failures(f"prefetching task {task.id}"):
             url, configured = image.address(task.data), literal_origin(image.target.image.value)
-            fetched = self._embeddings.fetch(segmenter, url, now.asked.project, task.id, configured=configured)
+            with self._claims.claim(f"{now.asked.project} {url}") as is_ours:
+                if not is_ours:
+                    return
+                with self._embeddings.queue.job(Rank.BACKGROUND, f"prefetching task {task.id}"):
+                    segmenter = self._embeddings.measured(self._model.get(_MODEL_TIMEOUT))
+                    fetched = self._embeddings.fetch(segmenter, url, now.asked.project, task.id, configured=configured)
             now.room -= fetched.embedding.nbytes
 
     @contextmanager

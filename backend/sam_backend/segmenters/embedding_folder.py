@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
+import shutil
 import sqlite3
 import struct
 import threading
@@ -47,7 +48,8 @@ _ZIP_HEADER = "<26x2H"
 class EmbeddingFolder:
     """Embeddings on disk, of which the least recently used are dropped first. Safe to share between threads.
 
-    Processes may share the folder. A disk that fails is logged, and makes answers slower, nothing else.
+    Processes may share the folder, also those of several machines. A disk that fails is logged, and makes answers
+    slower, nothing else.
 
     Parameters
     ----------
@@ -162,7 +164,10 @@ def open_disk(folder: Path, limit: int, disk: type[Disk]) -> Cache | None:
     """Return a cache on disk, up to `limit` bytes, read and written by `disk`; None, logged, if it cannot be used."""
     try:
         make_folder(folder)
-        _require_unlocked(folder / DBNAME)
+        if not _is_sound(folder / DBNAME):
+            logger.warning("%s is damaged, and what was kept beside it is computed again.", folder / DBNAME)
+            shutil.rmtree(folder)
+            make_folder(folder)
         # Two dropped for each new one keep to the limit; diskcache's default of ten would empty a small cache.
         return Cache(
             str(folder),
@@ -171,18 +176,31 @@ def open_disk(folder: Path, limit: int, disk: type[Disk]) -> Cache | None:
             size_limit=limit,
             eviction_policy="least-recently-used",
             cull_limit=2,
+            # A write-ahead log and mapped pages need memory that two machines do not share.
+            sqlite_journal_mode="truncate",
+            sqlite_mmap_size=0,
+            # Waiting for the disk costs more than to compute again what a power failure damages.
+            sqlite_synchronous=0,
         )
     except DISK_ERRORS as error:
         logger.warning("What would be kept in %s is kept in memory only: %s", folder, error)
         return None
 
 
-def _require_unlocked(database: Path) -> None:
-    """Raise OperationalError for a database that stays locked; diskcache would wait a minute for it."""
-    if database.exists():
-        with closing(sqlite3.connect(database, timeout=_START_LOCK_TIMEOUT, isolation_level=None)) as connection:
+def _is_sound(database: Path) -> bool:
+    """Return whether a database is undamaged; raise OperationalError, before diskcache waits long, if it is locked."""
+    if not database.exists():
+        return True
+    with closing(sqlite3.connect(database, timeout=_START_LOCK_TIMEOUT, isolation_level=None)) as connection:
+        try:
             connection.execute("BEGIN IMMEDIATE")
+            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return False
+    return bool(answer == "ok")
 
 
 def _read(path: Path) -> Embedding:

@@ -1,11 +1,12 @@
 """The images of the tasks that come next are encoded before anybody clicks on them."""
 
 import json
+import threading
 
 import pytest
 
 from label_studio_requests import CONFIG, PROJECT, batch, click, defect_image, interactive, png, task
-from loopback import serving
+from loopback import send, serving
 from sam_backend.core.prefetcher import _SPACING
 from tokens import LEGACY
 from waiting import PATIENCE
@@ -130,3 +131,26 @@ def test_a_task_with_many_images_has_all_of_them_encoded(make_client, label_stud
     client = make_client(prefetch=1, label_studio_url=label_studio.url, label_studio_api_key=LEGACY)
     client.post("/predict", json=batch(task(path(0), 0)))
     assert prefetched(client, label_studio) == [path(0), path(5), path(6)]
+
+
+def test_of_two_servers_one_passes_over_what_the_other_encodes_at_this_moment(make_client, label_studio, segmenter):
+    under_way, goes_on = threading.Event(), threading.Event()
+
+    def slowly(handler):
+        under_way.set()
+        assert goes_on.wait(PATIENCE)
+        send(handler, png(defect_image() + 1))
+
+    label_studio.routes[path(1)] = slowly
+    connected = {"label_studio_url": label_studio.url, "label_studio_api_key": LEGACY}
+    one, other = (make_client(prefetch=UPCOMING, **connected) for _ in range(2))
+    asked = interactive(click(25, 15), image=path(0), number=0)
+    one.post("/predict", json=asked)
+    one.app.state.backend.cache.unkept(wait=True)
+    assert under_way.wait(PATIENCE)
+    other.post("/predict", json=asked)
+    assert prefetched(other, label_studio) == [path(0), path(1), path(2), path(3)]
+    other.app.state.backend.cache.unkept(wait=True)
+    goes_on.set()
+    prefetched(one, label_studio)
+    assert segmenter.encoded == 1 + UPCOMING

@@ -183,11 +183,37 @@ def test_a_folder_that_cannot_be_used_costs_the_disk_layer_only(tmp_path, caplog
     assert "in memory only" in caplog.text
 
 
-def test_a_database_that_is_broken_costs_the_disk_layer_only(tmp_path, caplog):
+def test_a_database_that_is_broken_is_made_again(tmp_path, caplog):
     (tmp_path / "cache.db").write_bytes(b"this is no database, whatever its name says" * 100)
-    cache = EmbeddingCache(2**20, tmp_path, DISK)
-    assert cache.fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
-    assert "in memory only" in caplog.text
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "embedding.val").touch()
+    with closing(EmbeddingCache(1, tmp_path, DISK)) as cache:
+        assert cache.fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
+    assert "is damaged" in caplog.text
+    assert not (tmp_path / "ab" / "embedding.val").exists()
+    assert EmbeddingCache(1, tmp_path, DISK).fetch("a", ThresholdSegmenter(), unwanted)[1] is EmbeddingSource.DISK
+
+
+def test_a_database_with_a_torn_page_is_made_again(tmp_path, caplog):
+    with closing(EmbeddingCache(1, tmp_path, DISK)) as cache:
+        for key in "abcdef":
+            cache.fetch(key, ThresholdSegmenter(), image)
+    with (tmp_path / "cache.db").open("r+b") as file:
+        for page in range(4096, file.seek(0, 2), 4096):
+            file.seek(page)
+            file.write(b"torn" * 100)
+    assert EmbeddingCache(1, tmp_path, DISK).fetch("a", ThresholdSegmenter(), image)[1] is EmbeddingSource.ENCODER
+    assert "is damaged" in caplog.text
+
+
+def test_two_servers_share_the_folder_without_a_log_in_the_memory_of_one_machine(tmp_path):
+    first, second = EmbeddingCache(1, tmp_path, DISK), EmbeddingCache(1, tmp_path, DISK)
+    with closing(first), closing(second):
+        first.fetch("a", ThresholdSegmenter(), image)
+        first.unkept(wait=True)
+        assert second.fetch("a", ThresholdSegmenter(), unwanted)[1] is EmbeddingSource.DISK
+        assert not list(tmp_path.glob("*-shm"))
+        assert not list(tmp_path.glob("*-wal"))
 
 
 def test_a_disk_limit_of_zero_keeps_nothing_on_disk(tmp_path):
