@@ -49,6 +49,26 @@ def write_whole(path: Path, content: bytes | memoryview, *, private: bool = True
         part.write_bytes(content)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that only the owner may read, in one write, so that processes do not mix theirs.
+
+    What a killed process wrote last stays a line of its own, which readers must expect.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, for example on a full disk.
+    """
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+    with open(descriptor, "rb+", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        is_torn = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * is_torn + line.encode() + b"\n")
+        os.fsync(descriptor)
+
+
 @contextmanager
 def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` for the block to write to; it becomes `path` when the block succeeds.

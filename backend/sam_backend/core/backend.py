@@ -18,6 +18,7 @@ from sam_backend.core.learner import Learner
 from sam_backend.core.observer import Observer
 from sam_backend.core.predictor import Predictor
 from sam_backend.core.prefetcher import Prefetcher
+from sam_backend.core.project_status import ProjectStatus
 from sam_backend.core.promotions import Promotions
 from sam_backend.core.proposers import Proposers
 from sam_backend.core.refiners import Refiners
@@ -63,6 +64,7 @@ class Backend:
     prefetcher: Prefetcher
     predictor: Predictor
     trainings: Trainings
+    project_status: ProjectStatus
     settings: Settings
 
     def start(self) -> None:
@@ -200,6 +202,7 @@ def assemble(
         prefetcher,
         predictor,
         trainings,
+        ProjectStatus(memories, Versions(settings.home / VERSIONS)),
         settings,
     )
 

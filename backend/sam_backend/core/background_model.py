@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
 
 from sam_backend.arrays import ImageArray
 from sam_backend.core.observer import Observer, Stage
 from sam_backend.errors import SamInspectError
 from sam_backend.segmenters import Candidates, Embedding, Prompt, Segmenter
 from sam_backend.segmenters.concepts import LEAST_SCORE, Concept, Instances, find_instances
+from sam_backend.segmenters.model_info import ModelInfo
 from sam_backend.segmenters.wrapper import SegmenterWrapper
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,10 @@ class BackgroundModel:
     name : str, the model's name, used until its version is known.
     load : callable, loads the segmenter.
     on_failure : callable, receives the error if the segmenter cannot be loaded.
+
+    Attributes
+    ----------
+    since : datetime or None, when the present segmenter began to serve, in UTC.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class BackgroundModel:
         self._loaded: Future[Segmenter] = Future()
         self._lock = threading.Lock()
         self._started = False
+        self.since: datetime | None = None
 
     def start(self) -> None:
         """Begin to load the segmenter; later calls do nothing."""
@@ -62,6 +69,11 @@ class BackgroundModel:
     def is_ready(self) -> bool:
         """Whether the segmenter is loaded."""
         return self._loaded.done() and self._loaded.exception() is None
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The entry of the model; None while it is not loaded."""
+        return self._loaded.result().info if self.is_ready else None
 
     @property
     def device(self) -> str:
@@ -93,6 +105,7 @@ class BackgroundModel:
         """
         ready: Future[Segmenter] = Future()
         ready.set_result(segmenter)
+        self.since = datetime.now(UTC)
         self._loaded = ready
 
     def _run(self) -> None:
@@ -108,6 +121,7 @@ class BackgroundModel:
             if self._on_failure:
                 self._on_failure(error)
         else:
+            self.since = datetime.now(UTC)
             self._loaded.set_result(segmenter)
             seconds = time.perf_counter() - started
             logger.info("Model %s is ready on %s after %.1f s", segmenter.version, self.device, seconds)

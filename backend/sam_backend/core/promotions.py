@@ -25,6 +25,10 @@ class Promotions:
     versions : Versions, the tuned versions of all models.
     model : str, the name of the served model.
     load : callable, loads a segmenter from a folder of weights, or from the weights that ship for None.
+
+    Attributes
+    ----------
+    serving : str, the version that serves, or `SHIPPED`.
     """
 
     def __init__(self, versions: Versions, model: str, load: LoadWeights) -> None:
@@ -35,6 +39,7 @@ class Promotions:
         """The promoted version that was last loaded or tried; None if it is not known."""
         self._is_readable = True
         self._problem = ""
+        self.serving = SHIPPED
         self._started = threading.Event()
         self._stopping = threading.Event()
 
@@ -46,7 +51,7 @@ class Promotions:
             except SamInspectError:
                 self._current, self._is_readable = None, False
             served = load_served(self._versions, self._model, self._load)
-            self._problem = served.problem
+            self._problem, self.serving = served.problem, served.name
             return served.segmenter
         finally:
             self._started.set()
@@ -75,6 +80,7 @@ class Promotions:
             self._problem = f"The promoted version of {self._model} cannot serve; the one before goes on. {error}"
             logger.error("%s", self._problem)
             return None
+        self.serving = current
         logger.info("%s serves now: %s", current, segmenter.version)
         return segmenter
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sam_backend.finetune.gate_decisions import keep_decision
 from sam_backend.finetune.training_run import TrainingRun
 from sam_backend.finetune.training_status import FINISHED
 from sam_backend.finetune.verdict import Verdict
@@ -40,6 +41,7 @@ def end(outcome: PartOutcome, run: TrainingRun, versions: Versions) -> PartOutco
     """Let the version of an outcome serve, if there is one, end the run, and return the outcome."""
     if outcome.version is not None:
         versions.promote(outcome.version.name)
+    keep_decision(versions, run.status.model, run.status.data, outcome.version, outcome.verdict)
     run.show(state=FINISHED, doing="Done", seconds_left=None, result=outcome.sentence)
     return outcome
 

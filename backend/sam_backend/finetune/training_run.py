@@ -31,16 +31,20 @@ class TrainingRun:
     work : Path, the folder of its checkpoint and status.
     status : TrainingStatus, the first one.
     report : function, called with each new status.
+
+    Attributes
+    ----------
+    status : the present one.
     """
 
     def __init__(self, work: Path, status: TrainingStatus, report: Callable[[TrainingStatus], None]) -> None:
-        self.work, self._status, self._report = work, status, report
+        self.work, self.status, self._report = work, status, report
 
     def show(self, **changes: object) -> None:
         """Change fields of the status, write it and report it; raise OSError if it cannot be written."""
-        self._status = replace(self._status, **changes)  # type: ignore[arg-type]
-        write_status(self.work, self._status)
-        self._report(self._status)
+        self.status = replace(self.status, **changes)  # type: ignore[arg-type]
+        write_status(self.work, self.status)
+        self._report(self.status)
 
 
 @contextmanager

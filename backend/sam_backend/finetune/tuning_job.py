@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sam_backend.errors import SamInspectError
 from sam_backend.finetune.examples import SampleSource, Split, read_examples
+from sam_backend.finetune.gate_decisions import keep_decision
 from sam_backend.finetune.served_version import LoadWeights, load_served, require_answer
 from sam_backend.finetune.trainable import load_trainable
 from sam_backend.finetune.training_loop import NonFiniteLossError
@@ -105,6 +106,7 @@ def tune(job: TuningJob, run: TrainingRun, versions: Versions) -> TuningOutcome:
         # What is kept may be the cause, so the next start begins without it.
         _clear(run.work)
         raise
+    keep_decision(versions, job.model, job.data, outcome.version, outcome.verdict)
     run.show(state=FINISHED, doing="Done", seconds_left=None, result=_sentence(outcome))
     return outcome
 

@@ -71,7 +71,7 @@ class Versions:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def all(self) -> list[Version]:
         """Return all versions whose records are sound, the models in the order of their names, the oldest first."""
@@ -80,7 +80,7 @@ class Versions:
     def problems(self, model: str | None = None) -> list[str]:
         """Return one sentence for each damaged record and each damaged `current.json`, of one model or of all."""
         _, problems = self._read_all(model)
-        for path in sorted(self._folder.glob(f"{folder_name(model) if model else '*'}/{_CURRENT}")):
+        for path in sorted(self.folder.glob(f"{folder_name(model) if model else '*'}/{_CURRENT}")):
             try:
                 _read_history(path)
             except VersionError as error:
@@ -132,7 +132,7 @@ class Versions:
             If there is no such version, or its record is damaged.
         """
         match = _NAME.fullmatch(name)
-        folder = self._folder / match["slug"] / name if match and Path(name).name == name else None
+        folder = self.folder / match["slug"] / name if match and Path(name).name == name else None
         if folder is None or not folder.is_dir():
             known = [*(version.name for version in self.all()), SHIPPED]
             raise VersionError(f"There is no version {name!r}; there are {', '.join(known)}.")
@@ -257,7 +257,7 @@ class Versions:
 
     def _read_all(self, model: str | None = None) -> tuple[list[Version], list[str]]:
         versions, problems = [], []
-        for folder in sorted(self._folder.glob(f"{folder_name(model) if model else '*'}/*")):
+        for folder in sorted(self.folder.glob(f"{folder_name(model) if model else '*'}/*")):
             if not _NAME.fullmatch(folder.name) or not folder.is_dir():
                 continue
             try:
@@ -267,7 +267,7 @@ class Versions:
         return versions, problems
 
     def _folder_of(self, model: str) -> Path:
-        return self._folder / folder_name(model)
+        return self.folder / folder_name(model)
 
     @contextmanager
     def _locked(self, model: str) -> Iterator[None]:

@@ -13,8 +13,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from sam_backend.files import make_folder
+from sam_backend.files import append_line
 from sam_backend.labelstudio.region_changes import Outcome
+from sam_backend.memory.record_files import FileStamp, stamp_of
 from sam_backend.memory.records import instant
 
 logger = logging.getLogger(__name__)
@@ -128,16 +129,13 @@ class AgreementFile:
                 logger.warning("%s cannot be read: %s", self._path, error)
             return dict(self._known)
 
+    def state(self) -> FileStamp:
+        """Return a value that changes with the comparisons."""
+        return stamp_of(self._path)
+
     def add(self, compared: Compared) -> None:
         """Keep a comparison in place of the annotation's earlier one; OSError if it cannot be written."""
-        make_folder(self._path.parent)
-        line = json.dumps(asdict(compared)).encode() + b"\n"
-        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
-        with open(descriptor, "rb+", buffering=0) as file:
-            # What a killed process wrote is no line.
-            end = file.seek(0, os.SEEK_END)
-            is_torn = bool(end) and os.pread(descriptor, 1, end - 1) != b"\n"
-            file.write(b"\n" * is_torn + line)
+        append_line(self._path, json.dumps(asdict(compared)))
 
     def forget(self) -> None:
         """Forget all comparisons; OSError if the file cannot be removed."""

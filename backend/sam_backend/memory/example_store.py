@@ -16,7 +16,7 @@ from sam_backend.memory.index_update import update_index
 from sam_backend.memory.indexed_folder import IndexedFolder
 from sam_backend.memory.record_files import DamagedFileError, ExampleAbout, stamp_of
 from sam_backend.memory.record_index import RecordIndex
-from sam_backend.memory.records import Example, ExampleHead, NewestExample, Record, RecordKey
+from sam_backend.memory.records import Accepted, Example, ExampleHead, NewestExample, Record, RecordKey
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,10 @@ class ExampleStore(IndexedFolder):
         return [
             head for head in begun.values() if (one := done.get(head.annotation)) is None or one.updated != head.updated
         ]
+
+    def accepted(self) -> Accepted:
+        """Return how much was accepted."""
+        return self.ask(lambda index: index.accepted())
 
     def masks_by_label(self) -> Counter[str]:
         """Return label -> accepted masks."""

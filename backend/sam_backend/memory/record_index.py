@@ -14,7 +14,7 @@ from typing import Any
 
 from sam_backend.memory.index_schema import CLEAR, SCHEMA, VERSION
 from sam_backend.memory.record_files import ExampleAbout, FileStamp
-from sam_backend.memory.records import ExampleHead, NewestExample, Record, RecordKey, instant
+from sam_backend.memory.records import Accepted, ExampleHead, NewestExample, Record, RecordKey, instant
 
 _WAIT_SECONDS = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,6 +96,13 @@ class RecordIndex:
         """Return the usable records that were begun with a prediction, without their regions, sorted by their keys."""
         rows = self._rows("SELECT * FROM usable WHERE prediction <> 0 ORDER BY annotation, image_index")
         return [_record(row) for row in rows]
+
+    def accepted(self) -> Accepted:
+        """Return how many usable records there are, and the last change."""
+        ((annotations, images, last),) = self._rows(
+            "SELECT COUNT(DISTINCT annotation), COUNT(DISTINCT task || ' ' || image_index), MAX(updated) FROM usable"
+        )
+        return Accepted(annotations, images, last or "")
 
     def masks_by_label(self) -> Counter[str]:
         """Return label -> masks of the usable records."""

@@ -102,6 +102,15 @@ class ExampleHead:
     problem: str
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """How much of a project was accepted: annotations, the images that they are on, and the last change, ISO 8601."""
+
+    annotations: int
+    images: int
+    last: str
+
+
 NewestExample = tuple[RecordKey, tuple[str, ...], int]
 """The key of an example, the labels of its vectors, and the time of its file's last change in ns."""
 

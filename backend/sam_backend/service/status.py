@@ -23,9 +23,16 @@ def status_values(
     lanes : name -> Lane, the requests that are counted.
     """
     model, state, training = backend.model, backend.queue.state(), backend.trainings.latest()
+    version, projects = model.version, backend.project_status
     return {
-        "model_version": model.version,
-        "model": {"name": model.name, "device": model.device, "is_ready": model.is_ready},
+        "model_version": version,
+        "model": {
+            "name": model.name,
+            "device": model.device,
+            "is_ready": model.is_ready,
+            "weights": backend.promotions.serving if backend.promotions else "",
+            "since": model.since.isoformat(timespec="seconds") if model.since else "",
+        },
         "queue": {
             "running": [{"doing": doing, "seconds": round(seconds, 3)} for doing, seconds in state.running],
             "waiting": state.waiting,
@@ -37,6 +44,9 @@ def status_values(
         "clicks": asdict(clicks.summary()),
         "training": asdict(training) if training else None,
         "problems": backend.problems(),
-        "memory": memory_status(backend.memories, model.version),
+        "memory": memory_status(backend.memories, version),
+        "projects": projects.projects(version, model.info),
+        "agreement": projects.agreement(),
+        "decisions": projects.decisions(),
         "errors": [asdict(warned) for warned in warnings.newest()],
     }

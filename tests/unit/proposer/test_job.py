@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 from blob_images import write_blobs  # noqa: E402
 from sam_backend.finetune import examples  # noqa: E402
 from sam_backend.finetune.examples import TooFewMasksError  # noqa: E402
+from sam_backend.finetune.gate_decisions import gate_decisions  # noqa: E402
 from sam_backend.finetune.training_run import open_run  # noqa: E402
 from sam_backend.finetune.training_status import FINISHED, read_status  # noqa: E402
 from sam_backend.finetune.verdict import Verdict  # noqa: E402
@@ -96,6 +97,7 @@ def test_what_is_no_better_is_not_kept_but_the_next_training_goes_on_from_it(sta
     assert start(gate, short).version is None
     assert start.versions.current(MODEL) == SHIPPED
     assert start.versions.all() == []
+    assert [(one.model, one.version, one.passed) for one in gate_decisions(start.versions)] == [(MODEL, "", False)]
     before = continued_net([LABEL], start.work / WEIGHTS).classify.weight.detach().clone()
     gate.passed = True
     second = start(gate, short)
