@@ -30,7 +30,17 @@ apt = { \
 	$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 }
 
-.PHONY: help demo docs docs-serve test test-fast test-lowest setup lint audit lock format attack bench clean system-python system-chromium
+# Python interpreters, by name or path.
+PYTHONS ?= python3.12 python3.13
+
+# $(call test-in,folder,python,options): the fast tests in an environment of its own, without PyTorch.
+test-in = { \
+	$(BIN)/uv venv --quiet --clear --python $(2) $(1) && \
+	$(BIN)/uv pip install --quiet --python $(1) $(3) --editable '.[evaluation,dev]' && \
+	$(1)/bin/pytest -m "not slow" $(PARALLEL); \
+}
+
+.PHONY: help demo docs docs-serve test test-fast test-lowest test-pythons setup lint audit lock format attack bench clean system-python system-chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -47,9 +57,10 @@ test-fast: $(VENV)/dev ## Run the tests that take seconds
 	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-lowest: $(VENV)/dev ## Run the fast tests with the lowest versions that pyproject.toml allows, without PyTorch
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
-	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[evaluation,dev]'
-	$(LOWEST)/bin/pytest -m "not slow" $(PARALLEL)
+	@$(call test-in,$(LOWEST),$(BIN)/python,--resolution lowest-direct)
+
+test-pythons: $(VENV)/dev ## Run the fast tests on each of PYTHONS, without PyTorch
+	@for python in $(PYTHONS); do echo $$python; $(call test-in,.venv-$$(basename $$python),$$python); done
 
 setup: system-python system-chromium ## Install everything that the tests need
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed
@@ -93,7 +104,7 @@ docs-serve: $(VENV)/dev ## Show the site on http://localhost:8000, built anew at
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean: ## Remove what was installed and built; keeps what you annotated in the demo
-	rm -rf $(VENV) $(LOWEST) $(HOME_OF_DEMO)/label-studio-venv build dist site test-artifacts
+	rm -rf $(VENV) .venv-* $(HOME_OF_DEMO)/label-studio-venv build dist site test-artifacts
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 
 $(VENV)/base: pyproject.toml | system-python

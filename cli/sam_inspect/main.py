@@ -36,7 +36,7 @@ from sam_inspect import (
     warm,
 )
 from sam_inspect.options import EVALUATION, LABEL_STUDIO, MODELS
-from sam_inspect.output import print_error
+from sam_inspect.output import print_error, print_lines
 
 app = typer.Typer(
     name="sam-inspect",
@@ -45,6 +45,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print_lines(version("sam-inspect"))
+        raise typer.Exit
 
 
 @app.callback()
@@ -58,6 +66,9 @@ def _root(
             metavar="FILE",
         ),
     ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     context.obj = settings
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 HEAVY = (
     "numpy",
@@ -29,6 +30,11 @@ def test_python_m_sam_inspect_shows_the_commands() -> None:
     assert shown.returncode == 0
     for name in ("serve", "preannotate", "finetune", "evaluate", "--settings"):
         assert name in shown.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    asked = run("-m", "sam_inspect", "--version")
+    assert (asked.returncode, asked.stdout) == (0, version("sam-inspect") + "\n")
 
 
 def test_a_users_mistake_is_one_sentence_on_standard_error_and_exit_code_1() -> None:
