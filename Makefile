@@ -60,7 +60,7 @@ test-lowest: $(VENV)/dev ## Run the fast tests with the lowest versions that pyp
 	@$(call test-in,$(LOWEST),$(BIN)/python,--resolution lowest-direct)
 
 test-pythons: $(VENV)/dev ## Run the fast tests on each of PYTHONS, without PyTorch
-	@for python in $(PYTHONS); do echo $$python; $(call test-in,.venv-$$(basename $$python),$$python); done
+	@for python in $(PYTHONS); do echo $$python; $(call test-in,.venv-$$(basename $$python),$$python) || exit; done
 
 setup: system-python system-chromium ## Install everything that the tests need
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed

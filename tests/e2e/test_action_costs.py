@@ -52,7 +52,7 @@ class Annotator:
         """Set the labeling page as an annotator does, once."""
         if settings is Page.QUICK:
             self.page.get_by_text("Auto-Accept Suggestions").click()
-            self.page.get_by_test_id("bottombar-settings-button").click()
+            self.labeling.button("settings").click()
             self.page.get_by_text("Keep label selected after creating a region").click()
             self.press("Escape")
             self.until("() => Htx.autoAcceptSuggestions && Htx.settings.continuousLabeling")
@@ -239,7 +239,7 @@ def test_each_piece_of_work_takes_what_the_table_says(annotator: Annotator, sett
     annotator.asks(annotator.click_in_the_stroke)
     page.keyboard.up("Control")
     if not is_quick:
-        page.get_by_test_id("bottombar-reject-suggestions-button").click()
+        annotator.labeling.button("reject-suggestions").click()
     there = annotator.masks()
     annotator.click_in_the_stroke()
     annotator.regions(there, selected=True)

@@ -211,8 +211,10 @@ def _decoded(path: Path, name: str) -> Iterator[_Decoded]:
 def _opened(path: Path, name: str) -> Iterator[InputContainer]:
     import av
 
+    # From PyAV 19 on, text of a file that is not UTF-8 is never an error, and the option is gone.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        container = av.open(f"file:{path}", metadata_errors="replace", options=_ONLY_THIS_FILE)
+        container = av.open(f"file:{path}", options=_ONLY_THIS_FILE, **lenient)
     except FileNotFoundError:
         raise BadRequestError(f"There is no video {name}.") from None
     except IsADirectoryError:

@@ -3,6 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from marks import needs_torch
 from sam_backend.errors import SamInspectError
 from sam_evaluation import runner
 from sam_evaluation.run_files import load_run
@@ -17,6 +18,7 @@ def typed(*words):
     return result.output
 
 
+@needs_torch
 def test_models_are_compared_by_the_published_protocol_and_a_second_call_computes_nothing(
     surfaces, tmp_path, monkeypatch
 ):

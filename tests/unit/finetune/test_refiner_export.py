@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sam_backend.arrays import FloatArray
 from sam_backend.errors import WeightsError
-from sam_backend.finetune.refiner.refiner_export import export_head, load_head
 from sam_backend.segmenters.onnx_sessions import open_session
 from sam_backend.segmenters.refiner import refiner
-from sam_backend.segmenters.refiner.architecture import Head, normalised
 from sam_backend.segmenters.refiner.guidance import MAPS, WINDOW
+
+torch = pytest.importorskip("torch", reason="the extra [torch] is not installed")
+
+from sam_backend.finetune.refiner.refiner_export import export_head, load_head  # noqa: E402
+from sam_backend.segmenters.refiner.architecture import Head, normalised  # noqa: E402
 
 SHIPPED = Path(refiner.__file__).parent
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from marks import needs_torch
 from mask_files import save, surface
 from sam_backend import extras
 from sam_backend.segmenters import WeightFolders, measuring
@@ -47,6 +48,7 @@ def test_times_are_the_middle_ones_of_all_images_that_are_given(folders, tmp_pat
     assert measuring._middle([(3.0, 1.0), (1.0, 2.0), (2.0, 9.0)]) == (2.0, 9.0)
 
 
+@needs_torch
 def test_what_does_not_fit_into_memory_is_said_and_the_others_are_measured(folders, monkeypatch):
     monkeypatch.setattr(measuring, "free_memory", lambda: 2 * 10**9)
     monkeypatch.setattr(measuring, "_in_a_process", lambda info, *_: measuring.Cost(info.name, "shipped"))
