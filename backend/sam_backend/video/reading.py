@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +212,7 @@ def _opened(path: Path, name: str) -> Iterator[InputContainer]:
     import av
 
     # From PyAV 19 on, text of a file that is not UTF-8 is never an error, and the option is gone.
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
         container = av.open(f"file:{path}", options=_ONLY_THIS_FILE, **lenient)
     except FileNotFoundError:
