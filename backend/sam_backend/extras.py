@@ -19,6 +19,9 @@ TRANSFORMERS = ("torch", "torchvision", "timm", "transformers")
 VIDEO = ("av",)
 """The package that reads and writes videos."""
 
+RAY = ("ray", "grpc")
+"""The packages of a cluster's workers, and of Ray Client."""
+
 
 def how_to_install(*extras: str) -> str:
     """Return the command that installs extras: `pip install 'sam-inspect[torch]'`."""

@@ -136,6 +136,12 @@ class Settings(BaseSettings):
     prefetch: int = Field(
         8, ge=0, description="Next tasks whose images `serve` encodes ahead of each annotator; 0 encodes none ahead."
     )
+    worker_cores: int = Field(
+        0,
+        ge=0,
+        description="Cores of each worker of `--cluster` where the model computes on no GPU; 0 takes one, and for a "
+        "large model eight.",
+    )
     embedding_memory_mb: int = Field(512, gt=0, description="Memory in MB for embeddings of recent images.")
     embedding_disk_mb: int = Field(4096, ge=0, description="Disk in MB for embeddings; 0 keeps none on disk.")
 

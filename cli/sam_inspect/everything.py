@@ -14,9 +14,10 @@ import typer
 from sam_backend.errors import BadRequestError
 from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
+from sam_inspect.cluster import opened_workers
 from sam_inspect.convert_files import SHOWN, unusable, write_sheet
 from sam_inspect.memory_commands import CheckpointOption, opened_project
-from sam_inspect.options import ANY_FOLDER, ModelOption, given_options, settings_of
+from sam_inspect.options import ANY_FOLDER, ClusterOption, ModelOption, given_options, settings_of
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Like(StrEnum):
     DEFECTS = "defects"
 
 
-_COMMON = ("images", "out", "project", "model", "checkpoint")
+_COMMON = ("images", "out", "project", "model", "checkpoint", "cluster")
 
 
 def everything(
@@ -68,6 +69,7 @@ def everything(
     min_contrast: Annotated[
         float, typer.Option(help="The least contrast of a mask with its surroundings; 0 keeps every mask.")
     ] = 0.0,
+    cluster: ClusterOption = None,
 ) -> None:
     """Segment everything on the images of a folder, without a prompt.
 
@@ -79,19 +81,27 @@ def everything(
     --like defects sets --stability-score-thresh, --max-area-fraction and
     --min-contrast, where they are not given. An interrupted run goes on when
     it is repeated. Both folders may lie on a store, such as s3://bucket/line.
+    With --cluster many machines search, with the same results.
 
     Example: sam-inspect everything --images photos --out runs/photos
     Example: sam-inspect everything --images photos --out runs/defects
              --like defects
     Example: sam-inspect everything --images photos --out runs/line
              --project 3
+    Example: sam-inspect everything --images photos --out runs/photos
+             --cluster ray://head:10001
     """
     from sam_backend.everything.folder_run import PICTURES, FolderRun
 
     automatic = _automatic(context, like, project)
     run = FolderRun(images, out)
-    with _opened(context, project, automatic, model, checkpoint) as (search, add_bar):
-        done = run.run(search, add_bar("Segmenting"))
+    settings = settings_of(context)
+    name = model or settings.model
+    with (
+        opened_workers(cluster, [name], settings) as workers,
+        _opened(context, project, automatic, name, checkpoint) as (search, add_bar),
+    ):
+        done = run.run(search, add_bar("Segmenting"), workers)
         pngs = [(part["name"], out / PICTURES / part["png"]) for part in done.parts]
         sheets = range(0, len(pngs), SHOWN)
         progress = add_bar("Contact sheets")
@@ -123,25 +133,27 @@ def _opened(
     context: typer.Context,
     project: str | None,
     automatic: AutomaticSettings,
-    model: str | None,
+    name: str,
     checkpoint: Path | None,
 ) -> Iterator[tuple[Search, AddBar]]:
     from sam_backend.core.project_work import load_model
-    from sam_backend.everything.search import Search, embeddings_in_memory
+    from sam_backend.core.worker_model import WorkerModel
+    from sam_backend.everything.search import ProjectSearch, Search, embeddings_in_memory
     from sam_backend.segmenters.model_registry import model_info, require_prompts
 
     settings = settings_of(context)
     embeddings = embeddings_in_memory(settings)
     if project is not None:
-        with opened_project(context, project, model, checkpoint) as (work, add_bar):
+        with opened_project(context, project, name, checkpoint) as (work, add_bar):
             work.learn(add_bar("Encoding examples"))
-            yield Search(work.segmenter, embeddings, work=work), add_bar
+            loaded = WorkerModel.of(settings, name, checkpoint, work.segmenter)
+            yield Search(work.segmenter, embeddings, project=ProjectSearch.of(work), model=loaded), add_bar
         return
-    name = model or settings.model
     require_prompts(model_info(name), {"everything"})
     segmenter = load_model(settings, name, checkpoint)
     with progress_bars() as add_bar:
-        yield Search(segmenter, embeddings, automatic), add_bar
+        loaded = WorkerModel.of(settings, name, checkpoint, segmenter)
+        yield Search(segmenter, embeddings, automatic, model=loaded), add_bar
 
 
 def _cell(name: str, png: Path) -> Cell:

@@ -41,6 +41,15 @@ DataOption = Annotated[
     str | None, typer.Option(help="A data set instead, as format:folder or format:folder@split, as in evaluate.")
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="About this many images, evenly spread.")]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Compute on a Ray cluster: ray://host:10001; host:6379, of which this machine is a part; or auto, the one "
+        "of RAY_ADDRESS or of this machine, else all cores of this machine. Its machines need sam-inspect of this "
+        "version.",
+        metavar="ADDRESS",
+    ),
+]
 PipelineOption = Annotated[
     Path | None,
     typer.Option(

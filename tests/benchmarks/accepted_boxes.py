@@ -75,7 +75,7 @@ def main():
             found = [
                 (image, one.label, Cropped.of(one.mask), one.score)
                 for image, name in asked
-                for one in memory.propose(segmenter, encode(name), classes, limit=LIMIT)
+                for one in memory.proposer(classes, segmenter.version).propose(segmenter, encode(name), limit=LIMIT)
             ]
         values = box_scores(boxes_of(truth, labels), boxes_of(found, labels), len(asked), len(labels)).values
         print(f"{kind}: AP {values['ap']:.3f}, AP50 {values['ap50']:.3f}, AR100 {values['ar100']:.3f}")

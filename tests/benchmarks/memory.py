@@ -234,7 +234,7 @@ def measure(segmenter, examples, images, classes, tallies, *, rivals):
             painted = on_image(class_map(segmenter, embedding, model)[0], embedding.size).argmax(2)
             painted = np.array([0, *(1 + classes.index(label) for label in model.labels)])[painted]
             tallies.setdefault("class map", Tally()).add(painted, components(painted, classes), image, classes)
-            proposals = memory.propose(segmenter, embedding, model)
+            proposals = memory.proposer(model, segmenter.version).propose(segmenter, embedding)
             painted = np.zeros(embedding.size, np.int64)
             for proposal in reversed(proposals):
                 painted[proposal.mask] = 1 + classes.index(proposal.label)

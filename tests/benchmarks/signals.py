@@ -157,7 +157,7 @@ def measure(segmenter, examples, pages, accept):
         classes = memory.classes(segmenter.version, lambda label: True)
         for page in pages:
             proposed = []
-            for proposal in memory.propose(segmenter, page.embedding, classes):
+            for proposal in memory.proposer(classes, segmenter.version).propose(segmenter, page.embedding):
                 interval = interval_of(Cropped.of(proposal.mask), page.calibration)
                 if interval is not None:
                     box = (interval.t_start, interval.t_end, interval.f_low, interval.f_high)

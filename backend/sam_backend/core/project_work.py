@@ -23,7 +23,7 @@ from sam_backend.core.refiners import refiner_of
 from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.finetune.served_version import LoadWeights, load_served
+from sam_backend.finetune.served_version import load_served
 from sam_backend.finetune.training_status import RUNNING, read_status
 from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.addresses import literal_origin
@@ -274,10 +274,13 @@ def open_registered(servers: ServerRegistry, project: str) -> Project:
     return opened
 
 
-def load_model(settings: Settings, model: str, checkpoint: Path | None) -> Segmenter:
-    """Load a model as the service does: with the given weights, or those that were promoted last."""
+def load_model(settings: Settings, model: str, checkpoint: Path | None, threads: int = 0) -> Segmenter:
+    """Load a model as the service does, with the given weights or those that were promoted last; 0 threads: all."""
     folders = WeightFolders.of_settings(settings)
-    load: LoadWeights = lambda weights: load_segmenter(model, weights, focus=settings.focus, folders=folders)  # noqa: E731
+
+    def load(weights: Path | None) -> Segmenter:
+        return load_segmenter(model, weights, threads=threads, focus=settings.focus, folders=folders)
+
     return load(checkpoint) if checkpoint else load_served(Versions(settings.home / VERSIONS), model, load).segmenter
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sam_backend.core.project_versions import ProjectVersions
-from sam_backend.memory.memory_proposer import MemoryProposer
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposal, Proposer
 from sam_backend.memory.text_proposer import TextProposer
@@ -73,7 +72,7 @@ class Proposers:
         if memory is None:
             return TextProposer(texts) if texts else None
         trained, classes = self._promoted.promoted(proposer_of(memory)), memory.classes(version, is_known)
-        proposer: Proposer | None = None if classes is None else MemoryProposer(memory, classes)
+        proposer: Proposer | None = None if classes is None else memory.proposer(classes, version)
         known = frozenset(classes.labels if classes else ())
         if trained is not None and any(map(is_known, trained.manifest.labels)):
             proposer = _with(trained, proposer, known - set(trained.manifest.labels))

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from PIL import Image
-
+from sam_backend.cluster.work import THIS_PROCESS, Workers
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.everything.label_maps import label_map, png_of_map
-from sam_backend.everything.pictures import side_by_side
-from sam_backend.everything.search import Instance, Search
+from sam_backend.everything.found import AskedImage, FindOnImage, FoundOnImage, class_ids, unreadable
+from sam_backend.everything.search import Search
 from sam_backend.everything.tables import OBJECT, Part, coco_of, csv_of, csv_text
 from sam_backend.files import link_or_copy, sweep, write_whole
 from sam_backend.progress import ProgressCallback
-from sam_backend.segmenters.coco_counts import coco_counts
 from sam_backend.segmenters.image_folder import images_in
+from sam_backend.stores import StorePath
 
 RUN, PARTS, IMAGES = "everything.json", "parts", "images"
 PICTURES, INSTANCE_MAPS, CLASS_MAPS = "side_by_side", "instance_maps", "class_maps"
@@ -74,7 +71,7 @@ class FolderRun:
         self._pngs = _names_of_pngs(list(self._files))
         self.out = out
 
-    def run(self, search: Search, progress: ProgressCallback) -> FolderResult:
+    def run(self, search: Search, progress: ProgressCallback, workers: Workers = THIS_PROCESS) -> FolderResult:
         """Find the instances on all images, and write them.
 
         Of each image the folder gets its file in `images/` (linked where the file system can), a picture of it and its
@@ -85,6 +82,7 @@ class FolderRun:
         ----------
         search : Search.
         progress : called with the numbers of images done and in all, and the name of the next one.
+        workers : Workers, who search.
 
         Raises
         ------
@@ -92,13 +90,26 @@ class FolderRun:
             If `out` holds a run of another model or with other settings, or no image can be used.
         """
         self._claim(search)
-        result = FolderResult(classes=list(search.labels or (OBJECT,)))
-        for done, name in enumerate(self._files):
-            progress(done, len(self._files), name)
-            try:
-                result.parts.append(self._part(name, search, result.classes))
-            except SamInspectError as error:
-                result.broken.append((name, str(error)))
+        result, find = FolderResult(classes=list(search.labels or (OBJECT,))), FindOnImage(search)
+        places = {name: self._place(name) for name in self._files}
+        kept = {name: place for name, place in places.items() if isinstance(place, Path) and place in self._kept}
+        waiting = (self._asked(name, result.classes) for name in places if name not in kept)
+        with closing(workers.map(find, waiting)) as answers:
+            for done, (name, place) in enumerate(places.items()):
+                progress(done, len(places), name)
+                if name in kept:
+                    part: Part = json.loads(kept[name].read_bytes())
+                    class_ids([one["label"] or OBJECT for one in part["instances"]], result.classes)
+                    result.parts.append(part)
+                    continue
+                found = next(answers)
+                if isinstance(found, FoundOnImage) and class_ids(list(found.ids), result.classes) != found.ids:
+                    # It was searched before all classes of the images before it were known.
+                    found = find(self._asked(name, result.classes))
+                if isinstance(found, SamInspectError):
+                    result.broken.append((name, str(found)))
+                elif isinstance(place, Path):
+                    result.parts.append(self._write_part(name, place, found))
         progress(len(self._files), len(self._files))
         if not result.parts:
             raise BadRequestError(
@@ -129,38 +140,35 @@ class FolderRun:
         # What a killed run left.
         sweep(self.out)
 
-    def _part(self, name: str, search: Search, classes: list[str]) -> Part:
-        """Return what is kept of an image; it is made where an earlier run has not made it. New classes are added."""
-        file, png = self._files[name], self._pngs[name]
+    def _place(self, name: str) -> Path | BadRequestError:
+        """Return the file for what is kept of an image; an error if the image is not there."""
         try:
-            stamp = file.stat()
-            key = json.dumps([name, png, stamp.st_size, stamp.st_mtime_ns])
-            kept = self.out / PARTS / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-            if kept in self._kept:
-                part: Part = json.loads(kept.read_bytes())
-                _class_ids(part, classes)
-                return part
-            content = file.read_bytes()
+            stamp = self._files[name].stat()
         except OSError as error:
-            raise BadRequestError(f"It cannot be read: {error.strerror}.") from None
-        fetched = search.fetch(content, name)
-        instances = search.instances(fetched)
-        size = fetched.embedding.size
-        described = [_described(one) for one in instances]
-        part = {"file": kept.name, "name": name, "png": png, "size": list(size), "instances": described}
-        masks = [one.mask for one in instances]
-        by_instance = label_map(masks, range(1, len(masks) + 1), size)
-        by_class = label_map(masks, _class_ids(part, classes), size)
-        link_or_copy(file, self.out / IMAGES / name)
-        picture = io.BytesIO()
-        Image.fromarray(side_by_side(fetched.reader(), by_class if search.labels else by_instance)).save(picture, "PNG")
-        for folder, png_file in (
-            (PICTURES, picture.getvalue()),
-            (INSTANCE_MAPS, png_of_map(by_instance)),
-            (CLASS_MAPS, png_of_map(by_class)),
+            return unreadable(error)
+        key = json.dumps([name, self._pngs[name], stamp.st_size, stamp.st_mtime_ns])
+        return self.out / PARTS / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+    def _asked(self, name: str, classes: list[str]) -> AskedImage | BadRequestError:
+        """Return an image to search: with its content, or on a store its address, which the worker reads."""
+        file = self._files[name]
+        try:
+            return AskedImage(name, file if isinstance(file, StorePath) else file.read_bytes(), tuple(classes))
+        except OSError as error:
+            return unreadable(error)
+
+    def _write_part(self, name: str, place: Path, found: FoundOnImage) -> Part:
+        """Write what is found on an image, and return what is kept of it."""
+        png, instances = self._pngs[name], found.instances
+        part = {"file": place.name, "name": name, "png": png, "size": list(found.size), "instances": instances}
+        link_or_copy(self._files[name], self.out / IMAGES / name)
+        for folder, content in (
+            (PICTURES, found.picture),
+            (INSTANCE_MAPS, found.instance_map),
+            (CLASS_MAPS, found.class_map),
         ):
-            self._write(f"{folder}/{png}", png_file)
-        write_whole(kept, json.dumps(part).encode(), private=False)
+            self._write(f"{folder}/{png}", content)
+        write_whole(place, json.dumps(part).encode(), private=False)
         return part
 
     def _remove_stale(self, parts: Sequence[Part]) -> None:
@@ -191,22 +199,3 @@ def _names_of_pngs(names: Sequence[str]) -> dict[str, str]:
     # "a.png.tif" has the stem "a.png", which "a.png" beside "a.tif" takes as well.
     counts = Counter(text.casefold() for name, stem in stems.items() for text in (stem, name))
     return {name: f"{stem if counts[stem.casefold()] == 1 else name}.png" for name, stem in stems.items()}
-
-
-def _described(one: Instance) -> dict[str, Any]:
-    return {
-        "counts": coco_counts(one.mask),
-        "box": list(one.mask.box),
-        "area": one.mask.area,
-        "score": round(one.score, 4),
-        "stability": None if one.stability is None else round(one.stability, 4),
-        "contrast": round(one.contrast, 4),
-        "label": one.label,
-    }
-
-
-def _class_ids(part: Part, classes: list[str]) -> list[int]:
-    """Return the class of each instance, from 1; a class that is not known yet is added."""
-    labels = [one["label"] or OBJECT for one in part["instances"]]
-    classes += [label for label in dict.fromkeys(labels) if label not in classes]
-    return [classes.index(label) + 1 for label in labels]

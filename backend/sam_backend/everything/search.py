@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,10 @@ from sam_backend.core.observer import Observer
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposed_masks import masks_on_image, proposed_masks
 from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
+from sam_backend.core.worker_model import WorkerModel
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.proposals import Proposer
+from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.pipeline.sources import Everything
 from sam_backend.samples import Cropped
 from sam_backend.segmenters import Segmenter
@@ -49,6 +52,36 @@ def embeddings_in_memory(settings: Settings) -> TaskEmbeddings:
 
 
 @dataclass(frozen=True, eq=False)
+class ProjectSearch:
+    """What is proposed for a project, as plain data.
+
+    Attributes
+    ----------
+    identity : what the proposals depend on beside the model, as JSON.
+    labels : tuple of str, the classes of the project.
+    proposer : Proposer; None where a pipeline does without.
+    pipeline : Pipeline, proposes in its place; None without one.
+    """
+
+    identity: Mapping[str, Any]
+    labels: tuple[str, ...]
+    proposer: Proposer | None
+    pipeline: Pipeline | None
+
+    @classmethod
+    def of(cls, work: ProjectWork) -> ProjectSearch:
+        """Return what is proposed for a project now; errors as of `ProjectWork.proposer`."""
+        proposer = work.proposer()
+        identity = {
+            "project": work.project.uid,
+            "proposer": proposer.name if proposer else "none",
+            "pipeline": work.pipeline.version if work.pipeline else "none",
+            "examples": work.memory.store.changed(),
+        }
+        return cls(identity, work.labels(), proposer, work.pipeline)
+
+
+@dataclass(frozen=True, eq=False)
 class Search:
     """A model, and what it seeks: all that it sees, or what is proposed for a project, as in its pre-annotation.
 
@@ -57,49 +90,42 @@ class Search:
     segmenter : Segmenter.
     embeddings : TaskEmbeddings, keeps what is encoded.
     automatic : AutomaticSettings; those of a project are its own.
-    work : ProjectWork; None without a project.
+    project : ProjectSearch; None without a project.
+    model : WorkerModel, how workers elsewhere load the same model; None where all is done here.
     """
 
     segmenter: Segmenter
     embeddings: TaskEmbeddings
     automatic: AutomaticSettings = DEFAULT_AUTOMATIC
-    work: ProjectWork | None = None
+    project: ProjectSearch | None = None
+    model: WorkerModel | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What the instances on an image depend on, as JSON."""
-        if self.work is None:
+        if self.project is None:
             settings = dataclasses.asdict(self.automatic)
             # How many clicks are decoded at once changes no mask.
             settings.pop("points_per_batch")
             return {"model": self.segmenter.version, **settings}
-        return {
-            "model": self.segmenter.version,
-            "project": self.work.project.uid,
-            "proposer": self._proposer.name if self._proposer else "none",
-            "pipeline": self.work.pipeline.version if self.work.pipeline else "none",
-            "examples": self.work.memory.store.changed(),
-        }
+        return {"model": self.segmenter.version, **self.project.identity}
 
-    @cached_property
+    @property
     def labels(self) -> tuple[str, ...]:
         """The classes of the project; none without one."""
-        return self.work.labels() if self.work else ()
-
-    @cached_property
-    def _proposer(self) -> Proposer | None:
-        return self.work.proposer() if self.work else None
+        return self.project.labels if self.project else ()
 
     def fetch(self, file: bytes, name: str) -> TaskEmbedding:
         """Return the embedding of an image's file; SamInspectError if it cannot be used."""
         return self.embeddings.fetch_file(self.segmenter, file, name)
 
     def instances(self, fetched: TaskEmbedding) -> list[Instance]:
-        """Return the instances on an image, the highest score first; errors as of `ProjectWork.proposer`."""
-        if self.work is None:
+        """Return the instances on an image, the highest score first."""
+        if self.project is None:
             masks = masks_on_image(self.segmenter, fetched, None, Everything(**dataclasses.asdict(self.automatic)))
         else:
-            masks = proposed_masks(self.segmenter, fetched, self._proposer, self.work.propose)
+            proposer, pipeline = self.project.proposer, self.project.pipeline
+            masks = proposed_masks(self.segmenter, fetched, proposer, pipeline and pipeline.propose)
         reader = fetched.reader()
         return [
             Instance(one.mask, one.label, one.score, one.stability, contrast_with_surroundings(reader, one.mask))

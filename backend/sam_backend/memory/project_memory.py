@@ -6,21 +6,20 @@ import logging
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from cachetools import LRUCache
 
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.memory.class_model import ClassModel, fit_classes
-from sam_backend.memory.class_outlines import ClassOutline, find_outlines, without_duplicates
 from sam_backend.memory.click_choice import LikeAccepted, RecentShares
 from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND, FeatureVectors, pool
 from sam_backend.memory.fit_allowance import SECONDS_EACH, FitAllowance
 from sam_backend.memory.left_out_examples import calibrate, read_calibration, read_click_weight
-from sam_backend.memory.proposals import MIN_SCORE, Proposal
+from sam_backend.memory.memory_proposer import MemoryProposer
 from sam_backend.memory.records import EmbedRecord, Example, NewestExample, ReadMasks, Record, RecordKey
 from sam_backend.memory.score_calibration import ScoreCalibration
 from sam_backend.memory.vector_cache import VectorCache
@@ -228,30 +227,9 @@ class ProjectMemory:
             self._fitted = ((state, known), fitted)
         return fitted
 
-    def propose(
-        self, segmenter: Segmenter, embedding: Embedding, classes: ClassModel, *, limit: int | None = None
-    ) -> list[Proposal]:
-        """Return the proposals for an image, the highest score first; at most `limit`."""
-        outlines = find_outlines(segmenter, embedding, classes)
-        return self.select(outlines, segmenter.version, embedding.size, limit=limit)
-
-    def select(
-        self, outlines: Sequence[ClassOutline], version: str, size: tuple[int, int], *, limit: int | None = None
-    ) -> list[Proposal]:
-        """Return the outlines of an image that are good enough as proposals, the highest score first.
-
-        Parameters
-        ----------
-        outlines : outlines of `find_outlines`.
-        version : str, version of the model that outlined them.
-        size : (H, W) of the image in pixels.
-        limit : largest number of proposals; None for all.
-        """
-        calibration = self.calibration(version)
-        scores = [calibration.score(outline) for outline in outlines]
-        kept = [index for index in without_duplicates(outlines, scores) if scores[index] >= MIN_SCORE][:limit]
-        proposals = [Proposal(outlines[index].image_mask(size), outlines[index].label, scores[index]) for index in kept]
-        return [proposal for proposal in proposals if proposal.mask.any()]
+    def proposer(self, classes: ClassModel, version: str) -> MemoryProposer:
+        """Return what the memory proposes now, with classes of a model's version."""
+        return MemoryProposer(classes, self.calibration(version))
 
     def helping(self, segmenter: Segmenter, label: str | None, image: str) -> Segmenter:
         """Return a segmenter that answers a lone click with what looks like the accepted masks of a label.

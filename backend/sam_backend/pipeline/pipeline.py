@@ -34,11 +34,13 @@ class Pipeline:
     name : str, that of the file without its ending.
     version : str, the name and a hash of the file's text.
     steps : sequence of Step; each fits the one before.
+    path : Path, its file.
     """
 
     name: str
     version: str
     steps: Sequence[Step]
+    path: Path
 
     @classmethod
     def load(cls, path: Path) -> Pipeline:
@@ -75,7 +77,11 @@ class Pipeline:
                 raise BadRequestError(f"{path}, step {number}: {error}") from None
         _require_fit(path, steps)
         digest = hashlib.sha256(content).hexdigest()[:8]
-        return cls(path.stem, f"{path.stem}-{digest}", tuple(steps))
+        return cls(path.stem, f"{path.stem}-{digest}", tuple(steps), path)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to another process as the path of its file, which must be the same there."""
+        return _loaded_again, (self.path.resolve(), self.version)
 
     @property
     def needs_project(self) -> bool:
@@ -108,6 +114,13 @@ class Pipeline:
                 raise StepError(f"Pipeline {self.name}, step {number}: {error}") from error
         masks = [one for one in proposed if isinstance(one, ProposedMask) and one.mask.part.size]
         return sorted(masks, key=lambda one: -one.score)
+
+
+def _loaded_again(path: Path, version: str) -> Pipeline:
+    pipeline = Pipeline.load(path)
+    if pipeline.version != version:
+        raise BadRequestError(f"The pipeline {path} is {pipeline.version} there, here {version}; copy the file.")
+    return pipeline
 
 
 def known_steps() -> Iterator[StepDescription]:

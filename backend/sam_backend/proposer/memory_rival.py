@@ -49,4 +49,4 @@ def memory_of(
     memory.catch_up(segmenter, embed, read_masks, progress=progress)
     memory.recalibrate(segmenter, embed, read_masks)
     classes = memory.classes(segmenter.version, lambda label: True)
-    return MemoryProposer(memory, classes) if classes else None
+    return memory.proposer(classes, segmenter.version) if classes else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -42,6 +44,13 @@ class TrainedProposer:
         self._session = open_session(path, threads, "proposer", "train the proposer again")
         digest = hashlib.sha256(path.read_bytes() + (folder / MANIFEST).read_bytes()).hexdigest()[:8]
         self._name = f"proposer-{digest}"
+        self._folder = folder
+        self._threads = threads
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to another process as the two files."""
+        files = {name: (self._folder / name).read_bytes() for name in (WEIGHTS, MANIFEST)}
+        return _of_files, (files, self._threads)
 
     @property
     def name(self) -> str:
@@ -78,6 +87,13 @@ class TrainedProposer:
         (shares,) = self._session.run(None, {"image": image[None]})
         whole: FloatArray = shares[0]
         return whole
+
+
+def _of_files(files: Mapping[str, bytes], threads: int) -> TrainedProposer:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        return TrainedProposer(Path(folder), threads)
 
 
 def mask_in(region: Region, size: tuple[int, int]) -> BoolArray:

@@ -16,7 +16,6 @@ from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.memory.class_model import ClassModel
 from sam_backend.memory.features import AcceptedMask
 from sam_backend.memory.memories import FOLDER
-from sam_backend.memory.memory_proposer import MemoryProposer
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.memory.proposals import Proposer
 from sam_backend.memory.records import Record
@@ -187,7 +186,7 @@ class Loop:
         """Return what proposes: the proposer that was promoted, else the memory; None without an example."""
         if self._trained is not None:
             return self._trained
-        return None if self._classes is None else MemoryProposer(self._memory, self._classes)
+        return None if self._classes is None else self._memory.proposer(self._classes, self._segmenter.version)
 
     def _load_proposer(self) -> TrainedProposer | None:
         """Return the proposer that was promoted in this run, or None."""

@@ -3,7 +3,6 @@
 import csv
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from colour_segmenter import ColourSegmenter, surface
 from mask_files import save
 from sam_backend.errors import BadRequestError
 from sam_backend.everything.folder_run import FolderRun
-from sam_backend.everything.search import Search, embeddings_in_memory
+from sam_backend.everything.search import ProjectSearch, Search, embeddings_in_memory
 from sam_backend.memory.proposals import Proposal
 from sam_backend.progress import no_progress
 from sam_backend.segmenters.automatic import AutomaticSettings
@@ -45,8 +44,8 @@ class Segmenter(ColourSegmenter):
         return with_pixels(super().encode(image), image)
 
 
-def search(segmenter=None, automatic=GRID, settings=None, work=None):
-    return Search(segmenter or Segmenter(), embeddings_in_memory(settings or Settings()), automatic, work)
+def search(segmenter=None, automatic=GRID, settings=None, project=None):
+    return Search(segmenter or Segmenter(), embeddings_in_memory(settings or Settings()), automatic, project)
 
 
 def run(folder, out, segmenter=None, **options):
@@ -264,21 +263,14 @@ class Proposing:
         return proposals
 
 
-def project(examples):
-    """Return what a search needs of a project and its memory."""
-    return SimpleNamespace(
-        project=SimpleNamespace(uid="3.1"),
-        memory=SimpleNamespace(store=SimpleNamespace(changed=lambda: examples)),
-        proposer=Proposing,
-        propose=None,
-        pipeline=None,
-        labels=lambda: ("blue", "green", "red"),
-    )
+def project(examples, labels=("blue", "green", "red")):
+    """Return what a search needs of a project."""
+    return ProjectSearch({"project": "3.1", "examples": examples}, labels, Proposing(), None)
 
 
 def test_a_project_gives_the_classes(folder, tmp_path):
     out = tmp_path / "out"
-    done = run(folder, out, work=project("seven"))
+    done = run(folder, out, project=project("seven"))
     assert done.classes == ["blue", "green", "red"]
     classes = np.asarray(Image.open(out / "class_maps" / "line 0" / "0.png"))
     for label, (left, top, right, bottom) in SQUARES.items():
@@ -287,4 +279,28 @@ def test_a_project_gives_the_classes(folder, tmp_path):
     assert [category["name"] for category in content["categories"]] == done.classes
     assert "stability" not in content["annotations"][0]
     with pytest.raises(BadRequestError, match="holds a run with examples seven, this one has eight"):
-        run(folder, out, work=project("eight"))
+        run(folder, out, project=project("eight"))
+
+
+class Hasty:
+    """Takes all items before the result of the first is asked for."""
+
+    def map(self, work, items):
+        yield from [work(item) for item in list(items)]
+
+
+class Alternating(Proposing):
+    """Proposes one square, whose class depends on the image."""
+
+    def propose(self, segmenter, embedding, *, limit=None):
+        return [
+            replace(super().propose(segmenter, embedding)[0], label=f"class {embedding.arrays['image'][0, 0, 0] % 2}")
+        ]
+
+
+def test_classes_that_are_found_on_the_way_have_the_same_ids_whoever_works(folder, tmp_path):
+    for out, options in (("here", {}), ("ahead", {"workers": Hasty()})):
+        seeks = replace(project("seven", labels=("blue",)), proposer=Alternating())
+        done = FolderRun(folder, tmp_path / out).run(search(project=seeks), no_progress, **options)
+        assert len(done.classes) == 3
+    assert contents(tmp_path / "here") == contents(tmp_path / "ahead")

@@ -51,7 +51,9 @@ def learn(world):
 def propose(world, seed=99, is_known=ANY, **squares):
     image, masks = surface(seed, **squares)
     classes = world.memory.classes(world.segmenter.version, is_known)
-    return world.memory.propose(world.segmenter, world.segmenter.encode(image), classes), masks
+    return world.memory.proposer(classes, world.segmenter.version).propose(
+        world.segmenter, world.segmenter.encode(image)
+    ), masks
 
 
 def iou(a, b):

@@ -1,0 +1,36 @@
+"""Work that tells where it was done, and can fail in every way; see `sam_backend.cluster.work.Work`."""
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import partial
+
+from sam_backend.errors import BadRequestError, SamInspectError
+
+
+@dataclass
+class Squares:
+    """Squares numbers; other items are told what to do."""
+
+    is_ready: bool = True
+    threads: int = 0
+
+    def __call__(self, item):
+        if item == "end the process":
+            os._exit(1)
+        if item == "raise":
+            raise SamInspectError("What is raised ends everything.")
+        if item == "refuse":
+            return BadRequestError("It is no number.")
+        if item == "warn":
+            logging.getLogger("squares").warning("It is %s.", "late")
+        return item * 2, os.getpid(), self.threads
+
+    def elsewhere(self):
+        return partial(made, self.is_ready)
+
+
+def made(is_ready, threads):
+    if not is_ready:
+        raise BadRequestError("The weights are missing; put them into the folder weights.")
+    return Squares(threads=threads)

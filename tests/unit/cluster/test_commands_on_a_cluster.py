@@ -1,0 +1,88 @@
+"""Commands with --cluster: a machine is lost half way, a run is stopped and repeated, and the results are the same."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mask_files import save
+from sam_backend.errors import SamInspectError
+from sam_inspect.main import app
+
+pytestmark = pytest.mark.slow
+IMAGES = 8
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images with a dark square, each at another place, and one that is broken."""
+    for number in range(IMAGES):
+        pixels = np.full((64, 80, 3), 200, np.uint8)
+        pixels[16:40, 8 * number : 8 * number + 24] = 40
+        save(tmp_path / "images" / f"{number}.png", pixels)
+    (tmp_path / "images" / "4b.png").write_bytes(b"no image")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def typed(monkeypatch, nodes):
+    """A function that runs a command; `at` is called with the steps that are done."""
+    nodes.replace()
+
+    def run(*words, at=lambda done: None, code=0):
+        @contextmanager
+        def bars():
+            yield lambda description: lambda done, total, doing="", /: at(done)
+
+        monkeypatch.setattr(f"sam_inspect.{MODULES.get(words[0], words[0])}.progress_bars", bars)
+        result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+        if isinstance(result.exception, SamInspectError):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+MODULES = {"evaluate": "evaluation", "preannotate": "memory_commands"}
+
+
+def half_way(done_or_total, act):
+    """Return a function that acts once, when so many steps are done."""
+    acted = []
+
+    def at(done):
+        if done >= done_or_total and not acted:
+            acted.append(done)
+            act()
+
+    return at
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def contents(out):
+    """Return the content of every result; a part names the time of its image."""
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.parent.name != "parts")
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def test_everything_is_the_same_with_a_machine_lost_and_after_a_stop(folder, tmp_path, typed, nodes):
+    words = ("everything", "--images", folder, "--points-per-side", 4, "--out")
+    typed(*words, tmp_path / "here")
+    assert len(contents(tmp_path / "here")) > 4 * IMAGES
+    typed(*words, tmp_path / "lost", "--cluster", nodes.address, at=half_way(3, nodes.lose_one))
+    assert contents(tmp_path / "lost") == contents(tmp_path / "here")
+    typed(*words, tmp_path / "stopped", "--cluster", nodes.address, at=half_way(3, stop), code=130)
+    assert len(list((tmp_path / "stopped" / "parts").iterdir())) == 3
+    typed(*words, tmp_path / "stopped", "--cluster", nodes.client_address)
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "here")
+
+
+def test_without_its_cluster_a_command_writes_nothing(folder, tmp_path, typed):
+    with pytest.raises(SamInspectError, match="No Ray cluster answers at ray://127.0.0.1:1"):
+        typed("everything", "--images", folder, "--out", tmp_path / "out", "--cluster", "ray://127.0.0.1:1")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,67 @@
+"""Workers on two machines, of which one is lost on the way."""
+
+import os
+from itertools import count, islice, takewhile
+
+import pytest
+
+from sam_backend.cluster import actor
+from sam_backend.cluster.connection import open_workers
+from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.settings import Settings
+from told_work import Squares
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["address", "client_address"])
+def workers(request, nodes):
+    nodes.replace()
+    with open_workers(getattr(nodes, request.param), [], Settings()) as opened:
+        yield opened
+
+
+def test_results_come_in_order_and_once_whatever_is_lost(workers, nodes, caplog):
+    processes, threads_of_workers, taken = set(), set(), []
+
+    def items():
+        """Go on until both machines have worked, one is lost, and this is noticed."""
+        numbers = count()
+        yield from takewhile(lambda _: len(processes) < 2, numbers)
+        nodes.lose_one()
+        yield from takewhile(lambda _: "A worker is lost; the others go on" not in caplog.text, numbers)
+        yield from islice(numbers, 50)
+
+    doubles = []
+    for double, process, threads in workers.map(Squares(), (taken.append(number) or number for number in items())):
+        doubles.append(double)
+        processes.add(process)
+        threads_of_workers.add(threads)
+    assert doubles == [2 * number for number in taken]
+    assert os.getpid() not in processes
+    assert threads_of_workers == {1}
+
+
+def test_what_a_worker_logs_and_what_it_refuses_is_heard_here(workers, caplog):
+    results = list(workers.map(Squares(), [1, "warn", "refuse"]))
+    assert "It is late." in caplog.messages
+    assert isinstance(results[2], BadRequestError)
+    with pytest.raises(SamInspectError, match=r"^What is raised ends everything.$"):
+        list(workers.map(Squares(), [1, "raise"]))
+
+
+def test_an_item_that_ends_its_worker_again_and_again_is_named(workers):
+    with pytest.raises(SamInspectError, match="4 workers ended one after the other at item 2, perhaps because memory"):
+        list(workers.map(Squares(), [1, "end the process"]))
+
+
+def test_a_worker_that_is_not_as_it_should_be_says_what_to_do(workers, monkeypatch):
+    with pytest.raises(SamInspectError, match="cannot work: The weights are missing; put them into the folder weights"):
+        list(workers.map(Squares(is_ready=False), [1]))
+    monkeypatch.setattr("sam_backend.cluster.ray_workers.version", lambda name: "9.9")
+    with pytest.raises(SamInspectError, match=r"has 0\.1\.0 of sam-inspect, this machine has 9\.9; install"):
+        list(workers.map(Squares(), [1]))
+    # This module travels, so a worker without sam-inspect can say that.
+    monkeypatch.setattr(actor, "DISTRIBUTION", "nobody-has-this")
+    with pytest.raises(SamInspectError, match=r"has none of nobody-has-this, this machine has 9\.9"):
+        list(workers.map(Squares(), [1]))
