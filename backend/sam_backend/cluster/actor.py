@@ -48,7 +48,7 @@ class Actor:
         handler = _Kept(self._warnings)
         logging.getLogger().addHandler(handler)
         try:
-            self._work = pickle.loads(elsewhere)(self._threads)  # noqa: S301 - of the machine that started this process
+            self._work = pickle.loads(elsewhere)(self._threads)  # noqa: S301 - of who started it # nosec B301
         except SamInspectError as error:
             return f"The worker {platform.node()} cannot work: {error}"
         except ImportError as error:
@@ -57,7 +57,7 @@ class Actor:
 
     def do(self, item: bytes) -> bytes:
         """Return the pickled result of a pickled item, with what was logged: (logger, level, message)."""
-        result: Any = self._work(pickle.loads(item))  # noqa: S301
+        result: Any = self._work(pickle.loads(item))  # noqa: S301 # nosec B301
         warnings = self._warnings.copy()
         self._warnings.clear()
         return pickle.dumps((result, warnings))

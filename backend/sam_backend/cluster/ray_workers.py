@@ -168,7 +168,7 @@ class _Pool(Generic[_Item]):
             worker.has_started, self.failed_starts = True, 0
             return
         worker.items -= task.share
-        result, warnings = pickle.loads(came)  # noqa: S301 - of a worker that this process started
+        result, warnings = pickle.loads(came)  # noqa: S301 - of a worker of ours # nosec B301
         for name, level, message in warnings:
             logging.getLogger(name).log(level, "%s", message)
         self.done[task.place] = result

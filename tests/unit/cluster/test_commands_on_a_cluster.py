@@ -83,6 +83,6 @@ def test_everything_is_the_same_with_a_machine_lost_and_after_a_stop(folder, tmp
 
 
 def test_without_its_cluster_a_command_writes_nothing(folder, tmp_path, typed):
-    with pytest.raises(SamInspectError, match="No Ray cluster answers at ray://127.0.0.1:1"):
+    with pytest.raises(SamInspectError, match="No Ray cluster answers at"):
         typed("everything", "--images", folder, "--out", tmp_path / "out", "--cluster", "ray://127.0.0.1:1")
     assert not (tmp_path / "out").exists()
