@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Generic, TypeVar
@@ -40,7 +40,7 @@ class RayWorkers:
     size: WorkerSize
     are_elsewhere: bool = True
 
-    def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Yield the result of each item, in the order of the items; the workers end with the iterator."""
         return _Pool(self.size, pickle.dumps(work.elsewhere()), iter(items)).results()
 
@@ -85,7 +85,7 @@ class _Pool(Generic[_Item]):
     is_exhausted: bool = False
     failed_starts: int = 0
 
-    def results(self) -> Iterator[Any]:
+    def results(self) -> Generator[Any]:
         """Yield the results in order; end the workers at the end, whatever ends it."""
         try:
             for _ in range(self.size.workers):
@@ -105,9 +105,9 @@ class _Pool(Generic[_Item]):
 
     def _start(self) -> None:
         """Ask the cluster for one more worker; it starts when there is room."""
-        options = {"num_cpus": self.size.cores, "num_gpus": self.size.gpus}
+        actor: Any = ray.remote(actor_module.Actor)
         # A worker that Ray restarts would wait for room, and its items with it.
-        made = ray.remote(max_restarts=0, max_task_retries=0, **options)(actor_module.Actor)
+        made = actor.options(num_cpus=self.size.cores, num_gpus=self.size.gpus, max_restarts=0, max_task_retries=0)
         worker = _Worker(made.remote(version(actor_module.DISTRIBUTION), self.size.cores))
         self.workers.append(worker)
         self.under_way[worker.actor.start.remote(self.work)] = worker, None

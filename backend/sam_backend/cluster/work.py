@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -30,16 +30,13 @@ class Work(Protocol[_Item, _Result]):
 
 
 class Workers(Protocol):
-    """Those who work.
+    """Those who work."""
 
-    Attributes
-    ----------
-    are_elsewhere : bool, whether items and results travel to other processes.
-    """
+    @property
+    def are_elsewhere(self) -> bool:
+        """Whether items and results travel to other processes."""
 
-    are_elsewhere: bool
-
-    def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Yield the result of each item, in the order of the items.
 
         Items are taken as late as possible, at most some for each worker before their results are asked for.
@@ -56,7 +53,7 @@ class ThisProcess:
 
     are_elsewhere = False
 
-    def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Yield the result of each item."""
         yield from map(work, items)
 

@@ -125,7 +125,7 @@ class Search:
             masks = masks_on_image(self.segmenter, fetched, None, Everything(**dataclasses.asdict(self.automatic)))
         else:
             proposer, pipeline = self.project.proposer, self.project.pipeline
-            masks = proposed_masks(self.segmenter, fetched, proposer, pipeline and pipeline.propose)
+            masks = proposed_masks(self.segmenter, fetched, proposer, pipeline.propose if pipeline else None)
         reader = fetched.reader()
         return [
             Instance(one.mask, one.label, one.score, one.stability, contrast_with_surroundings(reader, one.mask))
