@@ -33,6 +33,9 @@ apt = { \
 # Python interpreters, by name or path.
 PYTHONS ?= python3.12 python3.13
 
+VERSION ?= 1.20.0
+OTHER = $(HOME_OF_DEMO)/label-studio-$(VERSION)
+
 # $(call test-in,folder,python,options): the fast tests in an environment of its own, without PyTorch.
 test-in = { \
 	$(BIN)/uv venv --quiet --clear --python $(2) $(1) && \
@@ -40,7 +43,7 @@ test-in = { \
 	$(1)/bin/pytest -m "not slow" $(PARALLEL); \
 }
 
-.PHONY: help demo docs docs-serve test test-fast test-lowest test-pythons setup lint audit lock format attack bench clean system-python system-chromium
+.PHONY: help demo docs docs-serve test test-fast test-lowest test-pythons test-label-studio setup lint audit lock format attack bench clean system-python system-chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,6 +64,12 @@ test-lowest: $(VENV)/dev ## Run the fast tests with the lowest versions that pyp
 
 test-pythons: $(VENV)/dev ## Run the fast tests on each of PYTHONS, without PyTorch
 	@for python in $(PYTHONS); do echo $$python; $(call test-in,.venv-$$(basename $$python),$$python) || exit; done
+
+test-label-studio: setup ## Run the browser tests with another Label Studio, VERSION=1.20.0
+	@[ -x $(OTHER)/bin/label-studio ] || { $(PYTHON) -m venv $(OTHER) && \
+	$(OTHER)/bin/pip install --quiet --disable-pip-version-check label-studio==$(VERSION); }
+	@cp $(LABEL_STUDIO) $(OTHER)/installed # the demo takes it for the version that it asks for
+	TESTED_LABEL_STUDIO=$(OTHER) $(BIN)/pytest tests/e2e
 
 setup: system-python system-chromium ## Install everything that the tests need
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed
@@ -104,7 +113,7 @@ docs-serve: $(VENV)/dev ## Show the site on http://localhost:8000, built anew at
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean: ## Remove what was installed and built; keeps what you annotated in the demo
-	rm -rf $(VENV) .venv-* $(HOME_OF_DEMO)/label-studio-venv build dist site test-artifacts
+	rm -rf $(VENV) .venv-* $(HOME_OF_DEMO)/label-studio-* build dist site test-artifacts
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 
 $(VENV)/base: pyproject.toml | system-python

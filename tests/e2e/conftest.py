@@ -56,7 +56,8 @@ def home(tmp_path_factory) -> Path:
     if not is_installed(installed):
         _lacking("Label Studio is not installed in .demo; run make setup")
     home = tmp_path_factory.mktemp("demo")
-    (home / "label-studio-venv").symlink_to(installed / "label-studio-venv")
+    tested = os.environ.get("TESTED_LABEL_STUDIO", installed / "label-studio-venv")
+    (home / "label-studio-venv").symlink_to(Path(tested).absolute())
     return home
 
 
