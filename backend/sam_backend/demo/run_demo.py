@@ -174,11 +174,11 @@ def _welcome(url: str, task: DemoTask, source: Source, credentials: Credentials)
         f"Log in   {credentials.user}   {credentials.password}\n\n"
         "1. Switch on Auto-Annotation, below the image.\n"
         "2. In the toolbar beside the image, pick the last tool: the smart key point.\n"
-        f"3. Press 1 for the label {source.labels[0]}, and click the defect: its mask appears.\n"
-        "4. Not quite? Press 1 again and click what is missing, or Alt+click what is too much.\n"
+        f"3. Press 1 for the label {source.labels[0]}, and Ctrl+click the defect: its mask appears.\n"
+        "4. Not quite? Press 1 again and Ctrl+click what is missing, or Ctrl+Alt+click what is too much.\n"
         "5. Accept with the green tick, and submit.\n\n"
-        "Grey masks are the model's own proposals: select one and press the key of its\n"
-        "label under Mask, or delete it with Backspace. Ctrl+click clicks through them.\n"
+        "Grey masks are the model's own proposals: Ctrl clicks through them. You can also select\n"
+        "one and press the key of its label under Mask, or delete it with Backspace.\n"
         "For a box, choose the smart rectangle beside the smart key point.\n\n"
         "Ctrl-C ends the demo; everything is kept.",
         title="SAM Inspect",
