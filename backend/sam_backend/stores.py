@@ -56,7 +56,12 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
         return f"{scheme}//{'/'.join(parts)}" if _COLLAPSED.fullmatch(scheme) else "/".join(self.parts)
 
     def __fspath__(self) -> str:
-        raise TypeError(f"{self} is no file of this machine.")
+        raise StoreError(f"{self} is on a store, and this command needs a copy of it on this machine.")
+
+    @property
+    def parent(self) -> Self:
+        """The folder of the file; a bucket is its own, as the root of a disk is."""
+        return self if len(self.parts) == 2 and _COLLAPSED.fullmatch(self.parts[0]) else super().parent
 
     def is_dir(self) -> bool:
         """Return whether it is a folder with at least one file in it."""
@@ -135,7 +140,7 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
     ) -> IO[Any]:
         """Open the file for reading; all of it is in memory then."""
         if mode not in ("r", "rb"):
-            raise TypeError(f"A file on a store is opened for reading alone; got {mode!r}.")
+            raise StoreError(f"{self} is on a store, where this command cannot write; name a folder of this machine.")
         content = io.BytesIO(self.read_bytes())
         return content if mode == "rb" else io.TextIOWrapper(content, encoding, errors, newline)
 
@@ -225,7 +230,7 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
         """Yield the store; what it raises becomes an error that callers know."""
         try:
             yield self._store()
-        except (StoreError, TypeError):
+        except StoreError:
             raise
         except FileNotFoundError as error:
             if not writing:
@@ -269,6 +274,20 @@ def place(text: str) -> Path:
     except (ValueError, ImportError) as error:
         raise StoreError(f"{safe_line(text)} cannot be used: {brief(safe_line(str(error)), quoted=False)}.") from None
     return StorePath(f"{scheme}:/{address[2]}")
+
+
+def absolute(path: Path) -> Path:
+    """Return a path from the root on without `..`; links stay as they are."""
+    return path.resolve() if isinstance(path, StorePath) else Path(os.path.abspath(path))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files of a folder and its subfolders, without following links to folders."""
+    if isinstance(folder, StorePath):
+        yield from (path for path in folder.rglob("*") if path.is_file())
+        return
+    for place_of_files, _, names in os.walk(folder):
+        yield from (Path(place_of_files, name) for name in names)
 
 
 def is_collapsed_address(path: Path) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.extras import require_evaluation
+from sam_backend.stores import place
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import FocusOption, PipelineOption, RequirementsOption, given_options, settings_of
+from sam_inspect.options import ANY_FOLDER, FocusOption, PipelineOption, RequirementsOption, given_options, settings_of
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.", **ANY_FOLDER)],
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,7 +37,9 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of masks or probability maps of any model, named like the images. Repeatable."),
+        typer.Option(
+            help="Folder of masks or probability maps of any model, named like the images. Repeatable.", **ANY_FOLDER
+        ),
     ] = None,
     predictions_are: Annotated[
         str, typer.Option(help="Meaning of whole numbers in these files: auto (masks only), labels, probabilities.")
@@ -101,7 +104,8 @@ def evaluate(
     Example: sam-inspect evaluate --label-studio-export export.json
              --out runs/accepted
 
-    The masks that a pipeline proposes are measured by everything.
+    The masks that a pipeline proposes are measured by everything. Data sets,
+    predictions and the run may lie on a store, as in coco:s3://bucket/parts.
 
     Example: sam-inspect evaluate --pipeline defects.toml --examples
              coco:./accepted --data coco:./parts --out runs/pipeline
@@ -162,7 +166,7 @@ def evaluate(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN", parser=place)],
     requirements: RequirementsOption = None,
 ) -> None:
     """Write the report of a run again, without running any model.
@@ -201,9 +205,11 @@ def write_and_print_report(run: Run, out: Path, requirements: Requirements | Non
     if len(run.boxes):
         import pandas as pd
 
+        with (out / "summary.csv").open(encoding="utf-8") as file:
+            means = pd.read_csv(file)
         print_table(
             ("model", "data set", "protocol", "box AP", "box AP50", "box AR100", "objects"),
-            _box_scores(pd.read_csv(out / "summary.csv")),
+            _box_scores(means),
         )
     if len(run.broken):
         broken = run.broken.drop_duplicates(["dataset", "sample"])

@@ -11,7 +11,7 @@ from sam_backend.errors import WeightsError
 from sam_backend.extras import require_evaluation
 from sam_inspect.bars import progress_bars
 from sam_inspect.evaluation import write_and_print_report
-from sam_inspect.options import FocusOption, settings_of
+from sam_inspect.options import ANY_FOLDER, FocusOption, settings_of
 from sam_inspect.output import print_lines
 
 PUBLISHED = "box,click,clicks:5,spread-clicks:5,everything"
@@ -24,7 +24,7 @@ def gap(
         str, typer.Option(help="Models and baselines, as in sam:vit_b,sam2.1:small,hq:vit_b,nano; comma-separated.")
     ],
     data: Annotated[list[str], typer.Option(help="A data set as format:folder, or format:folder@split. Repeatable.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.", **ANY_FOLDER)],
     protocol: Annotated[
         str,
         typer.Option(help="The simulated annotators, as in evaluate; for NoC as others publish it, with clicks:20."),

@@ -10,7 +10,7 @@ import typer
 
 from sam_backend.errors import BadRequestError
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import FocusOption, ModelOption, settings_of
+from sam_inspect.options import ANY_FOLDER, FocusOption, ModelOption, settings_of
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def warm(
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="A folder of image files, with its subfolders, in place of a project.", metavar="FOLDER"),
+        typer.Option(help="A folder of image files, with its subfolders, in place of a project.", **ANY_FOLDER),
     ] = None,
     model: ModelOption = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The weights of the model, as in serve.")] = None,
@@ -41,7 +41,8 @@ def warm(
     Give the model and the focus that serve has. The embeddings go into the
     cache that serve reads; a running server finds them at once. It runs at
     low priority. What is in the cache already is left alone, so the same
-    command goes on after an interruption.
+    command goes on after an interruption. The folder may lie on a store, such
+    as s3://bucket/line.
 
     Example: sam-inspect warm --project 3
     Example: sam-inspect warm --images photos

@@ -25,7 +25,8 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def read_csv_text(path: Path) -> pd.DataFrame:
     """Return the table in a file of `csv_text`, with its texts as they were, such as "NA" or ""."""
-    return pd.read_csv(path, keep_default_na=False).map(_original)
+    with path.open(encoding="utf-8", newline="") as file:
+        return pd.read_csv(file, keep_default_na=False).map(_original)
 
 
 def _harmless(cell: Any) -> Any:

@@ -56,7 +56,7 @@ class Predictions:
 
     Attributes
     ----------
-    folder : Path; its last part is the name of the model in the tables.
+    folder : Path, on a disk or on a store; its last part is the name of the model in the tables.
     threshold : float, the probability from which a pixel belongs to a mask.
     kind : ValueKind, the meaning of whole numbers.
     """
@@ -227,15 +227,17 @@ def _array(file: Path, size: tuple[int, int]) -> NDArray[Any]:
     if file.suffix.lower() == ".npy":
         with file.open("rb") as stream:
             _check_header(stream, size, file)
-        return _plane(np.load(file, allow_pickle=False))
-    with ZipFile(file) as archive:
+            stream.seek(0)
+            return _plane(np.load(stream, allow_pickle=False))
+    with file.open("rb") as content, ZipFile(content) as archive:
         members = archive.namelist()
         if len(members) != 1:
             raise BrokenSampleError(f"{file} holds {len(members)} arrays; save only the prediction.")
         with archive.open(members[0]) as stream:
             _check_header(stream, size, file)
-    with np.load(file, allow_pickle=False) as arrays:
-        return _plane(arrays[arrays.files[0]])
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as arrays:
+            return _plane(arrays[arrays.files[0]])
 
 
 def _check_header(stream: IO[bytes], size: tuple[int, int], file: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sam_backend.files import whole_file, write_whole
+from sam_backend.stores import place
 from sam_evaluation.csv_text import csv_text, read_csv_text
 from sam_evaluation.errors import EvaluationError
 
@@ -77,14 +78,20 @@ def load_run(folder: Path) -> Run:
             f"{folder} was written in format {about.get('format')}, this version reads {FORMAT}; evaluate again."
         )
     return Run(
-        pd.read_parquet(folder / "objects.parquet"),
-        pd.read_parquet(folder / "images.parquet"),
+        read_rows(folder / "objects.parquet"),
+        read_rows(folder / "images.parquet"),
         _read_table(folder / "broken.csv"),
         about,
         # A run of an older version has no such file.
         _read_table(folder / "left_out.csv") if (folder / "left_out.csv").exists() else pd.DataFrame(),
-        pd.read_parquet(folder / "boxes.parquet") if about["settings"].get("boxes") else pd.DataFrame(),
+        read_rows(folder / "boxes.parquet") if about["settings"].get("boxes") else pd.DataFrame(),
     )
+
+
+def read_rows(file: Path) -> pd.DataFrame:
+    """Return the table in a Parquet file, of a disk or a store."""
+    with file.open("rb") as content:
+        return pd.read_parquet(content)
 
 
 def _read_table(file: Path) -> pd.DataFrame:
@@ -101,9 +108,9 @@ def load_model_of_run(text: str) -> Run:
         The errors of `load_run`; also if the run does not have that model, or has several and none is named.
     """
     folder, at, model = text.rpartition("@")
-    if not at or Path(text).exists():
+    if not at or place(text).exists():
         folder, model = text, ""
-    run = load_run(Path(folder))
+    run = load_run(place(folder))
     models = list(run.about["models"])
     if not model and len(models) == 1:
         return run

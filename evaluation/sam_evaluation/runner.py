@@ -36,7 +36,7 @@ from sam_evaluation.protocols.named_protocols import (
     parse_protocols,
 )
 from sam_evaluation.report.numbers import count
-from sam_evaluation.run_files import Run, write_run, write_unused
+from sam_evaluation.run_files import Run, read_rows, write_run, write_unused
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
 from sam_evaluation.sample_rows import measured_objects, prompts_of, proposal_rows, sample_rows
 from sam_evaluation.workers import worker_pool
@@ -70,7 +70,7 @@ def evaluate(
     ----------
     models : sequence of str, names of models or baselines.
     datasets : sequence of str, `format:folder` or `format:folder@split`.
-    out : Path, the folder of the run.
+    out : Path, the folder of the run, on a disk or on a store.
     predictions : sequence of Predictions, folders of models that ran elsewhere; they are measured by `everything`. With
         several data sets, each folder has a subfolder for each of them, with its name in the tables.
     settings : RunSettings.
@@ -114,10 +114,11 @@ def evaluate(
     about, plan, left_out = plan_run(models, predictions, specs, out, settings, checkpoint, folders, jobs)
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(job.names) for job in plan)
-    done = sum(len(job.names) for job in plan if job.part.exists())
+    kept = {part for folder in {job.part.parent for job in plan} for part in folder.glob("*.parquet")}
+    done = sum(len(job.names) for job in plan if job.part in kept)
     progress(done, total)
     try:
-        for job in _work([job for job in plan if not job.part.exists()], jobs):
+        for job in _work([job for job in plan if job.part not in kept], jobs):
             done += len(job.names)
             progress(done, total, f"{job.model} on {job.dataset.format}")
     finally:
@@ -272,7 +273,7 @@ def _gather(
     read: dict[str, int] = {}
     for job in plan:
         label = dataset_label(job.dataset, specs)
-        part = pd.read_parquet(job.part)
+        part = read_rows(job.part)
         part.insert(0, "dataset", label)
         part.insert(0, "version", about["models"][job.model]["version"])
         part.insert(0, "model", job.model)

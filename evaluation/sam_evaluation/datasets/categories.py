@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from sam_backend.stores import absolute
 from sam_evaluation.datasets.sample_files import image_files
 
 
@@ -18,10 +18,8 @@ def names_by_category(folder: Path, images: str, pattern: str) -> list[str]:
     pattern : str, a glob pattern of the image files inside `images`.
     """
     root = root_of_categories(folder, images)
-    if _is_category(folder, images):
-        image_folders = [Path(os.path.abspath(folder)) / images]
-    else:
-        image_folders = sorted(root.glob(f"*/{images}"))
+    of_one = [absolute(folder) / images] if _is_category(folder, images) else []
+    image_folders = of_one or sorted(root.glob(f"*/{images}"))
     return [
         path.relative_to(root).as_posix()
         for images_of_one in image_folders
@@ -32,7 +30,7 @@ def names_by_category(folder: Path, images: str, pattern: str) -> list[str]:
 def root_of_categories(folder: Path, images: str) -> Path:
     """Return the folder that names are relative to: a sample has the same name for every way to give its folder."""
     # Not `resolve`: a category keeps the name that the user gave, even if its folder is a symbolic link.
-    return Path(os.path.abspath(folder)).parent if _is_category(folder, images) else folder
+    return absolute(folder).parent if _is_category(folder, images) else folder
 
 
 def _is_category(folder: Path, images: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sam_backend.segmenters.image_folder import IMAGE_SUFFIXES
+from sam_backend.stores import files_below
 from sam_evaluation.errors import BrokenSampleError
 
 FOUND_BY_NAME = "image found by its file name, not at the path that is written"
@@ -135,12 +135,10 @@ class ImageFinder:
     def _files(self) -> dict[str, list[tuple[Path, Parts]]]:
         """All image files in the root by their names, with their normalised parts."""
         files: dict[str, list[tuple[Path, Parts]]] = {}
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                    path = Path(folder, name)
-                    parts = tuple(_normal(part) for part in path.relative_to(self.root).parts)
-                    files.setdefault(parts[-1].casefold(), []).append((path, parts))
+        for path in files_below(self.root):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                parts = tuple(_normal(part) for part in path.relative_to(self.root).parts)
+                files.setdefault(parts[-1].casefold(), []).append((path, parts))
         return files
 
     @cached_property

@@ -38,7 +38,8 @@ def read_segmentations(path: Path) -> list[NDArray[np.integer]]:
     from scipy.io import loadmat  # imported here, since it takes half a second
 
     try:
-        truth = loadmat(path, appendmat=False, variable_names=["groundTruth"])["groundTruth"]
+        with path.open("rb") as file:
+            truth = loadmat(file, variable_names=["groundTruth"])["groundTruth"]  # type: ignore[arg-type]  # a file too
         structs = [truth] if truth.dtype.names else truth.ravel()
         label_maps = [_whole(labels) for struct in structs for labels in struct["Segmentation"].ravel()]
     except Exception as error:  # a damaged file can raise almost any exception

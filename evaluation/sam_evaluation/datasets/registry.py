@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam_backend.names import did_you_mean
+from sam_backend.stores import place
 from sam_evaluation.datasets.bsds500 import Bsds500
 from sam_evaluation.datasets.coco import Coco
 from sam_evaluation.datasets.crackforest import CrackForest
@@ -66,7 +67,7 @@ class DatasetSpec:
     Attributes
     ----------
     format : str, the name of one of `known_datasets`.
-    folder : Path, the folder of the data set; some formats also take a file.
+    folder : Path, the folder of the data set, on a disk or on a store; some formats also take a file.
     split : str or None, the split for formats that have several; None is the default of the format.
     """
 
@@ -97,13 +98,13 @@ class DatasetSpec:
         if not colon or not where:
             raise EvaluationError(f"A data set is format:folder, such as {name}:./images; got {text!r}.")
         folder, at, split = where.rpartition("@")
-        if not at or Path(where).exists():
+        if not at or place(where).exists():
             folder, split = where, ""
-        if not Path(folder).exists():
+        if not place(folder).exists():
             raise EvaluationError(
                 f"The data set's folder {folder} does not exist; expected {_FORMATS[name].card.layout}"
             )
-        return cls(name, Path(folder), split or None)
+        return cls(name, place(folder), split or None)
 
     def open(self, rule: ObjectRule = DEFAULT_RULE) -> Dataset:
         """Return the data set.

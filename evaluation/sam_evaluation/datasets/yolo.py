@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from sam_backend.arrays import BoolArray, ImageArray
 from sam_backend.polygons import polygon_mask
 from sam_backend.samples import Sample
+from sam_backend.stores import absolute
 from sam_evaluation.datasets.boxes import BoxedImage, DrawnBox, inside, unknown_class
 from sam_evaluation.datasets.dataset import Dataset, DatasetCard
 from sam_evaluation.datasets.image_finder import ImageFinder, path_parts
@@ -188,7 +189,7 @@ class Yolo(Dataset):
     def _split_of_folders(self, folders: Sequence[Path], notes: Sequence[str] = ()) -> _Split:
         images: dict[str, Path | str] = {}
         left_out: Counter[str] = Counter()
-        common = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+        common = os.path.commonpath([PurePath(*absolute(folder).parts) for folder in folders])
         for folder in folders:
             is_flat = folder in (self._config.root, self._config.root / "images")
             files = _split_of_flat(folder) if is_flat else image_files(folder, "**/*")
@@ -198,7 +199,7 @@ class Yolo(Dataset):
             for path in files:
                 name = path.relative_to(folder).as_posix()
                 if name in images:
-                    name = Path(os.path.abspath(path)).relative_to(common).as_posix()
+                    name = absolute(path).relative_to(common).as_posix()
                 images[name] = path
         return _Split(images, tuple(folders), left_out, tuple(notes))
 
@@ -263,4 +264,4 @@ def _label_path(image: Path, root: Path) -> Path:
 
 
 def _key(path: Path) -> str:
-    return unicodedata.normalize("NFC", os.path.abspath(path))
+    return unicodedata.normalize("NFC", str(absolute(path)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sam_backend.files import whole_file
 from sam_evaluation.comparison import FEWEST_IMAGES
 from sam_evaluation.csv_text import csv_text
 from sam_evaluation.prediction_changes import OPENED, SCRATCH, SHARES, UNSEEN, PredictionChanges, summary
@@ -71,9 +72,8 @@ def write_changes_report(accepted: PredictionChanges, export: Path, out: Path, *
         ],
         "note": note,
     }
-    unfinished = out / "accepted.unfinished"
-    accepted.regions.to_parquet(unfinished)
-    unfinished.replace(out / "accepted.parquet")
+    with whole_file(out / "accepted.parquet", private=False) as file:
+        accepted.regions.to_parquet(file)
     made_with: dict[str, str | int] = {"export": export.name, "export_hash": fingerprint, "seed": seed}
     write_text(out / "accepted.csv", csv_text(table.assign(**made_with)))
     write_text(out / "broken.csv", csv_text(accepted.broken))

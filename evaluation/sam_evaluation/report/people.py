@@ -12,7 +12,7 @@ from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.humans import human_agreement
 from sam_evaluation.report.run_datasets import open_dataset
 from sam_evaluation.row_columns import IMAGE, OBJECT
-from sam_evaluation.run_files import Run
+from sam_evaluation.run_files import Run, read_rows
 
 FILE = "human.parquet"
 
@@ -37,7 +37,7 @@ def people(run: Run, out: Path, progress: ProgressCallback = no_progress) -> pd.
         return wanted
     kept = out / FILE
     if kept.exists():
-        stored = pd.read_parquet(kept)
+        stored = read_rows(kept)
         if stored[columns].sort_values(columns, ignore_index=True).equals(wanted):
             return stored
     images = wanted[list(IMAGE)].drop_duplicates()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from sam_backend.stores import place
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
@@ -25,7 +25,7 @@ def open_dataset(about: dict[str, Any], name: str) -> Dataset:
         If its folder no longer exists.
     """
     card = about["datasets"][name]
-    folder = Path(card["folder"])
+    folder = place(card["folder"])
     if not folder.exists():
         raise EvaluationError(f"The images of {name} are no longer in {folder}; put them back and run report again.")
     return DatasetSpec(card["format"], folder, card["split"]).open(object_rule(about))

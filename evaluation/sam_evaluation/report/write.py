@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
-from sam_backend.files import write_whole
+from sam_backend.files import whole_file, write_whole
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_evaluation.csv_text import csv_text
 from sam_evaluation.report.charts import charts
@@ -91,18 +89,18 @@ def summary(findings: Findings) -> pd.DataFrame:
 
 
 def _write_figures(content: Content, folder: Path) -> None:
-    """Write all pictures to a new folder, which then replaces the old one."""
-    fresh, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{kind}") for kind in ("unfinished", "old"))
-    fresh.mkdir()
+    """Write all pictures, and remove those of an older report that this one does not have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = [case for of_dataset in content.galleries for case in of_dataset.cases]
     for figure in content.figures:
-        (fresh / figure.file).write_bytes(figure.png)
-    for cases in content.galleries:
-        for case in cases.cases:
-            Image.fromarray(case.strip()).save(fresh / case.file)
-    if folder.exists():
-        folder.replace(old)
-    fresh.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        write_whole(folder / figure.file, figure.png, private=False)
+    for case in cases:
+        with whole_file(folder / case.file, private=False) as file:
+            Image.fromarray(case.strip()).save(file, "PNG")
+    names = {*(figure.file for figure in content.figures), *(case.file for case in cases)}
+    for old in folder.glob("*"):
+        if old.name not in names:
+            old.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
