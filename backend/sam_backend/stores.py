@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from stat import S_IFDIR, S_IFREG
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from sam_backend.errors import StoreError, brief
+from sam_backend.errors import StoreError
 from sam_backend.extras import how_to_install, require
 from sam_backend.safe_text import safe_line
 
@@ -31,6 +31,8 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 _TIMES = ("LastModified", "mtime", "updated", "created")
 """Where stores say when a file was written."""
+
+_MAX_REASON = 300
 
 _DISK: type[Path] = type(Path())
 
@@ -108,8 +110,11 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
 
     def rglob(self, pattern: str) -> Iterator[Self]:
         """Yield the files and folders at any depth whose last parts match a pattern; see `Path.rglob`."""
-        with self._asking() as store:
-            listed = store.find(self._key(), withdirs=True, detail=True).values()
+        try:
+            with self._asking() as store:
+                listed = store.find(self._key(), withdirs=True, detail=True).values()
+        except FileNotFoundError:
+            return
         for path in self._below(listed):
             if PurePosixPath(*path.parts[len(self.parts) :]).match(pattern):
                 yield path
@@ -169,7 +174,6 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
     def put(self, file: Path) -> None:
         """Write the file: a copy of one of this machine, whole or not at all."""
         with self._asking(writing=True) as store:
-            store.makedirs(store._parent(self._key()), exist_ok=True)
             store.put_file(str(file), self._key())
 
     def copy_from(self, file: Path) -> None:
@@ -214,7 +218,7 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
                 continue
             # No path of a disk has such parts: they would lead elsewhere.
             if {"", ".", ".."} & set(parts):
-                unnamed += 1
+                unnamed += one["type"] == "file"
                 continue
             path = self.joinpath(*parts)
             path._listed = one
@@ -243,8 +247,10 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
             raise self._refusal(error) from None
 
     def _refusal(self, error: Exception) -> StoreError:
-        reason = brief(safe_line(str(error)) or type(error).__name__, quoted=False)
-        return StoreError(f"{self} cannot be used; its store answers: {reason.rstrip('.')}.")
+        return StoreError(
+            f"{self} cannot be used: {_reason(error)}; check the address, the credentials of this machine and their "
+            "rights."
+        )
 
 
 def place(text: str) -> Path:
@@ -272,8 +278,13 @@ def place(text: str) -> Path:
     try:
         get_filesystem_class(scheme)
     except (ValueError, ImportError) as error:
-        raise StoreError(f"{safe_line(text)} cannot be used: {brief(safe_line(str(error)), quoted=False)}.") from None
+        raise StoreError(f"{safe_line(text)} cannot be used: {_reason(error)}.") from None
     return StorePath(f"{scheme}:/{address[2]}")
+
+
+def _reason(error: Exception) -> str:
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return safe_line(said)[:_MAX_REASON].rstrip(". ")
 
 
 def absolute(path: Path) -> Path:
