@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -18,7 +19,9 @@ from sam_backend.service.authentication import Authentication
 from sam_backend.service.guard import GuardMiddleware
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.recent import RecentWarnings
-from sam_backend.service.routes import make_router
+from sam_backend.service.routes import Lanes, make_router
+from sam_backend.service.state_metrics import StateMetrics
+from sam_backend.service.status import status_values
 from sam_backend.service.tracing import MAX_SHOWN_PATH, TracingMiddleware, notes_of
 from sam_backend.settings import Settings
 
@@ -37,14 +40,22 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
     SamInspectError
         If only one of user and password is set.
     """
-    authentication, warnings = Authentication(settings), RecentWarnings()
+    authentication, warnings, lanes = Authentication(settings), RecentWarnings(), Lanes(settings)
+
+    def read_status() -> dict[str, Any]:
+        counted = {"clicks": lanes.clicks, "batches": lanes.batches}
+        return status_values(backend, metrics.clicks, warnings, counted)
+
+    state = StateMetrics(metrics.registry, read_status)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ours = logging.getLogger("sam_backend")
         ours.addHandler(warnings)
         backend.start()
+        state.start()
         yield
+        state.stop()
         backend.stop()
         ours.removeHandler(warnings)
 
@@ -56,12 +67,13 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
         # The address of a redirect would be made of the Host header.
         redirect_slashes=False,
     )
-    app.include_router(make_router(backend, metrics, warnings, settings))
+    app.include_router(make_router(backend, metrics.registry, lanes, read_status, settings))
     app.add_exception_handler(SamInspectError, _answer_mistake)
     app.add_exception_handler(HTTPException, _answer_unknown_route)
     # The middleware that is added last is called first.
     app.add_middleware(GuardMiddleware, authentication=authentication)
     app.add_middleware(TracingMiddleware, metrics=metrics)
+    app.state.state_metrics = state
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from sam_backend.core.observer import Observer, RequestNotes, Stage
 from sam_backend.segmenters.cache import EmbeddingSource
@@ -19,6 +19,10 @@ _MOST_PROJECTS = 500
 """Projects that have metrics of their own."""
 
 
+TOTAL = "total"
+"""The name of the whole time of a request beside those of its stages."""
+
+
 class Metrics(Observer):
     """The metrics of one application, in a registry of its own.
 
@@ -29,6 +33,8 @@ class Metrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # Memory, CPU and open files of the process; only Linux has them.
+        ProcessCollector(registry=self.registry)
         self.clicks = RecentClicks()
         self._requests = Histogram(
             "sam_inspect_request_seconds",
@@ -39,7 +45,7 @@ class Metrics(Observer):
         )
         self._stages = Histogram(
             "sam_inspect_stage_seconds",
-            "Time of a stage of the work, without the stages inside it, for a click, a batch or what nobody waits for.",
+            "Time of a stage without those inside it, and in total, of a click, a batch, or what nobody waits for.",
             ["stage", "work"],
             registry=self.registry,
             buckets=_SECONDS,
@@ -48,6 +54,10 @@ class Metrics(Observer):
         self._misses = Counter(
             "sam_inspect_embedding_cache_misses", "Embeddings not found.", ["layer"], registry=self.registry
         )
+        # A share of hits needs both counters, also before the first of one.
+        for counter in (self._hits, self._misses):
+            for layer in (EmbeddingSource.MEMORY, EmbeddingSource.DISK):
+                counter.labels(layer)
         self._projects: set[str] = set()
         self._lock = threading.Lock()
         self._proposals = Counter(
@@ -73,13 +83,14 @@ class Metrics(Observer):
     def answered(self, route: str, status: int, seconds: float, notes: RequestNotes) -> None:
         """Count a request that was answered."""
         self._requests.labels(route, status).observe(seconds)
+        if notes.prompt:
+            self._stages.labels(TOTAL, _work(notes)).observe(seconds)
         if status == 200 and notes.is_click and notes.image:
             self.clicks.add(seconds, notes.image)
 
     def stage_ended(self, stage: Stage, seconds: float, notes: RequestNotes | None) -> None:
         """Count a stage."""
-        work = "background" if notes is None else "click" if notes.is_click else "batch"
-        self._stages.labels(stage, work).observe(seconds)
+        self._stages.labels(stage, _work(notes)).observe(seconds)
 
     def embedding_fetched(self, source: EmbeddingSource) -> None:
         """Count a hit or a miss of each layer of the cache that was read, memory before disk."""
@@ -108,3 +119,7 @@ class Metrics(Observer):
     def image_failed(self, status: int) -> None:
         """Count an image that could not be fetched."""
         self._image_errors.labels(status).inc()
+
+
+def _work(notes: RequestNotes | None) -> str:
+    return "background" if notes is None else "click" if notes.is_click else "batch"

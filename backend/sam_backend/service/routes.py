@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,10 +18,7 @@ from sam_backend.service.answers import answer
 from sam_backend.service.bodies import SMALL_BODY, BodyReader
 from sam_backend.service.json_messages import parse_body
 from sam_backend.service.lanes import Lane
-from sam_backend.service.metrics import Metrics
-from sam_backend.service.recent import RecentWarnings
 from sam_backend.service.starting import STARTING
-from sam_backend.service.status import status_values
 from sam_backend.service.status_page import status_page
 from sam_backend.service.tracing import notes_of
 from sam_backend.settings import Settings
@@ -32,6 +30,10 @@ _PARSED_AT_ONCE = 1
 
 _PARSED_IN_THE_LOOP = 2**16
 """Bytes of a body that is parsed in under a millisecond, so without a thread."""
+
+
+ReadStatus = Callable[[], dict[str, Any]]
+"""A function that returns the values of `/status`."""
 
 
 class Lanes:
@@ -54,10 +56,12 @@ class Lanes:
         self.bodies = Lane("large requests", threads=_PARSED_AT_ONCE, waiting=waiting, seconds=60, drop=False)
 
 
-def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, settings: Settings) -> APIRouter:
-    """Return the routes of a backend."""
+def make_router(
+    backend: Backend, registry: CollectorRegistry, lanes: Lanes, read_status: ReadStatus, settings: Settings
+) -> APIRouter:
+    """Return the routes of a backend; `registry` holds its metrics."""
     router = APIRouter()
-    model, reader, lanes = backend.model, BodyReader(settings), Lanes(settings)
+    model, reader = backend.model, BodyReader(settings)
 
     async def receive(request: Request, kind: type[Message], limit: int) -> Message:
         async with reader.read(request, limit) as body:
@@ -101,8 +105,7 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
 
     @router.get("/status")
     async def status(request: Request) -> Response:
-        counted = {"clicks": lanes.clicks, "batches": lanes.batches}
-        values = await lanes.questions.run(request, lambda: status_values(backend, metrics.clicks, warnings, counted))
+        values = await lanes.questions.run(request, read_status)
         if "text/html" not in request.headers.get("Accept", ""):
             return answer(values)
         # The page needs nothing but its own style.
@@ -123,7 +126,7 @@ def make_router(backend: Backend, metrics: Metrics, warnings: RecentWarnings, se
 
     @router.get("/metrics")
     async def read_metrics() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
 

@@ -16,7 +16,7 @@ from sam_backend.core.observer import RequestNotes, noting
 from sam_backend.safe_text import safe_line
 from sam_backend.service.answers import answer_error
 from sam_backend.service.log_tally import Tally
-from sam_backend.service.metrics import Metrics
+from sam_backend.service.metrics import TOTAL, Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _fields(scope: Scope, status: int, seconds: float, notes: RequestNotes) -> d
         "path": scope["path"][:MAX_SHOWN_PATH],
         "status": status,
         **{name: getattr(notes, name) for name in ("prompt", "page", "image", "model", "error")},
-        "stages": {**stages, "total": _milliseconds(seconds)},
+        "stages": {**stages, TOTAL: _milliseconds(seconds)},
     }
 
 

@@ -61,7 +61,7 @@ def test_secrets_are_random_and_their_owners_alone(folder, tmp_path_factory):
     shutil.copy(DOCKER / "make-env.sh", other)
     make_env(other)
     random = [name for name in secrets_of(folder) if name.endswith(("_PASSWORD", "_TOKEN"))]
-    assert len(random) == 4
+    assert len(random) == 5
     assert all(secrets_of(folder)[name] != secrets_of(other)[name] for name in random)
     assert min(len(secrets_of(folder)[name]) for name in random) >= 18
 
@@ -87,7 +87,10 @@ def test_without_its_secrets_the_compose_file_says_in_one_line_what_to_do(folder
 @needs_compose
 @pytest.mark.parametrize(
     "name",
-    ["LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_TOKEN", "LABEL_STUDIO_USER", "POSTGRES_PASSWORD", "SAM_INSPECT_PASSWORD"],
+    [
+        *("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_TOKEN", "LABEL_STUDIO_USER"),
+        *("POSTGRES_PASSWORD", "SAM_INSPECT_PASSWORD", "GRAFANA_PASSWORD"),
+    ],
 )
 def test_each_missing_secret_stops_it(folder, name):
     make_env(folder)
@@ -158,6 +161,31 @@ def test_the_compose_file_starts_label_studio_as_the_demo_does():
         assert name in values
         if demo[name] not in ("user", "password", "token"):
             assert values[name] == demo[name]
+
+
+@needs_compose
+def test_monitoring_brings_prometheus_with_the_password_and_grafana_on_this_machine_alone(folder):
+    assert make_env(folder, "--monitoring").returncode == 0
+    own, secrets = services(folder), secrets_of(folder)
+    assert set(own) == {"database", "label-studio", "backend", "example", "prometheus", "grafana"}
+    assert "ports" not in own["prometheus"]
+    assert [(port["host_ip"], port["target"]) for port in own["grafana"]["ports"]] == [("127.0.0.1", 3000)]
+    assert own["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == secrets["GRAFANA_PASSWORD"]
+    (secret,) = own["prometheus"]["secrets"]
+    scraped = yaml.safe_load((DOCKER / "monitoring" / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert scraped["basic_auth"]["password_file"] == f"/run/secrets/{secret['source']}"
+    backend = own["backend"]
+    assert scraped["basic_auth"]["username"] == backend["environment"]["SAM_INSPECT_BASIC_AUTH_USER"]
+    (target,) = scraped["static_configs"][0]["targets"]
+    assert target == f"{backend['networks']['default']['aliases'][0]}:9090"
+    file = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+    assert file["secrets"] == {secret["source"]: {"environment": "SAM_INSPECT_PASSWORD"}}
+    for name in ("prometheus", "grafana"):
+        places = [volume.split(":")[0] for volume in file["services"][name]["volumes"] if volume.startswith("./")]
+        assert places
+        assert all((DOCKER / place).exists() for place in places)
+    source = yaml.safe_load((DOCKER / "monitoring/grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
 
 
 def test_no_secret_stands_in_the_files():
