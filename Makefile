@@ -90,9 +90,9 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-anno
 
 lock: $(VENV)/dev ## Write docker/*.lock anew, the packages of the images with their hashes
 	@together=$$(mktemp) && trap 'rm -f "$$together"' EXIT && \
-	$(LOCK) --extra evaluation --extra torch --extra transformers --extra video --extra dev --output-file "$$together" pyproject.toml && \
-	$(LOCK) --generate-hashes --constraint "$$together" --output-file docker/cpu.lock pyproject.toml && \
-	$(LOCK) --generate-hashes --constraint "$$together" --extra evaluation --extra torch --extra transformers --extra video \
+	$(LOCK) --extra evaluation --extra torch --extra transformers --extra video --extra tracing --extra dev --output-file "$$together" pyproject.toml && \
+	$(LOCK) --generate-hashes --constraint "$$together" --extra tracing --output-file docker/cpu.lock pyproject.toml && \
+	$(LOCK) --generate-hashes --constraint "$$together" --extra evaluation --extra torch --extra transformers --extra video --extra tracing \
 		--output-file docker/cuda.lock pyproject.toml && \
 	echo 'setuptools>=77' | $(LOCK) --generate-hashes --output-file docker/build.lock -
 
@@ -125,7 +125,7 @@ $(VENV)/base: pyproject.toml | system-python
 $(VENV)/dev: pyproject.toml | system-python
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@echo "Installing SAM Inspect with PyTorch and the tools of development into $(VENV); the first time takes some minutes"
-	@$(PIP) --editable '.[evaluation,torch,transformers,train,video,dev]'
+	@$(PIP) --editable '.[evaluation,torch,transformers,train,video,tracing,dev]'
 	@touch $@ $(VENV)/base
 
 $(LABEL_STUDIO): backend/sam_backend/demo/environment.py | system-python

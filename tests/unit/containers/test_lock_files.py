@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 WANTED = {
-    "cpu": PROJECT["project"]["dependencies"],
+    "cpu": PROJECT["project"]["dependencies"] + EXTRAS["tracing"],
     "cuda": PROJECT["project"]["dependencies"]
-    + [one for extra in ("evaluation", "torch", "transformers", "video") for one in EXTRAS[extra]],
+    + [one for extra in ("evaluation", "torch", "transformers", "video", "tracing") for one in EXTRAS[extra]],
     "build": PROJECT["build-system"]["requires"],
 }
 
