@@ -43,12 +43,7 @@ def safe_line(text: str) -> str:
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-FORMULA_QUOTE = "'"
-
-
-def is_formula(text: str) -> bool:
-    """Return whether a spreadsheet takes a text for a formula, which it runs when a table is opened."""
-    return text.startswith(_FORMULA)
+_QUOTE = "'"
 
 
 def safe_cell(text: str) -> str:
@@ -57,4 +52,13 @@ def safe_cell(text: str) -> str:
     >>> safe_cell("=1+1")
     "'=1+1"
     """
-    return FORMULA_QUOTE + text if is_formula(text) else text
+    return _QUOTE + text if text.startswith(_FORMULA) else text
+
+
+def original_cell(cell: str) -> str:
+    """Return the text of a cell that `safe_cell` made.
+
+    >>> original_cell("'=1+1")
+    '=1+1'
+    """
+    return cell[1:] if cell.startswith(_QUOTE) and cell[1:].startswith(_FORMULA) else cell

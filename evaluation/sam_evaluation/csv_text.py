@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sam_backend.safe_text import FORMULA_QUOTE, is_formula, safe_cell
+from sam_backend.safe_text import original_cell, safe_cell
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -34,5 +34,4 @@ def _harmless(cell: Any) -> Any:
 
 
 def _original(cell: Any) -> Any:
-    quoted = isinstance(cell, str) and cell.startswith(FORMULA_QUOTE) and is_formula(cell[1:])
-    return cell[1:] if quoted else cell
+    return original_cell(cell) if isinstance(cell, str) else cell

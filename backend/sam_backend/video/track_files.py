@@ -15,6 +15,7 @@ from pycocotools import mask as coco
 
 from sam_backend.errors import BadRequestError
 from sam_backend.files import whole_file
+from sam_backend.safe_text import original_cell, safe_cell
 from sam_backend.samples import Cropped
 from sam_backend.video.following import FollowedFrame
 from sam_backend.video.reading import Video
@@ -106,14 +107,14 @@ def read_tracks(path: Path) -> list[TrackRow]:
 def _cells(row: TrackRow) -> tuple[Any, ...]:
     box = ("",) * 4 if row.box is None else row.box
     visible = int(row.box is not None)
-    return row.frame, f"{row.time:.6f}", row.number, row.label, *box, f"{row.score:.4f}", visible
+    return row.frame, f"{row.time:.6f}", row.number, safe_cell(row.label), *box, f"{row.score:.4f}", visible
 
 
 def _row(cells: Mapping[str, str]) -> TrackRow:
     left, top, right, bottom = (int(cells[name] or 0) for name in COLUMNS[4:8])
     box = (left, top, right, bottom) if int(cells["visible"]) else None
     frame, number = int(cells["frame"]), int(cells["id"])
-    return TrackRow(frame, float(cells["time"]), number, cells["label"], box, float(cells["score"]))
+    return TrackRow(frame, float(cells["time"]), number, original_cell(cells["label"]), box, float(cells["score"]))
 
 
 def _masks(followed: FollowedFrame, labels: Mapping[int, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sam_backend.progress import ProgressCallback
+from sam_backend.safe_text import safe_cell
 from sam_backend.samples import Sample
 from sam_evaluation.datasets.tally import Tally
 from sam_evaluation.errors import EvaluationError
@@ -159,4 +160,4 @@ def _write_left_out(file: Path, tally: Tally) -> None:
         rows = csv.writer(text)
         rows.writerow(["reason", "count", "first"])
         counted = ((reason, number) for reason, number in tally.counts.items() if number)
-        rows.writerows((reason, number, tally.examples.get(reason, "")) for reason, number in counted)
+        rows.writerows((reason, number, safe_cell(tally.examples.get(reason, ""))) for reason, number in counted)

@@ -15,7 +15,7 @@ from sam_backend.video.reading import Video, open_video
 from sam_backend.video.track_files import COLUMNS, MASKS, RESULT, TRACKS, TrackRow, read_tracks, write_tracks
 from sam_backend.video.writing import video_writer
 
-LABELS = {1: "nuts, bolts/M8", 2: ""}
+LABELS = {1: "=nuts, bolts/M8", 2: ""}
 
 
 def followed(clip, video, stop=None):
@@ -37,6 +37,8 @@ def test_tracks_and_masks_come_back_as_they_were_followed(clip, clip_file, tmp_p
     seen = write_tracks(tmp_path, video, followed(clip, video), LABELS)
     rows = read_tracks(tmp_path / TRACKS)
     assert len(rows) == 24
+    # A spreadsheet would take the label for a formula.
+    assert '"\'=nuts, bolts/M8"' in (tmp_path / TRACKS).read_text()
     assert seen == {number: sum(mask.any() for mask in clip.masks[number]) for number in (1, 2)}
     for row in rows:
         mask = clip.masks[row.number][row.frame]
