@@ -1,15 +1,13 @@
 """The documentation site: built without a warning, read without a network, as Markdown is meant in the repository."""
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from documentation_site import build_site
+
 # Of these a browser loads what they name; other addresses are links for people.
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
@@ -18,14 +16,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link
 def site(tmp_path_factory) -> Path:
     """The site as `make docs` builds it; strict, so that a warning is a failure."""
     folder = tmp_path_factory.mktemp("site")
-    built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-    )
-    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    build_site(folder)
     return folder
 
 
