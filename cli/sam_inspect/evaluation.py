@@ -11,7 +11,15 @@ import typer
 from sam_backend.extras import require_evaluation
 from sam_backend.stores import place
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import ANY_FOLDER, FocusOption, PipelineOption, RequirementsOption, given_options, settings_of
+from sam_inspect.options import (
+    ANY_FOLDER,
+    ClusterOption,
+    FocusOption,
+    PipelineOption,
+    RequirementsOption,
+    given_options,
+    settings_of,
+)
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -84,6 +92,7 @@ def evaluate(
         int,
         typer.Option(help="8 or 4 neighbours of a pixel belong to its object; 0 keeps a whole class as one object."),
     ] = 8,
+    cluster: ClusterOption = None,
 ) -> None:
     """Measure how well models segment the objects of data sets.
 
@@ -109,6 +118,12 @@ def evaluate(
 
     Example: sam-inspect evaluate --pipeline defects.toml --examples
              coco:./accepted --data coco:./parts --out runs/pipeline
+
+    With --cluster many machines measure, with the same results. They find the
+    data in the same folders, which they share.
+
+    Example: sam-inspect evaluate --model sam:vit_h --data coco:/data/parts
+             --out runs/parts --cluster ray://head:10001
     """
     require_evaluation("evaluate")
     from sam_evaluation.errors import EvaluationError
@@ -122,15 +137,18 @@ def evaluate(
         return
     if not data:
         raise EvaluationError("Name what to measure on with --data, or an export with --label-studio-export.")
+    from sam_backend.cluster.connection import open_workers
     from sam_backend.segmenters.model_info import WeightFolders
     from sam_evaluation.datasets.objects import ObjectRule
-    from sam_evaluation.measured_models import default_jobs
+    from sam_evaluation.measured_models import check_model, default_jobs
     from sam_evaluation.measured_pipeline import MeasuredPipeline
     from sam_evaluation.prediction_files import Predictions, ValueKind
     from sam_evaluation.protocols.named_protocols import EVERYTHING
     from sam_evaluation.run_plan import RunSettings
     from sam_evaluation.runner import evaluate as run
 
+    if cluster and jobs:
+        raise EvaluationError("--jobs are processes of this machine; leave --jobs or --cluster out.")
     if connectivity not in (0, 4, 8):
         raise EvaluationError(f"--connectivity is 8, 4 or 0; got {connectivity}.")
     if predictions_are not in tuple(ValueKind):
@@ -142,7 +160,8 @@ def evaluate(
     if beside := [name for name in ("examples", "shots") if name in given_options(context) and not pipeline]:
         raise EvaluationError(f"--{beside[0]} goes only with --pipeline; leave it out.")
     models = model or ([] if masks else [settings.model])
-    with progress_bars() as add_bar:
+    infos = [check_model(name) for name in models]
+    with open_workers(cluster, infos, settings) as workers, progress_bars() as add_bar:
         result = run(
             models,
             data,
@@ -160,6 +179,7 @@ def evaluate(
             checkpoint=checkpoint,
             folders=WeightFolders.of_settings(settings),
             jobs=jobs or default_jobs(models),
+            workers=workers,
             progress=add_bar("Evaluating"),
         )
     write_and_print_report(result, out, needed)

@@ -14,7 +14,6 @@ import typer
 from sam_backend.errors import BadRequestError
 from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
-from sam_inspect.cluster import opened_workers
 from sam_inspect.convert_files import SHOWN, unusable, write_sheet
 from sam_inspect.memory_commands import CheckpointOption, opened_project
 from sam_inspect.options import ANY_FOLDER, ClusterOption, ModelOption, given_options, settings_of
@@ -91,14 +90,16 @@ def everything(
     Example: sam-inspect everything --images photos --out runs/photos
              --cluster ray://head:10001
     """
+    from sam_backend.cluster.connection import open_workers
     from sam_backend.everything.folder_run import PICTURES, FolderRun
+    from sam_backend.segmenters.model_registry import model_info
 
     automatic = _automatic(context, like, project)
     run = FolderRun(images, out)
     settings = settings_of(context)
     name = model or settings.model
     with (
-        opened_workers(cluster, [name], settings) as workers,
+        open_workers(cluster, [model_info(name)], settings) as workers,
         _opened(context, project, automatic, name, checkpoint) as (search, add_bar),
     ):
         done = run.run(search, add_bar("Segmenting"), workers)

@@ -112,8 +112,8 @@ class _Memory:
 
 @cache
 def _pipeline(file: str, version: str) -> Pipeline:
-    """Return a pipeline; another version of the file is another pipeline."""
-    return Pipeline.load(Path(file))
+    """Return a pipeline; BadRequestError if its file, perhaps on another machine, has another version."""
+    return Pipeline.load_version(Path(file), version)
 
 
 @cache

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from functools import cache, lru_cache
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pandas as pd
 
-from sam_backend.errors import SamInspectError
+from sam_backend.cluster.work import THIS_PROCESS, Workers
 from sam_backend.files import whole_file
 from sam_backend.progress import ProgressCallback, no_progress
-from sam_backend.samples import Sample
-from sam_backend.second_look import Focus
-from sam_backend.segmenters import ModelInfo, Segmenter, WeightFolders
+from sam_backend.segmenters import ModelInfo, WeightFolders
 from sam_backend.segmenters.model_registry import known_models
-from sam_evaluation.datasets.dataset import Dataset
-from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec
 from sam_evaluation.errors import EvaluationError
-from sam_evaluation.left_out import reasons, rows_of_sample, table_of
-from sam_evaluation.measured_models import check_model, load_model
-from sam_evaluation.measurement import RECALLS, MeasuredObject, ResultRow
+from sam_evaluation.job_rows import MeasureJobs, Rows, for_elsewhere, forget_models, rows_of
+from sam_evaluation.left_out import reasons, table_of
+from sam_evaluation.measured_models import check_model
+from sam_evaluation.measurement import RECALLS
 from sam_evaluation.prediction_files import Predictions
 from sam_evaluation.protocols.concept_protocols import ConceptProtocol
 from sam_evaluation.protocols.named_protocols import (
@@ -38,7 +35,7 @@ from sam_evaluation.protocols.named_protocols import (
 from sam_evaluation.report.numbers import count
 from sam_evaluation.run_files import Run, read_rows, write_run, write_unused
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
-from sam_evaluation.sample_rows import measured_objects, prompts_of, proposal_rows, sample_rows
+from sam_evaluation.sample_rows import prompts_of
 from sam_evaluation.workers import worker_pool
 
 _COUNTS = (
@@ -57,6 +54,7 @@ def evaluate(
     checkpoint: Path | None = None,
     folders: WeightFolders | None = None,
     jobs: int = 1,
+    workers: Workers = THIS_PROCESS,
     progress: ProgressCallback = no_progress,
 ) -> Run:
     """Evaluate models on data sets.
@@ -77,6 +75,7 @@ def evaluate(
     checkpoint : Path of the model's weights, if there is only one model.
     folders : WeightFolders, where files of weights are; None for those of the settings of this process.
     jobs : int, the number of processes; several processes need an importable `__main__`.
+    workers : Workers, who measure instead of these processes; they find models and data sets in the same folders.
     progress : ProgressCallback, called with the samples done, the total, and what is being evaluated.
 
     Raises
@@ -96,6 +95,8 @@ def evaluate(
         )
     if not names:
         raise EvaluationError("There is nothing to evaluate; name a model, or a folder of predictions.")
+    if predictions and workers.are_elsewhere:
+        raise EvaluationError("Predictions are measured without a model, on this machine alone; leave the cluster out.")
     protocols = parse_protocols(settings.protocols)
     if predictions and None not in protocols:
         raise EvaluationError(f"Predictions are measured only by {EVERYTHING}; add it to --protocol.")
@@ -118,11 +119,11 @@ def evaluate(
     done = sum(len(job.names) for job in plan if job.part in kept)
     progress(done, total)
     try:
-        for job in _work([job for job in plan if job.part not in kept], jobs):
+        for job in _work([job for job in plan if job.part not in kept], jobs, workers, about):
             done += len(job.names)
             progress(done, total, f"{job.model} on {job.dataset.format}")
     finally:
-        _model.cache_clear()
+        forget_models()
     run, objects = _gather(plan, about, left_out)
     empty = [name for name, number in objects.items() if not number]
     if empty:
@@ -175,91 +176,41 @@ def _were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def _work(waiting: Sequence[Job], jobs: int) -> Iterator[Job]:
+def _work(waiting: Sequence[Job], jobs: int, workers: Workers, about: dict[str, Any]) -> Iterator[Job]:
     """Yield each job after it was done; those with the same samples are done together."""
-    groups: dict[tuple[DatasetSpec, tuple[str, ...]], list[Job]] = {}
+    together: dict[tuple[DatasetSpec, tuple[str, ...]], list[Job]] = {}
     for job in waiting:
-        groups.setdefault((job.dataset, job.names), []).append(job)
-    if jobs == 1:
-        for group in groups.values():
+        together.setdefault((job.dataset, job.names), []).append(job)
+    groups = list(together.values())
+    if workers.are_elsewhere:
+        travelling = [[for_elsewhere(job) for job in group] for group in groups]
+        versions = {name: facts["version"] for name, facts in about["models"].items()}
+        with closing(workers.map(MeasureJobs.of(chain.from_iterable(travelling), versions), travelling)) as measured:
+            for group, rows in zip(groups, measured, strict=True):
+                yield from _keep(group, rows)
+    elif jobs == 1:
+        for group in groups:
             yield from _do(group)
-        return
-    with worker_pool(jobs) as pool:
-        try:
-            for future in as_completed([pool.submit(_do, group) for group in groups.values()]):
-                yield from future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-@cache
-def _model(name: str, checkpoint: Path | None, threads: int, focus: Focus, folders: WeightFolders | None) -> Segmenter:
-    return load_model(name, checkpoint, threads=threads, focus=focus, folders=folders)
-
-
-@lru_cache(maxsize=4)
-def _dataset(spec: DatasetSpec, rule: ObjectRule) -> Dataset:
-    return spec.open(rule)
-
-
-@lru_cache(maxsize=4)
-def _matched(predictions: Predictions, spec: DatasetSpec, rule: ObjectRule) -> dict[str, list[Path]]:
-    return predictions.matched(list(_dataset(spec, rule).names()))
+    else:
+        with worker_pool(jobs) as pool:
+            try:
+                for future in as_completed([pool.submit(_do, group) for group in groups]):
+                    yield from future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 def _do(group: Sequence[Job]) -> Sequence[Job]:
     """Evaluate the samples of some jobs, which have the same ones, and write the part of each job."""
-    rows: list[list[ResultRow]] = [[] for _ in group]
-    first = group[0]
-    for name in first.names:
-        try:
-            sample = _dataset(first.dataset, first.settings.rule).load(name)
-        except SamInspectError as error:
-            for own in rows:
-                own.append(_broken(name, error))
-            continue
-        targets = measured_objects(sample)
-        for job, own in zip(group, rows, strict=True):
-            own.extend(_rows(job, sample, targets))
+    return _keep(group, rows_of(group))
+
+
+def _keep(group: Sequence[Job], rows: Rows) -> Sequence[Job]:
     for job, own in zip(group, rows, strict=True):
         with whole_file(job.part, private=False) as file:
             pd.DataFrame(own).to_parquet(file)
     return group
-
-
-def _rows(job: Job, sample: Sample, targets: Sequence[MeasuredObject]) -> Iterator[ResultRow]:
-    """Yield the rows of one sample: what was read, its objects, the image; or one row that says why it is unusable."""
-    settings, rule, predictions = job.settings, job.settings.rule, job.predictions
-    proposed = None
-    if predictions:
-        try:
-            files = _matched(predictions, job.dataset, rule)[sample.name]
-            height, width, _ = sample.image.shape
-            proposed = predictions.propose(files, sample.name, (height, width), rule)
-        except SamInspectError as error:
-            yield _broken(sample.name, error)
-            return
-    yield {"kind": "read", "sample": sample.name, "count": len(sample.objects)}
-    yield from ({"kind": "left_out", **row} for row in rows_of_sample(sample))
-    if proposed:
-        yield from proposal_rows(proposed, sample, targets, boxes=settings.boxes)
-        return
-    cv2.setNumThreads(job.threads)
-    model = _model(job.model, job.checkpoint, job.threads, settings.focus, job.folders)
-    yield from sample_rows(
-        model,
-        sample,
-        targets,
-        parse_protocols(settings.protocols),
-        settings.seed,
-        settings.pipeline,
-        settings.boxes,
-    )
-
-
-def _broken(name: str, error: SamInspectError) -> ResultRow:
-    return {"kind": "broken", "sample": name, "reason": str(error)}
 
 
 def _gather(

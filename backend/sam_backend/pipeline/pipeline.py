@@ -81,7 +81,18 @@ class Pipeline:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel to another process as the path of its file, which must be the same there."""
-        return _loaded_again, (self.path.resolve(), self.version)
+        return self.load_version, (self.path.resolve(), self.version)
+
+    @classmethod
+    def load_version(cls, path: Path, version: str) -> Pipeline:
+        """Read a pipeline's file; BadRequestError as of `load`, or if it has another version."""
+        pipeline = cls.load(path)
+        if pipeline.version != version:
+            raise BadRequestError(
+                f"The pipeline {path} has the version {pipeline.version}; expected {version}, that of the machine that "
+                "asked. Copy its file."
+            )
+        return pipeline
 
     @property
     def needs_project(self) -> bool:
@@ -114,13 +125,6 @@ class Pipeline:
                 raise StepError(f"Pipeline {self.name}, step {number}: {error}") from error
         masks = [one for one in proposed if isinstance(one, ProposedMask) and one.mask.part.size]
         return sorted(masks, key=lambda one: -one.score)
-
-
-def _loaded_again(path: Path, version: str) -> Pipeline:
-    pipeline = Pipeline.load(path)
-    if pipeline.version != version:
-        raise BadRequestError(f"The pipeline {path} is {pipeline.version} there, here {version}; copy the file.")
-    return pipeline
 
 
 def known_steps() -> Iterator[StepDescription]:

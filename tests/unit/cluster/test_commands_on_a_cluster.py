@@ -3,11 +3,13 @@
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from mask_files import save
 from sam_backend.errors import SamInspectError
+from sam_evaluation.errors import EvaluationError
 from sam_inspect.main import app
 
 pytestmark = pytest.mark.slow
@@ -80,6 +82,49 @@ def test_everything_is_the_same_with_a_machine_lost_and_after_a_stop(folder, tmp
     assert len(list((tmp_path / "stopped" / "parts").iterdir())) == 3
     typed(*words, tmp_path / "stopped", "--cluster", nodes.client_address)
     assert contents(tmp_path / "stopped") == contents(tmp_path / "here")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three jobs of images with two objects each, as a data set of masks."""
+    for number in range(12):
+        mask = np.zeros((40, 60), np.uint8)
+        mask[5:15, 5 + number : 20 + number] = 255
+        mask[25:35, 30:50] = 255
+        save(tmp_path / "data" / "images" / f"{number:02}.png", 60 + mask // 2)
+        save(tmp_path / "data" / "masks" / f"{number:02}.png", mask)
+    return tmp_path / "data"
+
+
+def rows(run):
+    return pd.read_parquet(run / "objects.parquet"), pd.read_parquet(run / "images.parquet")
+
+
+def assert_same(run, other):
+    for table, expected in zip(rows(run), rows(other), strict=True):
+        pd.testing.assert_frame_equal(table, expected)
+
+
+def test_an_evaluation_is_the_same_with_a_machine_lost_and_after_a_stop(data, tmp_path, typed, nodes):
+    words = ("evaluate", "--data", f"masks:{data}", "--model", "nano", "--model", "boxfill")
+    words += ("--protocol", "box,click", "--out")
+    typed(*words, tmp_path / "here", "--jobs", 1)
+    typed(*words, tmp_path / "lost", "--cluster", nodes.address, at=half_way(8, nodes.lose_one))
+    assert_same(tmp_path / "lost", tmp_path / "here")
+    typed(*words, tmp_path / "stopped", "--cluster", nodes.address, at=half_way(8, stop), code=130)
+    assert len(list((tmp_path / "stopped").rglob("*.parquet"))) == 2
+    typed(*words, tmp_path / "stopped", "--cluster", nodes.client_address)
+    assert_same(tmp_path / "stopped", tmp_path / "here")
+
+
+def test_the_gap_of_models_is_the_same_on_a_cluster(data, tmp_path, typed, nodes):
+    words = ("gap", "--data", f"masks:{data}", "--models", "boxfill", "--protocol", "box", "--out")
+    typed(*words, tmp_path / "here", "--jobs", 1)
+    typed(*words, tmp_path / "there", "--cluster", nodes.address)
+    assert_same(tmp_path / "there", tmp_path / "here")
+    assert (tmp_path / "there" / "gap.html").exists()
+    with pytest.raises(EvaluationError, match="leave --jobs or --cluster out"):
+        typed(*words, tmp_path / "other", "--cluster", nodes.address, "--jobs", 2)
 
 
 def test_without_its_cluster_a_command_writes_nothing(folder, tmp_path, typed):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sam_backend.errors import SamInspectError
-from sam_evaluation import RunSettings, evaluate, runner
+from sam_evaluation import RunSettings, evaluate, job_rows, runner
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.run_files import load_run
 
@@ -50,8 +50,8 @@ def test_an_image_is_read_and_its_objects_are_measured_once_for_all_models(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[str] = []
-    measure = runner.measured_objects
-    monkeypatch.setattr(runner, "measured_objects", lambda sample: measured.append(sample.name) or measure(sample))
+    measure = job_rows.measured_objects
+    monkeypatch.setattr(job_rows, "measured_objects", lambda sample: measured.append(sample.name) or measure(sample))
     settings = RunSettings("box")
     both = evaluate(["boxfill", "grabcut"], [data], out=tmp_path / "both", settings=settings)
     assert len(measured) == len(set(measured)) == 6
