@@ -105,7 +105,8 @@ def assert_same(run, other):
         pd.testing.assert_frame_equal(table, expected)
 
 
-def test_an_evaluation_is_the_same_with_a_machine_lost_and_after_a_stop(data, tmp_path, typed, nodes):
+def test_an_evaluation_is_the_same_with_a_machine_lost_and_after_a_stop(data, tmp_path, typed, nodes, monkeypatch):
+    monkeypatch.setattr("sam_inspect.evaluation.write_and_print_report", lambda *_: None)
     words = ("evaluate", "--data", f"masks:{data}", "--model", "nano", "--model", "boxfill")
     words += ("--protocol", "box,click", "--out")
     typed(*words, tmp_path / "here", "--jobs", 1)
