@@ -43,6 +43,7 @@ class RequestNotes:
     page : str, the image of the task if it has several, for example `front[1]`.
     image : str, the source of the embedding, a value of `EmbeddingSource`.
     model : str, the version of the model that answers.
+    trace : str, the id of the trace that the request belongs to; "" where there are no traces.
     error : str, the message of the error that was answered.
     left_out : list of str, sentences about what the answer was made without.
     stages : stage -> seconds, see `Observer.stage`.
@@ -58,6 +59,7 @@ class RequestNotes:
     page: str = ""
     image: str = ""
     model: str = ""
+    trace: str = ""
     error: str = ""
     left_out: list[str] = field(default_factory=list)
     stages: dict[Stage, float] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,6 +58,8 @@ def create_app(backend: Backend, settings: Settings, metrics: Metrics) -> FastAP
         yield
         state.stop()
         backend.stop()
+        if metrics.traces:
+            await asyncio.to_thread(metrics.traces.stop)
         ours.removeHandler(warnings)
 
     app = FastAPI(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from sam_backend.core.observer import Observer, RequestNotes, Stage
 from sam_backend.segmenters.cache import EmbeddingSource
 from sam_backend.service.recent import RecentClicks
+from sam_backend.service.traces import Traces
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 
@@ -26,12 +28,18 @@ TOTAL = "total"
 class Metrics(Observer):
     """The metrics of one application, in a registry of its own.
 
+    Parameters
+    ----------
+    traces : Traces, makes spans of the stages; None for none.
+
     Attributes
     ----------
+    traces : as given.
     clicks : RecentClicks, the last ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traces: Traces | None = None) -> None:
+        self.traces = traces
         self.registry = CollectorRegistry()
         # Memory, CPU and open files of the process; only Linux has them.
         ProcessCollector(registry=self.registry)
@@ -87,6 +95,10 @@ class Metrics(Observer):
             self._stages.labels(TOTAL, _work(notes)).observe(seconds)
         if status == 200 and notes.is_click and notes.image:
             self.clicks.add(seconds, notes.image)
+
+    def span(self, stage: Stage) -> AbstractContextManager[object]:
+        """Give a stage a span, where there are traces."""
+        return self.traces.stage(stage) if self.traces else nullcontext()
 
     def stage_ended(self, stage: Stage, seconds: float, notes: RequestNotes | None) -> None:
         """Count a stage."""

@@ -88,9 +88,10 @@ def serve(
         from sam_backend.segmenters.model_registry import model_info
         from sam_backend.service.app import create_app
         from sam_backend.service.metrics import Metrics
+        from sam_backend.service.traces import traces_of_environment
 
         model_info(model)
-        metrics = Metrics()
+        metrics = Metrics(traces_of_environment())
         backend = assemble(
             model,
             settings,

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -56,10 +57,14 @@ class TracingMiddleware:
             await self._app(scope, receive, send)
             return
         notes = scope["sam_inspect.notes"] = RequestNotes(id=_request_id(Headers(scope=scope)))
-        with noting(notes):
-            await self._serve(scope, receive, send, notes)
+        traces = None if scope["path"] in _QUIET else self._metrics.traces
+        with noting(notes), traces.request(scope, notes) if traces else nullcontext() as span:
+            status = await self._serve(scope, receive, send, notes)
+            if traces and span:
+                traces.answered(span, scope["method"], _route(scope), status, notes)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, notes: RequestNotes) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, notes: RequestNotes) -> int:
+        """Serve one request; return the status of its answer."""
         started, status = time.perf_counter(), 0
 
         async def watch(message: Message) -> None:
@@ -81,7 +86,7 @@ class TracingMiddleware:
                 await answer_error(500, notes.error)(scope, receive, watch)
         finally:
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "other")
+            route = _route(scope)
             self._metrics.answered(route, status, seconds, notes)
             level = logging.WARNING if status >= 400 else logging.DEBUG if route in _QUIET else logging.INFO
             if status in _COUNTED:
@@ -91,6 +96,11 @@ class TracingMiddleware:
                 level = logging.DEBUG
             line = f"{_shown(scope)} {status} {1000 * seconds:.0f} ms{safe_line(str(notes))}"
             logger.log(level, "%s", line, extra={"fields": _fields(scope, status, seconds, notes)})
+        return status
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "other")
 
 
 def _request_id(headers: Headers) -> str:
@@ -107,6 +117,7 @@ def _fields(scope: Scope, status: int, seconds: float, notes: RequestNotes) -> d
         "path": scope["path"][:MAX_SHOWN_PATH],
         "status": status,
         **{name: getattr(notes, name) for name in ("prompt", "page", "image", "model", "error")},
+        "trace_id": notes.trace,
         "stages": {**stages, TOTAL: _milliseconds(seconds)},
     }
 
