@@ -30,6 +30,18 @@ def moto():
     server.stop()
 
 
+@contextlib.contextmanager
+def fresh_clients():
+    """Forget the clients of before, which keep their address and credentials; and those of the block after it."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
+    try:
+        yield
+    finally:
+        S3FileSystem.clear_instance_cache()
+
+
 class Bucket:
     """A bucket that is empty at first, by a client of its own."""
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from sam_backend.errors import SamInspectError
 from sam_backend.log_format import LogFormat
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
+from sam_backend.stores import is_collapsed_address
 
 PREFIX = "SAM_INSPECT_"
 FILE_NAME = "sam-inspect.toml"
@@ -73,6 +74,11 @@ class Settings(BaseSettings):
         None,
         description="Hosts and networks beside the project's Label Studio and public addresses that images may be "
         "fetched from, for example `images.example.com 10.0.0.5:8080 192.168.0.0/16`.",
+    )
+    stores: str | None = Field(
+        None,
+        description="Folders on stores, for example `s3://bucket/line1 gs://scans`, from which images are read with "
+        "the rights of this machine, not through Label Studio.",
     )
     focus: Focus = Field(
         Focus.AUTO,
@@ -145,6 +151,13 @@ class Settings(BaseSettings):
     embedding_memory_mb: int = Field(512, gt=0, description="Memory in MB for embeddings of recent images.")
     embedding_disk_mb: int = Field(4096, ge=0, description="Disk in MB for embeddings; 0 keeps none on disk.")
 
+    @field_validator(*_PATHS)
+    @classmethod
+    def _of_this_machine(cls, path: Path | None) -> Path | None:
+        if path is not None and is_collapsed_address(path):
+            raise ValueError("a path of this machine is needed, not the address of a store")
+        return path
+
     def environment_of_child(self) -> dict[str, str]:
         """Return the environment for a child process with exactly these settings: it reads no settings file."""
         inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
@@ -208,7 +221,7 @@ def _values(path: Path) -> dict[str, Any]:
                 f"{path}: there is no setting {key!r}; the settings are {', '.join(known)}{did_you_mean(key, known)}"
             )
     for key in _PATHS:
-        if isinstance(values.get(key), str):
+        if isinstance(values.get(key), str) and not is_collapsed_address(Path(values[key])):
             values[key] = path.parent / Path(values[key]).expanduser()
     return values
 

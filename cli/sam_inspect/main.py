@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
-from sam_backend.errors import SamInspectError, StoreError
+from sam_backend.errors import BadRequestError, SamInspectError, StoreError
 from sam_backend.finetune.os_errors import os_error_sentence
+from sam_backend.stores import is_collapsed_address
 from sam_inspect import (
     config_command,
     connect,
@@ -106,6 +108,23 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         simulate.simulate,
     ),
 }
+
+
+class _Command(TyperCommand):
+    """A command that refuses the address of a store in options for files of this machine."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own context
+        for name, value in ctx.params.items():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path) and is_collapsed_address(path):
+                    option = next(parameter.opts[-1] for parameter in self.params if parameter.name == name)
+                    address = str(path).replace(":/", "://", 1)
+                    raise BadRequestError(
+                        f"{option} takes a file or a folder of this machine, not the address {address} of a store."
+                    )
+        return super().invoke(ctx)
+
+
 for panel, commands in _COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
@@ -114,6 +133,9 @@ app.command("import", rich_help_panel=LABEL_STUDIO)(import_labels.import_labels)
 app.add_typer(memory_commands.memory, name="memory", rich_help_panel=LABEL_STUDIO)
 app.add_typer(signal_commands.signal, name="signal", rich_help_panel=LABEL_STUDIO)
 app.add_typer(model_commands.models, name="models", rich_help_panel=MODELS)
+for group in (app, *(added.typer_instance for added in app.registered_groups)):
+    for added_command in group.registered_commands if group else ():
+        added_command.cls = _Command
 
 
 def main() -> None:

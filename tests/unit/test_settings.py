@@ -36,6 +36,16 @@ def test_an_empty_variable_counts_as_missing(write, monkeypatch):
     assert read_settings().model == "grabcut"
 
 
+def test_a_folder_of_this_machine_is_no_address(write, monkeypatch):
+    write("weights = 's3://bucket/cache'")
+    with pytest.raises(SamInspectError, match=r"weights is 's3://bucket/cache': .* not the address of a store"):
+        read_settings()
+    write("model = 'nano'")
+    monkeypatch.setenv("SAM_INSPECT_CACHE", "s3://bucket/cache")
+    with pytest.raises(SamInspectError, match=r"SAM_INSPECT_CACHE is 's3://bucket/cache'"):
+        read_settings()
+
+
 def test_the_first_file_that_there_is_counts(tmp_path, monkeypatch):
     places = [
         tmp_path / name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from object_stores import KEYS, SECRET
+from object_stores import KEYS, SECRET, fresh_clients
 from sam_backend.errors import MissingExtraError, StoreError
 from sam_backend.files import link_or_copy, whole_file, write_whole
 from sam_backend.stores import StorePath, absolute, files_below, is_collapsed_address, place
@@ -31,12 +31,8 @@ def store(disk, s3):
 
 @pytest.fixture
 def restart():
-    """Forget the clients of earlier tests, which keep their credentials."""
-    from s3fs import S3FileSystem
-
-    S3FileSystem.clear_instance_cache()
-    yield
-    S3FileSystem.clear_instance_cache()
+    with fresh_clients():
+        yield
 
 
 def below(root, paths):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
-from sam_backend.errors import BadRequestError, ImageServerError
+from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError, StoreError
 from sam_backend.labelstudio.addresses import Origin, shown, split_page
 from sam_backend.labelstudio.client import AccessTokens
 from sam_backend.labelstudio.connections import FetchDeadline, RefusedAddressError, TransportError
-from sam_backend.labelstudio.image_addresses import ImageSource, image_source, is_file_of_label_studio
+from sam_backend.labelstudio.image_addresses import image_source, is_file_of_label_studio
 from sam_backend.labelstudio.servers import Server
 from sam_backend.labelstudio.transport import HttpAnswer, HttpRequest, Transport
 from sam_backend.segmenters.image_files import FileReader
 from sam_backend.settings import Settings
+from sam_backend.stores import StorePath, absolute, place
 
 MAX_BYTES = 2**30
 
@@ -51,9 +54,13 @@ class TaskImages:
     timeout : float, seconds for the whole file: renewal of the token, name, connection, redirections and bytes.
     max_pixels : int, the largest image that is decoded.
     transport : Transport, sends the requests; None for one that reaches public hosts alone.
+    stores : sequence of StorePath, folders whose images are read from their stores, not through Label Studio.
     """
 
-    def __init__(self, *, timeout: float, max_pixels: int, transport: Transport | None = None) -> None:
+    def __init__(
+        self, *, timeout: float, max_pixels: int, transport: Transport | None = None, stores: Sequence[StorePath] = ()
+    ) -> None:
+        self._stores = stores
         self._timeout = timeout
         self._max_pixels = max_pixels
         self.transport = transport or Transport()
@@ -61,11 +68,12 @@ class TaskImages:
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
-        """Create an instance with the limits of the settings."""
+        """Create an instance with the limits of the settings; SamInspectError if a setting is wrong."""
         return cls(
             timeout=settings.image_timeout,
             max_pixels=settings.max_image_pixels,
             transport=Transport.of_settings(settings),
+            stores=_parse_stores(settings.stores),
         )
 
     def fetch(
@@ -76,9 +84,9 @@ class TaskImages:
         Parameters
         ----------
         url : str, as in the task: a file of Label Studio (`/data/…`, also as an absolute address), `s3://`, `gs://` or
-            `azure-blob://` (through Label Studio), `http(s)://`, or a `data:` URL. Other addresses are refused, so that
-            a caller cannot make the service read its own disk. Local files are read from the disk only if the operator
-            set LOCAL_FILES_DOCUMENT_ROOT, as for Label Studio itself.
+            `azure-blob://` (from one of `stores`, or else through Label Studio), `http(s)://`, or a `data:` URL. Other
+            addresses are refused, so that a caller cannot make the service read its own disk. Local files are read from
+            the disk only if the operator set LOCAL_FILES_DOCUMENT_ROOT, as for Label Studio itself.
         server : Server, the Label Studio of the task; None if it is unknown.
         task_id : id of the task, needed for cloud storage.
         configured : Origin, a server that the project's labeling config names.
@@ -93,9 +101,11 @@ class TaskImages:
         url, _ = split_page(url)
         if url[:5].lower() == "data:":
             return _read_data_url(url)
+        if file := self._file_on_store(url):
+            return self._read(file, url)
         source = image_source(url, server, task_id, self.transport.allowed, configured)
         if source.file is not None:
-            return self._read(source, url)
+            return self._read(source.file, url)
         deadline = FetchDeadline(self._timeout)
 
         def credential(target: str) -> str | None:
@@ -130,15 +140,43 @@ class TaskImages:
         own, origin = Origin.of(server.hostname), Origin.of(target)
         return bool(own and origin and own.accepts(origin)) and is_file_of_label_studio(target, server)
 
+    def _file_on_store(self, url: str) -> Path | None:
+        """Return the file at an address in one of the folders that the operator names; None for other addresses."""
+        if not any(url.lower().startswith(f"{root.parts[0]}//") for root in self._stores):
+            return None
+        file = absolute(place(url))
+        return file if any(file.is_relative_to(root) for root in self._stores) else None
+
     @staticmethod
-    def _read(source: ImageSource, url: str) -> bytes:
-        assert source.file is not None
+    def _read(file: Path, url: str) -> bytes:
         try:
-            if source.file.stat().st_size > MAX_BYTES:
+            if file.stat().st_size > MAX_BYTES:
                 raise BadRequestError(f"The image {shown(url)} is larger than {MAX_BYTES >> 20} MiB.")
-            return source.file.read_bytes()
+            return file.read_bytes()
         except OSError as error:
             raise BadRequestError(f"The image {shown(url)} cannot be read: {error.strerror}.") from None
+        except StoreError as error:
+            raise ImageNotFetchedError(shown(url), f"could not be fetched: {str(error).rstrip('.')}") from None
+
+
+def _parse_stores(setting: str | None) -> list[StorePath]:
+    """Return the folders of the setting `stores`.
+
+    Raises
+    ------
+    SamInspectError
+        If one of them is no folder in a bucket, or cannot be used here.
+    """
+    roots = []
+    for text in (setting or "").split():
+        try:
+            root = absolute(place(text))
+        except StoreError as error:
+            raise SamInspectError(f"SAM_INSPECT_STORES: {error}") from None
+        if not isinstance(root, StorePath) or len(root.parts) < 2:
+            raise SamInspectError(f"SAM_INSPECT_STORES names {text}; name folders such as s3://bucket/line1.")
+        roots.append(root)
+    return roots
 
 
 def image_name(url: str) -> str:

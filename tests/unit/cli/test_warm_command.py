@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from label_studio_requests import defect_image
+from object_stores import Bucket
 from sam_backend.errors import SamInspectError
 from sam_inspect.main import app
 
@@ -22,9 +23,10 @@ from sam_inspect.main import app
         (("warm",), "Give either --project or --images"),
         (("warm", "--project", "3", "--images", "a"), "Give either --project or --images"),
         (("warm", "--images", "nowhere"), "nowhere should be a folder with images"),
+        (("warm", "--images", "memory://none"), "memory://none should be a folder with images"),
         (("warm", "--images", "."), ". holds no image; expected files that end in .png"),
     ],
-    ids=["nothing", "both", "no folder", "an empty folder"],
+    ids=["nothing", "both", "no folder", "no folder on a store", "an empty folder"],
 )
 def test_a_mistake_is_one_sentence(
     words: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -33,6 +35,17 @@ def test_a_mistake_is_one_sentence(
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, SamInspectError)
     assert str(result.exception).startswith(sentence)
+
+
+def test_images_on_a_store_are_encoded_once(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(defect_image()).save(tmp_path / "a.png")
+    s3.put("line/more/a.png", (tmp_path / "a.png").read_bytes())
+    s3.put("line/b.png", b"no image")
+    monkeypatch.setenv("SAM_INSPECT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    for encoded in (1, 0):
+        result = CliRunner().invoke(app, ["warm", "--images", f"{s3.address}/line", "--model", "grabcut"])
+        assert result.stdout == f"1 of 2 images are ready, {encoded} of them encoded now; 1 cannot be used.\n"
 
 
 def test_a_folder_is_encoded_once(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from loopback import send, serving
-from sam_backend.errors import BadRequestError, ImageServerError
+from object_stores import fresh_clients
+from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError
 from sam_backend.labelstudio.addresses import shown
 from sam_backend.labelstudio.allowed_hosts import AllowedHosts
 from sam_backend.labelstudio.images import TaskImages
 from sam_backend.labelstudio.servers import Server
 from sam_backend.labelstudio.transport import Transport
+from sam_backend.settings import read_settings
 from tokens import LEGACY, make_jwt
 
 LOOPBACK = AllowedHosts.parse("127.0.0.1")
@@ -247,3 +249,40 @@ def test_a_message_shows_a_long_address_shortened():
 def test_what_was_fetched_is_decoded(images):
     pgm = b"P5 3 2 255\n" + bytes(range(6))
     np.testing.assert_array_equal(images.open(pgm, "x").whole().pixels, np.arange(6).reshape(2, 3))
+
+
+class TestOnStores:
+    @pytest.fixture
+    def direct(self, s3, monkeypatch):
+        """Images of the folder `line-1` of a bucket are read from there, not through Label Studio."""
+        s3.put("line-1/a ü.png", FILE)
+        s3.put("private/b.png", b"secret")
+        monkeypatch.setenv("SAM_INSPECT_STORES", f"s3://other-bucket {s3.address}/line-1/")
+        return TaskImages.of_settings(read_settings())
+
+    def test_an_image_of_a_named_folder_is_read_there(self, direct, s3):
+        assert direct.fetch(f"{s3.address}/line-1/a ü.png", None, None) == FILE
+
+    @pytest.mark.parametrize("path", ["private/b.png", "line-1/../private/b.png", "line-10/b.png"])
+    def test_other_addresses_go_through_label_studio(self, direct, s3, path):
+        with pytest.raises(BadRequestError, match="lies in a Label Studio whose address is not known"):
+            direct.fetch(f"{s3.address}/{path}", None, 1)
+
+    def test_an_image_that_is_not_there_is_named(self, direct, s3):
+        with pytest.raises(BadRequestError, match=r"line-1/no\.png cannot be read: No such file or directory"):
+            direct.fetch(f"{s3.address}/line-1/no.png", None, 1)
+
+    def test_a_store_that_refuses_is_an_error_of_the_image(self, direct, s3, monkeypatch):
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        with fresh_clients(), pytest.raises(ImageServerError, match=r"could not be fetched: .*Could not connect"):
+            direct.fetch(f"{s3.address}/line-1/a ü.png", None, 1)
+
+    @pytest.mark.parametrize(
+        ("setting", "sentence"),
+        [("/data/images", "names /data/images; name folders"), ("s3://", "names s3://"), ("foo://a", "not known: foo")],
+    )
+    def test_a_setting_that_names_no_folder_is_refused(self, monkeypatch, setting, sentence):
+        monkeypatch.setenv("SAM_INSPECT_STORES", setting)
+        with pytest.raises(SamInspectError, match=f"SAM_INSPECT_STORES.* {sentence}"):
+            TaskImages.of_settings(read_settings())
