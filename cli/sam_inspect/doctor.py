@@ -90,7 +90,7 @@ def _all_findings(
 
 
 def _findings(settings: Settings, project: str, model: str, checkpoint: Path | None) -> Iterator[Finding]:
-    from sam_backend.core.project_work import load_model
+    from sam_backend.core.model_loading import load_model
     from sam_backend.doctor.findings import examine
     from sam_backend.doctor.label_studio_checks import LabelStudioWay
     from sam_backend.doctor.machine import machine_checks

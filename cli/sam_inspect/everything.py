@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError
 from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
@@ -137,13 +138,12 @@ def _opened(
     name: str,
     checkpoint: Path | None,
 ) -> Iterator[tuple[Search, AddBar]]:
-    from sam_backend.core.project_work import load_model
-    from sam_backend.core.worker_model import WorkerModel
-    from sam_backend.everything.search import ProjectSearch, Search, embeddings_in_memory
+    from sam_backend.core.model_loading import WorkerModel, load_model
+    from sam_backend.everything.search import ProjectSearch, Search
     from sam_backend.segmenters.model_registry import model_info, require_prompts
 
     settings = settings_of(context)
-    embeddings = embeddings_in_memory(settings)
+    embeddings = TaskEmbeddings.in_memory(settings)
     if project is not None:
         with opened_project(context, project, name, checkpoint) as (work, add_bar):
             work.learn(add_bar("Encoding examples"))

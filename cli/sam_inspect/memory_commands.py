@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_inspect.bars import AddBar, progress_bars
-from sam_inspect.options import ModelOption, PipelineOption, settings_of
+from sam_inspect.options import ClusterOption, ModelOption, PipelineOption, settings_of
 from sam_inspect.output import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -73,17 +73,29 @@ def preannotate(
     pipeline: PipelineOption = None,
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Give every unlabelled task a prediction made with the project's examples, or by a pipeline.
 
-    A prediction of the same model is replaced; those of others stay.
+    A prediction of the same model is replaced; those of others stay. With
+    --cluster many machines propose, with the same results; this one reads the
+    images and writes the predictions.
 
     Example: sam-inspect preannotate --project 3
     Example: sam-inspect preannotate --project 3 --pipeline defects.toml
+    Example: sam-inspect preannotate --project 3 --cluster ray://head:10001
     """
-    with opened_project(context, project, model, checkpoint, pipeline) as (work, add_bar):
+    from sam_backend.cluster.connection import open_workers
+    from sam_backend.segmenters.model_registry import model_info
+
+    settings = settings_of(context)
+    info = model_info(model or settings.model)
+    with (
+        open_workers(cluster, [info], settings) as workers,
+        opened_project(context, project, model, checkpoint, pipeline) as (work, add_bar),
+    ):
         work.learn(add_bar("Encoding examples"))
-        done = work.pre_annotate(add_bar("Pre-annotating"))
+        done = work.pre_annotate(add_bar("Pre-annotating"), workers)
     print_lines(
         f"{done.written} tasks have a prediction, with {done.regions} masks in all; {done.failed} had no image.",
         *(

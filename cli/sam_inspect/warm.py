@@ -10,7 +10,7 @@ import typer
 
 from sam_backend.errors import BadRequestError
 from sam_inspect.bars import progress_bars
-from sam_inspect.options import ANY_FOLDER, FocusOption, ModelOption, settings_of
+from sam_inspect.options import ANY_FOLDER, ClusterOption, FocusOption, ModelOption, settings_of
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def warm(
     model: ModelOption = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The weights of the model, as in serve.")] = None,
     focus: FocusOption = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Encode all images ahead, so that the first click on each is as quick as the next ones.
 
@@ -44,28 +45,38 @@ def warm(
     command goes on after an interruption. The folder may lie on a store, such
     as s3://bucket/line.
 
+    With --cluster many machines encode; this one reads the images, and keeps
+    the embeddings.
+
     Example: sam-inspect warm --project 3
     Example: sam-inspect warm --images photos
+    Example: sam-inspect warm --project 3 --cluster ray://head:10001
     """
     if (project is None) == (images is None):
         raise BadRequestError("Give either --project or --images, to say what is encoded.")
     from sam_backend.segmenters.image_folder import images_in
 
     files = None if images is None else images_in(images)
+    from sam_backend.cluster.connection import open_workers
     from sam_backend.core.warming import WarmCounts, Warming
+    from sam_backend.segmenters.model_registry import model_info
 
     if hasattr(os, "nice"):
         os.nice(_NICE)
     settings = settings_of(context)
     if focus:
         settings = settings.model_copy(update={"focus": focus})
-    counts = WarmCounts()
+    counts, name = WarmCounts(), model or settings.model
     try:
-        with Warming.open(settings, model or settings.model, checkpoint) as warming, progress_bars() as add_bar:
+        with (
+            open_workers(cluster, [model_info(name)], settings) as workers,
+            Warming.open(settings, name, checkpoint) as warming,
+            progress_bars() as add_bar,
+        ):
             if files is not None:
-                warming.warm_files(files, counts, add_bar("Encoding images"))
+                warming.warm_files(files, counts, add_bar("Encoding images"), workers)
             elif project is not None:
-                warming.warm_project(project, counts, add_bar("Reading tasks"), add_bar("Encoding images"))
+                warming.warm_project(project, counts, add_bar("Reading tasks"), add_bar("Encoding images"), workers)
     finally:
         if counts.images:
             print_lines(*_summary(counts, settings))

@@ -99,7 +99,7 @@ def boundary(console: Console) -> None:
 def shares(console: Console, data: str, limit: int | None) -> None:
     """Time every part of a run inside it."""
     from sam_backend.segmenters.wrapper import SegmenterWrapper
-    from sam_evaluation import measurement, runner
+    from sam_evaluation import job_rows, measurement, runner
     from sam_evaluation.protocols import named_protocols
 
     spent: dict[str, float] = defaultdict(float)
@@ -119,8 +119,8 @@ def shares(console: Console, data: str, limit: int | None) -> None:
             super().__init__(model)
             self.encode, self.decode = timed("model", model.encode), timed("model", model.decode)
 
-    load = runner.load_model
-    runner.load_model = lambda *given, **named: Timed(load(*given, **named))  # type: ignore[assignment]
+    load = job_rows.load_model
+    job_rows.load_model = lambda *given, **named: Timed(load(*given, **named))  # type: ignore[assignment]
     measurement.measure = timed("metrics", measurement.measure)
     measurement.MeasuredObject.of = timed("metrics", measurement.MeasuredObject.of)  # type: ignore[method-assign]
     named_protocols.correction = timed("annotator", named_protocols.correction)

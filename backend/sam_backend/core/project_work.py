@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from sam_backend.cluster.work import THIS_PROCESS, Workers
 from sam_backend.core.accepted_records import accepted_masks
 from sam_backend.core.gathering import gather
+from sam_backend.core.image_work import ImageFile, ProposeOnImage
 from sam_backend.core.learner import embed_records
+from sam_backend.core.model_loading import WorkerModel, load_model
 from sam_backend.core.observer import Observer
 from sam_backend.core.project_versions import forget_versions, work_folder
 from sam_backend.core.proposed_masks import proposed_masks
@@ -23,9 +26,7 @@ from sam_backend.core.refiners import refiner_of
 from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.errors import BadRequestError, SamInspectError
-from sam_backend.finetune.served_version import load_served
 from sam_backend.finetune.training_status import RUNNING, read_status
-from sam_backend.finetune.versions import VERSIONS, Versions
 from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, TaskImage
 from sam_backend.labelstudio.outlines import TOLERANCE
@@ -41,9 +42,8 @@ from sam_backend.memory.records import EmbedRecord
 from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.pipeline.sources import Propose
 from sam_backend.progress import ProgressCallback
-from sam_backend.segmenters import Segmenter, WeightFolders
+from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.cache import EmbeddingCache
-from sam_backend.segmenters.model_registry import load_segmenter
 from sam_backend.segmenters.pixels import mapping_of
 from sam_backend.settings import Settings
 
@@ -72,7 +72,7 @@ class PredictionCounts:
 class ProjectWork:
     """A project, its memory and a model; polygons are written with a tolerance in pixels.
 
-    A pipeline, where there is one, proposes the masks.
+    A pipeline, where there is one, proposes the masks. Workers elsewhere load `model`.
     """
 
     project: Project
@@ -82,6 +82,7 @@ class ProjectWork:
     proposers: Proposers
     tolerance: float = TOLERANCE
     pipeline: Pipeline | None = None
+    model: WorkerModel | None = None
 
     @classmethod
     @contextmanager
@@ -101,7 +102,8 @@ class ProjectWork:
         try:
             memory, proposers = memories.of(opened.uid), Proposers(settings.home)
             measured, tolerance = embeddings.measured(segmenter), settings.polygon_tolerance
-            yield cls(opened, memory, measured, embeddings, proposers, tolerance, pipeline)
+            elsewhere = WorkerModel.of(settings, model, checkpoint, segmenter)
+            yield cls(opened, memory, measured, embeddings, proposers, tolerance, pipeline, elsewhere)
         finally:
             cache.close()
 
@@ -116,28 +118,37 @@ class ProjectWork:
         self.memory.catch_up(self.segmenter, embed, accepted_masks, progress=progress)
         self.memory.recalibrate(self.segmenter, embed, accepted_masks)
 
-    def pre_annotate(self, progress: ProgressCallback) -> PredictionCounts:
-        """Write a prediction for every unlabelled task.
+    def pre_annotate(self, progress: ProgressCallback, workers: Workers = THIS_PROCESS) -> PredictionCounts:
+        """Write a prediction for every unlabelled task; workers elsewhere get the files of images from here.
 
         Raises
         ------
         BadRequestError
             If the project has no examples, the model takes no texts, and no pipeline does without.
         """
-        proposer, counts, config = self.proposer(), PredictionCounts(), self._config
-        for task in self._unlabelled(progress):
-            proposals, done = TaskProposals(self.tolerance), 0
-            for image, fetched in self.images(task):
-                done += 1
-                masks = proposed_masks(self.segmenter, fetched, proposer, self.propose)
-                proposals.add(image, masks, mapping_of(fetched.embedding))
-            if not done:
-                counts.failed += 1
-                continue
-            self.project.predict(task, proposals.prediction(self.segmenter.version))
-            counts.written += 1
-            counts.regions += len(proposals.scores)
-            counts.unknown += proposals.unknown(config)
+        counts, config, tasks = PredictionCounts(), self._config, self._unlabelled_tasks()
+        propose = ProposeOnImage(self.segmenter, self.embeddings, self.proposer(), self.pipeline, self.model)
+        get = self._file if workers.are_elsewhere else self._fetched
+        images = (get(task, image) for task in tasks for image in self._images(task))
+        with closing(workers.map(propose, images)) as answers:
+            for number, task in enumerate(tasks):
+                progress(number, len(tasks))
+                proposals, done = TaskProposals(self.tolerance), 0
+                for image in self._images(task):
+                    proposed = next(answers)
+                    if isinstance(proposed, SamInspectError):
+                        self._warn(task, image, proposed)
+                    else:
+                        done += 1
+                        proposals.add(image, proposed.masks, proposed.mapping)
+                if not done:
+                    counts.failed += 1
+                    continue
+                self.project.predict(task, proposals.prediction(self.segmenter.version))
+                counts.written += 1
+                counts.regions += len(proposals.scores)
+                counts.unknown += proposals.unknown(config)
+        progress(len(tasks), len(tasks))
         return counts
 
     def rank(
@@ -246,24 +257,46 @@ class ProjectWork:
         return LabelingConfig.parse(self.project.label_config)
 
     def _unlabelled(self, progress: ProgressCallback) -> Iterator[ProjectTask]:
-        """Yield the unlabelled tasks, without their annotations."""
-        tasks = [replace(task, annotations=()) for task in self.project.tasks() if not task.is_labelled]
+        """Yield the unlabelled tasks."""
+        tasks = self._unlabelled_tasks()
         for done, task in enumerate(tasks):
             progress(done, len(tasks))
             yield task
         progress(len(tasks), len(tasks))
 
+    def _unlabelled_tasks(self) -> list[ProjectTask]:
+        """Return the unlabelled tasks, without their annotations."""
+        return [replace(task, annotations=()) for task in self.project.tasks() if not task.is_labelled]
+
     def images(self, task: ProjectTask) -> Iterator[tuple[TaskImage, TaskEmbedding]]:
         """Yield the images of a task with their embeddings; log one that cannot be fetched."""
-        for image in self._config.images(task.data):
-            try:
-                url, configured = image.address(task.data), literal_origin(image.target.image.value)
-                fetched = self.embeddings.fetch(self.segmenter, url, self.project.uid, task.id, configured=configured)
-            except SamInspectError as error:
-                page = self._config.page(image.target, image.item_index)
-                logger.warning("Task %d gets no prediction%s: %s", task.id, page and f" on {page}", error)
-                continue
-            yield image, fetched
+        for image in self._images(task):
+            fetched = self._fetched(task, image)
+            if isinstance(fetched, SamInspectError):
+                self._warn(task, image, fetched)
+            else:
+                yield image, fetched
+
+    def _images(self, task: ProjectTask) -> Iterator[TaskImage]:
+        return self._config.images(task.data)
+
+    def _fetched(self, task: ProjectTask, image: TaskImage) -> TaskEmbedding | SamInspectError:
+        try:
+            url, configured = image.address(task.data), literal_origin(image.target.image.value)
+            return self.embeddings.fetch(self.segmenter, url, self.project.uid, task.id, configured=configured)
+        except SamInspectError as error:
+            return error
+
+    def _file(self, task: ProjectTask, image: TaskImage) -> ImageFile | SamInspectError:
+        try:
+            url, configured = image.address(task.data), literal_origin(image.target.image.value)
+            return ImageFile(self.embeddings.read(url, self.project.uid, task.id, configured=configured), url)
+        except SamInspectError as error:
+            return error
+
+    def _warn(self, task: ProjectTask, image: TaskImage, error: SamInspectError) -> None:
+        page = self._config.page(image.target, image.item_index)
+        logger.warning("Task %d gets no prediction%s: %s", task.id, page and f" on {page}", error)
 
 
 def open_registered(servers: ServerRegistry, project: str) -> Project:
@@ -272,16 +305,6 @@ def open_registered(servers: ServerRegistry, project: str) -> Project:
     if not servers.uids(opened.uid) and (server := servers.find(opened.uid)):
         servers.remember(opened.uid, server.hostname, server.token)
     return opened
-
-
-def load_model(settings: Settings, model: str, checkpoint: Path | None, threads: int = 0) -> Segmenter:
-    """Load a model as the service does, with the given weights or those that were promoted last; 0 threads: all."""
-    folders = WeightFolders.of_settings(settings)
-
-    def load(weights: Path | None) -> Segmenter:
-        return load_segmenter(model, weights, threads=threads, focus=settings.focus, folders=folders)
-
-    return load(checkpoint) if checkpoint else load_served(Versions(settings.home / VERSIONS), model, load).segmenter
 
 
 def forget(settings: Settings, project: str) -> list[str]:

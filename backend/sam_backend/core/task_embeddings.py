@@ -107,6 +107,12 @@ class TaskEmbeddings:
         images, large_files = TaskImages.of_settings(settings), LargeFiles.of_settings(settings)
         return cls(images, servers, cache, observer, large_files=large_files, trusts_configs=trusts_configs)
 
+    @classmethod
+    def in_memory(cls, settings: Settings) -> TaskEmbeddings:
+        """Return the embeddings of files, which leave those alone that the service keeps on disk for annotators."""
+        cache = EmbeddingCache.of_megabytes(settings.embedding_memory_mb, None, 0)
+        return cls.of_settings(settings, ServerRegistry.of_settings(settings), cache, Observer())
+
     def measured(self, segmenter: Segmenter) -> Segmenter:
         """Return a segmenter whose work is reported to the observer and waits for a free core."""
         return MeasuredSegmenter(segmenter, self.observer, self.queue)
@@ -119,6 +125,8 @@ class TaskEmbeddings:
         task: int | str | None,
         *,
         configured: Origin | None = None,
+        file: bytes | None = None,
+        encoded: Embedding | None = None,
     ) -> TaskEmbedding:
         """Return the embedding of an image; the image itself is fetched only if the cache has no embedding.
 
@@ -129,33 +137,28 @@ class TaskEmbeddings:
         project : str or int, the project's uid, `<project id>.<Unix time of its creation>`; None if unknown.
         task : int or str, the task's id; None if unknown.
         configured : Origin, a server that the labeling config names, see `literal_origin`.
+        file : bytes of the image's file, where it was read before.
+        encoded : Embedding that another process made of that file.
 
         Raises
         ------
         SamInspectError
             If the image cannot be fetched or decoded.
         """
-        server = self._servers.find(str(project))
-        key = _key_of_address(segmenter, server, url)
+        key = _key_of_address(segmenter, self._servers.find(str(project)), url)
 
         def fetch_file() -> bytes:
-            origin = configured if self._trusts_configs else None
-            try:
-                with self.observer.stage(Stage.FETCH_IMAGE):
-                    return self._images.fetch(url, server, task, configured=origin)
-            except SamInspectError as error:
-                self.observer.image_failed(error.status)
-                raise
+            return self.read(url, project, task, configured=configured) if file is None else file
 
         def load() -> PixelReader | Embedding:
-            file = fetch_file()
-            known = self._cache.find(_key_of_file(segmenter, file_digest(file, split_page(url)[1])))
+            content = fetch_file()
+            known = self._cache.find(_key_of_file(segmenter, file_digest(content, split_page(url)[1])))
             if known is not None:
                 return known
             with ExitStack() as slot:
                 with self.observer.stage(Stage.WAIT_FOR_DEVICE):
                     slot.enter_context(self.queue)
-                return self._decode(file, url)
+                return self._decode(content, url, encoded)
 
         is_asked = current_job().rank is not Rank.BACKGROUND
         with self.queue.begun(), self.observer.stage(Stage.EMBEDDING_CACHE):
@@ -165,6 +168,18 @@ class TaskEmbeddings:
         large = self._large_image(embedding, segmenter, url, fetch_file)
         return TaskEmbedding(key, embedding, source, large)
 
+    def read(
+        self, url: str, project: str | int | None, task: int | str | None, *, configured: Origin | None = None
+    ) -> bytes:
+        """Return the file of an image; parameters and errors as of `fetch`."""
+        origin = configured if self._trusts_configs else None
+        try:
+            with self.observer.stage(Stage.FETCH_IMAGE):
+                return self._images.fetch(url, self._servers.find(str(project)), task, configured=origin)
+        except SamInspectError as error:
+            self.observer.image_failed(error.status)
+            raise
+
     def is_ready(self, segmenter: Segmenter, url: str, project: str | int | None) -> bool:
         """Return whether `fetch` would find the embedding of an image in the cache."""
         return _key_of_address(segmenter, self._servers.find(str(project)), url) in self._cache
@@ -173,7 +188,9 @@ class TaskEmbeddings:
         """Return whether `fetch_file` would find the embedding of a file in the cache."""
         return _key_of_file(segmenter, file_digest(file)) in self._cache
 
-    def fetch_file(self, segmenter: Segmenter, file: bytes, name: str) -> TaskEmbedding:
+    def fetch_file(
+        self, segmenter: Segmenter, file: bytes, name: str, *, encoded: Embedding | None = None
+    ) -> TaskEmbedding:
         """Return the embedding of a file; `fetch` finds it for every address at which the same file lies.
 
         Parameters
@@ -181,6 +198,7 @@ class TaskEmbeddings:
         segmenter : Segmenter, encodes the image.
         file : bytes of the image's file.
         name : str, names the file in an error.
+        encoded : Embedding that another process made of the file.
 
         Raises
         ------
@@ -188,7 +206,7 @@ class TaskEmbeddings:
             If the file is no image.
         """
         key = _key_of_file(segmenter, file_digest(file, split_page(name)[1]))
-        embedding, source = self._cache.fetch(key, segmenter, lambda: self._decode(file, name))
+        embedding, source = self._cache.fetch(key, segmenter, lambda: self._decode(file, name, encoded))
         return TaskEmbedding(key, embedding, source, self._large_image(embedding, segmenter, name, lambda: file))
 
     def _large_image(
@@ -201,8 +219,10 @@ class TaskEmbeddings:
         key_of_parts = _key(segmenter.version, "large", stored_name(embedding))
         return LargeImage(key_of_parts, embedding.size, open_reader, self._cache)
 
-    def _decode(self, file: bytes, url: str) -> PixelReader | Embedding:
+    def _decode(self, file: bytes, url: str, encoded: Embedding | None) -> PixelReader | Embedding:
         """Return the image in a file; of a large one, which is kept on disk, what stands for its embedding."""
+        if encoded is not None and not is_large(encoded):
+            return encoded
         with self.observer.stage(Stage.DECODE_IMAGE):
             large = self._large_files.keep(file, image_name(url), split_page(url)[1]) if self._large_files else None
             return self._images.open(file, url).whole() if large is None else large

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sam_backend.core.project_work import load_model
+from sam_backend.core.model_loading import load_model
 from sam_backend.errors import BadRequestError
 from sam_backend.extras import require
 from sam_backend.segmenters import WeightFolders

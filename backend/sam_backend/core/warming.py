@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam_backend.cluster.work import THIS_PROCESS, Workers
+from sam_backend.core.image_work import EncodeFile, ImageFile
+from sam_backend.core.model_loading import WorkerModel, load_model
 from sam_backend.core.observer import Observer
-from sam_backend.core.project_work import load_model, open_registered
+from sam_backend.core.project_work import open_registered
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin
@@ -74,11 +78,23 @@ class WarmCounts:
 
 @dataclass(frozen=True)
 class _Image:
-    """An image: its name for people, whether it is in the cache, and how to get its embedding."""
+    """An image: its name for people, whether it is in the cache, its file, and its embedding.
+
+    `keep` gets the file and the embedding that a worker made of it, each if there is one, and returns what is kept.
+    """
 
     name: str
     is_ready: Callable[[], bool]
-    fetch: Callable[[], Embedding]
+    read: Callable[[], ImageFile]
+    keep: Callable[[bytes | None, Embedding | None], Embedding]
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """An image that is not kept yet: whether it was known before, and its file, if that had to be read."""
+
+    is_known: bool
+    file: ImageFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +108,7 @@ class Warming:
     embeddings : TaskEmbeddings, keep what is encoded.
     cache : EmbeddingCache, in which they keep it.
     pause : callable, waits so many seconds.
+    model : WorkerModel, what workers elsewhere load; None where there are none.
     """
 
     servers: ServerRegistry
@@ -99,6 +116,7 @@ class Warming:
     embeddings: TaskEmbeddings
     cache: EmbeddingCache
     pause: Callable[[float], None] = time.sleep
+    model: WorkerModel | None = None
 
     @classmethod
     @contextmanager
@@ -118,12 +136,19 @@ class Warming:
                     "SAM_INSPECT_EMBEDDING_DISK_MB to more than 0."
                 )
             embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
-            yield cls(servers, load_model(settings, model, checkpoint), embeddings, cache)
+            segmenter = load_model(settings, model, checkpoint)
+            elsewhere = WorkerModel.of(settings, model, checkpoint, segmenter)
+            yield cls(servers, segmenter, embeddings, cache, model=elsewhere)
         finally:
             cache.close()
 
     def warm_project(
-        self, project: str, counts: WarmCounts, reading: ProgressCallback, encoding: ProgressCallback
+        self,
+        project: str,
+        counts: WarmCounts,
+        reading: ProgressCallback,
+        encoding: ProgressCallback,
+        workers: Workers = THIS_PROCESS,
     ) -> None:
         """Encode the images of all tasks of a project, those first that nobody has touched.
 
@@ -134,6 +159,7 @@ class Warming:
         project : str, the project's id or uid.
         counts : WarmCounts, counts the images, also of a warm-up that ends early.
         reading, encoding : ProgressCallback, called for the images that are listed and for those that are ready.
+        workers : Workers, who encode; elsewhere, they get the files from here.
 
         Raises
         ------
@@ -152,73 +178,138 @@ class Warming:
             reading(len(images), 0)
         reading(len(images), len(images))
         untouched_first = sorted(images, key=lambda pair: pair[0])
-        self._warm([image for _, image in untouched_first], counts, encoding, opened)
+        self._warm([image for _, image in untouched_first], counts, encoding, opened, workers)
 
-    def warm_files(self, files: Iterable[Path], counts: WarmCounts, encoding: ProgressCallback) -> None:
+    def warm_files(
+        self, files: Iterable[Path], counts: WarmCounts, encoding: ProgressCallback, workers: Workers = THIS_PROCESS
+    ) -> None:
         """Encode image files; the same files in a project are then found in the cache; see `warm_project`."""
-        self._warm([self._of_file(file) for file in files], counts, encoding, None)
+        self._warm([self._of_file(file) for file in files], counts, encoding, None, workers)
 
     def _of_task(self, project: Project, task: ListedTask, image: TaskImage) -> _Image:
+        embeddings, where = self.embeddings, (project.uid, task.id)
         configured = literal_origin(image.target.image.value)
+
+        def read() -> ImageFile:
+            url = image.address(task.data)
+            return ImageFile(embeddings.read(url, *where, configured=configured), url)
+
+        def keep(file: bytes | None, encoded: Embedding | None) -> Embedding:
+            url = image.address(task.data)
+            return embeddings.fetch(
+                self.segmenter, url, *where, configured=configured, file=file, encoded=encoded
+            ).embedding
+
         return _Image(
             f"Task {task.id}",
-            lambda: self.embeddings.is_ready(self.segmenter, image.address(task.data), project.uid),
-            lambda: (
-                self.embeddings.fetch(
-                    self.segmenter, image.address(task.data), project.uid, task.id, configured=configured
-                ).embedding
-            ),
+            lambda: embeddings.is_ready(self.segmenter, image.address(task.data), project.uid),
+            read,
+            keep,
         )
 
     def _of_file(self, file: Path) -> _Image:
+        name = str(file)
+
+        def keep(content: bytes | None, encoded: Embedding | None) -> Embedding:
+            content = _read(file) if content is None else content
+            return self.embeddings.fetch_file(self.segmenter, content, name, encoded=encoded).embedding
+
         return _Image(
-            str(file),
+            name,
             lambda: self.embeddings.is_file_ready(self.segmenter, _read(file)),
-            lambda: self.embeddings.fetch_file(self.segmenter, _read(file), str(file)).embedding,
+            lambda: ImageFile(_read(file), name),
+            keep,
         )
 
     def _warm(
-        self, images: Sequence[_Image], counts: WarmCounts, encoding: ProgressCallback, project: Project | None
+        self,
+        images: Sequence[_Image],
+        counts: WarmCounts,
+        encoding: ProgressCallback,
+        project: Project | None,
+        workers: Workers,
     ) -> None:
         counts.images, room = len(images), self.cache.fill().disk_limit * _FULL
-        for number, image in enumerate(images):
-            encoding(number, len(images), image.name)
-            # More would push out what was encoded first.
-            is_full = counts.measured >= _SAMPLE and (counts.ready + 1) * counts.mean_bytes > room
-            if is_full or self.cache.unkept() > _MOST_UNKEPT:
-                break
-            try:
-                is_known = image.is_ready()
-                if not is_known or counts.measured < _SAMPLE:
-                    counts.measure(self._fetched(image, project))
-            except SamInspectError as error:
-                if project is not None:
-                    # Without Label Studio, all others would fail as well.
-                    project.check()
-                counts.failed += 1
-                logger.warning("%s cannot be encoded: %s", image.name, error)
+        under_way: deque[_UnderWay | SamInspectError] = deque()
+
+        def files() -> Iterator[ImageFile | None]:
+            """Yield the file of each image that is to be encoded, None for the others, as long as there is room."""
+            for image in images:
+                ready = counts.ready + len(under_way) + 1
+                # More would push out what was encoded first.
+                is_full = counts.measured >= _SAMPLE and ready * counts.mean_bytes > room
+                if is_full or self.cache.unkept() > _MOST_UNKEPT:
+                    return
+                begun = self._begin(image, project)
+                under_way.append(begun)
+                yield begun.file if isinstance(begun, _UnderWay) else None
+
+        # Here, an image is encoded as it is kept.
+        answers = self._elsewhere(files(), workers) if workers.are_elsewhere else (None for _ in files())
+        with closing(answers):
+            for number, image in enumerate(images):
+                encoding(number, len(images), image.name)
+                try:
+                    answer = next(answers)
+                except StopIteration:
+                    break
+                begun = under_way.popleft()
+                try:
+                    self._end(image, begun, answer, counts)
+                except SamInspectError as error:
+                    if project is not None:
+                        # Without Label Studio, all others would fail as well.
+                        project.check()
+                    counts.failed += 1
+                    logger.warning("%s cannot be encoded: %s", image.name, error)
             else:
-                counts.known += is_known
-                counts.encoded += not is_known
-        else:
-            encoding(len(images), len(images))
+                encoding(len(images), len(images))
         unkept = self.cache.unkept(wait=True)
         counts.encoded -= unkept
         if unkept > _MOST_UNKEPT:
             raise SamInspectError("The disk does not take the embeddings, see above; make room there and start again.")
 
-    def _fetched(self, image: _Image, project: Project | None) -> Embedding:
-        """Return the embedding of an image; wait for a Label Studio that does not answer."""
-        for attempt in range(_PATIENCE):
-            try:
-                return image.fetch()
-            except ImageServerError as error:
-                if project is None or _answers(project):
-                    raise
-                if attempt == 0:
-                    logger.warning("Label Studio does not answer; it is asked again every %g s. %s", _PAUSE, error)
-            self.pause(_PAUSE)
-        return image.fetch()
+    def _elsewhere(
+        self, files: Iterator[ImageFile | None], workers: Workers
+    ) -> Generator[Embedding | SamInspectError | None]:
+        assert self.model is not None
+        return workers.map(EncodeFile(self.segmenter, self.embeddings, self.model), files)
+
+    def _begin(self, image: _Image, project: Project | None) -> _UnderWay | SamInspectError:
+        """Read the file of an image that is not ready; wait for a Label Studio that does not answer."""
+        try:
+            if image.is_ready():
+                return _UnderWay(is_known=True)
+            for attempt in range(_PATIENCE):
+                try:
+                    return _UnderWay(is_known=False, file=image.read())
+                except ImageServerError as error:
+                    if project is None or _answers(project):
+                        raise
+                    if attempt == 0:
+                        logger.warning("Label Studio does not answer; it is asked again every %g s. %s", _PAUSE, error)
+                self.pause(_PAUSE)
+            return _UnderWay(is_known=False, file=image.read())
+        except SamInspectError as error:
+            return error
+
+    def _end(
+        self,
+        image: _Image,
+        begun: _UnderWay | SamInspectError,
+        answer: Embedding | SamInspectError | None,
+        counts: WarmCounts,
+    ) -> None:
+        """Keep what came of an image, and count it; SamInspectError if it cannot be used."""
+        for problem in (begun, answer):
+            if isinstance(problem, SamInspectError):
+                raise problem
+        assert isinstance(begun, _UnderWay)
+        assert not isinstance(answer, SamInspectError)
+        if not begun.is_known or counts.measured < _SAMPLE:
+            counts.measure(image.keep(begun.file.content if begun.file else None, answer))
+        counts.known += begun.is_known
+        counts.encoded += not begun.is_known
 
 
 def _read(file: Path) -> bytes:

@@ -10,11 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from sam_backend.core.worker_model import WorkerModel
+from sam_backend.core.model_loading import WorkerModel
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.everything.label_maps import label_map, png_of_map
 from sam_backend.everything.pictures import side_by_side
-from sam_backend.everything.search import Instance, ProjectSearch, Search, embeddings_in_memory
+from sam_backend.everything.search import Instance, ProjectSearch, Search
 from sam_backend.everything.tables import OBJECT
 from sam_backend.segmenters.automatic import AutomaticSettings
 from sam_backend.segmenters.coco_counts import coco_counts
@@ -115,8 +115,7 @@ def unreadable(error: OSError) -> BadRequestError:
 
 
 def _open(model: WorkerModel, automatic: AutomaticSettings, project: ProjectSearch | None, threads: int) -> FindOnImage:
-    segmenter, settings = model.load(threads)
-    return FindOnImage(Search(segmenter, embeddings_in_memory(settings), automatic, project))
+    return FindOnImage(Search(*model.load(threads), automatic, project))
 
 
 def _described(one: Instance) -> dict[str, Any]:

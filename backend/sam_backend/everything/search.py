@@ -8,21 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sam_backend.core.observer import Observer
+from sam_backend.core.model_loading import WorkerModel
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposed_masks import masks_on_image, proposed_masks
 from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
-from sam_backend.core.worker_model import WorkerModel
-from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.proposals import Proposer
 from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.pipeline.sources import Everything
 from sam_backend.samples import Cropped
 from sam_backend.segmenters import Segmenter
 from sam_backend.segmenters.automatic import DEFAULT_AUTOMATIC, AutomaticSettings
-from sam_backend.segmenters.cache import EmbeddingCache
 from sam_backend.segmenters.contrast import contrast_with_surroundings
-from sam_backend.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +39,6 @@ class Instance:
     score: float
     stability: float | None
     contrast: float
-
-
-def embeddings_in_memory(settings: Settings) -> TaskEmbeddings:
-    """Return the embeddings of files, which leave those alone that the service keeps on disk for annotators."""
-    cache = EmbeddingCache.of_megabytes(settings.embedding_memory_mb, None, 0)
-    return TaskEmbeddings.of_settings(settings, ServerRegistry.of_settings(settings), cache, Observer())
 
 
 @dataclass(frozen=True, eq=False)

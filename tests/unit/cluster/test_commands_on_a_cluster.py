@@ -8,9 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 from mask_files import save
+from sam_backend.cluster.connection import open_workers
+from sam_backend.core.warming import WarmCounts, Warming
 from sam_backend.errors import SamInspectError
+from sam_backend.progress import no_progress
+from sam_backend.segmenters.image_folder import images_in
+from sam_backend.segmenters.model_registry import model_info
+from sam_backend.settings import Settings
 from sam_evaluation.errors import EvaluationError
 from sam_inspect.main import app
+from squares_project import taught_project
 
 pytestmark = pytest.mark.slow
 IMAGES = 8
@@ -126,6 +133,46 @@ def test_the_gap_of_models_is_the_same_on_a_cluster(data, tmp_path, typed, nodes
     assert (tmp_path / "there" / "gap.html").exists()
     with pytest.raises(EvaluationError, match="leave --jobs or --cluster out"):
         typed(*words, tmp_path / "other", "--cluster", nodes.address, "--jobs", 2)
+
+
+def test_pre_annotation_is_the_same_with_a_machine_lost(tmp_path, nodes):
+    nodes.replace()
+    work = taught_project(Settings(), tmp_path)
+    here = work.pre_annotate(no_progress)
+    expected, work.project.predictions = work.project.predictions, []
+    lose = half_way(2, nodes.lose_one)
+    with open_workers(nodes.address, [work.segmenter.info], Settings()) as workers:
+        elsewhere = work.pre_annotate(lambda done, total, doing="", /: lose(done), workers)
+    assert work.project.predictions == expected
+    assert elsewhere == here
+
+
+def warm(folder, cache, at=lambda done: None, address=None):
+    """Warm a cache; return the counts, and what the cache then has of each image, by its name."""
+    settings, counts = Settings(cache=cache), WarmCounts()
+    info = model_info("nano")
+    files = images_in(folder)
+    with open_workers(address, [info], settings) as workers, Warming.open(settings, "nano", None) as warming:
+        try:
+            warming.warm_files(files, counts, lambda done, total, doing="", /: at(done), workers)
+        except KeyboardInterrupt:
+            return counts, {}
+        contents = {file.name: file.read_bytes() for file in files if file.name != "4b.png"}
+        kept = {name: warming.embeddings.fetch_file(warming.segmenter, file, name) for name, file in contents.items()}
+    return counts, {name: one.embedding.arrays for name, one in kept.items()}
+
+
+def test_a_cache_is_the_same_with_a_machine_lost_and_after_a_stop(folder, tmp_path, nodes):
+    nodes.replace()
+    _, here = warm(folder, tmp_path / "here")
+    counts, lost = warm(folder, tmp_path / "lost", half_way(3, nodes.lose_one), nodes.address)
+    assert (counts.encoded, counts.failed) == (IMAGES, 1)
+    np.testing.assert_equal(lost, here)
+    counts, _ = warm(folder, tmp_path / "stopped", half_way(3, stop), nodes.address)
+    assert counts.encoded == 3
+    counts, stopped = warm(folder, tmp_path / "stopped", address=nodes.client_address)
+    assert (counts.known, counts.encoded) == (3, IMAGES - 3)
+    np.testing.assert_equal(stopped, here)
 
 
 def test_without_its_cluster_a_command_writes_nothing(folder, tmp_path, typed):

@@ -14,10 +14,10 @@ from label_studio_requests import data_url, png
 from mask_files import save
 from sam_backend.core.project_work import ProjectWork
 from sam_backend.core.proposers import Proposers
-from sam_backend.core.task_embeddings import TaskEmbedding
+from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
 from sam_backend.errors import BadRequestError
 from sam_backend.everything.folder_run import FolderRun
-from sam_backend.everything.search import ProjectSearch, Search, embeddings_in_memory
+from sam_backend.everything.search import ProjectSearch, Search
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.masks import mask_iou
 from sam_backend.memory.project_memory import ProjectMemory
@@ -141,7 +141,7 @@ def test_the_images_of_a_folder_get_the_masks_and_labels_of_pre_annotation(work,
     work.gather(ignore)
     work.learn(ignore)
     save(tmp_path / "images" / "a.png", ASKED[0])
-    search = Search(WithPixels(), embeddings_in_memory(Settings()), project=ProjectSearch.of(work))
+    search = Search(WithPixels(), TaskEmbeddings.in_memory(Settings()), project=ProjectSearch.of(work))
     done = FolderRun(tmp_path / "images", tmp_path / "out").run(search, ignore)
     assert done.classes == ["red", "green"]
     dataset = DatasetSpec.parse(f"coco:{tmp_path / 'out'}").open()
@@ -155,5 +155,5 @@ def test_a_search_without_examples_is_refused_before_anything_is_written(work, t
     save(tmp_path / "images" / "a.png", ASKED[0])
     run = FolderRun(tmp_path / "images", tmp_path / "out")
     with pytest.raises(BadRequestError, match="Project 7 has no examples yet"):
-        run.run(Search(WithPixels(), embeddings_in_memory(Settings()), project=ProjectSearch.of(work)), ignore)
+        run.run(Search(WithPixels(), TaskEmbeddings.in_memory(Settings()), project=ProjectSearch.of(work)), ignore)
     assert not (tmp_path / "out").exists()

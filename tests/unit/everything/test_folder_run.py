@@ -11,9 +11,10 @@ from pycocotools.coco import COCO
 
 from colour_segmenter import ColourSegmenter, surface
 from mask_files import save
+from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError
 from sam_backend.everything.folder_run import FolderRun
-from sam_backend.everything.search import ProjectSearch, Search, embeddings_in_memory
+from sam_backend.everything.search import ProjectSearch, Search
 from sam_backend.memory.proposals import Proposal
 from sam_backend.progress import no_progress
 from sam_backend.segmenters.automatic import AutomaticSettings
@@ -45,7 +46,7 @@ class Segmenter(ColourSegmenter):
 
 
 def search(segmenter=None, automatic=GRID, settings=None, project=None):
-    return Search(segmenter or Segmenter(), embeddings_in_memory(settings or Settings()), automatic, project)
+    return Search(segmenter or Segmenter(), TaskEmbeddings.in_memory(settings or Settings()), automatic, project)
 
 
 def run(folder, out, segmenter=None, **options):
