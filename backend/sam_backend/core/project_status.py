@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -80,7 +81,8 @@ class ProjectStatus:
             parts |= {proposer_of(memory): ("proposer", project), refiner_of(memory): ("refiner", project)}
         told = []
         for decision in gate_decisions(self._versions)[:_MOST_DECISIONS]:
-            part, project = parts.get(decision.model, ("model", ""))
+            # The model serves all projects, and learns from one.
+            part, project = parts.get(decision.model, ("model", _source(decision.data)))
             serves = bool(decision.version) and self._serving(decision.model) == decision.version
             told.append({**asdict(decision), "part": part, "project": project, "serves": serves})
         return told
@@ -125,6 +127,12 @@ class ProjectStatus:
         except SamInspectError:
             # `/status` names the damage among its problems.
             return SHIPPED
+
+
+def _source(data: str) -> str:
+    """Return the project whose accepted masks a training learnt from; "" for a data set."""
+    found = re.search(r"/project-([^/]+)/", data)
+    return found[1] if found else ""
 
 
 def _memory(learnt: dict[str, Any], info: ModelInfo | None) -> dict[str, Any]:

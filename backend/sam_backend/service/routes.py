@@ -18,6 +18,8 @@ from sam_backend.service.answers import answer
 from sam_backend.service.bodies import SMALL_BODY, BodyReader
 from sam_backend.service.json_messages import parse_body
 from sam_backend.service.lanes import Lane
+from sam_backend.service.page_parts import POLICY
+from sam_backend.service.project_page import project_page
 from sam_backend.service.starting import STARTING
 from sam_backend.service.status_page import status_page
 from sam_backend.service.tracing import notes_of
@@ -108,9 +110,9 @@ def make_router(
         values = await lanes.questions.run(request, read_status)
         if "text/html" not in request.headers.get("Accept", ""):
             return answer(values)
-        # The page needs nothing but its own style.
-        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return Response(status_page(values), headers=policy, media_type="text/html")
+        project = request.query_params.get("project")
+        page = status_page(values) if project is None else project_page(values, project)
+        return Response(page, headers=POLICY, media_type="text/html")
 
     @router.get("/versions")
     @router.post("/versions")

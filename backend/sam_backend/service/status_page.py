@@ -2,70 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
 from typing import Any
 
+from sam_backend.finetune.versions import SHIPPED
+from sam_backend.service.agreement_plot import plot, summary
+from sam_backend.service.page_parts import NOTHING, facts, listing, none, page, section
+from sam_backend.service.project_page import decisions_table, link, projects_table, when
+
 _SECONDS = 5
+_DECISIONS = 5
 _MEBIBYTE = 2**20
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8885; --quiet: color-mix(in srgb, currentColor 65%, transparent); }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 70rem; }
-h1 { font-size: 1.3rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
-h1 small { color: var(--quiet); font-weight: normal; }
-main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
-section { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; min-width: 0; }
-section.wide { grid-column: 1 / -1; }
-h2 { font-size: 1rem; margin: 0 0 .4rem; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: 0; }
-dt { color: var(--quiet); }
-dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-ul { margin: 0; padding: 0; list-style: none; }
-li { border-top: 1px solid var(--line); padding: .25rem 0; overflow-wrap: anywhere; }
-li:first-child { border-top: 0; }
-.none { color: var(--quiet); }
-meter { width: 100%; height: .6rem; }
-"""
+_WEIGHTS = {SHIPPED: "as they ship", "": "given at the start"}
 
 
 def status_page(values: dict[str, Any]) -> str:
     """Return the page, HTML, for the values that `status_values` returns."""
+    together = values["agreement"]
+    agreement = summary(together) + plot(together["over_time"]) + f"<p>{link('', 'As a table')}</p>"
     sections = (
-        _section("Clicks", _clicks(values["clicks"])),
-        _section("Queue of the device", _queue(values["queue"])),
-        _section("Embeddings", _cache(values["cache"], values["clicks"]["hit_rate"])),
-        _section("Model", _model(values)),
-        _section("Training", _training(values["training"])),
-        _section("Problems", _list([*values["problems"], *_gaps(values["memory"])])),
-        _section("Last errors", _list(_errors(values["errors"])), wide=True),
+        section("Clicks", _clicks(values["clicks"])),
+        section("Queue of the device", _queue(values["queue"])),
+        section("Embeddings", _cache(values["cache"], values["clicks"]["hit_rate"])),
+        section("Model", _model(values)),
+        section("Training", _training(values["training"])),
+        section("Problems", listing([*values["problems"], *_gaps(values["memory"])])),
+        section("Projects", projects_table(values["projects"]), wide=True),
+        section("Proposals and annotators", agreement, wide=True),
+        section("Latest decisions of the gates", _decisions(values), wide=True),
+        section("Last errors", listing(_errors(values["errors"])), wide=True),
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="refresh" content="{_SECONDS}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>SAM Inspect</title>'
-        f"<style>{_STYLE}</style></head><body><h1>SAM Inspect <small>{escape(values['model_version'])}</small></h1>"
-        f"<main>{''.join(sections)}</main></body></html>"
-    )
+    return page("SAM Inspect", values["model_version"], sections, seconds=_SECONDS)
 
 
-def _section(title: str, content: str, *, wide: bool = False) -> str:
-    return f"<section{' class=wide' if wide else ''}><h2>{title}</h2>{content}</section>"
-
-
-def _rows(pairs: Iterable[tuple[str, str]]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in pairs)}</dl>"
-
-
-def _list(lines: list[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<ul>{items}</ul>" if lines else '<p class="none">None.</p>'
+def _decisions(values: dict[str, Any]) -> str:
+    return decisions_table(values["decisions"][:_DECISIONS], values["projects"])
 
 
 def _clicks(clicks: dict[str, Any]) -> str:
     if not clicks["count"]:
-        return '<p class="none">None yet.</p>'
-    return _rows(
+        return none("None yet.")
+    return facts(
         [
             ("half within", f"{clicks['p50_ms']:,.0f} ms"),
             ("95 of 100 within", f"{clicks['p95_ms']:,.0f} ms"),
@@ -83,30 +60,39 @@ def _queue(queue: dict[str, Any]) -> str:
         ("images to prefetch", f"{queue['prefetching']:,}"),
         ("expected wait", f"{queue['expected_wait_seconds']} s"),
     ]
-    return _rows(pairs) + (_list([*now, *waiting]) if now or waiting else '<p class="none">The device is idle.</p>')
+    return facts(pairs) + (listing([*now, *waiting]) if now or waiting else none("The device is idle."))
 
 
 def _cache(cache: dict[str, Any], hit_rate: float | None) -> str:
     meters = (_meter(place, cache[f"{place}_bytes"], cache[f"{place}_limit"]) for place in ("memory", "disk"))
     hits = "no clicks yet" if hit_rate is None else f"{hit_rate:.0%} of the clicks"
-    return "".join(meters) + _rows([("hit rate", hits)])
+    return "".join(meters) + facts([("hit rate", hits)])
 
 
 def _meter(place: str, used: int, limit: int) -> str:
     text = f"{used / _MEBIBYTE:,.0f} of {limit / _MEBIBYTE:,.0f} MB"
     bar = f'<meter min="0" max="{max(limit, 1)}" value="{used}" aria-label="{place}"></meter>'
-    return _rows([(place, text)]) + bar
+    return facts([(place, text)]) + bar
 
 
 def _model(values: dict[str, Any]) -> str:
     model = values["model"]
     state = "ready" if model["is_ready"] else "not loaded"
-    return _rows([("name", model["name"]), ("state", state), ("device", model["device"])])
+    return facts(
+        [
+            ("name", model["name"]),
+            ("version", values["model_version"]),
+            ("weights", _WEIGHTS.get(model["weights"], model["weights"])),
+            ("state", state),
+            ("serves since", f"{when(model['since'])} UTC" if model["since"] else NOTHING),
+            ("device", model["device"]),
+        ]
+    )
 
 
 def _training(training: dict[str, Any] | None) -> str:
     if training is None:
-        return '<p class="none">None yet.</p>'
+        return none("None yet.")
     steps = f"{training['step']:,} of {training['steps']:,}" if training["steps"] else ""
     left = f"{training['seconds_left']:,.0f} s" if training["seconds_left"] is not None else ""
     pairs = [
@@ -117,7 +103,7 @@ def _training(training: dict[str, Any] | None) -> str:
         ("time left", left),
         ("result", training["result"]),
     ]
-    return _rows((name, value) for name, value in pairs if value)
+    return facts((name, value) for name, value in pairs if value)
 
 
 def _gaps(memory: dict[str, Any]) -> list[str]:
