@@ -29,6 +29,9 @@ _COLLAPSED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 """The package beside fsspec that an address needs, by its scheme."""
 
+_OPTIONS: dict[str, dict[str, Any]] = {scheme: {"max_concurrency": 1} for scheme in ("s3", "s3a")}
+"""Else s3fs asks for the size of each file before it reads it, to read large ones in parts at once."""
+
 _TIMES = ("LastModified", "mtime", "updated", "created")
 """Where stores say when a file was written."""
 
@@ -197,7 +200,8 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
 
         if not self.parts or not _COLLAPSED.fullmatch(self.parts[0]):
             raise self._missing()
-        return filesystem(self.parts[0][:-1], use_listings_cache=False)
+        scheme = self.parts[0][:-1]
+        return filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
 
     def _find(self) -> dict[str, Any] | None:
         """Return what the store says of the file or the folder; None if it is not there."""

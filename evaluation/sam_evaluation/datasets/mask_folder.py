@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ class MaskFolder(Dataset):
             raise BrokenSampleError(f"One mask {stem}.* was expected in {self.folder / 'masks'}, {came}.")
         labels = self._read_mask(masks[0])
         require_size(image, labels, masks[0])
-        path = next((self.folder / "instances").glob(f"{escape(masks[0].stem)}.*"), None)
+        path = self._instances.get(masks[0].stem)
         if path is None:
             return Sample(name, image, objects_of_labels(labels, self._classes(labels), self.rule), file=file)
         numbers, tally = read_labels(path), Tally()
@@ -118,6 +117,11 @@ class MaskFolder(Dataset):
         for path in image_files(self.folder / "masks"):
             by_stem.setdefault(_stem(path), []).append(path)
         return by_stem
+
+    @cached_property
+    def _instances(self) -> dict[str, Path]:
+        """The files in `instances/` by their stems, listed once: that takes a store as long as a single one."""
+        return {path.stem: path for path in sorted((self.folder / "instances").glob("*"), reverse=True)}
 
     @cached_property
     def _named_classes(self) -> dict[int, str] | None:
