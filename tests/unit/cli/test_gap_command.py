@@ -41,6 +41,21 @@ def test_models_are_compared_by_the_published_protocol_and_a_second_call_compute
     assert (tmp_path / "gap/gap.md").read_text() == page
 
 
+def test_a_comparison_on_a_store_has_the_files_of_one_on_a_disk(surfaces, tmp_path, s3):
+    words = ("--models", "boxfill,felzenszwalb", "--limit", 2, "--jobs", 1, "--protocol", "box,click")
+    typed(*words, "--data", f"masks:{surfaces}", "--out", tmp_path / "gap")
+    printed = typed(*words, "--data", f"masks:{s3.upload(surfaces, 'parts')}", "--out", f"{s3.address}/gap")
+    assert f"The page to publish is {s3.address}/gap/gap.html" in printed
+    written = s3.files("gap/")
+    on_disk = {path.relative_to(tmp_path / "gap").as_posix(): path for path in (tmp_path / "gap").rglob("*.*")}
+    assert {name for name in written if "parts/" not in name} == {name for name in on_disk if "parts/" not in name}
+    assert written["gap.csv"] == on_disk["gap.csv"].read_bytes()
+    again = CliRunner().invoke(app, ["report", f"{s3.address}/gap"])
+    assert f"The report is {s3.address}/gap/report.html" in again.output
+    gate = CliRunner().invoke(app, ["gate", f"{s3.address}/gap@boxfill", "--min", "iou.box>=0.9"])
+    assert gate.exit_code == 0
+
+
 def test_what_is_missing_is_told_before_anything_is_computed(surfaces, tmp_path):
     words = ("--data", f"masks:{surfaces}", "--out", tmp_path / "gap")
     with pytest.raises(SamInspectError) as error:
