@@ -46,8 +46,8 @@ def _tree(name: str, command: Any) -> Iterator[str]:
 def _command(name: str, command: Any, context: typer.Context, *, level: int) -> Iterator[str]:
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"\n{'#' * level} {name}\n"
+    yield f"```text\n{context.info_name} {usage}\n```\n"
     yield from _help(command.help)
-    yield f"\n```text\n{context.info_name} {usage}\n```\n"
     rows = [row for parameter in command.get_params(context) if (row := _row(parameter, context))]
     if rows:
         yield "| option | what |\n|---|---|"
@@ -69,10 +69,10 @@ def _row(parameter: Any, context: typer.Context) -> str | None:
     record = parameter.get_help_record(context)
     if record is None or parameter.name == "help":
         return None
-    name, text = (re.sub(r"\s+", " ", part).replace("|", "\\|") for part in record)
+    name, text = (" ".join(part.split()) for part in record)
     return f"| `{name}` | {_marked(text)} |"
 
 
 def _marked(text: str) -> str:
     """Return the text with options and variables as code, and without what Markdown would take for HTML."""
-    return _OPTION.sub(r"`\1`", text.replace("<", "&lt;").replace("[", "\\["))
+    return _OPTION.sub(r"`\1`", text.replace("<", "&lt;").replace("[", "\\[").replace("|", "\\|"))
