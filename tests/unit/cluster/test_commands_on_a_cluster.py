@@ -57,12 +57,15 @@ def typed(monkeypatch, nodes):
 MODULES = {"evaluate": "evaluation", "preannotate": "memory_commands"}
 
 
-def half_way(done_or_total, act):
+LOST = "A worker is lost; the others go on with its work."
+
+
+def half_way(steps, act):
     """Return a function that acts once, when so many steps are done."""
     acted = []
 
     def at(done):
-        if done >= done_or_total and not acted:
+        if done >= steps and not acted:
             acted.append(done)
             act()
 
@@ -79,16 +82,19 @@ def contents(out):
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
-def test_everything_is_the_same_with_a_machine_lost_and_after_a_stop(folder, tmp_path, typed, nodes):
-    words = ("everything", "--images", folder, "--points-per-side", 4, "--out")
-    typed(*words, tmp_path / "here")
+def test_everything_on_a_store_is_the_same_after_a_stop_and_with_a_machine_lost(
+    folder, tmp_path, typed, nodes, s3, caplog
+):
+    options = ("--points-per-side", 4)
+    typed("everything", "--images", folder, "--out", tmp_path / "here", *options)
     assert len(contents(tmp_path / "here")) > 4 * IMAGES
-    typed(*words, tmp_path / "lost", "--cluster", nodes.address, at=half_way(3, nodes.lose_one))
-    assert contents(tmp_path / "lost") == contents(tmp_path / "here")
-    typed(*words, tmp_path / "stopped", "--cluster", nodes.address, at=half_way(3, stop), code=130)
-    assert len(list((tmp_path / "stopped" / "parts").iterdir())) == 3
-    typed(*words, tmp_path / "stopped", "--cluster", nodes.client_address)
-    assert contents(tmp_path / "stopped") == contents(tmp_path / "here")
+    words = ("everything", "--images", s3.upload(folder, "images"), "--out", f"{s3.address}/out", *options)
+    typed(*words, "--cluster", nodes.address, at=half_way(3, stop), code=130)
+    assert len(s3.files("out/parts")) == 3
+    typed(*words, "--cluster", nodes.client_address, at=half_way(4, nodes.lose_one))
+    assert LOST in caplog.text
+    there = {name: file for name, file in s3.files("out").items() if not name.startswith("parts/")}
+    assert there == contents(tmp_path / "here")
 
 
 @pytest.fixture
@@ -112,17 +118,14 @@ def assert_same(run, other):
         pd.testing.assert_frame_equal(table, expected)
 
 
-def test_an_evaluation_is_the_same_with_a_machine_lost_and_after_a_stop(data, tmp_path, typed, nodes, monkeypatch):
+def test_an_evaluation_is_the_same_with_a_machine_lost(data, tmp_path, typed, nodes, monkeypatch, caplog):
     monkeypatch.setattr("sam_inspect.evaluation.write_and_print_report", lambda *_: None)
     words = ("evaluate", "--data", f"masks:{data}", "--model", "nano", "--model", "boxfill")
     words += ("--protocol", "box,click", "--out")
     typed(*words, tmp_path / "here", "--jobs", 1)
     typed(*words, tmp_path / "lost", "--cluster", nodes.address, at=half_way(8, nodes.lose_one))
+    assert LOST in caplog.text
     assert_same(tmp_path / "lost", tmp_path / "here")
-    typed(*words, tmp_path / "stopped", "--cluster", nodes.address, at=half_way(8, stop), code=130)
-    assert len(list((tmp_path / "stopped").rglob("*.parquet"))) == 2
-    typed(*words, tmp_path / "stopped", "--cluster", nodes.client_address)
-    assert_same(tmp_path / "stopped", tmp_path / "here")
 
 
 def test_the_gap_of_models_is_the_same_on_a_cluster(data, tmp_path, typed, nodes):
@@ -135,7 +138,7 @@ def test_the_gap_of_models_is_the_same_on_a_cluster(data, tmp_path, typed, nodes
         typed(*words, tmp_path / "other", "--cluster", nodes.address, "--jobs", 2)
 
 
-def test_pre_annotation_is_the_same_with_a_machine_lost(tmp_path, nodes):
+def test_pre_annotation_is_the_same_with_a_machine_lost(tmp_path, nodes, caplog):
     nodes.replace()
     work = taught_project(Settings(), tmp_path)
     here = work.pre_annotate(no_progress)
@@ -143,6 +146,7 @@ def test_pre_annotation_is_the_same_with_a_machine_lost(tmp_path, nodes):
     lose = half_way(2, nodes.lose_one)
     with open_workers(nodes.address, [work.segmenter.info], Settings()) as workers:
         elsewhere = work.pre_annotate(lambda done, total, doing="", /: lose(done), workers)
+    assert LOST in caplog.text
     assert work.project.predictions == expected
     assert elsewhere == here
 
@@ -162,17 +166,15 @@ def warm(folder, cache, at=lambda done: None, address=None):
     return counts, {name: one.embedding.arrays for name, one in kept.items()}
 
 
-def test_a_cache_is_the_same_with_a_machine_lost_and_after_a_stop(folder, tmp_path, nodes):
+def test_a_cache_is_the_same_after_a_stop_and_with_a_machine_lost(folder, tmp_path, nodes, caplog):
     nodes.replace()
     _, here = warm(folder, tmp_path / "here")
-    counts, lost = warm(folder, tmp_path / "lost", half_way(3, nodes.lose_one), nodes.address)
-    assert (counts.encoded, counts.failed) == (IMAGES, 1)
-    np.testing.assert_equal(lost, here)
-    counts, _ = warm(folder, tmp_path / "stopped", half_way(3, stop), nodes.address)
+    counts, _ = warm(folder, tmp_path / "there", half_way(3, stop), nodes.address)
     assert counts.encoded == 3
-    counts, stopped = warm(folder, tmp_path / "stopped", address=nodes.client_address)
-    assert (counts.known, counts.encoded) == (3, IMAGES - 3)
-    np.testing.assert_equal(stopped, here)
+    counts, there = warm(folder, tmp_path / "there", half_way(4, nodes.lose_one), nodes.client_address)
+    assert (counts.known, counts.encoded, counts.failed) == (3, IMAGES - 3, 1)
+    assert LOST in caplog.text
+    np.testing.assert_equal(there, here)
 
 
 def test_without_its_cluster_a_command_writes_nothing(folder, tmp_path, typed):
