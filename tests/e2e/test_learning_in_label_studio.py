@@ -1,11 +1,14 @@
 """Masks accepted in a real Label Studio teach the backend, which pre-annotates and orders tasks; boxes become masks."""
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from annotation_events import region
 from label_studio_ml_1 import running
+from labeling_page import ARTIFACTS
 from project_steps import ask, sam_inspect, wait_for_examples
 from sam_backend.demo import drawn_defects, surfaces
 from sam_backend.demo.project import BACKEND_TITLE, Source, import_images, open_project
@@ -62,7 +65,15 @@ def check_predictions(stack, number, tasks, masks):
         assert max(mask_iou(mask, masks[task.name]) for mask in predicted) >= 0.5
 
 
-def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, stains):
+def agreement(stack, number):
+    """Return the uid of a project, and how its proposals fared; None where no annotation was compared yet."""
+    projects = httpx.get(f"{stack.backend_url}/status", timeout=60, trust_env=False).json()["projects"]
+    uid = next(uid for uid in projects if uid.startswith(f"{number}."))
+    told = projects[uid]["agreement"]["all"]
+    return (uid, told) if told["annotations"] else None
+
+
+def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home, stains, labeling, browser):
     number, _, tasks = open_stains(stack, stains, "Stains", stack.backend_url)
     _, masks = stains
     made = accept(stack, tasks[:TAUGHT], masks)
@@ -82,6 +93,20 @@ def test_accepted_masks_become_labelled_pre_annotations_and_an_order(stack, home
 
     ask(stack, "DELETE", f"/api/annotations/{made[0]['id']}/")
     wait_for_examples(home / "backend", number, TAUGHT - 1)
+
+    # An annotator submits a task as it was proposed, and an operator sees it.
+    labeling.open_task(number, tasks[-1].id, SIZE)
+    labeling.submit()
+    uid, told = wait_for(lambda: agreement(stack, number))
+    assert told["annotations"] == 1
+    assert told["proposals"] == told["outcomes"]["unchanged"] > 0
+    assert (told["iou"], told["unchanged_share"]) == (1, 1)
+    page = browser.new_page()
+    page.goto(f"{stack.backend_url}/status?project={uid}")
+    expect(page.get_by_role("img", name="Agreement of proposals with annotators by day")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Stains")
+    page.screenshot(path=ARTIFACTS / "status-of-a-project.png", full_page=True)
+    page.close()
 
 
 def test_boxes_of_a_detector_become_masks(stack, home, stains, tmp_path):
