@@ -38,6 +38,7 @@ def commands(name: str, command: typer.core.TyperCommand) -> Iterator[str]:
 def present(folder: Path) -> dict[str, set[str]]:
     """Return the names that are there, by kind; the folder is for a service's files."""
     client = TestClient(make_app(ThresholdSegmenter(), Settings(home=folder / "home", cache=folder / "cache")))
+    client.app.state.state_metrics.update()
     paths = client.app.openapi()["paths"].items()
     return {
         "commands": set(commands("sam-inspect", typer.main.get_command(app))),

@@ -20,11 +20,11 @@ def summary(agreement: dict[str, Any]) -> str:
     whole = agreement["all"]
     if not whole["annotations"]:
         return none("No annotation was begun with a proposal yet.")
-    left = f" {agreement['failed']:,} annotations could not be compared." if agreement["failed"] else ""
+    left = f" {_counted(agreement['failed'], 'annotation')} could not be compared." if agreement["failed"] else ""
     iou = "" if whole["iou"] is None else f"; kept ones have an IoU of {whole['iou']:.2f} with what was accepted"
     return (
-        f"<p>Of {whole['proposals']:,} proposals in {whole['annotations']:,} annotations, annotators left "
-        f"{share(whole['unchanged_share'])} unchanged{iou}.{left}</p>"
+        f"<p>Of {_counted(whole['proposals'], 'proposal')} in {_counted(whole['annotations'], 'annotation')}, "
+        f"annotators left {share(whole['unchanged_share'])} unchanged{iou}.{left}</p>"
     )
 
 
@@ -81,6 +81,10 @@ def periods_table(periods: Sequence[dict[str, Any]]) -> str:
     return table(titles, rows) if rows else ""
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _line(
     periods: Sequence[dict[str, Any]],
     name: str,
@@ -107,11 +111,11 @@ def _line(
 
 
 def _circle(across: float, down: float) -> str:
-    return f'<circle cx="{across}" cy="{down}" r="4"/>'
+    return f'<circle cx="{across}" cy="{down}" r="5"/>'
 
 
 def _square(across: float, down: float) -> str:
-    return f'<rect x="{across - 4}" y="{down - 4}" width="8" height="8"/>'
+    return f'<rect x="{across - 3}" y="{down - 3}" width="6" height="6"/>'
 
 
 def _described(periods: Sequence[dict[str, Any]], step: str) -> str:
