@@ -16,8 +16,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Replace the name of the folder by its pages, the one that introduces them first."""
     names = sorted(path.name for path in Path(config.docs_dir, _SECTION).glob("*.md") if path.name != "README.md")
     pages = [_SECTION + name for name in ("README.md", *names)]
-    (place,) = [entry for group in config.nav for entry in _entries(group) if _SECTION in entry.values()]
-    place[next(iter(place))] = pages
+    inner = [entry for group in config.nav for entries in group.values() for entry in entries]
+    (section,) = [entry for entry in inner if isinstance(entry, dict) and _SECTION in entry.values()]
+    section.update(dict.fromkeys(section, pages))
     return config
 
 
@@ -26,8 +27,3 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
     if page.file.src_uri.startswith(_SECTION):
         page.meta["search"] = {"boost": 0.3}
     return markdown
-
-
-def _entries(group: dict) -> list[dict]:
-    (content,) = group.values()
-    return [entry for entry in content if isinstance(entry, dict)]

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from project_steps import wait_for_examples
 from sam_backend.demo.demo_images import make_images
-from sam_backend.demo.project import BACKEND_TITLE, Source, built_in_images, import_images, open_project, pre_annotate
+from sam_backend.demo.project import BACKEND_TITLE, built_in_images, import_images, open_project, pre_annotate
 from sam_backend.masks import deepest_point
 from tutorial_page import agrees, blocks, welcome
 
@@ -24,8 +25,7 @@ def test_the_demo_of_the_tutorial_welcomes_as_the_page_shows(demo_interrupted, h
 
 
 def test_a_click_teaches_what_the_next_image_shows(stack, home, labeling, tmp_path):
-    files = built_in_images(home).files
-    source = Source("Tutorial", "Tutorial", ("Stain", "Pit", "Scratch", "Crack"), files)
+    source = replace(built_in_images(home), title="Tutorial", description="Tutorial")
     number = open_project(stack.api, source)
     tasks = import_images(stack.api, number, source, lambda *_: None)
     stack.api.connect_backend(number, stack.backend_url, BACKEND_TITLE)
