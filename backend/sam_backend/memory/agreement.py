@@ -116,8 +116,8 @@ class AgreementFile:
     def __init__(self, folder: Path) -> None:
         self._path = folder / _NAME
         self._lock = threading.Lock()
-        self._read: tuple[int, int] = (0, 0)
-        """Number of the file, and the bytes of it that were read."""
+        self._first, self._done = b"", 0
+        """The first line of the file, and the bytes of it that were read."""
         self._known: dict[int, Compared] = {}
 
     def all(self) -> Mapping[int, Compared]:
@@ -145,15 +145,14 @@ class AgreementFile:
         """Read the lines that were added since the last time."""
         try:
             with self._path.open("rb") as file:
-                about = os.fstat(file.fileno())
-                number, done = self._read
-                if about.st_ino != number or about.st_size < done:
-                    self._known, done = {}, 0
-                file.seek(done)
+                first = file.readline()
+                # Another process may have forgotten everything, and begun again.
+                if first != self._first or file.seek(0, os.SEEK_END) < self._done:
+                    self._known, self._done = {}, 0
+                file.seek(self._done)
                 whole = file.read().rpartition(b"\n")[0]
         except FileNotFoundError:
-            self._known, self._read = {}, (0, 0)
-            return
+            first, whole, self._known, self._done = b"", b"", {}, 0
         for line in whole.split(b"\n") if whole else ():
             try:
                 one = _compared(json.loads(line))
@@ -161,7 +160,7 @@ class AgreementFile:
                 logger.warning("%s has a damaged line, which is left out.", self._path)
                 continue
             self._known[one.annotation] = one
-        self._read = (about.st_ino, done + len(whole) + bool(whole))
+        self._first, self._done = first, self._done + len(whole) + bool(whole)
 
 
 def _compared(values: dict[str, Any]) -> Compared:

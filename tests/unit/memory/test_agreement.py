@@ -58,6 +58,16 @@ def test_a_torn_or_damaged_line_costs_itself(tmp_path, caplog):
     assert "damaged line" in caplog.text
 
 
+def test_another_process_may_have_forgotten_and_begun_again(tmp_path):
+    file, other = AgreementFile(tmp_path), AgreementFile(tmp_path)
+    file.add(compared(1, "2026-11-23T05:00:00Z"))
+    assert set(file.all()) == {1}
+    other.forget()
+    for number in (2, 3):
+        other.add(compared(number, "2026-11-23T05:00:00Z"))
+    assert set(file.all()) == {2, 3}
+
+
 @pytest.mark.parametrize("begin", [True, False])
 def test_what_was_forgotten_is_gone(tmp_path, begin):
     file = AgreementFile(tmp_path)

@@ -78,6 +78,14 @@ def test_each_proposal_is_unchanged_moved_relabelled_or_deleted(client):
     assert [metric(client, name) for name in ("unchanged", "moved", "added", "deleted")] == [1, 1, 1, 0]
 
 
+def test_one_pixel_more_is_a_moved_region(client):
+    drawn = RED.copy()
+    drawn[0, 0] = True
+    accept(client, region("red", drawn), region("green", GREEN))
+    assert (kept(client).outcomes["moved"], kept(client).outcomes["unchanged"]) == (1, 1)
+    assert 0.99 < kept(client).ious[0] < 1
+
+
 def test_a_later_change_replaces_the_comparison_and_is_counted_once(client):
     accept(client, region("red", RED), region("green", GREEN))
     accept(client, region("red", RED), action="ANNOTATION_UPDATED", second=9)

@@ -61,6 +61,7 @@ def test_without_a_project_the_page_says_so(client):
 
 def test_a_project_is_told_with_what_it_accepted_and_its_thresholds(client, backend):
     accept(backend, "3.1795", title="Castings")
+    assert client.get("/status").json()["projects"]["3.1795"]["accepted"]["annotations"] == 1
     accept(backend, "3.1795", 2, title="Castings", day=21)
     about = client.get("/status").json()["projects"]["3.1795"]
     assert about["title"] == "Castings"

@@ -3,6 +3,7 @@
 import builtins
 import logging
 import threading
+from contextlib import suppress
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from label_studio_requests import click, data_url, interactive
 from loopback import serving
 from sam_backend.core.backend import assemble
+from sam_backend.core.observer import RequestNotes
 from sam_backend.service.app import create_app
 from sam_backend.service.metrics import Metrics
 from sam_backend.service.traces import Traces, traces_of_environment
@@ -77,6 +79,17 @@ def test_a_failed_stage_says_so_without_secrets(memory):
     assert not any("of-mine-12345" in str(span.to_json()) for span in spans().values())
 
 
+def test_the_error_of_a_stage_is_a_line_without_secrets():
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    traces = Traces(provider)
+    scope = {"method": "GET", "path": "/", "headers": []}
+    with suppress(OSError), traces.request(scope, RequestNotes()), traces.stage("fetch_image"):
+        raise OSError("http://user:secret@host/a\nb")
+    (stage, _) = exporter.get_finished_spans()
+    assert stage.status.description == "OSError: http://***@host/a\\nb"
+
+
 def test_a_users_mistake_is_no_error_and_a_health_check_no_span(memory):
     client, spans = memory
     client.post("/predict", json=interactive(click(25, 15), image=data_url(b"no image")))
@@ -129,6 +142,7 @@ def test_the_end_does_not_wait_for_a_collector(monkeypatch):
 
     monkeypatch.setattr("sam_backend.service.traces._LAST_SECONDS", 0.01)
     Traces(Hanging()).stop()
+    assert "last-spans" in {thread.name for thread in threading.enumerate()}
     released.set()
 
 
