@@ -43,7 +43,7 @@ test-in = { \
 	$(1)/bin/pytest -m "not slow" $(PARALLEL); \
 }
 
-.PHONY: help demo docs docs-serve test test-fast test-lowest test-pythons test-label-studio setup lint audit lock format attack bench clean system-python system-chromium
+.PHONY: help demo docs docs-serve test test-fast test-lowest test-pythons test-label-studio setup lint audit lock format attack bench clean system-python system-chromium system-nginx
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -71,7 +71,7 @@ test-label-studio: setup ## Run the browser tests with another Label Studio, VER
 	@cp $(LABEL_STUDIO) $(OTHER)/installed # the demo takes it for the version that it asks for
 	TESTED_LABEL_STUDIO=$(OTHER) $(BIN)/pytest tests/e2e
 
-setup: system-python system-chromium ## Install everything that the tests need
+setup: system-python system-chromium system-nginx ## Install everything that the tests need
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/dev $(LABEL_STUDIO) $(LABEL_STUDIO_ML)/installed
 
 lint: $(VENV)/dev ## Check style, types, imports and security
@@ -145,3 +145,7 @@ system-python:
 # The browser tests are skipped without it, so a machine that cannot have it is no reason to stop.
 system-chromium:
 	@command -v chromium >/dev/null || ( $(call apt,chromium) ) || echo "Going on without Chromium" >&2
+
+# Debian keeps it out of an ordinary user's PATH.
+system-nginx:
+	@[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || ( $(call apt,nginx-light) ) || echo "Going on without nginx" >&2

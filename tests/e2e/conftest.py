@@ -22,6 +22,7 @@ from sam_backend.demo.label_studio_process import Credentials, label_studio
 from sam_backend.demo.processes import free_port
 from sam_backend.demo.project import BACKEND_TITLE, built_in_images, import_images, open_project
 from sam_backend.settings import Settings
+from stain_project import draw_stains
 
 ROOT = Path(__file__).parents[2]
 MODEL = "nano"
@@ -169,3 +170,9 @@ def labeling(browser, stack, request):
     yield labeling
     labeling.screenshot(f"end-of-{request.node.name}")
     page.close()
+
+
+@pytest.fixture(scope="session")
+def stains(tmp_path_factory):
+    """Stains on brushed metal: the folder of the files, and their masks by name."""
+    return draw_stains(tmp_path_factory.mktemp("stains"))
