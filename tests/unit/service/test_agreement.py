@@ -7,7 +7,7 @@ import pytest
 
 from annotation_events import CONFIG, PROJECT_BODY, TAUGHT, event, region
 from colour_segmenter import ColourSegmenter
-from label_studio_requests import PROJECT
+from label_studio_requests import PROJECT, data_url, png
 from loopback import serving
 from tokens import LEGACY
 
@@ -94,8 +94,24 @@ def test_a_later_change_replaces_the_comparison_and_is_counted_once(client):
     assert metric(client, "deleted") == 0
 
 
+def test_the_images_of_a_repeater_are_compared_one_by_one(client, studio):
+    repeated = CONFIG.replace("<View>", '<View><Repeater on="$pages">').replace("</View>", "</Repeater></View>")
+    repeated = repeated.replace('"image" value="$image"', '"image_{{idx}}" value="$pages[{{idx}}].url"')
+    repeated = repeated.replace('"mask" toName="image"', '"mask_{{idx}}" toName="image_{{idx}}"')
+    studio.server.routes["/api/projects/1/"] = json.dumps(PROJECT_BODY | {"label_config": repeated}).encode()
+    first, second = (region("red", RED) | {"id": name, "to_name": f"image_{name}"} for name in ("0", "1"))
+    studio.predict([first, second])
+    body = event("ANNOTATION_CREATED", parent_prediction=17, lead_time=1.5, config=repeated)
+    body["annotation"]["result"] = [first]
+    body["task"]["data"] = {"pages": [{"url": data_url(png(TAUGHT[0]))} for _ in range(2)]}
+    assert client.post("/webhook", json=body).status_code == 200
+    assert client.app.state.backend.learner.wait(60)
+    assert {name: number for name, number in kept(client).outcomes.items() if number} == {"unchanged": 1, "deleted": 1}
+
+
 @pytest.mark.parametrize(
-    "about", [{"prediction": None}, {"lead_time": None}, {"prediction": "x"}, {"prediction": True}]
+    "about",
+    [{"prediction": None}, {"lead_time": None}, {"prediction": "x"}, {"prediction": True}, {"prediction": 2**63}],
 )
 def test_an_annotation_without_a_prediction_or_in_bulk_is_not_compared(client, studio, about):
     accept(client, region("red", RED), **about)
