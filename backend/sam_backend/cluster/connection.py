@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,12 @@ AUTO = "auto"
 
 _ADDRESS = re.compile(r"(?:ray://)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/\s\[\]]+)):(?P<port>\d{1,5})")
 _ANSWER = 5.0
-"""Seconds within which a cluster must accept a connection; Ray itself would try for half a minute, or two."""
+"""Seconds within which a cluster must answer; Ray itself tries for half a minute, or for five."""
+
+_CLIENT = "ray://"
+
+_QUESTIONS = {True: "/ray.rpc.RayletDriver/ClusterInfo", False: "/ray.rpc.NodeInfoGcsService/CheckAlive"}
+"""What Ray Client and a cluster itself are asked, to find out whether they are there; the answer does not matter."""
 
 _LARGE = 8
 """Cores of a worker with a large model, whose copy takes gigabytes."""
@@ -82,11 +88,31 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((parts["v6"] or parts["host"], int(parts["port"])), _ANSWER).close()
     except OSError as error:
         raise _no_cluster(address, error.strerror or str(error)) from None
+    # Such a cluster wants a certificate first.
+    if "RAY_USE_TLS" not in os.environ:
+        _check_answers(address)
+
+
+def _check_answers(address: str) -> None:
+    import grpc
+
+    is_client = address.startswith(_CLIENT)
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(address.removeprefix(_CLIENT), options) as channel:
+        try:
+            channel.unary_unary(_QUESTIONS[is_client])(b"", timeout=_ANSWER)
+        except grpc.RpcError as error:
+            codes = grpc.StatusCode
+            if error.code() in (codes.UNIMPLEMENTED, codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED):
+                raise _no_cluster(
+                    address, f"what listens there is not {'Ray Client' if is_client else 'the head of a cluster'}"
+                ) from None
 
 
 def _no_cluster(address: str, reason: str) -> SamInspectError:
     return SamInspectError(
-        f"No Ray cluster answers at {address} ({reason}); start one with ray start --head, or name the right address."
+        f"No Ray cluster answers at {address} ({reason}). A machine of the cluster names it host:6379, any other "
+        "ray://host:10001; ray start --head starts one."
     )
 
 
@@ -97,13 +123,12 @@ def _connect(ray: Any, address: str) -> None:
     # No option keeps Ray from printing the log of a machine that is lost.
     ray._private.worker._worker_logs_enabled = False
     try:
-        ray.init(address or None, **options)
-    # Ray raises errors of many kinds, and ends the process where a port answers that is not its own.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(address or None, **options)
+    # Ray raises errors of many kinds, and ends the process where the head stops answering.
     except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split())[:300]
-        if address and not address.startswith("ray://"):
-            reason = f"{reason}; only a machine of the cluster can name it so, others by ray://"
-        raise _no_cluster(address or AUTO, reason) from None
+        raise _no_cluster(address or AUTO, " ".join(str(error).split())[:300]) from None
 
 
 def _nodes(ray: Any) -> list[Node]:

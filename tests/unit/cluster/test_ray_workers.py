@@ -5,6 +5,7 @@ from itertools import count, islice, takewhile
 
 import pytest
 
+from loopback import serving
 from sam_backend.cluster import actor
 from sam_backend.cluster.connection import open_workers
 from sam_backend.errors import BadRequestError, SamInspectError
@@ -65,3 +66,19 @@ def test_a_worker_that_is_not_as_it_should_be_says_what_to_do(workers, monkeypat
     monkeypatch.setattr(actor, "DISTRIBUTION", "nobody-has-this")
     with pytest.raises(SamInspectError, match=r"has none of nobody-has-this, this machine has 9\.9"):
         list(workers.map(Squares(), [1]))
+
+
+def test_the_port_of_something_else_is_one_sentence_at_once(nodes):
+    cluster, client = nodes.address, nodes.client_address.removeprefix("ray://")
+    with serving() as server:
+        for address, other in (
+            (f"ray://{cluster}", "Ray Client"),
+            (client, "the head of a cluster"),
+            (f"ray://127.0.0.1:{server.port}", "Ray Client"),
+            (f"127.0.0.1:{server.port}", "the head of a cluster"),
+        ):
+            with (
+                pytest.raises(SamInspectError, match=rf"{address} \(what listens there is not {other}\)\. A machine"),
+                open_workers(address, [], Settings()),
+            ):
+                pass
