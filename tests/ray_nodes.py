@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import ray
 from ray.cluster_utils import Cluster
 
@@ -38,9 +40,12 @@ class TwoNodes:
 
 @contextmanager
 def two_nodes(client_port):
-    nodes = TwoNodes(client_port)
-    try:
-        yield nodes
-    finally:
-        ray.shutdown()
-        nodes._cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers import what the tests import.
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        nodes = TwoNodes(client_port)
+        try:
+            yield nodes
+        finally:
+            ray.shutdown()
+            nodes._cluster.shutdown()
