@@ -142,9 +142,9 @@ class TaskImages:
 
     def _file_on_store(self, url: str) -> Path | None:
         """Return the file at an address in one of the folders that the operator names; None for other addresses."""
-        if not any(url.lower().startswith(f"{root.parts[0]}//") for root in self._stores):
+        if not self._stores:
             return None
-        file = absolute(place(url))
+        file = absolute(StorePath(url))
         return file if any(file.is_relative_to(root) for root in self._stores) else None
 
     @staticmethod

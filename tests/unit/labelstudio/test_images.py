@@ -263,7 +263,7 @@ class TestOnStores:
     def test_an_image_of_a_named_folder_is_read_there(self, direct, s3):
         assert direct.fetch(f"{s3.address}/line-1/a ü.png", None, None) == FILE
 
-    @pytest.mark.parametrize("path", ["private/b.png", "line-1/../private/b.png", "line-10/b.png"])
+    @pytest.mark.parametrize("path", ["private/b.png", "line-1/../private/b.png", "line-10/b.png", "k:s@x/b.png"])
     def test_other_addresses_go_through_label_studio(self, direct, s3, path):
         with pytest.raises(BadRequestError, match="lies in a Label Studio whose address is not known"):
             direct.fetch(f"{s3.address}/{path}", None, 1)
