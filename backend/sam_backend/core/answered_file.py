@@ -141,7 +141,8 @@ class AnsweredFile:
         self._sql.execute("BEGIN IMMEDIATE")
         try:
             yield
+            # It fails while another server reads for long.
+            self._sql.execute("COMMIT")
         except BaseException:
             self._sql.execute("ROLLBACK")
             raise
-        self._sql.execute("COMMIT")

@@ -70,10 +70,11 @@ class RecordIndex:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                # It fails while another process reads for long.
+                self._sql.execute("COMMIT")
             except BaseException:
                 self._sql.execute("ROLLBACK")
                 raise
-            self._sql.execute("COMMIT")
 
     def heads(self, keys: Iterable[RecordKey] | None = None) -> list[Record]:
         """Return the records without their regions, of `keys` or all, sorted by their keys."""

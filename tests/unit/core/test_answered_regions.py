@@ -1,10 +1,12 @@
 """What was answered moments ago is bounded in memory, and shared by the servers of one cache folder."""
 
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
 
+from sam_backend.core import answered_file
 from sam_backend.core.answered import Answered, Start
 from sam_backend.core.answered_regions import AnsweredRegions
 from sam_backend.core.clicks import Clicks
@@ -124,3 +126,17 @@ def test_what_cannot_be_written_is_known_to_the_server_that_answered(tmp_path):
     regions.put(place(1), named("\ud800"))
     assert [answer.region.id for answer in regions.of(place(1))] == ["a", "\ud800"]
     assert [answer.region.id for answer in AnsweredRegions(folder=tmp_path).of(place(1))] == ["a"]
+
+
+def test_an_answer_that_another_server_keeps_from_being_written_costs_itself_only(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(answered_file, "_WAIT_SECONDS", 0.01)
+    regions = AnsweredRegions(folder=tmp_path)
+    regions.put(place(1), named("a"))
+    with closing(sqlite3.connect(tmp_path / "answered.sqlite")) as other:
+        reading = other.execute("SELECT number FROM answered")
+        regions.put(place(1), named("b"))
+        reading.fetchall()
+    assert "An answer is not shared with other servers: database is locked" in caplog.text
+    regions.put(place(1), named("c"))
+    assert [answer.region.id for answer in regions.of(place(1))] == ["a", "b", "c"]
+    assert [answer.region.id for answer in AnsweredRegions(folder=tmp_path).of(place(1))] == ["a", "c"]

@@ -5,13 +5,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sam_backend.errors import BadRequestError
-from sam_backend.memory import indexed_folder
+from sam_backend.memory import indexed_folder, record_index
 from sam_backend.memory.example_masks import masks_on_image
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import AcceptedMask, FeatureVectors
@@ -185,6 +186,7 @@ def test_a_kill_between_the_file_and_its_index_is_made_up_for(store, monkeypatch
 
 WRITER = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.records import Record
@@ -286,3 +288,18 @@ def test_whatever_is_wrong_with_one_record_is_its_own_problem(error):
         masks_on_image(record(1), SEGMENTER, Embedding({}, (5, 5)), read)
     good = [AcceptedMask(np.ones((5, 5), bool), "red")]
     assert len(masks_on_image(record(1), SEGMENTER, Embedding({}, (5, 5)), lambda *_: good)) == 1
+
+
+def test_a_server_that_reads_for_long_keeps_one_event_from_being_written_and_not_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_index, "_WAIT_SECONDS", 0.01)
+    store = ExampleStore(tmp_path / "project")
+    store.put(record(1))
+    with closing(sqlite3.connect(store.folder / "index.sqlite")) as other:
+        reading = other.execute("SELECT * FROM records")
+        with pytest.raises(OSError, match="database is locked"):
+            store.put(record(2))
+        reading.fetchall()
+    store.put(record(3))
+    assert ids(store) == [1, 3]
+    store.put(record(2))
+    assert ids(store) == ids(ExampleStore(store.folder)) == [1, 2, 3]
