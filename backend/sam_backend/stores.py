@@ -240,20 +240,17 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
             yield self._store()
         except StoreError:
             raise
-        except FileNotFoundError as error:
-            if not writing:
-                raise self._missing() from None
-            raise self._refusal(error) from None
+        except FileNotFoundError:
+            raise self._refusal("its bucket, or what is copied, is missing") if writing else self._missing() from None
         except (NotADirectoryError, IsADirectoryError) as error:
             raise type(error)(error.errno, os.strerror(error.errno or errno.EISDIR), str(self)) from None
         # Each store has errors of its own.
         except Exception as error:
-            raise self._refusal(error) from None
+            raise self._refusal(_reason(error)) from None
 
-    def _refusal(self, error: Exception) -> StoreError:
+    def _refusal(self, reason: str) -> StoreError:
         return StoreError(
-            f"{self} cannot be used: {_reason(error)}; check the address, the credentials of this machine and their "
-            "rights."
+            f"{self} cannot be used: {reason}; check the address, the credentials of this machine and their rights."
         )
 
 

@@ -207,7 +207,7 @@ def test_a_wrong_secret_is_one_sentence_without_it(store, reader, monkeypatch, c
 def test_no_bucket_is_made_by_a_slip_of_the_pen(s3, restart):
     nowhere = place(f"{s3.address}-no/x")
     assert not nowhere.is_dir()
-    assert "The specified bucket does not exist" in refusal(lambda: write_whole(nowhere / "x", b"x"))
+    assert "its bucket, or what is copied, is missing" in refusal(lambda: write_whole(nowhere / "x", b"x"))
     assert f"{s3.name}-no" not in {one["Name"] for one in s3.client.list_buckets()["Buckets"]}
 
 

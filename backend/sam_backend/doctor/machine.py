@@ -21,7 +21,7 @@ from sam_backend.segmenters.onnx_sessions import execution_providers
 from sam_backend.settings import Settings
 
 PACKAGE = "sam-inspect"
-OPTIONAL = ("evaluation", "torch", "transformers", "video")
+OPTIONAL = ("evaluation", "stores", "torch", "transformers", "video")
 """The extras that users install; the others are for development."""
 
 _GB = 1e9
