@@ -17,9 +17,8 @@ _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 3
 
 _IOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
 
-_MOST_PROJECTS = 500
+MOST_PROJECTS = 500
 """Projects that have metrics of their own."""
-
 
 TOTAL = "total"
 """The name of the whole time of a request beside those of its stages."""
@@ -123,7 +122,7 @@ class Metrics(Observer):
     def _shown_project(self, project: str) -> str:
         """Return a project as a label; beyond some hundreds, all others are one."""
         with self._lock:
-            if project in self._projects or len(self._projects) < _MOST_PROJECTS:
+            if project in self._projects or len(self._projects) < MOST_PROJECTS:
                 self._projects.add(project)
                 return project
         return "other"

@@ -13,14 +13,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from sam_backend.finetune.training_status import RUNNING
+from sam_backend.service.metrics import MOST_PROJECTS
 
 logger = logging.getLogger(__name__)
 
 _EVERY = 10.0
 """Seconds between two readings."""
-
-_MOST_PROJECTS = 500
-"""Projects that have metrics of their own."""
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
@@ -63,11 +61,16 @@ class StateMetrics(Collector):
             yield from _of_projects(values["projects"])
 
     def _run(self) -> None:
+        failed = False
         while True:
             try:
                 self.update()
+                failed = False
             except Exception:
-                logger.exception("The state of the service cannot be read for its metrics")
+                # Once, however long it lasts.
+                if not failed:
+                    logger.exception("The state of the service cannot be read for its metrics")
+                failed = True
             if self._stopping.wait(_EVERY):
                 return
 
@@ -121,7 +124,7 @@ def _of_training(values: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _of_projects(projects: dict[str, Any]) -> Iterator[Metric]:
-    known = [(project, about) for project, about in projects.items() if "accepted" in about][:_MOST_PROJECTS]
+    known = [(project, about) for project, about in projects.items() if "accepted" in about][:MOST_PROJECTS]
     annotations = [((project,), about["accepted"]["annotations"]) for project, about in known]
     yield _gauge("accepted_annotations", "Accepted annotations in the memory.", ("project",), annotations)
     masks = [((project,), sum(about["masks"].values())) for project, about in known]
