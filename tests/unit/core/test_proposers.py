@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -21,7 +23,9 @@ from sam_backend.finetune.versions import SHIPPED, VERSIONS, Version, Versions
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.records import Record
 from sam_backend.proposer.manifest import WEIGHTS, Manifest
+from sam_backend.proposer.trained import TrainedProposer
 from sam_backend.segmenters.correcting import Correcting
+from sam_backend.segmenters.pixels import with_pixels
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,18 @@ def test_a_batch_shows_what_the_promoted_proposer_proposes_and_the_memory_again_
     assert labels(client) == ["red"]
     versions.roll_back(proposer_of(memory))
     assert labels(client) == ["green", "red"]
+
+
+def test_a_trained_proposer_travels_to_another_process_without_its_folder(reds, tmp_path):
+    shutil.copytree(reds, tmp_path / "reds")
+    here = TrainedProposer(tmp_path / "reds", threads=1)
+    sent = pickle.dumps(here)
+    shutil.rmtree(tmp_path / "reds")
+    there, segmenter = pickle.loads(sent), ColourSegmenter()
+    embedding = with_pixels(segmenter.encode(ASKED[0]), ASKED[0])
+    (expected,), (got,) = (proposer.propose(segmenter, embedding) for proposer in (here, there))
+    assert (got.label, got.score, there.name) == ("red", expected.score, here.name)
+    np.testing.assert_array_equal(got.mask, expected.mask)
 
 
 def test_a_label_that_came_after_the_training_is_proposed_by_the_memory(make_client, reds, tmp_path):

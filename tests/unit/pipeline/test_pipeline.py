@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,6 +148,17 @@ def test_a_mistake_in_the_file_is_one_sentence(load, tmp_path, text, sentence):
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(BadRequestError, match=r"line.toml cannot be read: No such file"):
         Pipeline.load(tmp_path / "line.toml")
+
+
+def test_a_pipeline_travels_as_its_file_which_must_have_the_same_version_there(tmp_path):
+    file = tmp_path / "line.toml"
+    file.write_text('[[step]]\nuse = "everything"\n')
+    here = Pipeline.load(file)
+    sent = pickle.dumps(here)
+    assert pickle.loads(sent).version == here.version
+    file.write_text('[[step]]\nuse = "everything"\nlimit = 3\n')
+    with pytest.raises(BadRequestError, match=rf"the version line-\w+; expected {here.version}, that of"):
+        pickle.loads(sent)
 
 
 def test_a_model_must_take_the_prompts_of_all_steps(load):
