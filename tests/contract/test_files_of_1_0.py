@@ -1,0 +1,69 @@
+"""What version 1.0.0 wrote, every later 1.x reads: the home folder of a server, and a run of `evaluate`.
+
+`PYTHONPATH=tests python tests/contract/test_files_of_1_0.py` wrote them; it is kept to show how.
+"""
+
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from annotation_events import ASKED, CONFIG, event, task
+from colour_segmenter import ColourSegmenter, write_surfaces
+from label_studio_requests import PROJECT, batch
+from sam_backend.settings import Settings
+from sam_evaluation import load_run, write_report
+from sam_inspect.main import app
+from services import make_app
+from tokens import LEGACY
+from waiting import PATIENCE
+
+WRITTEN = Path(__file__).with_name("files-of-1.0.zip")
+_HOST = "http://127.0.0.1:1"
+
+
+def server(home: Path) -> TestClient:
+    settings = Settings(home=home, cache=home.parent / "cache", allow_host="127.0.0.1", prefetch=0)
+    return TestClient(make_app(ColourSegmenter(), settings))
+
+
+def test_a_server_knows_what_was_accepted_and_where_its_label_studio_is(tmp_path):
+    zipfile.ZipFile(WRITTEN).extractall(tmp_path)
+    with server(tmp_path / "home") as client:
+        backend = client.app.state.backend
+        for _ in range(2):
+            (result,) = client.post("/predict", json=batch(task(9, ASKED[0]), config=CONFIG)).json()["results"]
+            assert backend.learner.wait(PATIENCE)
+        known = backend.servers.find(PROJECT)
+    assert sorted(region["value"]["brushlabels"] for region in result["result"]) == [["green"], ["red"]]
+    assert (known.hostname, known.token) == (_HOST, LEGACY)
+
+
+def test_a_run_is_loaded_and_reported(tmp_path):
+    zipfile.ZipFile(WRITTEN).extractall(tmp_path)
+    run = load_run(tmp_path / "run")
+    assert len(run.objects) == 64
+    assert write_report(run, tmp_path / "report").is_file()
+
+
+def _write(folder: Path) -> None:
+    with server(folder / "home") as client:
+        client.post("/setup", json={"project": PROJECT, "schema": CONFIG, "hostname": _HOST, "access_token": LEGACY})
+        client.post("/webhook", json=event("ANNOTATION_CREATED")).raise_for_status()
+        assert client.app.state.backend.learner.wait(PATIENCE)
+    (folder / "data").mkdir()
+    data = write_surfaces(folder / "data")
+    options = ["--data", f"masks:{data}", "--model", "grabcut", "--protocol", "box,click", "--out", str(folder / "run")]
+    done = CliRunner().invoke(app, ["evaluate", *options], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(WRITTEN, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted([*(folder / "home").rglob("*"), *(folder / "run").glob("*")]):
+            if path.is_file() and path.suffix not in (".html", ".lock"):
+                archive.write(path, path.relative_to(folder))
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as written:
+        _write(Path(written))
