@@ -18,6 +18,13 @@ _BEFORE_TEST_IDS = {
 }
 """The buttons of the bar below the image in Label Studio 1.20, whose bar has no test ids."""
 
+_TOOLS = {"key-point-tool": "KeyPointTool", "rectangle-tool": "RectangleTool"}
+_IS_CHOSEN = """([name, number]) => {
+    const tools = Htx.annotationStore.selected.objects[0].getToolsManager();
+    const chosen = tools.findSelectedTool();
+    return Boolean(chosen) && tools.allTools().filter(one => one.dynamic && one.toolName === name)[number] === chosen;
+}"""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -79,12 +86,9 @@ class LabelingPage:
 
     def choose_smart_tool(self, name: str, number: int = 0) -> None:
         """Choose `key-point-tool` or `rectangle-tool`; `number` counts the controls that have this tool."""
-        group = self._page.locator(".lsf-toolbar__group").last
-        group.hover()
-        # Of several smart tools one chooses from a list that folds out; a single one is the group itself.
-        several = group.locator(".lsf-toolbar__smart").count()
-        tools = group.locator(f".lsf-toolbar__smart [aria-label={name}]") if several else group.get_by_role("button")
-        tools.nth(number).click()
+        # Each click on the group goes on to its next tool, and comes around.
+        while not self._page.evaluate(_IS_CHOSEN, [_TOOLS[name], number]):
+            self._page.locator(".lsf-toolbar__group").last.get_by_role("button").first.click()
 
     def click(
         self, point: tuple[float, float], *, label: str, positive: bool = True, labels_of: str = "click"
