@@ -40,8 +40,13 @@ def wait_until_prefetched(stack, encoded):
 
 
 def encodings(stack):
+    return stages(stack, 'stage="embedding"')
+
+
+def stages(stack, labels):
+    """Return how often a stage was done, by its labels."""
     text = httpx.get(f"{stack.backend_url}/metrics", timeout=60, trust_env=False).text
-    counted = (line for line in text.splitlines() if 'seconds_count{stage="embedding"' in line)
+    counted = (line for line in text.splitlines() if f"stage_seconds_count{{{labels}" in line)
     return sum(float(line.split()[1]) for line in counted)
 
 
@@ -57,6 +62,8 @@ def images(tmp_path):
 def test_the_first_click_on_each_task_finds_its_image_encoded(stack, images):
     assert Settings().prefetch >= IMAGES
     source = Source("Prefetched", f"Prefetched {images[0]}", ("Stain",), images)
+    # The demo's own project, which was connected before, is done.
+    wait_for(lambda: stages(stack, 'stage="embedding_cache",work="background"') >= Settings().prefetch)
     number, before = open_project(stack.api, source), encodings(stack)
     connection = stack.api.connect_backend(number, stack.backend_url, BACKEND_TITLE)
     # With the tasks come webhooks.
