@@ -125,7 +125,12 @@ def _connect(ray: Any, address: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(address or None, **options)
+            try:
+                ray.init(address or None, **options)
+            except ConnectionAbortedError:
+                # Now and then, the process that the head starts for a client ends at once (seen with gRPC 1.85).
+                ray.shutdown()
+                ray.init(address, **options)
     # Ray raises errors of many kinds, and ends the process where the head stops answering.
     except (Exception, SystemExit) as error:
         raise _no_cluster(address or AUTO, " ".join(str(error).split())[:300]) from None

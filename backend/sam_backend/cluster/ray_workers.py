@@ -84,9 +84,14 @@ class _Pool(Generic[_Item]):
     given: int = 0
     is_exhausted: bool = False
     failed_starts: int = 0
+    patience: float | None = field(default_factory=lambda: _PATIENCE)
 
     def results(self) -> Generator[Any]:
         """Yield the results in order; end the workers at the end, whatever ends it."""
+        first = self._next()
+        if first is None:
+            return
+        self.again.append(first)
         try:
             for _ in range(self.size.workers):
                 self._start()
@@ -99,8 +104,13 @@ class _Pool(Generic[_Item]):
                 if self.is_exhausted and self.given == self.taken:
                     return
                 self._wait()
+        except ConnectionError as error:
+            raise SamInspectError(
+                f"The connection to the cluster is lost ({_line(error)}). Repeat the command; it goes on where it was."
+            ) from None
         finally:
-            for worker in self.workers:
+            # Without its cluster, Ray would look for another one first.
+            for worker in self.workers if ray.is_initialized() else ():
                 ray.kill(worker.actor)
 
     def _start(self) -> None:
@@ -140,9 +150,10 @@ class _Pool(Generic[_Item]):
     def _wait(self) -> None:
         """Wait until something has come, and take it."""
         has_any = any(worker.has_started for worker in self.workers)
-        ready, _ = ray.wait(list(self.under_way), num_returns=1, timeout=None if has_any else _PATIENCE)
+        ready, _ = ray.wait(list(self.under_way), num_returns=1, timeout=None if has_any else self.patience)
         if not ready:
-            logger.warning("The cluster has no room for a worker yet; it is waited for, until you stop it.")
+            logger.warning("The cluster has no room for a worker yet; this waits for it, until you stop it.")
+            self.patience = None
         for answer in ready:
             # Those of a lost worker are gone.
             if answer in self.under_way:

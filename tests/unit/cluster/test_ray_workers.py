@@ -1,13 +1,16 @@
 """Workers on two machines, of which one is lost on the way."""
 
 import os
+from dataclasses import replace
 from itertools import count, islice, takewhile
 
 import pytest
 
 from loopback import serving
 from sam_backend.cluster import actor
+from sam_backend.cluster import ray_workers as module
 from sam_backend.cluster.connection import open_workers
+from sam_backend.cluster.sizes import WorkerSize
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.settings import Settings
 from told_work import Squares
@@ -49,6 +52,18 @@ def test_what_a_worker_logs_and_what_it_refuses_is_heard_here(workers, caplog):
     assert isinstance(results[2], BadRequestError)
     with pytest.raises(SamInspectError, match=r"^What is raised ends everything.$"):
         list(workers.map(Squares(), [1, "raise"]))
+
+
+def test_no_room_is_said_and_nothing_to_do_starts_nobody(workers, monkeypatch):
+    assert list(replace(workers, size=WorkerSize(1000, 0, 1)).map(Squares(), [])) == []
+
+    def heard(sentence):
+        raise KeyboardInterrupt(sentence)
+
+    monkeypatch.setattr(module.logger, "warning", heard)
+    monkeypatch.setattr(module, "_PATIENCE", 0)
+    with pytest.raises(KeyboardInterrupt, match="The cluster has no room for a worker yet"):
+        list(replace(workers, size=WorkerSize(1000, 0, 1)).map(Squares(), [1]))
 
 
 def test_an_item_that_ends_its_worker_again_and_again_is_named(workers):

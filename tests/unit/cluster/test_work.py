@@ -2,9 +2,11 @@
 
 import os
 import pickle
+from types import SimpleNamespace
 
 import pytest
 
+from sam_backend.cluster import connection
 from sam_backend.cluster.connection import open_workers
 from sam_backend.cluster.sizes import Node, WorkerSize, worker_size
 from sam_backend.cluster.work import THIS_PROCESS
@@ -62,6 +64,19 @@ def test_an_address_in_the_environment_is_that_of_auto(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "nonsense")
     with pytest.raises(BadRequestError, match="got 'nonsense'"), open_workers("auto", [], Settings()):
         pass
+
+
+def test_a_client_whose_process_ended_at_once_is_given_another_one():
+    tries = []
+
+    def init(address, **options):
+        tries.append(address)
+        if len(tries) == 1:
+            raise ConnectionAbortedError("Starting Ray client server failed.")
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, _private=SimpleNamespace(worker=SimpleNamespace()))
+    connection._connect(ray, "ray://head:10001")
+    assert tries == ["ray://head:10001"] * 2
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
