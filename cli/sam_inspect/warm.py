@@ -14,7 +14,7 @@ from sam_inspect.options import ANY_FOLDER, ClusterOption, FocusOption, ModelOpt
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
-    from sam_backend.core.warming import WarmCounts
+    from sam_backend.core.warm_counts import WarmCounts
     from sam_backend.settings import Settings
 
 _NICE = 10
@@ -58,7 +58,8 @@ def warm(
 
     files = None if images is None else images_in(images)
     from sam_backend.cluster.connection import open_workers
-    from sam_backend.core.warming import WarmCounts, Warming
+    from sam_backend.core.warm_counts import WarmCounts
+    from sam_backend.core.warming import Warming
     from sam_backend.segmenters.model_registry import model_info
 
     if hasattr(os, "nice"):

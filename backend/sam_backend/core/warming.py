@@ -16,6 +16,7 @@ from sam_backend.core.model_loading import WorkerModel, load_model
 from sam_backend.core.observer import Observer
 from sam_backend.core.project_work import open_registered
 from sam_backend.core.task_embeddings import TaskEmbeddings
+from sam_backend.core.warm_counts import WarmCounts
 from sam_backend.errors import BadRequestError, ImageServerError, SamInspectError
 from sam_backend.labelstudio.addresses import literal_origin
 from sam_backend.labelstudio.config import LabelingConfig, TaskImage
@@ -42,38 +43,6 @@ _MOST_UNKEPT = 5
 
 _FULL = 0.95
 """The share of the cache that is filled; the rest are the pages of its database."""
-
-
-@dataclass
-class WarmCounts:
-    """How far a warm-up has come.
-
-    Attributes
-    ----------
-    images : int, all images.
-    encoded : int, those encoded now.
-    known : int, those that were in the cache before.
-    failed : int, those that cannot be used; the log names each.
-    mean_bytes : float, mean size of the embeddings that were measured.
-    measured : int, their number.
-    """
-
-    images: int = 0
-    encoded: int = 0
-    known: int = 0
-    failed: int = 0
-    mean_bytes: float = 0.0
-    measured: int = 0
-
-    @property
-    def ready(self) -> int:
-        """Images whose embeddings are in the cache."""
-        return self.encoded + self.known
-
-    def measure(self, embedding: Embedding) -> None:
-        """Count the size of an embedding."""
-        self.measured += 1
-        self.mean_bytes += (embedding.nbytes - self.mean_bytes) / self.measured
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,11 @@ class FolderRun:
         result, find = FolderResult(classes=list(search.labels or (OBJECT,))), FindOnImage(search)
         places = {name: self._place(name) for name in self._files}
         kept = {name: place for name, place in places.items() if isinstance(place, Path) and place in self._kept}
-        waiting = (self._asked(name, result.classes) for name in places if name not in kept)
+        waiting = (
+            self._asked(name, result.classes) if isinstance(place, Path) else place
+            for name, place in places.items()
+            if name not in kept
+        )
         with closing(workers.map(find, waiting)) as answers:
             for done, (name, place) in enumerate(places.items()):
                 progress(done, len(places), name)

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from mask_files import save
 from sam_backend.cluster.connection import open_workers
-from sam_backend.core.warming import WarmCounts, Warming
+from sam_backend.core.warm_counts import WarmCounts
+from sam_backend.core.warming import Warming
 from sam_backend.errors import SamInspectError
 from sam_backend.progress import no_progress
 from sam_backend.segmenters.image_folder import images_in

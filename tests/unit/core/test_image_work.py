@@ -10,7 +10,8 @@ from loopback import serving
 from posted_work import PostedWork
 from sam_backend.core.model_loading import WorkerModel, load_model
 from sam_backend.core.project_work import open_registered
-from sam_backend.core.warming import WarmCounts, Warming
+from sam_backend.core.warm_counts import WarmCounts
+from sam_backend.core.warming import Warming
 from sam_backend.errors import WeightsError
 from sam_backend.progress import no_progress
 from sam_backend.settings import Settings

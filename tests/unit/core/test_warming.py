@@ -13,7 +13,8 @@ from loopback import serving
 from sam_backend.core import warming as module
 from sam_backend.core.observer import Observer
 from sam_backend.core.task_embeddings import TaskEmbeddings
-from sam_backend.core.warming import WarmCounts, Warming
+from sam_backend.core.warm_counts import WarmCounts
+from sam_backend.core.warming import Warming
 from sam_backend.errors import ImageServerError, SamInspectError
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.progress import no_progress
