@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from label_studio_requests import CONFIG, PROJECT, click, defect_image, interactive, png
-from sam_backend.demo.processes import free_port, running
+from ports import own_port
+from sam_backend.demo.processes import running
 from sam_backend.labelstudio.rle import decode_rle
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def test_what_is_installed_alone_serves_segments_and_measures(built, tmp_path, m
 
 def clicked_pixels(command: Path, folder: Path) -> int:
     """Return the pixels of the mask that the installed service answers to a click, as Label Studio sends it."""
-    url = f"http://127.0.0.1:{(port := free_port(19390))}"
+    url = f"http://127.0.0.1:{(port := own_port(19390))}"
 
     def is_ready() -> bool:
         try:

@@ -15,11 +15,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from labeling_page import LabelingPage
+from ports import own_port
 from sam_backend.demo.api import DemoTask, LabelStudioApi
 from sam_backend.demo.backend_process import backend
 from sam_backend.demo.environment import executable, is_installed
 from sam_backend.demo.label_studio_process import Credentials, label_studio
-from sam_backend.demo.processes import free_port
 from sam_backend.demo.project import BACKEND_TITLE, built_in_images, import_images, open_project
 from sam_backend.settings import Settings
 from stain_project import draw_stains
@@ -69,7 +69,7 @@ def _command(home: Path, *options: str) -> list[str]:
 @pytest.fixture(scope="session")
 def demo_once(home) -> subprocess.CompletedProcess[str]:
     """`sam-inspect demo --once`, the first run in its folder."""
-    ports = ["--port", str(free_port(18080)), "--backend-port", str(free_port(19090))]
+    ports = ["--port", str(own_port(18080)), "--backend-port", str(own_port(19090))]
     return subprocess.run(
         _command(home, "--once", *ports),
         capture_output=True,
@@ -96,7 +96,7 @@ def demo_interrupted(home, demo_once) -> Interrupted:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         wanted = busy.getsockname()[1]
-        backend_port = free_port(19090)
+        backend_port = own_port(19090)
         process = subprocess.Popen(
             _command(home, "--port", str(wanted), "--backend-port", str(backend_port)),
             stdout=subprocess.PIPE,
@@ -136,7 +136,7 @@ class Stack:
 @pytest.fixture(scope="session")
 def stack(home, demo_interrupted) -> Stack:
     """Label Studio and the backend on the folder that two runs of the demo have used, but on other ports."""
-    port, backend_port = free_port(18180), free_port(19190)
+    port, backend_port = own_port(18180), own_port(19190)
     url, backend_url = f"http://localhost:{port}", f"http://127.0.0.1:{backend_port}"
     with ExitStack() as servers:
         _, credentials = servers.enter_context(label_studio(executable(home), home=home, port=port))

@@ -14,11 +14,12 @@ import httpx
 import pytest
 import yaml
 
+from ports import own_port
 from sam_backend.demo.api import LabelStudioApi
 from sam_backend.demo.demo_images import make_images
 from sam_backend.demo.environment import executable
 from sam_backend.demo.once import prompt_once
-from sam_backend.demo.processes import free_port, running
+from sam_backend.demo.processes import running
 from waiting import wait_for
 
 DOCKER = Path(__file__).parents[2] / "docker"
@@ -73,7 +74,7 @@ def composed(home, tmp_path_factory):
     subprocess.run([folder / "make-env.sh"], check=True, capture_output=True)
     lines = (folder / ".env").read_text().splitlines()
     secrets = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-    port, backend_port = free_port(18280), free_port(19290)
+    port, backend_port = own_port(18280), own_port(19290)
     url, backend_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{backend_port}"
     # The name of the backend is one of the network of the containers.
     addresses = {"http://label-studio:8080": url, "http://sam-inspect.internal:9090": backend_url}

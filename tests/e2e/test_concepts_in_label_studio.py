@@ -8,7 +8,7 @@ from label_studio_sdk import LabelStudio
 from PIL import Image
 
 from colour_segmenter import ColourFinder, surface
-from sam_backend.demo.processes import free_port
+from ports import own_port
 from sam_backend.labelstudio.rle import decode_rle
 from sam_backend.masks import mask_iou
 from sam_backend.settings import Settings
@@ -34,7 +34,7 @@ RED, GREEN = ([mask for label, mask in MASKS if label == colour] for colour in (
 @pytest.fixture
 def finder_url(stack, tmp_path):
     """The address of a backend whose model finds what has a colour."""
-    port = free_port(19290)
+    port = own_port(19290)
     settings = Settings(
         home=tmp_path / "home", cache=tmp_path / "cache", label_studio_url=stack.url, allow_host="localhost", prefetch=0
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ports import own_port
 from project_steps import wait_for_examples
-from sam_backend.demo.processes import free_port, running
+from sam_backend.demo.processes import running
 from sam_backend.demo.prompting import Prompter
 from sam_backend.finetune.versions import Version, Versions
 from sam_backend.labelstudio.rle import decode_rle
@@ -79,8 +80,8 @@ def _health(url):
 @pytest.fixture(scope="module")
 def servers(stack, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two-servers")
-    ports = [free_port(19390), free_port(19490)]
-    proxy_port = free_port(19590)
+    ports = [own_port(19390), own_port(19490)]
+    proxy_port = own_port(19590)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAM_INSPECT_")}
     own = {"SAM_INSPECT_HOME": str(folder / "home"), "SAM_INSPECT_CACHE": str(folder / "cache")}
     own |= {"SAM_INSPECT_SETTINGS": os.devnull, "SAM_INSPECT_LABEL_STUDIO_URL": stack.url, "NO_PROXY": "*"}
