@@ -12,9 +12,13 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sam_backend.stores import StorePath
+
+if TYPE_CHECKING:
+    import sqlite3
 
 try:
     import fcntl
@@ -274,3 +278,16 @@ def try_lock(descriptor: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def transaction(sql: sqlite3.Connection) -> Iterator[None]:
+    """Keep all changes of a block in a SQLite file, or none; another writer waits meanwhile."""
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        # It fails while another process reads for long.
+        sql.execute("COMMIT")
+    except BaseException:
+        sql.execute("ROLLBACK")
+        raise

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from sam_backend.files import make_folder
+from sam_backend.files import make_folder, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class AnsweredFile:
             # made again.
             self._sql.execute("PRAGMA journal_mode = TRUNCATE")
             self._sql.execute("PRAGMA synchronous = OFF")
-            with self._transaction():
+            with transaction(self._sql):
                 version = self._sql.execute("PRAGMA user_version").fetchone()[0]
                 if version not in (0, _VERSION) or self._sql.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                     raise sqlite3.DatabaseError("it is damaged, or of another version")
@@ -106,7 +105,7 @@ class AnsweredFile:
         content : bytes, the packed answer.
         most : int, the largest number of answers that are kept for an image.
         """
-        with self._lock, self._transaction():
+        with self._lock, transaction(self._sql):
             self._sql.execute("DELETE FROM answered WHERE place = ? AND region = ?", (place, region))
             added = self._sql.execute(
                 "INSERT INTO answered (place, region, content) VALUES (?, ?, ?)", (place, region, content)
@@ -135,14 +134,3 @@ class AnsweredFile:
     def _rows(self, query: str, *values: str | int) -> list[tuple[int | bytes, ...]]:
         with self._lock:
             return self._sql.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            # It fails while another server reads for long.
-            self._sql.execute("COMMIT")
-        except BaseException:
-            self._sql.execute("ROLLBACK")
-            raise

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sam_backend.files import transaction
 from sam_backend.memory.index_schema import CLEAR, SCHEMA, VERSION
 from sam_backend.memory.record_files import ExampleAbout, FileStamp
 from sam_backend.memory.records import Accepted, ExampleHead, NewestExample, Record, RecordKey, instant
@@ -66,15 +67,8 @@ class RecordIndex:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Keep all changes of the block, or none."""
-        with self._lock:
-            self._sql.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                # It fails while another process reads for long.
-                self._sql.execute("COMMIT")
-            except BaseException:
-                self._sql.execute("ROLLBACK")
-                raise
+        with self._lock, transaction(self._sql):
+            yield
 
     def heads(self, keys: Iterable[RecordKey] | None = None) -> list[Record]:
         """Return the records without their regions, of `keys` or all, sorted by their keys."""
