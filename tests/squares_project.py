@@ -27,8 +27,8 @@ class StoredProject:
             "result": result,
         }
         self._tasks = [ProjectTask(1, {"image": data_url(png(TAUGHT[0]))}, [annotation])]
-        for number in range(2, 9):
-            asked, _ = surface(number, red=[(10 * number, 80)], green=[(100 - 10 * number, 20)])
+        for number in range(2, 13):
+            asked, _ = surface(number, red=[(10 * number, 80)], green=[(140 - 10 * number, 20)])
             image = data_url(png(asked) if number != 5 else b"no image")
             self._tasks.append(ProjectTask(number, {"image": image}))
         self.predictions = []

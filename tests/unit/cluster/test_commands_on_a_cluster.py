@@ -20,7 +20,8 @@ from sam_inspect.main import app
 from squares_project import taught_project
 
 pytestmark = pytest.mark.slow
-IMAGES = 8
+# Enough that the machine which is lost has some under way.
+IMAGES = 12
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def folder(tmp_path):
     """Images with a dark square, each at another place, and one that is broken."""
     for number in range(IMAGES):
         pixels = np.full((64, 80, 3), 200, np.uint8)
-        pixels[16:40, 8 * number : 8 * number + 24] = 40
-        save(tmp_path / "images" / f"{number}.png", pixels)
-    (tmp_path / "images" / "4b.png").write_bytes(b"no image")
+        pixels[16:40, 5 * number : 5 * number + 24] = 40
+        save(tmp_path / "images" / f"{number:02}.png", pixels)
+    (tmp_path / "images" / "04b.png").write_bytes(b"no image")
     return tmp_path / "images"
 
 
@@ -99,8 +100,8 @@ def test_everything_on_a_store_is_the_same_after_a_stop_and_with_a_machine_lost(
 
 @pytest.fixture
 def data(tmp_path):
-    """Three jobs of images with two objects each, as a data set of masks."""
-    for number in range(12):
+    """Eight jobs of images with two objects each, as a data set of masks."""
+    for number in range(32):
         mask = np.zeros((40, 60), np.uint8)
         mask[5:15, 5 + number : 20 + number] = 255
         mask[25:35, 30:50] = 255
@@ -159,7 +160,7 @@ def warm(folder, cache, at=lambda done: None, address=None):
             warming.warm_files(files, counts, lambda done, total, doing="", /: at(done), workers)
         except KeyboardInterrupt:
             return counts, {}
-        contents = {file.name: file.read_bytes() for file in files if file.name != "4b.png"}
+        contents = {file.name: file.read_bytes() for file in files if file.name != "04b.png"}
         kept = {name: warming.embeddings.fetch_file(warming.segmenter, file, name) for name, file in contents.items()}
     return counts, {name: one.embedding.arrays for name, one in kept.items()}
 
