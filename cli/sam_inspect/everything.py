@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError
 from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
@@ -139,6 +138,7 @@ def _opened(
     checkpoint: Path | None,
 ) -> Iterator[tuple[Search, AddBar]]:
     from sam_backend.core.model_loading import WorkerModel, load_model
+    from sam_backend.core.task_embeddings import TaskEmbeddings
     from sam_backend.everything.search import ProjectSearch, Search
     from sam_backend.segmenters.model_registry import model_info, require_prompts
 
