@@ -10,7 +10,11 @@ _FIELDS_TO_MASK = (
     r"credentials?|policy|jwt"
 )
 _QUERY_SECRET = re.compile(rf"((?:[?&;]|%26|%3f)(?:{_FIELDS_TO_MASK})(?:=|%3d))[^&;\s'\"<>)]+", re.IGNORECASE)
-_USER_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/?#\s@'\"]+@", re.IGNORECASE)
+_USER_IN_ADDRESS = re.compile(
+    # A password that nobody escaped may hold a slash; what stands behind the colon is no port then.
+    r"(\b(?:[a-z][a-z0-9+.-]*://|https?:/?))(?:[^/?#\s@'\"]+|[^/?#\s@'\":]+:(?!\d*[/?#])[^\s@'\"]{1,256})@",
+    re.IGNORECASE,
+)
 _HEADER_SECRET = re.compile(r"\b((?:Token|Bearer|Basic)\s+)(?=\S*\d)[\w.~+/=-]{16,}")
 _JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
 _MASK = "***"

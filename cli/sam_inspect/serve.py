@@ -82,21 +82,25 @@ def serve(
               sam-inspect serve --model sam:vit_b --port 9091
               sam-inspect serve --host 0.0.0.0
     """
+    from sam_backend.service.server import configure_logging
     from sam_backend.service.server import serve as serve_until_stopped
 
     # What libraries write for us is this user's alone, too.
     os.umask(0o077)
-    settings = settings_of(context)
-    if focus:
-        settings = settings.model_copy(update={"focus": focus})
-    if pipeline:
-        settings = settings.model_copy(update={"pipeline": pipeline})
-    if allow_host:
-        allowed = " ".join([settings.allow_host or "", *allow_host])
-        settings = settings.model_copy(update={"allow_host": allowed})
-    if log_format:
-        settings = settings.model_copy(update={"log_format": log_format})
+    # Settings that cannot be read do not say it.
+    form = log_format or os.environ.get("SAM_INSPECT_LOG_FORMAT")
     try:
+        settings = settings_of(context)
+        if focus:
+            settings = settings.model_copy(update={"focus": focus})
+        if pipeline:
+            settings = settings.model_copy(update={"pipeline": pipeline})
+        if allow_host:
+            allowed = " ".join([settings.allow_host or "", *allow_host])
+            settings = settings.model_copy(update={"allow_host": allowed})
+        if log_format:
+            settings = settings.model_copy(update={"log_format": log_format})
+        form = settings.log_format
         serve_until_stopped(
             model or settings.model,
             settings,
@@ -107,8 +111,9 @@ def serve(
             no_password=insecure_no_password,
         )
     except Exception as error:
-        if settings.log_format is LogFormat.TEXT:
+        if form != LogFormat.JSON:
             raise
+        configure_logging(log_level, LogFormat.JSON)
         # Whoever reads this log parses each of its lines.
         is_mistake = isinstance(error, SamInspectError)
         logger.error("%s", error if is_mistake else repr(error), exc_info=not is_mistake)

@@ -194,12 +194,18 @@ class TestCommand:
         assert sum(good["stages"].values()) <= 2 * good["stages"]["total"] + 1
         assert not any("secret-of-mine" in line for line in lines)
 
-    def test_a_structured_log_ends_with_the_sentence_of_a_failed_start(self, environment):
-        process = self.serve(environment, "--model", "grabcut", "--host", "0.0.0.0", "--log-format", "json")
+    @pytest.mark.parametrize(
+        ("variable", "value", "sentence"),
+        [("LOG_FORMAT", "json", "needs a password"), ("MAX_BODY_MB", "x", "SAM_INSPECT_MAX_BODY_MB is 'x'")],
+        ids=["no password", "wrong setting"],
+    )
+    def test_a_structured_log_ends_with_the_sentence_of_a_failed_start(self, environment, variable, value, sentence):
+        wrong = {"SAM_INSPECT_LOG_FORMAT": "json", f"SAM_INSPECT_{variable}": value}
+        process = self.serve(environment | wrong, "--model", "grabcut", "--host", "0.0.0.0")
         _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         (line,) = map(json.loads, errors.splitlines())
-        assert "needs a password" in line["message"]
+        assert sentence in line["message"]
 
     @pytest.mark.parametrize(
         ("model", "sentence"),

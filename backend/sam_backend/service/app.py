@@ -23,7 +23,7 @@ from sam_backend.service.recent import RecentWarnings
 from sam_backend.service.routes import Lanes, make_router
 from sam_backend.service.state_metrics import StateMetrics
 from sam_backend.service.status import status_values
-from sam_backend.service.tracing import MAX_SHOWN_PATH, TracingMiddleware, notes_of
+from sam_backend.service.tracing import TracingMiddleware, notes_of, shown_path
 from sam_backend.settings import Settings
 
 
@@ -88,6 +88,6 @@ async def _answer_mistake(request: Request, error: Exception) -> Response:
 
 async def _answer_unknown_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentence = f"There is no {request.method} {request.scope['path'][:MAX_SHOWN_PATH]} here ({error.detail})."
+    sentence = f"There is no {request.method} {shown_path(request.scope)} here ({error.detail})."
     notes_of(request).error = sentence
     return answer_error(error.status_code, sentence, dict(error.headers or {}))

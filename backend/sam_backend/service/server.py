@@ -68,7 +68,7 @@ def serve(
     SamInspectError
         If the model is unknown or cannot be loaded, the port is taken, or other machines would need no password.
     """
-    _configure_logging(log_level, settings.log_format)
+    configure_logging(log_level, settings.log_format)
     if not (no_password or has_password(settings) or _is_loopback(host)):
         raise SamInspectError(
             f"On {host}, other machines can reach the backend, so it needs a password: set SAM_INSPECT_BASIC_AUTH_USER "
@@ -174,7 +174,8 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _configure_logging(level: str, form: LogFormat) -> None:
+def configure_logging(level: str, form: LogFormat) -> None:
+    """Write the log of this process to its standard error, from a level on, in a form."""
     handler = logging.StreamHandler()
     text = SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else text)

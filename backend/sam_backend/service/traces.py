@@ -55,7 +55,7 @@ class Traces:
     def request(self, scope: Scope, notes: RequestNotes) -> Iterator[Span]:
         """Give a request a span, below that of the header `traceparent`; the notes get the trace's id."""
         parent = self._propagator.extract(Headers(scope=scope))
-        attributes = {"http.request.method": scope["method"], "url.path": safe_line(scope["path"][:_MOST])}
+        attributes = {"http.request.method": scope["method"], "url.path": safe_line(scope["path"])[:_MOST]}
         with self._tracer.start_as_current_span(
             scope["method"], parent, self._api.SpanKind.SERVER, attributes, record_exception=False
         ) as span:
@@ -67,7 +67,7 @@ class Traces:
         span.update_name(f"{method} {route}")
         span.set_attributes({"http.route": route, "http.response.status_code": status})
         names = ("id", "project", "task", "prompt", "page", "image", "model")
-        told = {f"sam_inspect.{name}": safe_line(getattr(notes, name)[:_MOST]) for name in names}
+        told = {f"sam_inspect.{name}": safe_line(getattr(notes, name))[:_MOST] for name in names}
         span.set_attributes({name: value for name, value in told.items() if value})
         if status >= 500:
             span.set_status(self._api.StatusCode.ERROR, safe_line(notes.error))
@@ -82,7 +82,7 @@ class Traces:
             try:
                 yield
             except BaseException as error:
-                span.set_status(self._api.StatusCode.ERROR, safe_line(f"{type(error).__name__}: {error}"[:_MOST]))
+                span.set_status(self._api.StatusCode.ERROR, safe_line(f"{type(error).__name__}: {error}")[:_MOST])
                 raise
 
     def stop(self) -> None:

@@ -33,7 +33,7 @@ _LOGGED_BY_OTHERS = {401, 429}
 REQUEST_ID = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
-MAX_SHOWN_PATH = 200
+_MAX_SHOWN_PATH = 200
 """Letters of a path in log lines and messages."""
 
 
@@ -114,7 +114,7 @@ def _fields(scope: Scope, status: int, seconds: float, notes: RequestNotes) -> d
     stages = {stage: _milliseconds(spent) for stage, spent in notes.stages.copy().items()}
     return {
         "method": scope["method"],
-        "path": scope["path"][:MAX_SHOWN_PATH],
+        "path": shown_path(scope),
         "status": status,
         **{name: getattr(notes, name) for name in ("prompt", "page", "image", "model", "error")},
         "trace_id": notes.trace,
@@ -127,4 +127,9 @@ def _milliseconds(seconds: float) -> float:
 
 
 def _shown(scope: Scope) -> str:
-    return safe_line(f"{scope['method']} {scope['path'][:MAX_SHOWN_PATH]}")
+    return f"{safe_line(scope['method'])} {shown_path(scope)}"
+
+
+def shown_path(scope: Scope) -> str:
+    """Return the path of a request as it is shown, masked before it is cut, since half a secret looks like none."""
+    return safe_line(scope["path"])[:_MAX_SHOWN_PATH]

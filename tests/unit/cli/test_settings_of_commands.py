@@ -95,7 +95,7 @@ def test_the_models_variable_holds_for_commands_without_the_option(
 ) -> None:
     monkeypatch.setenv("SAM_INSPECT_MODEL", "nanno")
     # The log of a service would stay that of all later tests.
-    monkeypatch.setattr(server, "_configure_logging", lambda *_: None)
+    monkeypatch.setattr(server, "configure_logging", lambda *_: None)
     with pytest.raises(SamInspectError, match="nanno"):
         typed(*(word.format(folder=tmp_path, surfaces=surfaces) for word in words))
 

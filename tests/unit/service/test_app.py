@@ -403,3 +403,8 @@ def test_the_line_of_a_request_has_fields_for_programs(client, caplog):
         *("encode_regions", "total"),
     }
     assert sum(stages.values()) - stages["total"] <= stages["total"] + 1
+
+
+def test_a_secret_that_the_shown_part_of_a_path_ends_in_is_masked(client, caplog):
+    response = client.get("/" + "x" * 170 + "http://me:password-of-mine-and-more@host/")
+    assert "password" not in response.text + caplog.text
