@@ -44,7 +44,7 @@ def present(folder: Path) -> dict[str, set[str]]:
         "commands": set(commands("sam-inspect", typer.main.get_command(app))),
         "settings": set(Settings.model_fields),
         "routes": {f"{method.upper()} {path}" for path, methods in paths for method in methods},
-        "metrics": set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE)),
+        "metrics": set(re.findall(r"^# TYPE (sam_inspect_\w+)", client.get("/metrics").text, re.MULTILINE)),
         "entry points": {model_registry.ENTRY_POINTS, pipeline.ENTRY_POINTS},
     }
 
