@@ -26,10 +26,19 @@ logger = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _COLLAPSED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+_PASSWORD = re.compile(r"(?!arn:)[^/:@]+:(?!\d+/)[^@]*@")
+"""A user with a password, which may hold a slash; the name of an access point or a port may stand before one too."""
+
+_SAME = {"s3a": "s3", "gcs": "gs"}
+"""Other names of schemes, so that one place has one address."""
+
+_PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 """The package beside fsspec that an address needs, by its scheme."""
 
-_OPTIONS: dict[str, dict[str, Any]] = {scheme: {"max_concurrency": 1} for scheme in ("s3", "s3a")}
+_VERSION = "?versionId="
+"""What s3fs cuts off from a name."""
+
+_OPTIONS: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}}
 """Else s3fs asks for the size of each file before it reads it, to read large ones in parts at once."""
 
 _TIMES = ("LastModified", "mtime", "updated", "created")
@@ -115,10 +124,14 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
         """Yield the files and folders at any depth whose last parts match a pattern; see `Path.rglob`."""
         try:
             with self._asking() as store:
-                listed = store.find(self._key(), withdirs=True, detail=True).values()
+                files = store.find(self._key(), detail=True)
         except FileNotFoundError:
             return
-        for path in self._below(listed):
+        # Those of the store would stand in the place of files that have their names.
+        base = self._key()
+        folders = {folder for name in files for folder in _folders_above(name) if len(folder) > len(base)}
+        listed = [{"name": name, "type": "directory", "size": 0} for name in folders]
+        for path in self._below([*files.values(), *listed]):
             if PurePosixPath(*path.parts[len(self.parts) :]).match(pattern):
                 yield path
 
@@ -185,11 +198,17 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
             self.put(file)
             return
         content = file.read_bytes() if file.parts[0] != self.parts[0] else None
-        with self._asking(writing=True) as store:
-            if content is None:
-                store.cp_file(file._key(), self._key())
-            else:
-                store.pipe_file(self._key(), content)
+        try:
+            with self._asking(writing=True) as store:
+                if content is None:
+                    store.cp_file(file._key(), self._key())
+                else:
+                    store.pipe_file(self._key(), content)
+        except StoreError:
+            # A store does not say which of the two is missing.
+            if not type(file)(file).exists():
+                raise file._missing() from None
+            raise
 
     def _key(self) -> str:
         """Return the path that the store knows."""
@@ -216,19 +235,26 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
     def _below(self, listed: Any) -> Iterator[Self]:
         """Yield the paths of a listing of this folder, without the folder itself."""
         base, unnamed = self._key(), 0
+        folders = {one["name"].rstrip("/") for one in listed if one["type"] == "directory"}
         for one in listed:
             parts = one["name"].rstrip("/").removeprefix(base).lstrip("/").split("/")
             if parts == [""] or (one["type"] == "file" and one["name"].endswith("/")):
                 continue
-            # No path of a disk has such parts: they would lead elsewhere.
-            if {"", ".", ".."} & set(parts):
-                unnamed += one["type"] == "file"
+            is_file = one["type"] == "file"
+            # No path of a disk has such parts: they would lead elsewhere. No file of a disk has others in it.
+            if {"", ".", ".."} & set(parts) or (is_file and (one["name"] in folders or _VERSION in one["name"])):
+                unnamed += is_file
                 continue
             path = self.joinpath(*parts)
             path._listed = one
             yield path
         if unnamed:
-            logger.warning("%s holds %d files with // or .. in their names; they are left out.", self, unnamed)
+            logger.warning(
+                "%s holds %d files with //, .. or ?versionId= in their names, or with the name of a folder; they are "
+                "left out.",
+                self,
+                unnamed,
+            )
 
     def _missing(self) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
@@ -241,7 +267,7 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
         except StoreError:
             raise
         except FileNotFoundError:
-            raise self._refusal("its bucket, or what is copied, is missing") if writing else self._missing() from None
+            raise self._refusal("its bucket is missing") if writing else self._missing() from None
         except (NotADirectoryError, IsADirectoryError) as error:
             raise type(error)(error.errno, os.strerror(error.errno or errno.EISDIR), str(self)) from None
         # Each store has errors of its own.
@@ -266,13 +292,20 @@ def place(text: str) -> Path:
     if not address:
         return Path(text)
     scheme = address[1].lower()
+    scheme = _SAME.get(scheme, scheme)
     if scheme == "file":
+        if not address[2].startswith("/"):
+            raise StoreError(
+                f"{safe_line(text)} has no / behind file://, as in file:///data; name the folder by its path."
+            )
         return Path(address[2])
-    user, at, _ = address[2].partition("/")[0].rpartition("@")
-    if at and ":" in user:
+    if secret := _PASSWORD.match(address[2]):
+        hidden = safe_line(f"{address[1]}://***@{address[2][secret.end() :]}")
         raise StoreError(
-            f"The address {safe_line(text)} has a password in it; give it as the store's own settings and variables do."
+            f"The address {hidden} has a password in it; give it as the store's own settings and variables do."
         )
+    if _VERSION in text:
+        raise StoreError(f"{safe_line(text)} names one version of a file; leave {_VERSION} out.")
     require(("fsspec", *filter(None, [_PACKAGES.get(scheme)])), safe_line(text), how_to_install("stores"))
     from fsspec import get_filesystem_class
 
@@ -286,6 +319,12 @@ def place(text: str) -> Path:
 def _reason(error: Exception) -> str:
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return safe_line(said)[:_MAX_REASON].rstrip(". ")
+
+
+def _folders_above(name: str) -> Iterator[str]:
+    """Yield the folders that a file of a store is in, from the innermost on."""
+    while (name := name.rpartition("/")[0]).strip("/"):
+        yield name
 
 
 def absolute(path: Path) -> Path:

@@ -119,8 +119,12 @@ def test_files_are_copied_between_stores_and_disks(disk, store, s3, tmp_path):
 def test_names_that_no_path_can_have_are_left_out_and_counted(store, s3, caplog):
     for key in ("deep/set/../../../evil.png", "deep/set/one//x.png", "deep/set/./y.png", "deep/set/one/"):
         s3.put(key, b"x")
+    for key in ("deep/set/one/two", "deep/set/a?versionId=1.png"):
+        s3.put(key, b"x")
     assert below(store, files_below(store)) == sorted(NAMES)
-    assert "holds 3 files with // or .. in their names; they are left out" in caplog.text
+    assert "holds 5 files with //, .. or ?versionId= in their names, or with the name of a folder" in caplog.text
+    assert below(store, (store / "one").iterdir()) == ["one/a.png", "one/two"]
+    assert below(store, store.rglob("*/two")) == ["one/two"]
 
 
 def test_what_needs_a_file_of_this_machine_says_so(store):
@@ -133,12 +137,21 @@ def test_what_needs_a_file_of_this_machine_says_so(store):
     ("address", "sentence"),
     [
         ("s3://key:hidden@bucket/x", r"The address s3://\*\*\*@bucket/x has a password in it"),
+        ("s3://key:hid/den@bucket/x", r"The address s3://\*\*\*@bucket/x has a password in it"),
+        ("s3://bucket/x?versionId=1", r"s3://bucket/x\?versionId=1 names one version of a file; leave"),
+        ("file://data/x", "file://data/x has no / behind file://, as in file:///data; name the folder by its path"),
         ("foo://bucket/x", "foo://bucket/x cannot be used: Protocol not known: foo"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(address, sentence):
     with pytest.raises(StoreError, match=sentence):
         place(address)
+
+
+def test_one_place_has_one_address():
+    assert str(place("S3A://bucket/x/")) == str(place("s3://bucket//x")) == "s3://bucket/x"
+    for free in ("s3://bucket/10:30 a@b.png", "s3://arn:aws:s3:eu:1:accesspoint/x/a@b.png", "s3://bucket/a@b"):
+        assert str(place(free)) == free
 
 
 def test_without_the_extra_its_name_is_said(monkeypatch):
@@ -207,7 +220,7 @@ def test_a_wrong_secret_is_one_sentence_without_it(store, reader, monkeypatch, c
 def test_no_bucket_is_made_by_a_slip_of_the_pen(s3, restart):
     nowhere = place(f"{s3.address}-no/x")
     assert not nowhere.is_dir()
-    assert "its bucket, or what is copied, is missing" in refusal(lambda: write_whole(nowhere / "x", b"x"))
+    assert "its bucket is missing" in refusal(lambda: write_whole(nowhere / "x", b"x"))
     assert f"{s3.name}-no" not in {one["Name"] for one in s3.client.list_buckets()["Buckets"]}
 
 

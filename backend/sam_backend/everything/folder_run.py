@@ -110,6 +110,8 @@ class FolderRun:
                 if isinstance(found, FoundOnImage) and class_ids(list(found.ids), result.classes) != found.ids:
                     # It was searched before all classes of the images before it were known.
                     found = find(self._asked(name, result.classes))
+                if isinstance(place, Path) and isinstance(found, FoundOnImage):
+                    found = self._copied(name) or found
                 if isinstance(found, SamInspectError):
                     result.broken.append((name, str(found)))
                 elif isinstance(place, Path):
@@ -161,11 +163,18 @@ class FolderRun:
         except OSError as error:
             return unreadable(error)
 
+    def _copied(self, name: str) -> BadRequestError | None:
+        """Put an image into the results; return an error if it is gone meanwhile."""
+        try:
+            link_or_copy(self._files[name], self.out / IMAGES / name)
+        except FileNotFoundError as error:
+            return unreadable(error)
+        return None
+
     def _write_part(self, name: str, place: Path, found: FoundOnImage) -> Part:
         """Write what is found on an image, and return what is kept of it."""
         png, instances = self._pngs[name], found.instances
         part = {"file": place.name, "name": name, "png": png, "size": list(found.size), "instances": instances}
-        link_or_copy(self._files[name], self.out / IMAGES / name)
         for folder, content in (
             (PICTURES, found.picture),
             (INSTANCE_MAPS, found.instance_map),

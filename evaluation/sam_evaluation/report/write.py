@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,9 @@ from sam_evaluation.report.words import words
 from sam_evaluation.requirements import Requirements
 from sam_evaluation.row_columns import clicks_in
 from sam_evaluation.run_files import Run
+
+_OURS = re.compile(r"\d+-")
+"""How the names of our figures begin: with the number of their data set."""
 
 
 def write_report(
@@ -89,7 +93,7 @@ def summary(findings: Findings) -> pd.DataFrame:
 
 
 def _write_figures(content: Content, folder: Path) -> None:
-    """Write all pictures, and remove those of an older report that this one does not have."""
+    """Write all pictures, and remove those of an older report that this one does not have; others stay."""
     folder.mkdir(parents=True, exist_ok=True)
     cases = [case for of_dataset in content.galleries for case in of_dataset.cases]
     for figure in content.figures:
@@ -98,8 +102,8 @@ def _write_figures(content: Content, folder: Path) -> None:
         with whole_file(folder / case.file, private=False) as file:
             Image.fromarray(case.strip()).save(file, "PNG")
     names = {*(figure.file for figure in content.figures), *(case.file for case in cases)}
-    for old in folder.glob("*"):
-        if old.name not in names:
+    for old in folder.glob("*.png"):
+        if _OURS.match(old.name) and old.name not in names:
             old.unlink()
 
 

@@ -101,6 +101,15 @@ def test_a_run_without_objects_still_has_a_report(tmp_path: Path) -> None:
     assert list((tmp_path / "figures").iterdir()) == []
 
 
+def test_a_report_removes_pictures_of_an_older_one_and_nothing_else(tmp_path: Path) -> None:
+    theirs = {"setup.png", "gap-models.png", "1-notes.txt"}
+    (tmp_path / "figures" / "raw").mkdir(parents=True)
+    for name in (*theirs, "2-parts-iou.png"):
+        (tmp_path / "figures" / name).touch()
+    write_report(run_of(pd.DataFrame()), tmp_path)
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {*theirs, "raw"}
+
+
 class TestGallery:
     def test_worst_median_and_best_are_chosen_by_iou(self) -> None:
         chosen = choose(ious(*np.linspace(0, 1, 21)), per_kind=1)

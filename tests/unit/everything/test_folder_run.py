@@ -190,6 +190,31 @@ def test_a_link_that_leads_nowhere_is_named(folder, tmp_path):
     assert run(folder, tmp_path / "out").broken == [("gone.png", "It cannot be read: No such file or directory.")]
 
 
+class Removing(Segmenter):
+    """Encodes an image after which a file is removed."""
+
+    def __init__(self, remove):
+        super().__init__()
+        self._remove = remove
+
+    def encode(self, image):
+        embedding = super().encode(image)
+        if self.encoded == 1:
+            self._remove()
+        return embedding
+
+
+@pytest.mark.parametrize("is_on_store", [False, True])
+def test_an_image_that_is_removed_while_it_is_searched_is_named(folder, tmp_path, s3, is_on_store):
+    images, out = folder, tmp_path / "out"
+    if is_on_store:
+        images, out = place(s3.upload(folder, "images")), place(f"{s3.address}/out")
+    done = run(images, out, Removing((images / "line 0" / "0.png").unlink))
+    assert done.broken == [("line 0/0.png", "It cannot be read: No such file or directory.")]
+    assert len(done.parts) == 2
+    assert not (out / "images" / "line 0" / "0.png").exists()
+
+
 def test_folders_that_do_not_fit_are_refused_before_any_work(folder, tmp_path):
     empty, other = tmp_path / "empty", tmp_path / "other"
     empty.mkdir()
