@@ -13,7 +13,7 @@ from typing import Any
 from sam_backend.core.proposers import proposer_of
 from sam_backend.core.refiners import refiner_of
 from sam_backend.errors import SamInspectError
-from sam_backend.finetune.gate_decisions import gate_decisions
+from sam_backend.finetune.gate_decisions import decisions_problem, gate_decisions
 from sam_backend.finetune.versions import SHIPPED, Versions
 from sam_backend.memory.agreement import Agreement, Compared, agreement, agreement_over_time
 from sam_backend.memory.example_store import ExampleStore
@@ -87,6 +87,11 @@ class ProjectStatus:
             told.append({**asdict(decision), "part": part, "project": project, "serves": serves})
         return told
 
+    def problems(self, projects: dict[str, dict[str, Any]]) -> list[str]:
+        """Return what is damaged and left out of `projects` and of the decisions, one sentence each."""
+        damaged = [about["agreement"]["problem"] for about in projects.values() if "agreement" in about]
+        return list(filter(None, [*damaged, decisions_problem(self._versions)]))
+
     def _project(self, project: str, version: str, info: ModelInfo | None) -> dict[str, Any]:
         memory = self._memories.of(project)
         proposer, refiner = (self._serving(part) for part in (proposer_of(memory), refiner_of(memory)))
@@ -115,7 +120,7 @@ class ProjectStatus:
             "accepted": asdict(store.accepted()),
             "masks": dict(store.masks_by_label().most_common()),
             "examples": dict(images.most_common()),
-            "agreement": _agreement(store.agreement.all().values()),
+            "agreement": _agreement(store.agreement.all().values()) | {"problem": store.agreement.problem},
         }
         with self._lock:
             self._learnt[project] = (state, learnt)

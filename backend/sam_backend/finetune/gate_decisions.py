@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -58,7 +58,7 @@ def keep_decision(versions: Versions, model: str, data: str, version: Version | 
 
 def gate_decisions(versions: Versions) -> list[GateDecision]:
     """Return all decisions, the latest first; of versions from before there was the file, those in their records."""
-    kept = _read(versions.folder / _NAME)
+    kept, _ = _read(versions.folder / _NAME)
     known = {decision.version for decision in kept}
     records = [
         GateDecision(one.created, one.model, one.name, one.data, one.passed, one.reason, one.metrics)
@@ -68,21 +68,34 @@ def gate_decisions(versions: Versions) -> list[GateDecision]:
     return sorted([*kept, *records], key=lambda decision: decision.time, reverse=True)
 
 
-def _read(path: Path) -> list[GateDecision]:
+def decisions_problem(versions: Versions) -> str:
+    """Return what is damaged in the file of the decisions, in one sentence; "" where nothing is."""
+    return _read(versions.folder / _NAME)[1]
+
+
+def _read(path: Path) -> tuple[tuple[GateDecision, ...], str]:
+    """Return the decisions of a file, and what is damaged in it."""
     try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
+        status = path.stat()
+        return _read_state(path, (status.st_mtime_ns, status.st_size))
+    except (FileNotFoundError, NotADirectoryError):
+        return (), ""
     except OSError as error:
-        logger.warning("%s cannot be read: %s", path, error)
-        return []
-    decisions = []
-    for line in filter(None, lines):
+        return (), f"{path} cannot be read: {error.strerror or error}."
+
+
+@lru_cache(maxsize=8)
+def _read_state(path: Path, _state: tuple[int, int]) -> tuple[tuple[GateDecision, ...], str]:
+    decisions, damaged = [], 0
+    for line in filter(None, path.read_bytes().splitlines()):
         try:
             decisions.append(_reader().validate_json(line))
         except ValidationError:
-            logger.warning("%s has a damaged line, which is left out.", path)
-    return decisions
+            damaged += 1
+    problem = f"{path} has {damaged} damaged lines, which are left out; remove them." if damaged else ""
+    if problem:
+        logger.warning("%s", problem)
+    return tuple(decisions), problem
 
 
 @cache

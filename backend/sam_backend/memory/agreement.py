@@ -119,6 +119,8 @@ class AgreementFile:
         self._first, self._done = b"", 0
         """The first line of the file, and the bytes of it that were read."""
         self._known: dict[int, Compared] = {}
+        self.problem = ""
+        """What is damaged, in one sentence, as `all` found it; "" where nothing is."""
 
     def all(self) -> Mapping[int, Compared]:
         """Return annotation -> its latest comparison, those that failed too."""
@@ -126,7 +128,7 @@ class AgreementFile:
             try:
                 self._read_on()
             except OSError as error:
-                logger.warning("%s cannot be read: %s", self._path, error)
+                self._tell(f"{self._path} cannot be read: {error.strerror or error}")
             return dict(self._known)
 
     def state(self) -> FileStamp:
@@ -148,23 +150,31 @@ class AgreementFile:
                 first = file.readline()
                 # Another process may have forgotten everything, and begun again.
                 if first != self._first or file.seek(0, os.SEEK_END) < self._done:
-                    self._known, self._done = {}, 0
+                    self._known, self._done, self.problem = {}, 0, ""
                 file.seek(self._done)
                 whole = file.read().rpartition(b"\n")[0]
         except FileNotFoundError:
-            first, whole, self._known, self._done = b"", b"", {}, 0
+            first, whole, self._known, self._done, self.problem = b"", b"", {}, 0, ""
         for line in whole.split(b"\n") if whole else ():
             try:
                 one = _compared(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                logger.warning("%s has a damaged line, which is left out.", self._path)
+                self._tell(f"{self._path} has a damaged line, which is left out; remove it.")
                 continue
             self._known[one.annotation] = one
         self._first, self._done = first, self._done + len(whole) + bool(whole)
+
+    def _tell(self, problem: str) -> None:
+        """Keep what is damaged; the log has it once."""
+        if problem != self.problem:
+            logger.warning("%s", problem)
+        self.problem = problem
 
 
 def _compared(values: dict[str, Any]) -> Compared:
     outcomes = {outcome.value: int(values["outcomes"].get(outcome, 0)) for outcome in Outcome}
     ious = [float(iou) for iou in values["ious"]]
+    if not all(0 <= iou <= 1 for iou in ious) or min(outcomes.values()) < 0:
+        raise ValueError("No IoU is outside of 0 to 1, and no number of regions below 0.")
     updated, model, problem = (str(values[name]) for name in ("updated", "model", "problem"))
     return Compared(int(values["annotation"]), updated, model, outcomes, ious, problem)

@@ -44,7 +44,6 @@ class IndexedFolder:
         self.root = folder.parent if root is None else root
         self.files = RecordFiles(folder)
         self._index: RecordIndex | None = None
-        self._empty = RecordIndex(None)
         self._lock = threading.Lock()
         self._writer = threading.RLock()
         # One object, so that a method that writes may call another; `_writer` keeps other threads from it.
@@ -58,7 +57,7 @@ class IndexedFolder:
     def ask(self, question: Callable[[RecordIndex], Answer]) -> Answer:
         """Return what an index that is up to date answers; a damaged one is made again."""
         if not self.folder.is_dir():
-            return question(self._empty)
+            return question(RecordIndex(None))
         try:
             return question(self._up_to_date())
         except _DAMAGED as error:

@@ -77,8 +77,8 @@ class Memories:
         return [ProjectMemory(folder, self._home, self._vectors) for folder in sorted(folders)]
 
     def projects(self) -> list[str]:
-        """Return the uids of all projects that have a memory."""
-        return sorted({_uid(path) for path in self._folder.glob("*") if path.is_dir()})
+        """Return the uids of all projects that have a memory; a folder whose name is no text is none of ours."""
+        return sorted({_uid(path) for path in self._folder.glob("*") if path.name.isprintable() and path.is_dir()})
 
     def keep_owner(self, project: str) -> None:
         """Keep whose the memory of a project is; OSError if that cannot be written."""

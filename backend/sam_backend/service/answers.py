@@ -34,8 +34,8 @@ class RefusedError(BadRequestError):
 
 
 def answer(values: Any, status: int = 200) -> Response:
-    """Return an answer with JSON."""
-    return Response(to_json(values), status, media_type="application/json")
+    """Return an answer with JSON; a number that is none becomes null."""
+    return Response(to_json(values, inf_nan_mode="null"), status, media_type="application/json")
 
 
 def answer_error(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:

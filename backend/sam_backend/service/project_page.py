@@ -159,5 +159,7 @@ def _decided(decision: dict[str, Any]) -> str:
 
 def _changes(metrics: dict[str, list[float]]) -> Iterable[str]:
     for name, values in metrics.items():
+        if not values:
+            continue
         before, after = (f"{value:.3f}" for value in (values[0], values[-1]))
         yield text(f"{name} {before} → {after}")

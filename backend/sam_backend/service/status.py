@@ -23,7 +23,8 @@ def status_values(
     lanes : name -> Lane, the requests that are counted.
     """
     model, state, training = backend.model, backend.queue.state(), backend.trainings.latest()
-    version, projects = model.version, backend.project_status
+    version = model.version
+    projects = backend.project_status.projects(version, model.info)
     return {
         "model_version": version,
         "model": {
@@ -43,10 +44,10 @@ def status_values(
         "cache": asdict(backend.cache.fill()),
         "clicks": asdict(clicks.summary()),
         "training": asdict(training) if training else None,
-        "problems": backend.problems(),
+        "problems": [*backend.problems(), *backend.project_status.problems(projects)],
         "memory": memory_status(backend.memories, version),
-        "projects": projects.projects(version, model.info),
-        "agreement": projects.agreement(),
-        "decisions": projects.decisions(),
+        "projects": projects,
+        "agreement": backend.project_status.agreement(),
+        "decisions": backend.project_status.decisions(),
         "errors": [asdict(warned) for warned in warnings.newest()],
     }

@@ -1,6 +1,6 @@
 """Every decision of a gate is kept, whether its training left a version or not."""
 
-from sam_backend.finetune.gate_decisions import gate_decisions, keep_decision
+from sam_backend.finetune.gate_decisions import decisions_problem, gate_decisions, keep_decision
 from sam_backend.finetune.verdict import Verdict
 from sam_backend.finetune.versions import Version, Versions
 
@@ -42,4 +42,12 @@ def test_a_damaged_line_costs_itself(tmp_path, caplog):
     (tmp_path / "gate-decisions.jsonl").write_text('{"time": 1}\nno json\n{"ti')
     keep_decision(versions, "nano", "data", None, verdict(True))
     assert [one.model for one in gate_decisions(versions)] == ["nano"]
-    assert caplog.text.count("damaged line") == 3
+    gate_decisions(versions)
+    assert caplog.text.count("has 3 damaged lines") == 1
+    assert "gate-decisions.jsonl has 3 damaged lines" in decisions_problem(versions)
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path):
+    (tmp_path / "gate-decisions.jsonl").mkdir()
+    assert gate_decisions(Versions(tmp_path)) == []
+    assert "gate-decisions.jsonl cannot be read: Is a directory." in decisions_problem(Versions(tmp_path))

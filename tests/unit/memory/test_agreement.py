@@ -55,7 +55,28 @@ def test_a_torn_or_damaged_line_costs_itself(tmp_path, caplog):
     file.add(compared(3, "2026-11-23T05:00:00Z"))
     path.write_bytes(path.read_bytes() + b'[]\n{"annotation": "x"}\n')
     assert set(file.all()) == set(AgreementFile(tmp_path).all()) == {1, 3}
-    assert "damaged line" in caplog.text
+    assert "damaged line" in file.problem
+    assert caplog.text.count("damaged line") == 2  # Once for each object that reads it.
+
+
+@pytest.mark.parametrize(("iou", "unchanged"), [("NaN", 1), ("1e999", 1), ("1.5", 1), ("1.0", -1)])
+def test_a_line_with_impossible_numbers_is_damaged(tmp_path, iou, unchanged):
+    file = AgreementFile(tmp_path)
+    file.add(compared(1, "2026-11-23T05:00:00Z"))
+    path = tmp_path / "agreement.jsonl"
+    values = f'"updated": "", "model": "", "problem": "", "outcomes": {{"unchanged": {unchanged}}}, "ious": [{iou}]'
+    path.write_text(f'{path.read_text()}{{"annotation": 2, {values}}}\n')
+    assert set(file.all()) == {1}
+    assert "damaged line" in file.problem
+    file.forget()
+    assert (file.all(), file.problem) == ({}, "")
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path):
+    (tmp_path / "agreement.jsonl").mkdir()
+    file = AgreementFile(tmp_path)
+    assert file.all() == {}
+    assert "agreement.jsonl cannot be read: Is a directory" in file.problem
 
 
 def test_another_process_may_have_forgotten_and_begun_again(tmp_path):

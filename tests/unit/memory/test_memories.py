@@ -1,6 +1,7 @@
 """A memory belongs to one project of one Label Studio."""
 
 import json
+import os
 
 import pytest
 
@@ -103,3 +104,10 @@ def test_projects_of_strangers_do_not_grow_the_memory(home):
         memories.of(f"{number}.1")
     assert len(memories._open) <= 64
     assert not (home / "memory").exists()
+
+
+def test_a_folder_whose_name_is_no_text_is_no_project(home):
+    memories = Memories(home)
+    put(memories, 1)
+    (home / "memory" / os.fsdecode(b"\xff")).mkdir()
+    assert memories.projects() == [UID]

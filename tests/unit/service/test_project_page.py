@@ -1,5 +1,6 @@
 """What the pages of `/status` tell of projects, of gates, and of how proposals fared."""
 
+import json
 import re
 from xml.etree import ElementTree
 
@@ -7,6 +8,7 @@ import pytest
 
 from colour_segmenter import ColourSegmenter
 from sam_backend.core.proposers import proposer_of
+from sam_backend.files import append_line
 from sam_backend.finetune.gate_decisions import keep_decision
 from sam_backend.finetune.verdict import Verdict
 from sam_backend.finetune.versions import VERSIONS, Versions
@@ -165,3 +167,23 @@ def test_a_single_period_is_a_point_and_none_is_nothing():
     svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", plot([period("2026-11-02", 0.5, 0.25)]))[0])
     assert [(one.get("cx"), one.get("cy")) for one in svg.iter("circle")] == [("357.0", "112.0")]
     assert plot([]) == ""
+
+
+def test_damaged_files_of_the_home_are_named_and_cost_nothing_else(client, backend):
+    accept(backend, "3.1")
+    append_line(backend.memories.of("3.1").store.folder / "agreement.jsonl", "[]")
+    decisions = Versions(backend.settings.home / VERSIONS).folder / "gate-decisions.jsonl"
+    decisions.parent.mkdir(parents=True, exist_ok=True)
+    whole = '"time": "", "model": "nano", "version": "", "data": "", "passed": true, "reason": "Because."'
+    decisions.write_text(f'{{{whole}, "metrics": {{"box.iou": [], "box.f": [NaN, 1]}}}}\n{{"time": 1')
+    shown = page(client)
+    assert "agreement.jsonl has a damaged line" in shown
+    assert "gate-decisions.jsonl has 1 damaged lines" in shown
+    assert "Because." in shown
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    values = json.loads(client.get("/status").text, parse_constant=refuse)
+    assert len(values["problems"]) == 2
+    assert values["decisions"][0]["metrics"] == {"box.iou": [], "box.f": [None, 1.0]}
