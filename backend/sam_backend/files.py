@@ -289,5 +289,7 @@ def transaction(sql: sqlite3.Connection) -> Iterator[None]:
         # It fails while another process reads for long.
         sql.execute("COMMIT")
     except BaseException:
-        sql.execute("ROLLBACK")
+        # A full disk has undone it already, and that is what shall be told.
+        if sql.in_transaction:
+            sql.execute("ROLLBACK")
         raise

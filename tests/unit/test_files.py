@@ -1,12 +1,14 @@
 """Files that are whole or absent."""
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from sam_backend.files import name_on_disk, sweep, whole_file, whole_folder, write_whole
+from sam_backend.files import name_on_disk, sweep, transaction, whole_file, whole_folder, write_whole
 
 
 def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
@@ -106,3 +108,18 @@ def test_processes_of_one_number_on_two_machines_write_beside_each_other(tmp_pat
         first.write_bytes(b"first")
         second.write_bytes(b"second")
     assert (tmp_path / "record.json").read_bytes() == b"first"
+
+
+def write_much(sql: sqlite3.Connection) -> None:
+    with transaction(sql):
+        for _ in range(100):
+            sql.execute("INSERT INTO kept VALUES (?)", (bytes(1000),))
+
+
+def test_a_full_disk_undoes_a_transaction_and_is_what_the_error_tells() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as sql:
+        sql.execute("CREATE TABLE kept (value BLOB)")
+        sql.execute("PRAGMA max_page_count = 4")
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            write_much(sql)
+        assert sql.execute("SELECT count(*) FROM kept").fetchone() == (0,)

@@ -103,16 +103,28 @@ def traces_of_environment() -> Traces | None:
     if protocol != _HTTP:
         logger.warning("%s is set, but spans are sent by %s, not by %s; none are sent.", variable, _HTTP, protocol)
         return None
+    # It quotes a header that it cannot read, which may be a token.
+    logging.getLogger("opentelemetry.util.re").addFilter(_without_values)
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        provider = _provider(OTLPSpanExporter())
     except ModuleNotFoundError as error:
         install = how_to_install("tracing")
         logger.warning(
             "%s is set, but %s is not installed, so no traces are sent; run %s", variable, error.name, install
         )
         return None
+    except ValueError as error:
+        logger.warning("A variable of OpenTelemetry is wrong, so no traces are sent: %s", error)
+        return None
     logger.info("Traces are sent to %s", safe_line(os.environ[variable]))
-    return Traces(_provider(OTLPSpanExporter()))
+    return Traces(provider)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    record.args = ("***",) if record.args else ()
+    return True
 
 
 def _provider(exporter: SpanExporter) -> TracerProvider:

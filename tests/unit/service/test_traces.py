@@ -152,8 +152,9 @@ def test_the_end_does_not_wait_for_a_collector(monkeypatch):
         ({}, ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "true"}, ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "not by grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_BSP_SCHEDULE_DELAY": "-5"}, "must be positive"),
     ],
-    ids=["not asked for", "disabled", "another protocol"],
+    ids=["not asked for", "disabled", "another protocol", "a wrong variable"],
 )
 def test_without_need_there_are_no_traces(monkeypatch, caplog, variables, sentence):
     for name, value in variables.items():
@@ -161,6 +162,16 @@ def test_without_need_there_are_no_traces(monkeypatch, caplog, variables, senten
     assert traces_of_environment() is None
     assert sentence in caplog.text
     assert len(caplog.messages) == bool(sentence)
+
+
+def test_a_header_that_cannot_be_read_is_not_quoted(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key: secret-of-mine")
+    monkeypatch.setattr("opentelemetry.util.re._logger.filters", [])
+    logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
+    traces_of_environment().stop()
+    assert "Header format invalid" in caplog.text
+    assert "secret-of-mine" not in caplog.text
 
 
 def test_without_the_extra_one_warning_says_what_to_install(monkeypatch, caplog):
