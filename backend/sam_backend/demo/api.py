@@ -143,7 +143,7 @@ class LabelStudioApi:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": login.user, "basic_auth_pass": login.password}
         else:
             body["auth_method"] = "NONE"
-        known = self._json("GET", "/api/ml/", params={"project": project})
+        known = self._json("GET", "/api/ml/", expected=list, params={"project": project})
         if known:
             connection = known[0]["id"]
             self._json("PATCH", f"/api/ml/{connection}", json=body)
@@ -152,7 +152,7 @@ class LabelStudioApi:
         # Label Studio creates the webhook with the backend, but does not update its address.
         targets = [f"{address.rstrip('/')}/webhook" for address in (url, *(one["url"] for one in known[:1]))]
         webhook = {"url": targets[0], "headers": {"Authorization": login.header} if login else {}, "is_active": True}
-        webhooks = self._json("GET", "/api/webhooks/", params={"project": project})
+        webhooks = self._json("GET", "/api/webhooks/", expected=list, params={"project": project})
         own = [one["id"] for target in targets for one in webhooks if one["url"] == target]
         if own:
             self._json("PATCH", f"/api/webhooks/{own[0]}/", json=webhook)
@@ -184,7 +184,7 @@ class LabelStudioApi:
             raise DemoError(f"Label Studio would show the annotator: {' '.join(map(str, errors))}")
         return Answer(answer["data"]["result"], answer["data"].get("score"))
 
-    def _json(self, method: str, path: str, **request: Any) -> Any:
+    def _json(self, method: str, path: str, expected: type = dict, **request: Any) -> Any:
         try:
             response = self._http.request(method, path, **request)
         except httpx.HTTPError as error:
@@ -193,7 +193,13 @@ class LabelStudioApi:
             raise DemoError(self._refused)
         if not response.is_success:
             raise DemoError(f"Label Studio answered {method} {path} with {response.status_code}: {_reason(response)}")
-        return response.json()
+        try:
+            answer = response.json()
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, expected):
+            raise DemoError(f"What answers {method} {path} at {self._http.base_url} is no Label Studio.")
+        return answer
 
 
 def _reason(response: httpx.Response) -> str:

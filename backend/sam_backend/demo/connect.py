@@ -12,6 +12,7 @@ from sam_backend.labelstudio.client import AccessTokens
 from sam_backend.labelstudio.servers import Server
 from sam_backend.labelstudio.transport import Transport
 from sam_backend.progress import ProgressCallback
+from sam_backend.safe_text import safe_line
 from sam_backend.settings import Settings
 
 _TIMEOUT = 10.0  # seconds, for a short-lived token
@@ -47,6 +48,8 @@ def connect_project(
             "Label Studio's address and a token are needed: give --label-studio and --token, or set "
             "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
         )
+    if not _is_address(backend):
+        raise DemoError(f"The address of the backend is {safe_line(backend)!r}; the form is http://10.0.0.5:9090.")
     if not _takes_webhook(backend):
         raise DemoError(
             f"Label Studio makes no webhook to {backend}, because the name has no dot, and nothing would be learnt; "
@@ -68,6 +71,15 @@ def _login(settings: Settings) -> Login | None:
     if not settings.basic_auth_user or settings.basic_auth_pass is None:
         return None
     return Login(settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return is_complete and not (parts.username or parts.query or parts.fragment)
 
 
 def _takes_webhook(url: str) -> bool:

@@ -104,6 +104,33 @@ def test_a_name_without_a_dot_is_refused_before_anything_is_changed(connect, stu
     assert studio.asked == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "garbage",
+        "backend.example.com",
+        "ftp://a.example.com",
+        "http://",
+        "http://a.example.com:x",
+        "http://me:pw@a.example.com",
+    ],
+)
+def test_what_is_no_address_of_a_backend_is_refused_before_anything_is_changed(connect, studio, address):
+    with pytest.raises(
+        DemoError, match=r"^The address of the backend is .*; the form is http://10\.0\.0\.5:9090\.$"
+    ) as refused:
+        connect(address)
+    assert "pw" not in str(refused.value)
+    assert studio.asked == []
+
+
+@pytest.mark.parametrize("content", [b"<html>a router</html>", b"{}", b"null", b"[" * 100_000])
+def test_another_server_than_label_studio_is_told_as_such(connect, studio, content):
+    studio.loopback.routes["/api/ml/"] = lambda handler: send(handler, content)
+    with pytest.raises(DemoError, match=r"^What answers GET /api/ml/ at http://\S+ is no Label Studio\.$"):
+        connect()
+
+
 def test_the_password_is_not_shown_by_accident():
     assert "secret" not in repr(Login("label", "secret"))
 
