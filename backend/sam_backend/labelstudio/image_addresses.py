@@ -8,6 +8,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sam_backend.errors import BadRequestError
@@ -200,7 +201,10 @@ def _local_file(url: str, path: str, query: str) -> Path | None:
         return None
     try:
         file = (root / posixpath.normpath(name).lstrip("/")).resolve()
-        is_file = file.is_file()
+        # From Python 3.13 on, `resolve` and `is_file` pass over links in a circle.
+        is_file = S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_file = False
     except (OSError, RuntimeError):
         raise BadRequestError(f"The image {shown(url)} cannot be found below LOCAL_FILES_DOCUMENT_ROOT.") from None
     if not file.is_relative_to(root):
