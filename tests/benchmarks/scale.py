@@ -7,6 +7,7 @@ GPUs, whose seconds for an image you give (`--gpu-seconds everything=0.8`). `--w
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
@@ -29,6 +30,7 @@ from sam_backend.core.proposed_masks import proposed_masks
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.core.task_proposals import TaskProposals
 from sam_backend.demo import drawn_defects, surfaces
+from sam_backend.errors import SamInspectError
 from sam_backend.everything.folder_run import IMAGES, FolderRun
 from sam_backend.everything.found import AskedImage, FindOnImage
 from sam_backend.everything.search import Search
@@ -70,11 +72,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--images", type=Path, help="folder of photographs to measure with (default: drawn ones of 5 megapixels)")
-    add("--measured", type=int, default=8, help="images that are measured (default: 8)")
+    add("--measured", type=number, default=8, help="images that are measured (default: 8)")
     add("--model", default="nano", help="the model that is measured (default: nano)")
-    add("--count", type=int, default=1_000_000, help="images to compute for (default: 1,000,000)")
-    add("--cores", type=int, nargs="+", default=[1, 16, 64, 512], help="CPU cores to compute for")
-    add("--gpus", type=int, nargs="+", default=[1, 8, 64], help="GPUs to compute for")
+    add("--count", type=number, default=1_000_000, help="images to compute for (default: 1,000,000)")
+    add("--cores", type=number, nargs="+", default=[1, 16, 64, 512], help="CPU cores to compute for")
+    add("--gpus", type=number, nargs="+", default=[1, 8, 64], help="GPUs to compute for")
     add(
         "--gpu-seconds",
         type=work_and_seconds,
@@ -82,28 +84,31 @@ def main():
         default=[],
         help="a command and your GPU's seconds for an image",
     )
-    add("--price-core", type=float, default=0.05, help="price of a core for an hour (default: 0.05)")
-    add("--price-gpu", type=float, default=3.0, help="price of a GPU and its host for an hour (default: 3)")
+    add("--price-core", type=amount, default=0.05, help="price of a core for an hour (default: 0.05)")
+    add("--price-gpu", type=amount, default=3.0, help="price of a GPU and its host for an hour (default: 3)")
     add(
         "--megabytes",
-        type=float,
+        type=positive,
         default=500.0,
         help="what the store gives and takes in a second, in MB (default: 500)",
     )
     add(
         "--driver-wait",
-        type=float,
+        type=amount,
         default=0.0,
         help="seconds an image for which the driver waits for a store or a server",
     )
-    add("--busy", type=float, default=0.9, help="share of the time in which workers work (default: 0.9)")
+    add("--busy", type=positive, default=0.9, help="share of the time in which workers work (default: 0.9)")
     add("--write", action="store_true", help="write the tables into docs/scale.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        images = options.images or drawn(Path(folder) / "images", options.measured)
-        files = images_in(images)[: options.measured]
-        units = measure(files, options.model, Path(folder))
-    text = "\n".join([*unit_table(units, options), *time_tables(units, options)]) + "\n"
+        try:
+            images = options.images or drawn(Path(folder) / "images", options.measured)
+            files = images_in(images)[: options.measured]
+            units = measure(files, options.model, Path(folder))
+        except SamInspectError as error:
+            sys.exit(f"scale.py: {error}")
+    text = "\n".join([*unit_table(units, len(files), options), *time_tables(units, options)]) + "\n"
     print(text)
     if options.write:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
@@ -115,7 +120,32 @@ def work_and_seconds(text):
     work, _, seconds = text.partition("=")
     if work not in WORKS:
         raise argparse.ArgumentTypeError(f"one of {', '.join(WORKS)} is expected before '='; got {text}")
-    return work, float(seconds)
+    return work, positive(seconds)
+
+
+def number(text):
+    """Return the whole number of a text, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected; got {text}")
+    return int(text)
+
+
+def amount(text):
+    """Return the number of a text, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"a number is expected, none below 0; got {text or 'nothing'}")
+    return value
+
+
+def positive(text):
+    """Return the number of a text, above 0."""
+    if not amount(text):
+        raise argparse.ArgumentTypeError(f"a number above 0 is expected; got {text}")
+    return amount(text)
 
 
 def drawn(folder, count):
@@ -214,8 +244,9 @@ def measure(files, model, folder):
         units["prediction bytes"] += len(body)
     inputs = folder / "input"
     inputs.mkdir()
-    for file in files:
-        (inputs / file.name).symlink_to(file.resolve())
+    for position, file in enumerate(files):
+        # Two folders may have files of one name.
+        (inputs / f"{position:06}{file.suffix}").symlink_to(file.resolve())
     started = time.perf_counter()
     with units.timed("write"):
         FolderRun(inputs, folder / "out").run(search, no_progress, Answered(found))
@@ -226,12 +257,11 @@ def measure(files, model, folder):
     return {part: cost / len(files) for part, cost in units.items()}
 
 
-def unit_table(units, options):
+def unit_table(units, measured, options):
     """Yield the lines of the table of unit costs, in Markdown."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     kind = "own images" if options.images else "drawn surfaces"
-    measured = f"{options.measured} images ({kind}), `{options.model}`"
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {machine}, one thread; {measured}.\n"
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {machine}, one thread; {measured} images ({kind}), `{options.model}`.\n"
     yield "| part | by | what | CPU ms an image |"
     yield "|---|---|---|---|"
     parts = {

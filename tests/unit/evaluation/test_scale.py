@@ -41,8 +41,19 @@ def test_what_the_store_gives_bounds_the_rest(scale):
     assert scale["hours"](slow, 8, 1.0, 0.1, 3.0) == (pytest.approx(3.0), "store")
 
 
-def test_a_command_that_is_none_is_refused(scale, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["scale.py", "--gpu-seconds", "dream=1"])
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--gpu-seconds", "dream=1"), "one of warm, preannotate, everything is expected before '='; got dream=1"),
+        (("--gpu-seconds", "warm=nan"), "a number is expected, none below 0; got nan"),
+        (("--gpu-seconds", "warm="), "a number is expected, none below 0; got nothing"),
+        (("--busy", "0"), "a number above 0 is expected; got 0"),
+        (("--gpus", "0"), "a whole number from 1 on is expected; got 0"),
+        (("--images", "nowhere"), "scale.py: nowhere should be a folder with images; there is no such folder."),
+    ],
+)
+def test_a_mistake_is_one_sentence(scale, capsys, monkeypatch, words, sentence):
+    monkeypatch.setattr(sys, "argv", ["scale.py", *words])
+    with pytest.raises(SystemExit) as left:
         scale["main"]()
-    assert "one of warm, preannotate, everything is expected before '='; got dream=1" in capsys.readouterr().err
+    assert sentence in f"{capsys.readouterr().err}{left.value}"
