@@ -59,7 +59,7 @@ def open_workers(address: str | None, infos: Sequence[ModelInfo], settings: Sett
         return
     require(RAY, "--cluster", how_to_install("ray"))
     named = os.environ.get("RAY_ADDRESS", "") if address == AUTO else address
-    if named and named != AUTO:
+    if address != AUTO or named not in ("", AUTO):
         _check_reachable(named)
     # Else Ray sends statistics to its makers.
     os.environ.setdefault(_NO_STATISTICS, "0")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from threading import Event
 from typing import Any, Generic, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from sam_backend.cluster import actor as actor_module
+from sam_backend.cluster.interruption import noted_interruption
 from sam_backend.cluster.sizes import WorkerSize
 from sam_backend.cluster.work import Item, Result, Work
 from sam_backend.errors import SamInspectError
@@ -28,6 +31,9 @@ _AHEAD = 16
 
 _LOSSES = 4
 """Workers that may be lost at one item, or one after the other before they have begun."""
+
+_GLANCE = 0.5
+"""Seconds after which it is looked whether Ctrl-C has come."""
 
 _PATIENCE = 30.0
 """Seconds without any worker after which it is said that the cluster has no room."""
@@ -84,10 +90,14 @@ class _Pool(Generic[_Item]):
     given: int = 0
     is_exhausted: bool = False
     failed_starts: int = 0
-    patience: float | None = field(default_factory=lambda: _PATIENCE)
+    patience: float = field(default_factory=lambda: _PATIENCE)
 
     def results(self) -> Generator[Any]:
         """Yield the results in order; end the workers at the end, whatever ends it."""
+        with noted_interruption() as interrupted:
+            yield from self._results(interrupted)
+
+    def _results(self, interrupted: Event) -> Generator[Any]:
         first = self._next()
         if first is None:
             return
@@ -95,9 +105,9 @@ class _Pool(Generic[_Item]):
         try:
             for _ in range(self.size.workers):
                 self._start()
-            while True:
+            while not interrupted.is_set():
                 self._give()
-                while self.given in self.done:
+                while self.given in self.done and not interrupted.is_set():
                     yield self.done.pop(self.given)
                     self.given += 1
                     self._give()
@@ -150,10 +160,12 @@ class _Pool(Generic[_Item]):
     def _wait(self) -> None:
         """Wait until something has come, and take it."""
         has_any = any(worker.has_started for worker in self.workers)
-        ready, _ = ray.wait(list(self.under_way), num_returns=1, timeout=None if has_any else self.patience)
-        if not ready:
-            logger.warning("The cluster has no room for a worker yet; this waits for it, until you stop it.")
-            self.patience = None
+        ready, _ = ray.wait(list(self.under_way), num_returns=1, timeout=min(_GLANCE, self.patience))
+        if not ready and not has_any:
+            self.patience -= _GLANCE
+            if self.patience <= 0:
+                logger.warning("The cluster has no room for a worker yet; this waits for it, until you stop it.")
+                self.patience = math.inf
         for answer in ready:
             # Those of a lost worker are gone.
             if answer in self.under_way:
@@ -164,7 +176,8 @@ class _Pool(Generic[_Item]):
         try:
             came = ray.get(answer)
         except RayTaskError as error:
-            raise error.cause from None
+            # Its text shows where on the worker.
+            raise error.cause from error
         except RayError as error:
             if task is None or isinstance(error, RayActorError):
                 self._lose(worker, task, error)
@@ -203,10 +216,15 @@ class _Pool(Generic[_Item]):
         task.losses += 1
         if task.losses == _LOSSES:
             raise SamInspectError(
-                f"{_LOSSES} workers ended one after the other at item {task.place + 1}, perhaps because memory did not "
+                f"{_LOSSES} workers ended one after the other at {_name(task)}, perhaps because memory did not "
                 "suffice: with more cores for each (SAM_INSPECT_WORKER_CORES), fewer run on a machine."
             )
         self.again.append(task)
+
+
+def _name(task: _Task) -> str:
+    item = pickle.loads(task.item)  # noqa: S301 - pickled by this process # nosec B301
+    return getattr(item, "name", "") or getattr(item, "address", "") or f"item {task.place + 1}"
 
 
 def _line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Workers on two machines, of which one is lost on the way."""
 
 import os
+import signal
 from dataclasses import replace
 from itertools import count, islice, takewhile
 
@@ -13,7 +14,7 @@ from sam_backend.cluster.connection import open_workers
 from sam_backend.cluster.sizes import WorkerSize
 from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.settings import Settings
-from told_work import Squares
+from told_work import Image, Squares
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,10 @@ def test_what_a_worker_logs_and_what_it_refuses_is_heard_here(workers, caplog):
     assert isinstance(results[2], BadRequestError)
     with pytest.raises(SamInspectError, match=r"^What is raised ends everything.$"):
         list(workers.map(Squares(), [1, "raise"]))
+    with pytest.raises(TypeError) as raised:
+        list(workers.map(Squares(), [None]))
+    # Where on the worker it happened.
+    assert "told_work.py" in str(raised.value.__cause__)
 
 
 def test_no_room_is_said_and_nothing_to_do_starts_nobody(workers, monkeypatch):
@@ -66,9 +71,10 @@ def test_no_room_is_said_and_nothing_to_do_starts_nobody(workers, monkeypatch):
         list(replace(workers, size=WorkerSize(1000, 0, 1)).map(Squares(), [1]))
 
 
-def test_an_item_that_ends_its_worker_again_and_again_is_named(workers):
-    with pytest.raises(SamInspectError, match="4 workers ended one after the other at item 2, perhaps because memory"):
-        list(workers.map(Squares(), [1, "end the process"]))
+@pytest.mark.parametrize(("kind", "name"), [(str, "item 2"), pytest.param(Image, "line/a.png", marks=pytest.mark.slow)])
+def test_an_item_that_ends_its_worker_again_and_again_is_named(workers, kind, name):
+    with pytest.raises(SamInspectError, match=f"4 workers ended one after the other at {name}, perhaps because memory"):
+        list(workers.map(Squares(), [1, kind("end the process")]))
 
 
 def test_a_worker_that_is_not_as_it_should_be_says_what_to_do(workers, monkeypatch):
@@ -97,3 +103,16 @@ def test_the_port_of_something_else_is_one_sentence_at_once(nodes):
                 open_workers(address, [], Settings()),
             ):
                 pass
+
+
+def test_an_interruption_between_two_results_ends_the_workers(workers):
+    results = workers.map(Squares(), range(40))
+    next(results)
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        list(results)
+    closed = workers.map(Squares(), [1])
+    next(closed)
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        closed.close()

@@ -52,6 +52,7 @@ def test_a_worker_has_a_gpu_or_so_many_cores(nodes, uses_gpu, cores, size):
         ("ray://127.0.0.1:1", r"No Ray cluster answers at ray://127.0.0.1:1 \(Connection refused\)"),
         ("127.0.0.1:1", r"No Ray cluster answers at 127.0.0.1:1 \(Connection refused\)"),
         ("here", "A cluster is auto, ray://host:10001 or host:6379; got 'here'."),
+        ("", "A cluster is auto, ray://host:10001 or host:6379; got ''."),
         ("ray://host:99999", "A cluster is auto, "),
     ],
 )
