@@ -135,7 +135,7 @@ class Trainings:
                 return None
             self._written_before = last_written(self._folder)
             process = subprocess.Popen(
-                [sys.executable, "-m", "sam_inspect", *command, "--model", self._model],
+                [sys.executable, "-P", "-m", "sam_inspect", *command, "--model", self._model],
                 env=self._settings.environment_of_child(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -47,7 +47,19 @@ def backend(
         own["SAM_INSPECT_EMBEDDING_DISK_MB"] = "0"
     with running(
         "The backend",
-        [sys.executable, "-m", "sam_inspect", "serve", "--model", model, "--host", "127.0.0.1", "--port", str(port)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "sam_inspect",
+            "serve",
+            "--model",
+            model,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ],
         environment=inherited | kept | own,
         log=home / "logs" / "backend.log",
         is_ready=lambda: _has_loaded(f"http://127.0.0.1:{port}/health", model),

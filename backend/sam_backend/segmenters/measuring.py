@@ -92,7 +92,9 @@ def _obstacle(info: ModelInfo) -> Cost | None:
 
 def _in_a_process(info: ModelInfo, folders: WeightFolders, images: Sequence[Path]) -> Cost:
     given = [info.name, str(folders.cache), str(folders.given or ""), *map(str, images)]
-    run = subprocess.run([sys.executable, "-m", __name__, *given], capture_output=True, text=True, check=False)
+    # With -P, a file of the folder that the user is in takes the place of no library.
+    words = [sys.executable, "-P", "-m", __name__, *given]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
     if run.returncode == 0:
         return Cost(**json.loads(run.stdout.splitlines()[-1]))
     if run.returncode < 0:

@@ -79,6 +79,13 @@ def test_a_process_that_ends_early_gives_its_reason(folders, tmp_path, monkeypat
     assert cost.problem.startswith(problem)
 
 
+def test_a_file_of_the_folder_that_the_user_is_in_takes_the_place_of_no_library(folders, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise ValueError('not yours')")
+    monkeypatch.chdir(tmp_path)
+    (cost,) = measure([GRABCUT], folders)
+    assert cost.problem == ""
+
+
 def test_the_command_measures_what_is_named_and_prints_a_table_or_json(monkeypatch):
     def made(info, *_):
         if info.name == "sam3":
