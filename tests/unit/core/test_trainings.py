@@ -62,6 +62,7 @@ def test_label_studios_own_request_starts_a_training_of_its_project(client, comm
     assert (answer["status"], answer["action"]) == ("started", "START_TRAINING")
     ((command, environment),) = commands[0]
     assert command[1:] == [
+        "-P",
         "-m",
         "sam_inspect",
         "finetune",
@@ -203,7 +204,7 @@ def test_no_proposer_is_trained_beside_a_model_without_features(make_settings, c
     assert message.startswith("No proposer is trained beside grabcut")
     assert commands[0] == []
     assert Trainings(make_settings(), "nano").start_proposer(PROJECT)[0]
-    assert commands[0][0][0][3:] == ["train-proposer", "--project", PROJECT, "--model", "nano"]
+    assert commands[0][0][0][4:] == ["train-proposer", "--project", PROJECT, "--model", "nano"]
 
 
 def test_no_refiner_is_tuned_for_a_model_that_corrects_its_own_answers(make_settings, commands):
@@ -212,4 +213,4 @@ def test_no_refiner_is_tuned_for_a_model_that_corrects_its_own_answers(make_sett
     assert message.startswith("sam:vit_b corrects its own answers")
     assert commands[0] == []
     assert Trainings(make_settings(), "nano").start_refiner(PROJECT)[0]
-    assert commands[0][0][0][3:] == ["tune-refiner", "--project", PROJECT, "--model", "nano"]
+    assert commands[0][0][0][4:] == ["tune-refiner", "--project", PROJECT, "--model", "nano"]
