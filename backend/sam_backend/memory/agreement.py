@@ -132,8 +132,11 @@ class AgreementFile:
             return dict(self._known)
 
     def state(self) -> FileStamp:
-        """Return a value that changes with the comparisons."""
-        return stamp_of(self._path)
+        """Return a value that changes with the comparisons; zeros where the folder cannot be read."""
+        try:
+            return stamp_of(self._path)
+        except OSError:
+            return 0, 0
 
     def add(self, compared: Compared) -> None:
         """Keep a comparison in place of the annotation's earlier one; OSError if it cannot be written."""

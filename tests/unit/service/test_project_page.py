@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -167,6 +168,23 @@ def test_a_single_period_is_a_point_and_none_is_nothing():
     svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", plot([period("2026-11-02", 0.5, 0.25)]))[0])
     assert [(one.get("cx"), one.get("cy")) for one in svg.iter("circle")] == [("357.0", "112.0")]
     assert plot([]) == ""
+
+
+def test_a_project_whose_folder_cannot_be_read_is_named_and_costs_nothing_else(client, backend, monkeypatch):
+    accept(backend, "3.1")
+    accept(backend, "3.2")
+    forbidden, real = backend.memories.of("3.1").store.folder, Path.stat
+
+    def stat(path, **options):
+        if path.parent == forbidden:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    page(client)
+    projects = client.get("/status").json()["projects"]
+    assert "Permission denied" in projects["3.1"]["problem"]
+    assert "accepted" in projects["3.2"]
 
 
 def test_damaged_files_of_the_home_are_named_and_cost_nothing_else(client, backend):
