@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.errors import BadRequestError
+from sam_evaluation.report.numbers import count
 from sam_inspect.convert_files import SHOWN, convert_files, write_sheet
 from sam_inspect.memory_commands import CheckpointOption, opened_project
 from sam_inspect.options import ModelOption, given_options
@@ -82,7 +83,10 @@ def convert(
             counts = conversion.run(add_bar("Converting boxes"), annotate=annotate, again=again)
             what = "annotation" if annotate else "prediction"
             earlier = f" {counts.earlier} had one from an earlier run." if counts.earlier else ""
-            lines = [f"{counts.tasks} tasks have a new {what}, with {counts.masks} masks in all.{earlier}"]
+            lines = [
+                f"{count(counts.tasks, 'task has', 'tasks have')} a new {what}, with "
+                f"{count(counts.masks, 'mask')} in all.{earlier}"
+            ]
     print_lines(*lines, *counts.problems)
 
 

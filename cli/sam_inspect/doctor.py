@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.errors import SamInspectError
+from sam_evaluation.report.numbers import count
 from sam_inspect.options import LabelStudioOption, ModelOption, TokenOption, settings_of, with_label_studio
 from sam_inspect.output import print_lines
 
@@ -62,7 +63,7 @@ def doctor(
     if as_json:
         print_lines(json.dumps({"failed": failed, "warnings": warnings, "findings": [asdict(one) for one in findings]}))
     else:
-        print_lines("", f"{len(findings)} findings: {failed} failed, {warnings} warnings.")
+        print_lines("", f"{count(len(findings), 'finding')}: {failed} failed, {count(warnings, 'warning')}.")
     if failed:
         sys.exit(1)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sam_evaluation.report.numbers import count
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines
@@ -57,12 +58,19 @@ def import_labels(
         if upload:
             labels.upload(without, counts, add_bar("Uploading images"))
         labels.run(counts, add_bar("Importing labels"), annotate=kind is Kind.ANNOTATIONS, again=again)
-    lines = [f"{counts.tasks} tasks have new {kind}, with {counts.masks} masks in {counts.regions} regions."]
+    lines = [
+        f"{count(counts.tasks, 'task has', 'tasks have')} new {kind}, with {count(counts.masks, 'mask')} in "
+        f"{count(counts.regions, 'region')}."
+    ]
     if counts.uploaded:
         lines.append(f"{counts.uploaded} of these tasks are new.")
     if counts.earlier:
         had = "an annotation" if kind is Kind.ANNOTATIONS else "these predictions"
-        lines.append(f"{counts.earlier} tasks had {had} already and stay as they are.")
+        stays = "stays as it is" if counts.earlier == 1 else "stay as they are"
+        lines.append(f"{count(counts.earlier, 'task')} had {had} already and {stays}.")
     if without and not upload:
-        lines.append(f"{len(without)} images are in no task (first: {without[0]}); --upload makes tasks of them.")
+        lines.append(
+            f"{count(len(without), 'image is', 'images are')} in no task (first: {without[0]}); "
+            "--upload makes tasks of them."
+        )
     print_lines(*lines, *counts.tally.sentences())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sam_evaluation.report.numbers import count
 from sam_inspect.bars import AddBar, progress_bars
 from sam_inspect.options import ClusterOption, ModelOption, PipelineOption, settings_of
 from sam_inspect.output import print_lines, print_table
@@ -97,9 +98,11 @@ def preannotate(
         work.learn(add_bar("Encoding examples"))
         done = work.pre_annotate(add_bar("Pre-annotating"), workers)
     print_lines(
-        f"{done.written} tasks have a prediction, with {done.regions} masks in all; {done.failed} had no image.",
+        f"{count(done.written, 'task has', 'tasks have')} a prediction, with {count(done.regions, 'mask')} in all; "
+        f"{done.failed} had no image.",
         *(
-            f"{number} masks with the label {label} are left out: the labeling config has no such label."
+            f"{count(number, 'mask')} with the label {label} {'is' if number == 1 else 'are'} left out: the labeling "
+            "config has no such label."
             for label, number in done.unknown.items()
         ),
     )
@@ -145,7 +148,7 @@ def rank(
         for place, (task, signals) in enumerate(ranked[:10], 1)
     )
     print_table(("Place", "Task", "Doubt", "Instability", "Disagreement"), rows)
-    print_lines(f"{len(ranked)} tasks are ordered{', and so is the queue' if queue else ''}.")
+    print_lines(f"{count(len(ranked), 'task is', 'tasks are')} ordered{', and so is the queue' if queue else ''}.")
 
 
 @contextmanager

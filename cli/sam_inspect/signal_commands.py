@@ -9,6 +9,7 @@ import typer
 
 from sam_backend.errors import BadRequestError
 from sam_backend.extras import how_to_install, require
+from sam_evaluation.report.numbers import count
 from sam_inspect.bars import progress_bars
 from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines
@@ -150,7 +151,7 @@ def intervals(
         marked = read_intervals(export, config, what, read, progress)
     write_intervals(out, marked.rows)
     tasks = len({row.task for row in marked.rows})
-    print_lines(*marked.problems, f"{out} has {len(marked.rows)} intervals of {tasks} tasks.")
+    print_lines(*marked.problems, f"{out} has {count(len(marked.rows), 'interval')} of {count(tasks, 'task')}.")
 
 
 @signal.command()

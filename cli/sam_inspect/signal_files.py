@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from sam_backend.errors import BadRequestError
 from sam_backend.files import whole_folder, write_whole
+from sam_evaluation.report.numbers import count
 
 if TYPE_CHECKING:
     from sam_backend.core.signal_intervals import MarkedInterval, ReadPicture
@@ -103,8 +104,8 @@ class SignalWriter:
     def summary(self) -> list[str]:
         """Say what is there and what to do with it."""
         said = [
-            f"{self.out} has {len(self._tasks)} pictures, {TASKS} to import into Label Studio, and {CONFIG} for its "
-            "project."
+            f"{self.out} has {count(len(self._tasks), 'picture')}, {TASKS} to import into Label Studio, and {CONFIG} "
+            "for its project."
         ]
         if self.images_at is None:
             said.append(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam_backend.errors import BadRequestError
+from sam_evaluation.report.numbers import count as counted
 from sam_inspect.bars import progress_bars
 from sam_inspect.memory_commands import CheckpointOption
 from sam_inspect.options import ModelOption, given_options, settings_of
@@ -117,12 +118,15 @@ def _follow(
         tracker = _tracker(context, model, checkpoint)
         followed = follow(tracker, video, prompts, add_bar("Following"))
         seen = write_tracks(out, video, followed, {one.number: one.label for one in prompts})
-    frames = ", ".join(f"{number} in {count}" for number, count in sorted(seen.items()))
-    lines = [f"{out} has {len(seen)} objects ({frames} of {len(video)} frames), followed by {tracker.version}."]
+    frames = ", ".join(f"{number} in {shown}" for number, shown in sorted(seen.items()))
+    lines = [
+        f"{out} has {counted(len(seen), 'object')} ({frames} of {counted(len(video), 'frame')}), "
+        f"followed by {tracker.version}."
+    ]
     lines += [
         f"Object {number} is seen in no frame: its prompt gives nothing, or what it gives is another object's."
-        for number, count in sorted(seen.items())
-        if not count
+        for number, shown in sorted(seen.items())
+        if not shown
     ]
     if not video.has_constant_rate:
         lines.append(f"{path} has no constant frame rate; the times are those of the file, not frames by a rate.")
@@ -140,8 +144,8 @@ def _follow_project(
         counts = work.run(tracker, add_bar("Tasks"), add_bar("Frames"), again=again)
     earlier = f" {counts.earlier} had one that is newer than what was drawn." if counts.earlier else ""
     print_lines(
-        f"{counts.tasks} tasks have a prediction by {tracker.version}, with {counts.objects} followed objects in "
-        f"{counts.keyframes} keyframes.{earlier}",
+        f"{counted(counts.tasks, 'task has', 'tasks have')} a prediction by {tracker.version}, with "
+        f"{counted(counts.objects, 'followed object')} in {counted(counts.keyframes, 'keyframe')}.{earlier}",
         *counts.notes,
     )
 
@@ -172,8 +176,10 @@ def _measure(context: typer.Context, data: Path, model: str | None, checkpoint: 
     )
     both = (scores.region + scores.boundary) / 2
     print_lines(
-        f"J&F {both:.3f}, J {scores.region:.3f}, F {scores.boundary:.3f}; {sum(scores.switches.values())} identity "
-        f"switches; {len(scores.objects)} objects of {len(scores.switches)} sequences, followed by {tracker.version}."
+        f"J&F {both:.3f}, J {scores.region:.3f}, F {scores.boundary:.3f}; "
+        f"{counted(sum(scores.switches.values()), 'identity switch', 'identity switches')}; "
+        f"{counted(len(scores.objects), 'object')} of {counted(len(scores.switches), 'sequence')}, "
+        f"followed by {tracker.version}."
     )
 
 

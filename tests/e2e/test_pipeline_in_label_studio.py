@@ -30,7 +30,7 @@ def test_the_masks_of_a_pipeline_are_shown_with_its_label(stack, home, labeling,
     file = tmp_path / "line.toml"
     file.write_text(PIPELINE)
     printed = sam_inspect(home, stack, "preannotate", "--project", str(number), "--pipeline", str(file))
-    assert "1 tasks have a prediction, with 1 masks in all" in printed
+    assert "1 task has a prediction, with 1 mask in all" in printed
     (prediction,) = ask(stack, "GET", f"/api/tasks/{task.id}/")["predictions"]
     assert [region["value"]["brushlabels"] for region in prediction["result"]] == [["Stain"]]
     assert labeling.labels_of_regions(number, task.id, 1) == ["Stain"]

@@ -47,7 +47,7 @@ def test_both_ways_to_an_image_give_the_same_masks(project, stack, home, moto, s
             patch.setenv(f"SAM_INSPECT_{name}", value)
             patch.setenv("SAM_INSPECT_CACHE", str(tmp_path / name))
             printed = sam_inspect(home, stack, "preannotate", "--project", str(project), "--pipeline", str(file))
-        assert "1 tasks have a prediction, with 1 masks in all" in printed
+        assert "1 task has a prediction, with 1 mask in all" in printed
         (prediction,) = ask(stack, "GET", f"/api/tasks/{task['id']}/")["predictions"]
         masks.append([region["value"] for region in prediction["result"]])
     assert masks[0] == masks[1]

@@ -52,7 +52,7 @@ def test_a_box_on_one_frame_is_followed_and_shown(stack, labeling, project, tmp_
     monkeypatch.setenv("SAM_INSPECT_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(app, ["track", "--project", str(project)])
     assert done.exit_code == 0, done.output
-    assert "1 tasks have a prediction by nano-" in done.output
+    assert "1 task has a prediction by nano-" in done.output
 
     open_video_task(page, stack.url, project, task.id)
     page.evaluate("() => Htx.annotationStore.selectPrediction(Htx.annotationStore.predictions[0].id)")

@@ -250,5 +250,6 @@ def _checked(
     except ValidationError as reason:
         first = reason.errors(include_url=False, include_input=False)[0]
         place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
         raise BadRequestError(f"The option {place} of the step {name} is wrong: {message}.") from None
     return {option: getattr(checked, option) for option in known}

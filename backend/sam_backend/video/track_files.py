@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from sam_backend.errors import BadRequestError
-from sam_backend.files import whole_file
+from sam_backend.files import remove_stale, whole_file
 from sam_backend.safe_text import original_cell, safe_cell
 from sam_backend.samples import Cropped
 from sam_backend.video.following import FollowedFrame
@@ -62,6 +62,9 @@ def write_tracks(
 ) -> dict[int, int]:
     """Write the three files, each whole or not at all; return in how many frames each object is seen."""
     seen = dict.fromkeys(labels, 0)
+    # What a killed run left.
+    for part in folder.glob("*.part"):
+        remove_stale(part)
     with ExitStack() as stack:
         table, masks, result = (
             stack.enter_context(whole_file(folder / name, private=False)) for name in (TRACKS, MASKS, RESULT)

@@ -141,7 +141,7 @@ def test_a_bearing_is_written_rendered_marked_and_comes_back_as_a_table(tmp_path
     words = ("--from", tmp_path / "export.json", "--pictures", tmp_path / "out")
     printed = typed("intervals", *words, "--out", tmp_path / "table.csv")
 
-    assert f"{tmp_path / 'table.csv'} has {len(truth)} intervals of 1 tasks." in printed
+    assert f"{tmp_path / 'table.csv'} has {len(truth)} intervals of 1 task." in printed
     table = pd.read_csv(tmp_path / "table.csv")
     assert table["label"].tolist() == truth["label"].tolist()
     for name, half in (("t_start", c.seconds_per_pixel / 2), ("t_end", c.seconds_per_pixel / 2)):

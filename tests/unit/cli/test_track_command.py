@@ -123,7 +123,7 @@ def test_a_tracker_is_measured_on_videos_in_the_layout_of_davis(tmp_path):
     assert done.exit_code == 0, done.output
     last = done.output.splitlines()[-1]
     assert last.startswith("J&F 0.9")
-    assert "; 0 identity switches; 2 objects of 1 sequences, followed by nano-" in last
+    assert "; 0 identity switches; 2 objects of 1 sequence, followed by nano-" in last
 
 
 @pytest.mark.parametrize("line", ["1,2,3", "a,b,c,d"])

@@ -123,6 +123,11 @@ def test_a_step_with_any_default_is_described_and_one_that_cannot_begin_is_one_s
             EVERYTHING + 'limit = "many"',
             "The option limit of the step everything is wrong: Input should be a valid integer",
         ),
+        ('[[step]]\nuse = "text"\ntexts = 3', "The option texts of the step text is wrong: Input should be a table"),
+        (
+            '[[step]]\nuse = "classify"\nfile = "line.toml"\nlabels = "pit"',
+            "The option labels of the step classify is wrong: Input should be a list",
+        ),
         ('[[step]]\nuse = "text"', "The option texts of the step text is wrong: Field required"),
         (
             '[[step]]\nuse = "detector"\nfile = "net.onnx"',

@@ -87,6 +87,14 @@ def test_a_run_that_breaks_off_leaves_no_file(clip, clip_file, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_run_left_is_removed(clip, clip_file, tmp_path):
+    (tmp_path / f"{MASKS}.4123.7.part").write_bytes(b"half")
+    (tmp_path / "mine.part").write_bytes(b"of somebody else")
+    video = open_video(clip_file)
+    write_tracks(tmp_path, video, followed(clip, video), LABELS)
+    assert {path.name for path in tmp_path.iterdir()} == {TRACKS, MASKS, RESULT, "mine.part"}
+
+
 def walk(number, places, hidden=(), side=20):
     """Return the rows of an object whose foot point is at places, of which some frames are hidden."""
     boxes = [(x - side // 2, y - side, x + side // 2, y) for x, y in places]
