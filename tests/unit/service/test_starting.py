@@ -63,6 +63,8 @@ def test_health_asks_for_the_password_from_the_first_moment(start):
         assert client.get("/health").status_code == 401
         assert client.get("/health", auth=("ls", "right")).json()["status"] == "starting"
         assert client.get("/").json()["status"] == "starting"
+        # The end of the server waits for its start.
+        loading.set()
 
 
 def test_an_application_that_cannot_be_loaded_is_reported_and_nobody_waits_for_it(start, loading):
