@@ -250,8 +250,7 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
             yield path
         if unnamed:
             logger.warning(
-                "%s holds %d files with //, .. or ?versionId= in their names, or with the name of a folder; they are "
-                "left out.",
+                "In %s, files with //, .. or ?versionId= in their names, or named like a folder, are left out: %d.",
                 self,
                 unnamed,
             )
