@@ -58,7 +58,7 @@ def test_a_click_waits_for_the_application(start, loading):
     assert answers[0].json()["results"][0]["result"]
 
 
-def test_health_asks_for_the_password_from_the_first_moment(start):
+def test_health_asks_for_the_password_from_the_first_moment(start, loading):
     with TestClient(start(basic_auth_user="ls", basic_auth_pass="right")) as client:
         assert client.get("/health").status_code == 401
         assert client.get("/health", auth=("ls", "right")).json()["status"] == "starting"
