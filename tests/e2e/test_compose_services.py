@@ -156,5 +156,5 @@ def test_nobody_signs_up_without_an_invitation(composed):
         browser.get("/user/signup/")
         form = {"email": "visitor@example.com", "password": "a long password"}
         browser.post("/user/signup/", data=form | {"csrfmiddlewaretoken": browser.cookies.get("csrftoken", "")})
-    users = composed.api._json("GET", "/api/users/")
+    users = composed.api._json("GET", "/api/users/", expected=list)
     assert [user["email"] for user in users] == [composed.secrets["LABEL_STUDIO_USER"]]

@@ -88,11 +88,11 @@ def test_a_model_that_is_away_or_not_for_clicks_and_a_webhook_that_is_gone_are_n
     assert f"connected model: Label Studio does not reach {url}" in failure
     number = project()
     api: LabelStudioApi = stack.api
-    for webhook in api._json("GET", "/api/webhooks/", params={"project": number}):
+    for webhook in api._json("GET", "/api/webhooks/", expected=list, params={"project": number}):
         api._http.delete(f"/api/webhooks/{webhook['id']}/").raise_for_status()
     (warning,) = [one for one in found(number) if one.check == "webhook"]
     assert (warning.outcome, "accepted masks are not learnt" in warning.found) == ("warning", True)
-    (model,) = api._json("GET", "/api/ml/", params={"project": number})
+    (model,) = api._json("GET", "/api/ml/", expected=list, params={"project": number})
     body = {"project": number, "url": model["url"], "title": "SAM Inspect", "is_interactive": False}
     api._json("PATCH", f"/api/ml/{model['id']}", json=body)
     (failure,) = failures(found(number))
