@@ -13,6 +13,9 @@ from object_stores import moto, s3  # noqa: F401  # fixtures
 _TESTS = Path(__file__).parent
 # Folders whose tests are all slow: a real Label Studio in a browser, and the training of the embedded model.
 _SLOW = (_TESTS / "e2e", _TESTS / "unit" / "research")
+# Folders whose tests run in one process: one Label Studio, and one cluster, since two Rays on a machine give the
+# processes for their clients the same ports.
+_TOGETHER = (_TESTS / "e2e", _TESTS / "unit" / "cluster")
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -28,8 +31,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(folder in item.path.parents for folder in _SLOW):
             item.add_marker(pytest.mark.slow)
-        group = "e2e" if _TESTS / "e2e" in item.path.parents else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        together = next((folder for folder in _TOGETHER if folder in item.path.parents), item.path)
+        item.add_marker(pytest.mark.xdist_group(str(together)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""A Ray cluster of two machines on this one, of which one can be lost."""
+"""A Ray cluster of two machines on this one, of which one can be lost; only one such cluster at a time."""
 
 import os
 import signal
