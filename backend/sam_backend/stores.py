@@ -35,6 +35,9 @@ _SAME = {"s3a": "s3", "gcs": "gs"}
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 """The package beside fsspec that an address needs, by its scheme."""
 
+_WEB = ("http", "https")
+"""Schemes of pages, which cannot be listed."""
+
 _VERSION = "?versionId="
 """What s3fs cuts off from a name."""
 
@@ -302,6 +305,11 @@ def place(text: str) -> Path:
         hidden = safe_line(f"{address[1]}://***@{address[2][secret.end() :]}")
         raise StoreError(
             f"The address {hidden} has a password in it; give it as the store's own settings and variables do."
+        )
+    if scheme in _WEB:
+        raise StoreError(
+            f"{safe_line(text)} is the address of a web page; name a folder, or a store by an address such as "
+            "s3://bucket/folder."
         )
     if _VERSION in text:
         raise StoreError(f"{safe_line(text)} names one version of a file; leave {_VERSION} out.")

@@ -242,7 +242,7 @@ class BoxFiles:
 
 def _require_any(whole: int, broken: Sequence[str]) -> None:
     if broken and not whole:
-        raise EvaluationError(f"None of the {len(broken)} images can be used. The first is {broken[0]}")
+        raise EvaluationError(f"0 of {len(broken)} images can be used. The first is {broken[0]}")
 
 
 def _unseen(drawn: DrawnBox, file: Path) -> OddShapeError:

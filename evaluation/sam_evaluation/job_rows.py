@@ -79,6 +79,10 @@ class MeasureJobs:
         """Return what makes the same work in another process."""
         return partial(_MeasureElsewhere, self.versions, self.fingerprints)
 
+    def name_of(self, group: Sequence[Job], /) -> str:
+        """Return the names of the samples of some jobs, which have the same ones."""
+        return ", ".join(group[0].names)
+
 
 @dataclass(frozen=True)
 class _MeasureElsewhere(MeasureJobs):

@@ -140,6 +140,7 @@ def test_what_needs_a_file_of_this_machine_says_so(store):
         ("s3://key:hid/den@bucket/x", r"The address s3://\*\*\*@bucket/x has a password in it"),
         ("s3://bucket/x?versionId=1", r"s3://bucket/x\?versionId=1 names one version of a file; leave"),
         ("file://data/x", "file://data/x has no / behind file://, as in file:///data; name the folder by its path"),
+        ("https://host/x?key=hidden", r"https://host/x\?key=\*\*\* is the address of a web page; name a folder, or a "),
         ("foo://bucket/x", "foo://bucket/x cannot be used: Protocol not known: foo"),
     ],
 )

@@ -6,7 +6,7 @@ import logging
 import math
 import pickle
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
@@ -48,7 +48,7 @@ class RayWorkers:
 
     def map(self, work: Work[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Yield the result of each item, in the order of the items; the workers end with the iterator."""
-        return _Pool(self.size, pickle.dumps(work.elsewhere()), iter(items)).results()
+        return _Pool(self.size, pickle.dumps(work.elsewhere()), work.name_of, iter(items)).results()
 
 
 @dataclass(eq=False)
@@ -81,6 +81,7 @@ _Item = TypeVar("_Item")
 class _Pool(Generic[_Item]):
     size: WorkerSize
     work: bytes
+    name_of: Callable[[_Item], str]
     items: Iterator[_Item]
     workers: list[_Worker] = field(default_factory=list)
     under_way: dict[Any, tuple[_Worker, _Task | None]] = field(default_factory=dict)
@@ -216,15 +217,14 @@ class _Pool(Generic[_Item]):
         task.losses += 1
         if task.losses == _LOSSES:
             raise SamInspectError(
-                f"{_LOSSES} workers ended one after the other at {_name(task)}, perhaps because memory did not "
+                f"{_LOSSES} workers ended one after the other at {self._name(task)}, perhaps because memory did not "
                 "suffice: with more cores for each (SAM_INSPECT_WORKER_CORES), fewer run on a machine."
             )
         self.again.append(task)
 
-
-def _name(task: _Task) -> str:
-    item = pickle.loads(task.item)  # noqa: S301 - pickled by this process # nosec B301
-    return getattr(item, "name", "") or getattr(item, "address", "") or f"item {task.place + 1}"
+    def _name(self, task: _Task) -> str:
+        item = pickle.loads(task.item)  # noqa: S301 - pickled by this process # nosec B301
+        return self.name_of(item) or f"item {task.place + 1}"
 
 
 def _line(error: BaseException) -> str:

@@ -28,6 +28,9 @@ class Work(Protocol[_Item, _Result]):
         or anything else that the work needs is missing or differs.
         """
 
+    def name_of(self, item: _Item, /) -> str:
+        """Return the name that people know an item by; "" where it has none."""
+
 
 class Workers(Protocol):
     """Those who work."""

@@ -46,6 +46,10 @@ class EncodeFile:
         """Return what makes the same work in another process."""
         return partial(_encode, self.model)
 
+    def name_of(self, item: ImageFile | None, /) -> str:
+        """Return the address of a file."""
+        return item.address if item else ""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageProposals:
@@ -97,6 +101,10 @@ class ProposeOnImage:
         """Return what makes the same work in another process."""
         assert self.model is not None
         return partial(_propose, self.model, self.proposer, self.pipeline)
+
+    def name_of(self, item: TaskEmbedding | ImageFile | SamInspectError, /) -> str:
+        """Return the address of a file that is not encoded yet."""
+        return item.address if isinstance(item, ImageFile) else ""
 
 
 def _encode(model: WorkerModel, threads: int) -> EncodeFile:

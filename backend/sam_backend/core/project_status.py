@@ -90,7 +90,7 @@ class ProjectStatus:
     def problems(self, projects: dict[str, dict[str, Any]]) -> list[str]:
         """Return what is damaged and left out of `projects` and of the decisions, one sentence each."""
         damaged = [about["agreement"]["problem"] for about in projects.values() if "agreement" in about]
-        return list(filter(None, [*damaged, decisions_problem(self._versions)]))
+        return list(filter(None, [self._memories.problem(), *damaged, decisions_problem(self._versions)]))
 
     def _project(self, project: str, version: str, info: ModelInfo | None) -> dict[str, Any]:
         memory = self._memories.of(project)

@@ -324,7 +324,7 @@ def forget(settings: Settings, project: str) -> list[str]:
     memories = Memories(settings.home)
     known = [uid for uid in memories.projects() if project in (uid, uid.partition(".")[0])]
     if not known:
-        raise BadRequestError(f"Nothing is remembered of a project {project}.")
+        raise BadRequestError(memories.problem() or f"Nothing is remembered of a project {project}.")
     if len(known) > 1:
         raise BadRequestError(f"Several projects are called {project}; name one of {', '.join(known)}.")
     parts = {memory: (proposer_of(memory), refiner_of(memory)) for memory in memories.all_of(known[0])}

@@ -188,7 +188,9 @@ class LabelStudioApi:
         try:
             response = self._http.request(method, path, **request)
         except httpx.HTTPError as error:
-            raise DemoError(f"Label Studio did not answer {method} {path}: {error or type(error).__name__}") from error
+            raise DemoError(
+                f"Label Studio at {self._http.base_url} did not answer {method} {path}: {error or type(error).__name__}"
+            ) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise DemoError(self._refused)
         if not response.is_success:

@@ -119,7 +119,7 @@ class FolderRun:
         progress(len(self._files), len(self._files))
         if not result.parts:
             raise BadRequestError(
-                f"None of the {len(result.broken)} images can be used. The first is {': '.join(result.broken[0])}"
+                f"0 of {len(result.broken)} images can be used. The first is {': '.join(result.broken[0])}"
             )
         self._remove_stale(result.parts)
         self._write(COCO, json.dumps(coco_of(result.parts, result.classes)).encode())

@@ -79,6 +79,10 @@ class FindOnImage:
         assert self.search.model is not None
         return partial(_open, self.search.model, self.search.automatic, self.search.project)
 
+    def name_of(self, asked: AskedImage | SamInspectError, /) -> str:
+        """Return the name of an image."""
+        return "" if isinstance(asked, SamInspectError) else asked.name
+
     def _find(self, asked: AskedImage) -> FoundOnImage:
         search = self.search
         content = asked.file if isinstance(asked.file, bytes) else asked.file.read_bytes()

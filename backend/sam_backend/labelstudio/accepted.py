@@ -131,17 +131,20 @@ class FetchFailures:
         is_of_server = isinstance(error, ImageNotFetchedError) and error.answered in (0, 401, 403)
         if is_of_server and not self.fetched and self._counts == {cause: _GIVE_UP}:
             raise ImageServerError(
-                f"None of the first {_GIVE_UP} annotated images of project {self._project} was fetched, all for one "
+                f"0 of the first {_GIVE_UP} annotated images of project {self._project} were fetched, all for one "
                 f"cause. {error}"
             )
 
     def report(self) -> None:
         """Log the causes; raises ImageServerError if no image was fetched."""
         total = self._counts.total()
-        lines = [f"{count} times: {self._first[cause]}" for cause, count in self._counts.most_common(_MOST_CAUSES)]
+        lines = [
+            f"{'once' if count == 1 else f'{count} times'}: {self._first[cause]}"
+            for cause, count in self._counts.most_common(_MOST_CAUSES)
+        ]
         if total and not self.fetched:
             raise ImageServerError(
-                f"None of the {total} annotated images of project {self._project} was fetched; {' '.join(lines)}"
+                f"0 of {total} annotated images of project {self._project} were fetched; {' '.join(lines)}"
             )
         if total:
             every = total + self.fetched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -79,6 +80,16 @@ class Memories:
     def projects(self) -> list[str]:
         """Return the uids of all projects that have a memory; a folder whose name is no text is none of ours."""
         return sorted({_uid(path) for path in self._folder.glob("*") if path.name.isprintable() and path.is_dir()})
+
+    def problem(self) -> str:
+        """Return why none of the projects is known, one sentence; "" where their folder can be read or is missing."""
+        try:
+            with os.scandir(self._folder):
+                return ""
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return f"{self._folder}, which holds what projects have learnt, cannot be read: {error.strerror or error}."
 
     def keep_owner(self, project: str) -> None:
         """Keep whose the memory of a project is; OSError if that cannot be written."""

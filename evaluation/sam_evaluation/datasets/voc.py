@@ -140,10 +140,9 @@ class Voc(Dataset):
     def _require_label_maps(self) -> None:
         if (self.folder / "SegmentationClass").is_dir():
             return
-        boxes = len(list((self.folder / "Annotations").glob("*.xml")))
-        if boxes:
+        if any((self.folder / "Annotations").glob("*.xml")):
             raise EvaluationError(
-                f"{self.folder} holds {boxes} files of boxes (Annotations/*.xml) and no folder SegmentationClass; "
+                f"{self.folder} holds boxes (Annotations/*.xml) and no folder SegmentationClass; "
                 "boxes are no outlines. Export masks."
             )
         raise EvaluationError(f"{self.folder} has no folder SegmentationClass. Expected: {self.card.layout}")

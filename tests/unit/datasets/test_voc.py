@@ -217,7 +217,7 @@ def test_a_set_of_boxes_alone_is_refused_by_name(tmp_path):
     (tmp_path / "Annotations").mkdir()
     (tmp_path / "Annotations/a.xml").touch()
 
-    with pytest.raises(EvaluationError, match=r"1 files of boxes \(Annotations/\*\.xml\) and no folder"):
+    with pytest.raises(EvaluationError, match=r"holds boxes \(Annotations/\*\.xml\) and no folder"):
         Voc(tmp_path).names()
 
 

@@ -157,7 +157,10 @@ def test_the_command_says_what_it_connected(command, studio):
         ((), "Give either the --project to connect, or --example."),
         (("--project", "3", "--example"), "Give either the --project to connect, or --example."),
         (("--project", "3"), "Label Studio's address and a token are needed"),
-        (("--project", "3", "--label-studio", "http://127.0.0.1:1", "--token", TOKEN), "did not answer GET /api/ml/"),
+        (
+            ("--project", "3", "--label-studio", "http://127.0.0.1:1", "--token", TOKEN),
+            "Label Studio at http://127.0.0.1:1 did not answer GET /api/ml/",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(command, words, sentence):

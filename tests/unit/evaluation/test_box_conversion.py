@@ -216,9 +216,9 @@ def test_a_data_set_of_which_no_image_can_be_used_is_an_error(write, tmp_path):
     spec = write(tmp_path / "boxes")
     image = next((tmp_path / "boxes").rglob("*.png"))
     image.write_text("no image")
-    with pytest.raises(EvaluationError, match=r"None of the 1 images can be used\. The first is 0.png: .*no"):
+    with pytest.raises(EvaluationError, match=r"0 of 1 images can be used\. The first is 0.png: .*no"):
         BoxFiles(spec, ColourSegmenter()).convert(tmp_path / "masks", no_progress)
-    with pytest.raises(EvaluationError, match="None of the 1 images"):
+    with pytest.raises(EvaluationError, match="0 of 1 images"):
         list(BoxFiles(spec, ColourSegmenter()).preview(9, no_progress, []))
 
 

@@ -181,7 +181,7 @@ def test_a_broken_image_is_named_and_the_others_are_done(folder, tmp_path):
     assert (tmp_path / "out" / "broken.csv").read_text().startswith("image,reason\na.jpg,")
     for file in folder.rglob("*.png"):
         file.unlink()
-    with pytest.raises(BadRequestError, match=r"None of the 1 images can be used. The first is a.jpg: "):
+    with pytest.raises(BadRequestError, match=r"0 of 1 images can be used. The first is a.jpg: "):
         run(folder, tmp_path / "other")
 
 

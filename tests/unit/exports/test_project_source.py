@@ -166,7 +166,7 @@ def test_an_interrupted_export_does_not_fetch_again(label_studio, tmp_path):
 
 def test_a_project_whose_images_are_gone_leaves_nothing(label_studio, tmp_path):
     tasks = [task(n, annotation(region()), photo=f"/data/upload/3/gone_{n}.png") for n in range(3)]
-    with pytest.raises(ImageServerError, match="None of the 3 annotated images of project 3 was fetched"):
+    with pytest.raises(ImageServerError, match="0 of 3 annotated images of project 3 were fetched"):
         export(label_studio, tmp_path, tasks)
     assert not (tmp_path / "out").exists()
 

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from sam_backend.core.project_work import forget
+from sam_backend.errors import BadRequestError
 from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.memory.memories import Memories
 from sam_backend.memory.records import Record
@@ -87,6 +88,20 @@ def test_all_examples_of_a_project_are_forgotten(home, tmp_path):
     assert len(list((home / "memory").iterdir())) == 2
     assert forget(Settings(home=home, cache=tmp_path / "cache"), "1") == [UID]
     assert not list((home / "memory").glob("*/annotations/*"))
+
+
+def test_a_folder_that_cannot_be_read_is_no_home_without_projects(home, tmp_path):
+    assert Memories(home).problem() == ""
+    home.mkdir()
+    (home / "memory").write_text("no folder")
+    assert Memories(home).projects() == []
+    assert (
+        Memories(home)
+        .problem()
+        .endswith("memory, which holds what projects have learnt, cannot be read: Not a directory.")
+    )
+    with pytest.raises(BadRequestError, match="which holds what projects have learnt, cannot be read"):
+        forget(Settings(home=home, cache=tmp_path / "cache"), "1")
 
 
 def test_a_uid_that_names_no_folder_is_listed_as_it_is(home):

@@ -205,3 +205,7 @@ def test_damaged_files_of_the_home_are_named_and_cost_nothing_else(client, backe
     values = json.loads(client.get("/status").text, parse_constant=refuse)
     assert len(values["problems"]) == 2
     assert values["decisions"][0]["metrics"] == {"box.iou": [], "box.f": [None, 1.0]}
+    memory = backend.settings.home / "memory"
+    memory.rename(memory.with_name("gone"))
+    memory.write_text("no folder")
+    assert "memory, which holds what projects have learnt, cannot be read: Not a directory." in page(client)
