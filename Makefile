@@ -18,7 +18,7 @@ LABEL_STUDIO := $(HOME_OF_DEMO)/label-studio-venv/installed
 # Beside the environment, not in it: its pins fit nothing, and only the tests of it are to see it.
 LABEL_STUDIO_ML := $(VENV)/label-studio-ml-1
 # The tests of one file stay in one process. End-to-end tests run alone: they wait for a browser.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # $(call apt,package): installs it with apt-get, as root or through sudo; says what is missing where neither will do.
 apt = { \

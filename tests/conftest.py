@@ -15,7 +15,7 @@ _TESTS = Path(__file__).parent
 _SLOW = (_TESTS / "e2e", _TESTS / "unit" / "research")
 # Folders whose tests run in one process: one Label Studio, and one cluster, since two Rays on a machine give the
 # processes for their clients the same ports.
-_TOGETHER = (_TESTS / "e2e", _TESTS / "unit" / "cluster")
+_TOGETHER = ("tests/e2e/", "tests/unit/cluster/")
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -27,12 +27,26 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark tests by their folder, and keep the tests of one file in one process where pytest-xdist runs several."""
+    """Mark tests by their folder."""
     for item in items:
         if any(folder in item.path.parents for folder in _SLOW):
             item.add_marker(pytest.mark.slow)
-        together = next((folder for folder in _TOGETHER if folder in item.path.parents), item.path)
-        item.add_marker(pytest.mark.xdist_group(str(together)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep the tests of one file, and those of some folders, in one process where pytest-xdist runs several.
+
+    Its own groups, `--dist loadgroup`, do nothing with pytest 9.2.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
