@@ -45,10 +45,13 @@ def compare_annotations(
         if should_stop():
             return
         compared = _compare(project, store, head, rule)
-        is_new = head.annotation not in store.agreement.all()
-        with store.writing():
+        with store.writing() as index:
+            before = store.agreement.all().get(head.annotation)
+            # Meanwhile, another server may have compared it, or somebody may have forgotten the project.
+            if not index.keys_of(head.annotation) or (before is not None and before.updated == head.updated):
+                continue
             store.agreement.add(compared)
-        if is_new and not compared.problem:
+        if before is None and not compared.problem:
             on_compared(compared)
 
 

@@ -8,7 +8,7 @@ import pytest
 from annotation_events import CONFIG, PROJECT_BODY, TAUGHT, event, region
 from colour_segmenter import ColourSegmenter
 from label_studio_requests import PROJECT, data_url, png
-from loopback import serving
+from loopback import send, serving
 from tokens import LEGACY
 
 RED, GREEN = (mask for _, mask in TAUGHT[1])
@@ -52,13 +52,16 @@ def accept(client, *regions, prediction=17, lead_time=12.5, action="ANNOTATION_C
     assert client.app.state.backend.learner.wait(60)
 
 
+def store(client):
+    return client.app.state.backend.memories.of(PROJECT).store
+
+
 def compared(client):
-    backend = client.app.state.backend
-    return {number: one.outcomes | {} for number, one in backend.memories.of(PROJECT).store.agreement.all().items()}
+    return {number: one.outcomes | {} for number, one in store(client).agreement.all().items()}
 
 
 def kept(client):
-    return client.app.state.backend.memories.of(PROJECT).store.agreement.all()[1]
+    return store(client).agreement.all()[1]
 
 
 def metric(client, outcome):
@@ -144,3 +147,34 @@ def test_it_survives_a_restart(client, make_client):
     accept(client, region("red", RED), region("green", GREEN))
     again = make_client(ColourSegmenter())
     assert compared(again) == compared(client) != {}
+
+
+def test_two_servers_that_compare_at_once_count_an_annotation_once(client, make_client, studio):
+    other = make_client(ColourSegmenter())
+    (answer, waiting) = studio.server.routes["/api/predictions/"], []
+
+    def slow(handler):
+        if not waiting:
+            waiting.append(1)
+            backend = other.app.state.backend
+            backend.learner.check(PROJECT, backend.model.version)
+            assert backend.learner.wait(60)
+        send(handler, answer)
+
+    studio.server.routes["/api/predictions/"] = slow
+    accept(client, region("red", RED), region("green", GREEN))
+    assert len((store(client).folder / "agreement.jsonl").read_text().splitlines()) == 1
+    assert metric(client, "unchanged") + metric(other, "unchanged") == 2
+
+
+def test_a_project_that_is_forgotten_meanwhile_stays_forgotten(client, studio):
+    answer = studio.server.routes["/api/predictions/"]
+
+    def forgetting(handler):
+        store(client).forget()
+        send(handler, answer)
+
+    studio.server.routes["/api/predictions/"] = forgetting
+    accept(client, region("red", RED))
+    assert compared(client) == {}
+    assert metric(client, "unchanged") == 0
