@@ -23,7 +23,7 @@ def memory_status(memories: Memories, version: str) -> dict[str, Any]:
     """
     status = {}
     for project in memories.projects():
-        store = memories.of(project).store
+        store = memories.look_at(project).store
         try:
             reasons = Counter(reason for _, _, reason in store.problems(version))
             reasons.update(store.gaps.reasons())

@@ -63,21 +63,21 @@ class ProjectStatus:
 
     def agreement(self) -> dict[str, Any]:
         """Return how the proposals of all projects fared together."""
-        files = [self._memories.of(project).store.agreement for project in self._memories.projects()]
+        files = [self._memories.look_at(project).store.agreement for project in self._memories.projects()]
         state = [file.state() for file in files]
         with self._lock:
             before, told = self._together
         if before != state:
             told = _agreement(one for file in files for one in file.all().values())
             with self._lock:
-                self._together = (state, told)
+                self._together = (state if all(file.is_read for file in files) else None, told)
         return told
 
     def decisions(self) -> list[dict[str, Any]]:
         """Return the decisions of the gates, the latest first, each with its part, its project, and what serves."""
         parts: dict[str, tuple[str, str]] = {}
         for project in self._memories.projects():
-            memory = self._memories.of(project)
+            memory = self._memories.look_at(project)
             parts |= {proposer_of(memory): ("proposer", project), refiner_of(memory): ("refiner", project)}
         told = []
         for decision in gate_decisions(self._versions)[:_MOST_DECISIONS]:
@@ -89,11 +89,12 @@ class ProjectStatus:
 
     def problems(self, projects: dict[str, dict[str, Any]]) -> list[str]:
         """Return what is damaged and left out of `projects` and of the decisions, one sentence each."""
+        unread = [f"Project {project}: {about['problem']}" for project, about in projects.items() if "problem" in about]
         damaged = [about["agreement"]["problem"] for about in projects.values() if "agreement" in about]
-        return list(filter(None, [self._memories.problem(), *damaged, decisions_problem(self._versions)]))
+        return list(filter(None, [self._memories.problem(), *unread, *damaged, decisions_problem(self._versions)]))
 
     def _project(self, project: str, version: str, info: ModelInfo | None) -> dict[str, Any]:
-        memory = self._memories.of(project)
+        memory = self._memories.look_at(project)
         proposer, refiner = (self._serving(part) for part in (proposer_of(memory), refiner_of(memory)))
         learnt = self._learnt_of(project, memory.store, version)
         return {
@@ -123,7 +124,7 @@ class ProjectStatus:
             "agreement": _agreement(store.agreement.all().values()) | {"problem": store.agreement.problem},
         }
         with self._lock:
-            self._learnt[project] = (state, learnt)
+            self._learnt[project] = (state if store.agreement.is_read else None, learnt)
         return learnt
 
     def _serving(self, model: str) -> str:

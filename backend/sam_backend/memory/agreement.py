@@ -116,8 +116,10 @@ class AgreementFile:
     def __init__(self, folder: Path) -> None:
         self._path = folder / _NAME
         self._lock = threading.Lock()
-        self._first, self._done = b"", 0
-        """The first line of the file, and the bytes of it that were read."""
+        self._first: bytes | None = None
+        """The first line of the file; None where it was not read, or could not be read the last time."""
+        self._done = 0
+        """The bytes of the file that were read."""
         self._known: dict[int, Compared] = {}
         self.problem = ""
         """What is damaged, in one sentence, as `all` found it; "" where nothing is."""
@@ -128,8 +130,14 @@ class AgreementFile:
             try:
                 self._read_on()
             except OSError as error:
+                self._first = None
                 self._tell(f"{self._path} cannot be read: {error.strerror or error}")
             return dict(self._known)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether `all` could read the file the last time."""
+        return self._first is not None
 
     def state(self) -> FileStamp:
         """Return a value that changes with the comparisons; zeros where the folder cannot be read."""
@@ -161,7 +169,7 @@ class AgreementFile:
         for line in whole.split(b"\n") if whole else ():
             try:
                 one = _compared(json.loads(line))
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                 self._tell(f"{self._path} has a damaged line, which is left out; remove it.")
                 continue
             self._known[one.annotation] = one

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from sam_backend.files import name_on_disk, write_whole
 from sam_backend.labelstudio.servers import ServerRegistry
@@ -71,6 +71,20 @@ class Memories:
             if memory is None:
                 memory = self._open[folder] = ProjectMemory(folder, self._home, self._vectors, may_lag=True)
             return memory
+
+    def look_at(self, project: str) -> ProjectMemory:
+        """Return the memory of a project, which stays closed if it is: who looks at all projects closes none of them.
+
+        Parameters
+        ----------
+        project : str, the project's uid.
+        """
+        folder = self._folder_of(project)
+        with self._lock:
+            if folder in self._open:
+                # Not as the one that was used last.
+                return Cache.__getitem__(self._open, folder)
+        return ProjectMemory(folder, self._home, self._vectors)
 
     def all_of(self, project: str) -> list[ProjectMemory]:
         """Return the memories of a project in all Label Studios that it was known with."""

@@ -59,7 +59,7 @@ def test_a_torn_or_damaged_line_costs_itself(tmp_path, caplog):
     assert caplog.text.count("damaged line") == 2  # Once for each object that reads it.
 
 
-@pytest.mark.parametrize(("iou", "unchanged"), [("NaN", 1), ("1e999", 1), ("1.5", 1), ("1.0", -1)])
+@pytest.mark.parametrize(("iou", "unchanged"), [("NaN", 1), ("1e999", 1), ("1.5", 1), ("1.0", -1), ("1.0", "1e999")])
 def test_a_line_with_impossible_numbers_is_damaged(tmp_path, iou, unchanged):
     file = AgreementFile(tmp_path)
     file.add(compared(1, "2026-11-23T05:00:00Z"))
@@ -99,3 +99,15 @@ def test_what_was_forgotten_is_gone(tmp_path, begin):
     assert file.all() == {}
     file.add(compared(2, "2026-11-23T05:00:00Z"))
     assert set(file.all()) == {2}
+
+
+def test_what_could_be_read_again_is_no_problem_any_more(tmp_path):
+    file, path = AgreementFile(tmp_path), tmp_path / "agreement.jsonl"
+    file.add(compared(1, "2026-11-23T05:00:00Z"))
+    assert (set(file.all()), file.is_read) == ({1}, True)
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+    assert (set(file.all()), file.is_read) == ({1}, False)
+    path.rmdir()
+    (tmp_path / "aside").rename(path)
+    assert (set(file.all()), file.is_read, file.problem) == ({1}, True, "")

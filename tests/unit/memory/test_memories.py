@@ -126,3 +126,16 @@ def test_a_folder_whose_name_is_no_text_is_no_project(home):
     put(memories, 1)
     (home / "memory" / os.fsdecode(b"\xff")).mkdir()
     assert memories.projects() == [UID]
+
+
+def test_who_looks_at_all_projects_closes_none(home):
+    memories = Memories(home)
+    put(memories, 1)
+    opened = [memories.of(f"{number}.1") for number in range(64)]
+    assert [head.annotation for head in memories.look_at(UID).store.heads()] == [1]
+    assert [memories.look_at(f"{number}.1") for number in range(64)] == opened
+    # Looked at last, and still the first one to be closed.
+    memories.look_at("0.1")
+    memories.of(UID)
+    assert memories.look_at("0.1") is not opened[0]
+    assert memories.look_at("1.1") is opened[1]

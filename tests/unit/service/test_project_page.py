@@ -114,7 +114,9 @@ def test_a_project_that_there_is_not_is_404_and_a_damaged_one_costs_itself(clien
         return accepted(self)
 
     monkeypatch.setattr(store, "accepted", damaged)
-    assert client.get("/status").json()["projects"]["3.1795"] == {"problem": "the disk is gone"}
+    values = client.get("/status").json()
+    assert values["projects"]["3.1795"] == {"problem": "the disk is gone"}
+    assert values["problems"] == ["Project 3.1795: the disk is gone"]
     assert "the disk is gone" in page(client)
     assert "the disk is gone" in page(client, "/status?project=3.1795")
     assert "in 2 annotations" in page(client)
@@ -209,3 +211,22 @@ def test_damaged_files_of_the_home_are_named_and_cost_nothing_else(client, backe
     memory.rename(memory.with_name("gone"))
     memory.write_text("no folder")
     assert "memory, which holds what projects have learnt, cannot be read: Not a directory." in page(client)
+
+
+def test_what_could_not_be_read_once_is_read_the_next_time(client, backend, monkeypatch):
+    accept(backend, "3.1")
+    real = Path.open
+
+    def refuse(path, *arguments, **options):
+        if path.name == "agreement.jsonl":
+            raise OSError(24, "Too many open files")
+        return real(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        values = client.get("/status").json()
+        assert "Too many open files" in values["problems"][0]
+        assert values["agreement"]["all"]["annotations"] == 0
+    values = client.get("/status").json()
+    assert (values["problems"], values["agreement"]["all"]["annotations"]) == ([], 1)
+    assert values["projects"]["3.1"]["agreement"]["all"]["annotations"] == 1
