@@ -42,6 +42,12 @@ def secrets_of(folder):
     return dict(line.split("=", 1) for line in lines)
 
 
+def remove(folder, name):
+    values = secrets_of(folder)
+    del values[name]
+    (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+
+
 def compose(folder, *words):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "SAM_INSPECT_"))}
     command = [_compose_command(), *words]
@@ -89,17 +95,23 @@ def test_without_its_secrets_the_compose_file_says_in_one_line_what_to_do(folder
     "name",
     [
         *("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_TOKEN", "LABEL_STUDIO_USER"),
-        *("POSTGRES_PASSWORD", "SAM_INSPECT_PASSWORD", "GRAFANA_PASSWORD"),
+        *("POSTGRES_PASSWORD", "SAM_INSPECT_PASSWORD"),
     ],
 )
 def test_each_missing_secret_stops_it(folder, name):
     make_env(folder)
-    values = secrets_of(folder)
-    del values[name]
-    (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+    remove(folder, name)
     done = compose(folder, "config", "--quiet")
     assert done.returncode != 0
     assert f"required variable {name} is missing a value: {SENTENCE}" in done.stderr
+
+
+@needs_compose
+def test_an_env_of_before_there_was_grafana_still_starts_everything(folder):
+    make_env(folder, "--monitoring")
+    remove(folder, "GRAFANA_PASSWORD")
+    grafana = services(folder)["grafana"]["environment"]
+    assert grafana["GF_SECURITY_ADMIN_PASSWORD"] == secrets_of(folder)["SAM_INSPECT_PASSWORD"]
 
 
 @needs_compose
