@@ -15,6 +15,11 @@ import pytest
 import typer
 from fastapi.testclient import TestClient
 
+from sam_backend.finetune.gate_decisions import keep_decision
+from sam_backend.finetune.verdict import Verdict
+from sam_backend.finetune.versions import VERSIONS, Versions
+from sam_backend.memory.agreement import Compared
+from sam_backend.memory.records import Record
 from sam_backend.pipeline import pipeline
 from sam_backend.segmenters import model_registry
 from sam_backend.settings import Settings
@@ -35,16 +40,32 @@ def commands(name: str, command: typer.core.TyperCommand) -> Iterator[str]:
         yield from commands(f"{name} {inner}", below)
 
 
+def fields(value: object, place: str = "") -> Iterator[str]:
+    """Yield the paths of all fields of JSON, as of one for each item of a list."""
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield f"{place}{name}"
+        yield from fields(inner, f"{place}{name}.")
+
+
 def present(folder: Path) -> dict[str, set[str]]:
     """Return the names that are there, by kind; the folder is for a service's files."""
     client = TestClient(make_app(ThresholdSegmenter(), Settings(home=folder / "home", cache=folder / "cache")))
     client.app.state.state_metrics.update()
+    store = client.app.state.backend.memories.of("1.1").store
+    store.put(Record(1, "2026-11-29T08:30:00Z", 1, "/data/1.png"))
+    store.agreement.add(Compared(1, "2026-11-29T08:30:00Z"))
+    keep_decision(Versions(folder / "home" / VERSIONS), "nano", "parts", None, Verdict(False, "No better.", {}))
     paths = client.app.openapi()["paths"].items()
     return {
         "commands": set(commands("sam-inspect", typer.main.get_command(app))),
         "settings": set(Settings.model_fields),
         "routes": {f"{method.upper()} {path}" for path, methods in paths for method in methods},
-        "metrics": set(re.findall(r"^# TYPE (sam_inspect_\w+)", client.get("/metrics").text, re.MULTILINE)),
+        "status": set(fields(client.get("/status").json())),
+        "metrics": set(
+            re.findall(r"^# TYPE (sam_inspect_\w+)(?<!_created) ", client.get("/metrics").text, re.MULTILINE)
+        ),
         "entry points": {model_registry.ENTRY_POINTS, pipeline.ENTRY_POINTS},
     }
 
@@ -62,5 +83,5 @@ def test_every_promised_name_can_be_imported(name):
 
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:
-        added = {kind: sorted({*PROMISED[kind], *names}) for kind, names in present(Path(folder)).items()}
+        added = {kind: sorted({*PROMISED.get(kind, ()), *names}) for kind, names in present(Path(folder)).items()}
     FILE.write_text(json.dumps(PROMISED | added, indent=1) + "\n")
