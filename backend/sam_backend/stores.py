@@ -240,7 +240,7 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
         base, unnamed = self._key(), 0
         folders = {one["name"].rstrip("/") for one in listed if one["type"] == "directory"}
         for one in listed:
-            parts = one["name"].rstrip("/").removeprefix(base).lstrip("/").split("/")
+            parts = one["name"].rstrip("/").removeprefix(base).removeprefix("/").split("/")
             if parts == [""] or (one["type"] == "file" and one["name"].endswith("/")):
                 continue
             is_file = one["type"] == "file"
