@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from sam_backend.segmenters import Segmenter, WeightFolders
 from sam_evaluation.datasets.dataset import Dataset
 from sam_evaluation.datasets.objects import ObjectRule
 from sam_evaluation.datasets.registry import DatasetSpec, fingerprint
+from sam_evaluation.datasets.sample_files import max_pixels
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.left_out import rows_of_sample
 from sam_evaluation.measured_models import load_model
@@ -77,7 +79,7 @@ class MeasureJobs:
 
     def elsewhere(self) -> Callable[[int], MeasureJobs]:
         """Return what makes the same work in another process."""
-        return partial(_MeasureElsewhere, self.versions, self.fingerprints)
+        return partial(_measure, self.versions, self.fingerprints, max_pixels())
 
     def name_of(self, group: Sequence[Job], /) -> str:
         """Return the names of the samples of some jobs, which have the same ones."""
@@ -102,6 +104,14 @@ class _MeasureElsewhere(MeasureJobs):
                     "weights there."
                 )
         return rows_of(own)
+
+
+def _measure(
+    versions: Mapping[str, str], fingerprints: Mapping[DatasetSpec, str], most_pixels: int, threads: int
+) -> MeasureJobs:
+    # The readers of data sets ask the settings of their process for it.
+    os.environ["SAM_INSPECT_MAX_IMAGE_PIXELS"] = str(most_pixels)
+    return _MeasureElsewhere(versions, fingerprints, threads)
 
 
 def for_elsewhere(job: Job) -> Job:

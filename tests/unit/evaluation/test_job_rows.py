@@ -9,9 +9,19 @@ import pytest
 
 from mask_files import save
 from sam_evaluation.datasets.registry import DatasetSpec
+from sam_evaluation.datasets.sample_files import max_pixels
 from sam_evaluation.errors import EvaluationError
 from sam_evaluation.job_rows import MeasureJobs, for_elsewhere
 from sam_evaluation.run_plan import RunSettings, plan_run
+
+
+@pytest.fixture(autouse=True)
+def _limit(monkeypatch):
+    """Whoever measures for another machine sets the limit of its own process."""
+    monkeypatch.setenv("SAM_INSPECT_MAX_IMAGE_PIXELS", "")
+    max_pixels.cache_clear()
+    yield
+    max_pixels.cache_clear()
 
 
 @pytest.fixture
@@ -49,3 +59,9 @@ def test_other_files_or_weights_are_refused(jobs, folder):
         replace(measure, versions={"boxfill": "boxfill-2"}).elsewhere()(1)(jobs)
     with pytest.raises(EvaluationError, match=f"has other files in {folder}; let all machines share it"):
         replace(measure, fingerprints={jobs[0].dataset: "another"}).elsewhere()(1)(jobs)
+
+
+def test_the_largest_image_is_that_of_the_machine_that_asks(jobs, monkeypatch):
+    monkeypatch.setattr("sam_evaluation.job_rows.max_pixels", lambda: 1000)
+    ((row,),) = MeasureJobs.of(jobs, {"boxfill": "boxfill-1"}).elsewhere()(1)(jobs)
+    assert "60 x 40 pixels; at most 1,000 are taken" in row["reason"]
