@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,11 @@ def _root(
     ] = False,
 ) -> None:
     context.obj = settings
+    if settings:
+        from sam_backend.settings import FILE_VARIABLE
+
+        # Readers of data sets, and workers that are started, look for it there.
+        os.environ[FILE_VARIABLE] = os.path.abspath(settings)
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from sam_backend.segmenters import WeightFolders
 from sam_backend.segmenters.entries import OWN
 from sam_backend.service import server
 from sam_evaluation import runner
+from sam_evaluation.datasets.sample_files import max_pixels
 from sam_inspect.main import app
 
 
@@ -25,6 +27,12 @@ def typed(*words: object) -> str:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.output
+
+
+@pytest.fixture(autouse=True)
+def _no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command puts its settings file into the environment."""
+    monkeypatch.setenv("SAM_INSPECT_SETTINGS", os.devnull)
 
 
 @pytest.fixture
@@ -156,3 +164,13 @@ def test_the_folder_of_weights_in_the_settings_file_reaches_the_commands(
     with pytest.raises(SamInspectError, match="stopped"):
         typed("--settings", settings, "evaluate", "--data", f"masks:{surfaces}", "--out", tmp_path / "out")
     assert folders[0].given == tmp_path
+
+
+def test_the_settings_file_reaches_the_readers_of_data_sets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, surfaces: Path
+) -> None:
+    monkeypatch.setattr("sam_evaluation.datasets.sample_files.max_pixels", max_pixels.__wrapped__)
+    settings = tmp_path / "settings.toml"
+    settings.write_text("max_image_pixels = 1000")
+    with pytest.raises(SamInspectError, match=r"at most 1,000 are taken"):
+        typed("--settings", settings, "evaluate", "--data", f"masks:{surfaces}", "--out", tmp_path / "out")
