@@ -71,7 +71,8 @@ class MeasureJobs:
     @classmethod
     def of(cls, jobs: Iterable[Job], versions: Mapping[str, str]) -> MeasureJobs:
         """Return the work on some jobs."""
-        return cls(versions, {spec: _stamp(spec) for job in jobs for spec in _read_for(job)})
+        specs = {spec for job in jobs for spec in _read_for(job)}
+        return cls(versions, {spec: fingerprint(spec.folder) for spec in specs})
 
     def __call__(self, group: Sequence[Job], /) -> Rows:
         """Return the rows of each job."""
