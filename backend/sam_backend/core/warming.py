@@ -47,23 +47,15 @@ _FULL = 0.95
 
 @dataclass(frozen=True)
 class _Image:
-    """An image: its name for people, whether it is in the cache, its file, and its embedding.
+    """An image: its name for people, its file, and its embedding.
 
-    `keep` gets the file and the embedding that a worker made of it, each if there is one, and returns what is kept.
+    `read` returns None for an image that is in the cache. `keep` gets the file and the embedding that a worker made of
+    it, each if there is one, and returns what is kept.
     """
 
     name: str
-    is_ready: Callable[[], bool]
-    read: Callable[[], ImageFile]
-    keep: Callable[[bytes | None, Embedding | None], Embedding]
-
-
-@dataclass(frozen=True)
-class _UnderWay:
-    """An image that is not kept yet: whether it was known before, and its file, if that had to be read."""
-
-    is_known: bool
-    file: ImageFile | None = None
+    read: Callable[[], ImageFile | None]
+    keep: Callable[[ImageFile | None, Embedding | None], Embedding]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,36 +151,32 @@ class Warming:
         embeddings, where = self.embeddings, (project.uid, task.id)
         configured = literal_origin(image.target.image.value)
 
-        def read() -> ImageFile:
+        def read() -> ImageFile | None:
             url = image.address(task.data)
+            if embeddings.is_ready(self.segmenter, url, project.uid):
+                return None
             return ImageFile(embeddings.read(url, *where, configured=configured), url)
 
-        def keep(file: bytes | None, encoded: Embedding | None) -> Embedding:
-            url = image.address(task.data)
+        def keep(file: ImageFile | None, encoded: Embedding | None) -> Embedding:
+            url, content = image.address(task.data), file.content if file else None
             return embeddings.fetch(
-                self.segmenter, url, *where, configured=configured, file=file, encoded=encoded
+                self.segmenter, url, *where, configured=configured, file=content, encoded=encoded
             ).embedding
 
-        return _Image(
-            f"Task {task.id}",
-            lambda: embeddings.is_ready(self.segmenter, image.address(task.data), project.uid),
-            read,
-            keep,
-        )
+        return _Image(f"Task {task.id}", read, keep)
 
     def _of_file(self, file: Path) -> _Image:
         name = str(file)
 
-        def keep(content: bytes | None, encoded: Embedding | None) -> Embedding:
-            content = _read(file) if content is None else content
+        def read() -> ImageFile | None:
+            content = _read(file)
+            return None if self.embeddings.is_file_ready(self.segmenter, content) else ImageFile(content, name)
+
+        def keep(image: ImageFile | None, encoded: Embedding | None) -> Embedding:
+            content = image.content if image else _read(file)
             return self.embeddings.fetch_file(self.segmenter, content, name, encoded=encoded).embedding
 
-        return _Image(
-            name,
-            lambda: self.embeddings.is_file_ready(self.segmenter, _read(file)),
-            lambda: ImageFile(_read(file), name),
-            keep,
-        )
+        return _Image(name, read, keep)
 
     def _warm(
         self,
@@ -199,7 +187,7 @@ class Warming:
         workers: Workers,
     ) -> None:
         counts.images, room = len(images), self.cache.fill().disk_limit * _FULL
-        under_way: deque[_UnderWay | SamInspectError] = deque()
+        under_way: deque[ImageFile | SamInspectError | None] = deque()
 
         def files() -> Iterator[ImageFile | None]:
             """Yield the file of each image that is to be encoded, None for the others, as long as there is room."""
@@ -211,7 +199,7 @@ class Warming:
                     return
                 begun = self._begin(image, project)
                 under_way.append(begun)
-                yield begun.file if isinstance(begun, _UnderWay) else None
+                yield None if isinstance(begun, SamInspectError) else begun
 
         # Here, an image is encoded as it is kept.
         answers = self._elsewhere(files(), workers) if workers.are_elsewhere else (None for _ in files())
@@ -244,28 +232,26 @@ class Warming:
         assert self.model is not None
         return workers.map(EncodeFile(self.segmenter, self.embeddings, self.model), files)
 
-    def _begin(self, image: _Image, project: Project | None) -> _UnderWay | SamInspectError:
+    def _begin(self, image: _Image, project: Project | None) -> ImageFile | SamInspectError | None:
         """Read the file of an image that is not ready; wait for a Label Studio that does not answer."""
         try:
-            if image.is_ready():
-                return _UnderWay(is_known=True)
             for attempt in range(_PATIENCE):
                 try:
-                    return _UnderWay(is_known=False, file=image.read())
+                    return image.read()
                 except ImageServerError as error:
                     if project is None or _answers(project):
                         raise
                     if attempt == 0:
                         logger.warning("Label Studio does not answer; it is asked again every %g s. %s", _PAUSE, error)
                 self.pause(_PAUSE)
-            return _UnderWay(is_known=False, file=image.read())
+            return image.read()
         except SamInspectError as error:
             return error
 
     def _end(
         self,
         image: _Image,
-        begun: _UnderWay | SamInspectError,
+        begun: ImageFile | SamInspectError | None,
         answer: Embedding | SamInspectError | None,
         counts: WarmCounts,
     ) -> None:
@@ -273,12 +259,12 @@ class Warming:
         for problem in (begun, answer):
             if isinstance(problem, SamInspectError):
                 raise problem
-        assert isinstance(begun, _UnderWay)
+        assert not isinstance(begun, SamInspectError)
         assert not isinstance(answer, SamInspectError)
-        if not begun.is_known or counts.measured < _SAMPLE:
-            counts.measure(image.keep(begun.file.content if begun.file else None, answer))
-        counts.known += begun.is_known
-        counts.encoded += not begun.is_known
+        if begun or counts.measured < _SAMPLE:
+            counts.measure(image.keep(begun, answer))
+        counts.known += begun is None
+        counts.encoded += begun is not None
 
 
 def _read(file: Path) -> bytes:

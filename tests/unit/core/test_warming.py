@@ -2,6 +2,7 @@
 
 import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,12 +183,17 @@ def test_what_does_not_fit_does_not_push_out_what_is_ready(make, label_studio):
     assert (counts.known, counts.encoded) == (7, 0)
 
 
-def test_the_files_of_a_folder_are_found_when_a_project_has_the_same_files(make, make_client, connected, tmp_path):
+def test_the_files_of_a_folder_are_found_when_a_project_has_the_same_files(
+    make, make_client, connected, tmp_path, monkeypatch
+):
     Image.fromarray(defect_image() + 3).save(tmp_path / "3.png")
     (tmp_path / "4.png").write_bytes(b"no image")
     counts = WarmCounts()
+    reads, read = [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: reads.append(file.name) or read(file))
     make().warm_files([tmp_path / "3.png", tmp_path / "4.png"], counts, no_progress)
     assert (counts.encoded, counts.failed) == (1, 1)
+    assert [name for name in reads if name.endswith(".png")] == ["3.png", "4.png"]
     segmenter = ThresholdSegmenter()
     client = make_client(segmenter, **connected)
     client.post("/predict", json=interactive(click(25, 15), image=path(3), number=3))
