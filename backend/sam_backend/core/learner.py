@@ -206,8 +206,11 @@ class Learner:
             try:
                 self._gather_what_is_missing(project)
                 with self._embeddings.queue.job(Rank.BACKGROUND, f"learning project {project}"):
-                    self._learn(project)
-                    self._compare(project)
+                    try:
+                        self._learn(project)
+                    finally:
+                        # Also for a model without features, which learns nothing.
+                        self._compare(project)
                 if not self._stopping:
                     self._on_learnt(project)
             except SamInspectError as error:

@@ -178,3 +178,11 @@ def test_a_project_that_is_forgotten_meanwhile_stays_forgotten(client, studio):
     accept(client, region("red", RED))
     assert compared(client) == {}
     assert metric(client, "unchanged") == 0
+
+
+def test_a_model_that_learns_nothing_is_compared_all_the_same(make_client, studio):
+    client = make_client()
+    setup = {"project": PROJECT, "schema": CONFIG, "hostname": studio.server.url, "access_token": LEGACY}
+    assert client.post("/setup", json=setup).status_code == 200
+    accept(client, region("red", RED), region("green", GREEN))
+    assert compared(client)[1]["unchanged"] == 2
