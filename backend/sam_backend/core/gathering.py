@@ -50,5 +50,7 @@ def gather(project: Project, memory: ProjectMemory, progress: ProgressCallback =
             records.extend(records_or_reason(annotation, task_message, project.label_config))
     memory.store.replace(records, before)
     if refused:
-        memory.store.gaps.set_aside(refused)
+        # A server may have something to add at this moment.
+        with memory.store.writing():
+            memory.store.gaps.set_aside(refused)
     progress(done, done)

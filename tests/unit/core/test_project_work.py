@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from annotation_events import ASKED, TAUGHT, region
@@ -20,6 +21,7 @@ from sam_backend.everything.folder_run import FolderRun
 from sam_backend.everything.search import ProjectSearch, Search
 from sam_backend.labelstudio.projects import ProjectTask
 from sam_backend.masks import mask_iou
+from sam_backend.memory.gaps import Gaps
 from sam_backend.memory.project_memory import ProjectMemory
 from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.segmenters.cache import EmbeddingSource
@@ -89,6 +91,20 @@ ALL = {
     # The controls of the last image do not know the label green.
     ("last", None, "red"),
 }
+
+
+def test_what_cannot_be_read_is_noted_while_no_server_notes_anything(work, monkeypatch):
+    work.project._tasks = [ProjectTask(3, {}, [{"id": "no number"}])]
+    noted = Gaps.set_aside
+
+    def note(gaps, reasons):
+        with pytest.raises(Timeout):
+            FileLock(work.memory.store.folder / "lock").acquire(timeout=0)
+        noted(gaps, reasons)
+
+    monkeypatch.setattr(Gaps, "set_aside", note)
+    work.gather(ignore)
+    assert "An annotation of task 3 is left out" in work.memory.store.gaps.reasons()[0]
 
 
 def test_every_image_of_a_task_is_pre_annotated_by_what_a_later_image_taught(work, caplog):
