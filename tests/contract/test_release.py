@@ -1,4 +1,4 @@
-"""Wheel and sdist: each is installed alone and does the main jobs, on every Python that is there."""
+"""Wheel and sdist: each is installed alone and does the main jobs, the wheel on every Python that is there."""
 
 import os
 import shutil

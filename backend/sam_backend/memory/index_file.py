@@ -40,7 +40,7 @@ def open_index(folder: Path, current: RecordIndex | None, *, in_memory: bool = F
     except sqlite3.OperationalError as error:
         raise OSError(f"{path} cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
-        logger.warning("%s is damaged (%s) and made again from the files beside it.", path, error)
+        logger.warning("%s is made again from the files beside it: %s", path, error)
     remove_index(folder)
     path.touch(mode=0o600)
     try:

@@ -82,6 +82,9 @@ def test_an_index_that_is_lost_or_damaged_is_made_again(store, damage, caplog):
         path.write_bytes(os.urandom(5000) if damage == "garbage" else before[: len(before) // 2])
     again = ExampleStore(store.folder)
     assert ids(again) == [1, 2]
+    assert ("made again" in caplog.text) == (damage != "missing")
+    # After an upgrade, nothing is.
+    assert "damaged" not in caplog.text or damage != "other version"
     assert list(again.example_heads("nano-1")) == [(1, 0), (2, 0)]
     assert again.put(record(3))
     assert ids(ExampleStore(store.folder)) == [1, 2, 3]
