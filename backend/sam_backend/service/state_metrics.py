@@ -51,7 +51,7 @@ class StateMetrics(Collector):
         self._values = self._read()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges; none before the first reading."""
+        """Yield the gauges; none before the first reading, or where the last one failed."""
         values = self._values
         if values:
             yield from _of_model(values)
@@ -67,7 +67,8 @@ class StateMetrics(Collector):
                 self.update()
                 failed = False
             except Exception:
-                # Once, however long it lasts.
+                # No gauges are better than those of before; the log has it once, however long it lasts.
+                self._values = {}
                 if not failed:
                     logger.exception("The state of the service cannot be read for its metrics")
                 failed = True
