@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from sam_backend.errors import SamInspectError
 from sam_backend.files import name_on_disk, write_whole
@@ -26,23 +28,30 @@ from sam_backend.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)
 
-_KEYS = {"key", "weights", "seen", "click_weight"}
 _MAX_IMAGES, _FOLDS = 24, 6
 """Images that a calibration leaves out, and in how many folds."""
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """What `calibrate` writes: the examples' digest, the calibration, and how much a lone click heeds the memory."""
+
+    key: str
+    weights: tuple[FiniteFloat, ...]
+    seen: NonNegativeInt
+    click_weight: FiniteFloat
+
+
 def read_calibration(folder: Path, version: str) -> ScoreCalibration:
     """Return the calibration that `calibrate` wrote last for a model's version, or the default."""
-    content = _read(folder, version)
-    if content is None:
-        return DEFAULT_CALIBRATION
-    return ScoreCalibration(tuple(content["weights"]), int(content["seen"]))
+    fitted = _read(folder, version)
+    return DEFAULT_CALIBRATION if fitted is None else ScoreCalibration(fitted.weights, fitted.seen)
 
 
 def read_click_weight(folder: Path, version: str) -> float:
     """Return how much a lone click heeds the memory, as `calibrate` found out last, or the default."""
-    content = _read(folder, version)
-    return DEFAULT_WEIGHT if content is None else float(content["click_weight"])
+    fitted = _read(folder, version)
+    return DEFAULT_WEIGHT if fitted is None else fitted.click_weight
 
 
 def calibrate(
@@ -74,7 +83,7 @@ def calibrate(
     folds = {key: images.index(record.image) % _FOLDS for key, record in records.items() if record.image in images}
     state = _digest(str([(key, records[key].updated) for key in sorted(folds)]))
     known = _read(store.folder, version)
-    if known and known["key"] == state:
+    if known and known.key == state:
         return read_calibration(store.folder, version)
     outlines: list[ClassOutline] = []
     correct: list[bool] = []
@@ -102,22 +111,24 @@ def calibrate(
             outlines += candidates
             correct += are_correct(candidates, filled)
     calibration = fit_calibration(outlines, correct, DEFAULT_CALIBRATION)
-    content = {
-        "key": state,
-        "weights": calibration.weights,
-        "seen": calibration.outlines,
-        "click_weight": chosen_weight(np.concatenate(gains) if gains else np.zeros((0, 0))),
-    }
-    write_whole(_path(store.folder, version), json.dumps(content).encode())
+    weight = chosen_weight(np.concatenate(gains) if gains else np.zeros((0, 0)))
+    fitted = _Fitted(state, calibration.weights, calibration.outlines, weight)
+    write_whole(_path(store.folder, version), json.dumps(asdict(fitted)).encode())
     return calibration
 
 
-def _read(folder: Path, version: str) -> dict[str, Any] | None:
+def _read(folder: Path, version: str) -> _Fitted | None:
+    """Return what was written last; None where there is nothing, or another program damaged it."""
     try:
-        content = json.loads(_path(folder, version).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        fitted = _reader().validate_json(_path(folder, version).read_bytes())
+    except (OSError, ValidationError):
         return None
-    return content if isinstance(content, dict) and set(content) >= _KEYS else None
+    return fitted if len(fitted.weights) == len(DEFAULT_CALIBRATION.weights) else None
+
+
+@cache
+def _reader() -> TypeAdapter[_Fitted]:
+    return TypeAdapter(_Fitted)
 
 
 def _path(folder: Path, version: str) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from colour_segmenter import ColourSegmenter
 from sam_backend.core.proposers import proposer_of
-from sam_backend.files import append_line
+from sam_backend.files import append_line, name_on_disk
 from sam_backend.finetune.gate_decisions import keep_decision
 from sam_backend.finetune.verdict import Verdict
 from sam_backend.finetune.versions import VERSIONS, Versions
@@ -224,9 +224,17 @@ def test_what_could_not_be_read_once_is_read_the_next_time(client, backend, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", refuse)
-        values = client.get("/status").json()
-        assert "Too many open files" in values["problems"][0]
-        assert values["agreement"]["all"]["annotations"] == 0
+        accept(backend, "3.1", number=2)
+        assert "Too many open files" in client.get("/status").json()["problems"][0]
     values = client.get("/status").json()
-    assert (values["problems"], values["agreement"]["all"]["annotations"]) == ([], 1)
-    assert values["projects"]["3.1"]["agreement"]["all"]["annotations"] == 1
+    assert (values["problems"], values["agreement"]["all"]["annotations"]) == ([], 2)
+    assert values["projects"]["3.1"]["agreement"]["all"]["annotations"] == 2
+
+
+@pytest.mark.parametrize("value", [None, "x", [1], {}, float("nan")])
+def test_a_damaged_calibration_costs_itself(client, backend, value):
+    accept(backend, "3.1")
+    version, folder = backend.model.get(60).version, backend.memories.of("3.1").store.folder
+    fields = dict.fromkeys(("key", "weights", "seen", "click_weight"), value)
+    (folder / f"calibration-{name_on_disk(version)}.json").write_text(json.dumps(fields))
+    assert client.get("/status").json()["projects"]["3.1"]["thresholds"]["fitted_to_outlines"] == 0
