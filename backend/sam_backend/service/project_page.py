@@ -10,7 +10,8 @@ from sam_backend.service.agreement_plot import periods_table, plot, summary
 from sam_backend.service.answers import RefusedError
 from sam_backend.service.page_parts import NOTHING, facts, none, page, section, share, table, text
 
-PATH = "/status"
+_STATUS = "status"
+"""The page of all, as a link from itself and from the page of a project: a proxy may have put a path in front."""
 _SECONDS = 60
 
 
@@ -29,20 +30,22 @@ def project_page(values: dict[str, Any], project: str) -> str:
     """
     if not project:
         sections = _agreement(values["agreement"], values["decisions"], values["projects"])
-        return page("All projects", values["model_version"], sections, seconds=_SECONDS, back=PATH)
+        return page("All projects", values["model_version"], sections, seconds=_SECONDS, back=_STATUS)
     about = values["projects"].get(project)
     if about is None:
         raise RefusedError(404, "There is no project of this uid in the memory.")
     name = title_of(project, about)
     if "accepted" not in about:
-        return page(name, project, [section("Memory", none(about["problem"]), wide=True)], seconds=_SECONDS, back=PATH)
+        return page(
+            name, project, [section("Memory", none(about["problem"]), wide=True)], seconds=_SECONDS, back=_STATUS
+        )
     decisions = [one for one in values["decisions"] if one["project"] == project]
     learnt = (
         section("Learnt", _learnt(about)),
         section("Masks by label", _masks(about)),
         *_agreement(about["agreement"], decisions, values["projects"]),
     )
-    return page(name, project, learnt, seconds=_SECONDS, back=PATH)
+    return page(name, project, learnt, seconds=_SECONDS, back=_STATUS)
 
 
 def title_of(project: str, about: dict[str, Any]) -> str:
@@ -53,7 +56,7 @@ def title_of(project: str, about: dict[str, Any]) -> str:
 
 def link(project: str, content: str) -> str:
     """Return a link to the page of a project, HTML."""
-    return f'<a href="{PATH}?project={quote(project, safe="", errors="replace")}">{text(content)}</a>'
+    return f'<a href="{_STATUS}?project={quote(project, safe="", errors="replace")}">{text(content)}</a>'
 
 
 def projects_table(projects: dict[str, dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 import pytest
@@ -83,7 +84,7 @@ def test_fifty_projects_are_a_row_each_and_all_together_one_plot(client, backend
     for number in range(1, 51):
         accept(backend, f"{number}.1795", day=1 + number % 25)
     shown = page(client)
-    assert len(re.findall(r'<a href="/status\?project=\d+\.1795">', shown)) == 50
+    assert len(re.findall(r'<a href="status\?project=\d+\.1795">', shown)) == 50
     assert shown.count("<svg") == 1
     assert "Of 200 proposals in 50 annotations" in shown
     assert len(client.get("/status").json()["agreement"]["over_time"]) == 25
@@ -238,3 +239,11 @@ def test_a_damaged_calibration_costs_itself(client, backend, value):
     fields = dict.fromkeys(("key", "weights", "seen", "click_weight"), value)
     (folder / f"calibration-{name_on_disk(version)}.json").write_text(json.dumps(fields))
     assert client.get("/status").json()["projects"]["3.1"]["thresholds"]["fitted_to_outlines"] == 0
+
+
+def test_the_links_hold_behind_a_proxy_that_takes_a_path_off(client, backend):
+    accept(backend, "3.1")
+    here = "https://example.com/sam-inspect/status"
+    pages = page(client), page(client, "/status?project=3.1")
+    links = {urljoin(here, link) for shown in pages for link in re.findall(r'href="([^"]*)"', shown)}
+    assert links == {here, f"{here}?project=", f"{here}?project=3.1"}
