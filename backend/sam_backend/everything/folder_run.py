@@ -103,10 +103,14 @@ class FolderRun:
                 progress(done, len(places), name)
                 if name in kept:
                     part: Part = json.loads(kept[name].read_bytes())
-                    class_ids([one["label"] or OBJECT for one in part["instances"]], result.classes)
-                    result.parts.append(part)
-                    continue
-                found = next(answers)
+                    ids = class_ids([one["label"] or OBJECT for one in part["instances"]], result.classes)
+                    if part.get("ids", ids) == ids:
+                        result.parts.append(part)
+                        continue
+                    # Images before it that came or went have changed the numbers of classes.
+                    found = find(self._asked(name, result.classes))
+                else:
+                    found = next(answers)
                 if isinstance(found, FoundOnImage) and class_ids(list(found.ids), result.classes) != found.ids:
                     # It was searched before all classes of the images before it were known.
                     found = find(self._asked(name, result.classes))
@@ -173,8 +177,9 @@ class FolderRun:
 
     def _write_part(self, name: str, place: Path, found: FoundOnImage) -> Part:
         """Write what is found on an image, and return what is kept of it."""
-        png, instances = self._pngs[name], found.instances
-        part = {"file": place.name, "name": name, "png": png, "size": list(found.size), "instances": instances}
+        png = self._pngs[name]
+        part = {"file": place.name, "name": name, "png": png, "size": list(found.size), "ids": found.ids}
+        part["instances"] = found.instances
         for folder, content in (
             (PICTURES, found.picture),
             (INSTANCE_MAPS, found.instance_map),

@@ -10,8 +10,8 @@ from typing import Any
 from sam_backend.safe_text import safe_cell
 
 Part = dict[str, Any]
-"""What is kept of one image: its `name`, the name of its PNG files (`png`), its `size` (H, W), its `instances`, and the
-name of the `file` that keeps this."""
+"""What is kept of one image: its `name`, the name of its PNG files (`png`), its `size` (H, W), its `instances`, the
+`ids` of their classes, and the name of the `file` that keeps this."""
 
 OBJECT = "object"
 """The class of instances without a label."""

@@ -330,3 +330,17 @@ def test_classes_that_are_found_on_the_way_have_the_same_ids_whoever_works(folde
         done = FolderRun(folder, tmp_path / out).run(search(project=seeks), no_progress, **options)
         assert len(done.classes) == 3
     assert contents(tmp_path / "here") == contents(tmp_path / "ahead")
+
+
+def test_a_class_map_follows_its_classes_when_images_come_and_go(folder, tmp_path):
+    seeks = search(project=replace(project("seven", labels=()), proposer=Alternating()))
+    first = FolderRun(folder, tmp_path / "out").run(seeks, no_progress)
+    new = np.array(Image.open(folder / "line 0" / "0.png"))
+    new[0, 0] += 1
+    for change in (lambda: save(folder / "a.png", new), (folder / "a.png").unlink):
+        change()
+        done = FolderRun(folder, tmp_path / "out").run(seeks, no_progress)
+        for part in done.parts:
+            shown = np.asarray(Image.open(tmp_path / "out" / "class_maps" / part["png"]))
+            assert shown.max() == done.classes.index(part["instances"][0]["label"]) + 1
+    assert done.classes == first.classes
