@@ -13,7 +13,7 @@ from sam_backend.progress import no_progress
 
 
 class StoredProject:
-    """Keeps its predictions in a list; task 5 has no image."""
+    """Keeps its predictions in a list; the image of task 5 may not be fetched."""
 
     id, uid, label_config = 7, "7.1", CONFIG
 
@@ -29,7 +29,7 @@ class StoredProject:
         self._tasks = [ProjectTask(1, {"image": data_url(png(TAUGHT[0]))}, [annotation])]
         for number in range(2, 13):
             asked, _ = surface(number, red=[(10 * number, 80)], green=[(140 - 10 * number, 20)])
-            image = data_url(png(asked) if number != 5 else b"no image")
+            image = data_url(png(asked)) if number != 5 else "http://127.0.0.1:1/5.png"
             self._tasks.append(ProjectTask(number, {"image": image}))
         self.predictions = []
 

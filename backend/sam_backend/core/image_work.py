@@ -10,6 +10,7 @@ from sam_backend.core.model_loading import WorkerModel
 from sam_backend.core.proposed_masks import proposed_masks
 from sam_backend.core.task_embeddings import TaskEmbedding, TaskEmbeddings
 from sam_backend.errors import SamInspectError
+from sam_backend.labelstudio.addresses import shown
 from sam_backend.memory.proposals import Proposer
 from sam_backend.pipeline.pipeline import Pipeline
 from sam_backend.pipeline.scene import ProposedMask
@@ -48,7 +49,7 @@ class EncodeFile:
 
     def name_of(self, item: ImageFile | None, /) -> str:
         """Return the address of a file."""
-        return item.address if item else ""
+        return shown(item.address) if item else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class ProposeOnImage:
 
     def name_of(self, item: TaskEmbedding | ImageFile | SamInspectError, /) -> str:
         """Return the address of a file that is not encoded yet."""
-        return item.address if isinstance(item, ImageFile) else ""
+        return shown(item.address) if isinstance(item, ImageFile) else ""
 
 
 def _encode(model: WorkerModel, threads: int) -> EncodeFile:

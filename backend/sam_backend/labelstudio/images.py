@@ -33,9 +33,13 @@ class ImageNotFetchedError(ImageServerError):
     """
 
     def __init__(self, image: str, reason: str, answered: int = 0) -> None:
-        super().__init__(f"The image {image} {reason}.")
+        # All that it is made of, so that it can travel to another process.
+        super().__init__(image, reason, answered)
         self.reason = reason
         self.answered = answered
+
+    def __str__(self) -> str:
+        return f"The image {self.args[0]} {self.reason}."
 
 
 class RefusedImageError(ImageNotFetchedError):

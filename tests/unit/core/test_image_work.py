@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from label_studio_requests import CONFIG, defect_image, png, task
+from label_studio_requests import CONFIG, data_url, defect_image, png, task
 from loopback import serving
 from posted_work import PostedWork
+from sam_backend.core.image_work import EncodeFile, ImageFile, ProposeOnImage
 from sam_backend.core.model_loading import WorkerModel, load_model
 from sam_backend.core.project_work import open_registered
 from sam_backend.core.warm_counts import WarmCounts
@@ -78,7 +79,15 @@ def test_what_is_proposed_elsewhere_is_what_is_proposed_here(tmp_path, caplog):
     elsewhere = work.pre_annotate(no_progress, PostedWork())
     assert work.project.predictions == expected
     assert elsewhere == here
-    assert caplog.text.count("Task 5 gets no prediction") == 2
+    assert caplog.text.count("Task 5 gets no prediction: The image http://127.0.0.1:1/5.png ") == 2
+
+
+def test_a_deadly_image_is_named_without_the_secrets_of_its_address():
+    signed = ImageFile(b"", "https://bucket.example.com/a.png?X-Amz-Signature=0123456789abcdef")
+    inside = ImageFile(b"", data_url(b"image" * 1000))
+    for work in (EncodeFile(None, None, None), ProposeOnImage(None, None, None, None, None)):
+        assert work.name_of(signed) == "https://bucket.example.com/a.png"
+        assert len(work.name_of(inside)) < 100
 
 
 def test_a_worker_with_other_weights_says_where_to_put_them():
