@@ -93,7 +93,8 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     """
     if isinstance(path, StorePath):
         with TemporaryDirectory(prefix="sam-inspect-") as folder:
-            written = Path(folder) / "file"
+            # Some stores tell browsers by the ending what a file is.
+            written = Path(folder) / f"file{path.suffix}"
             yield written
             path.put(written)
         return

@@ -93,6 +93,9 @@ def test_a_file_is_written_whole_or_not_at_all(store, s3):
     write_whole(store / "new/x.bin", b"1")
     write_whole(store / "new/x.bin", b"22")
     assert s3.files("deep/set/new/") == {"x.bin": b"22"}
+    write_whole(store / "page/x.html", b"<p>")
+    told = s3.client.head_object(Bucket=s3.name, Key="deep/set/page/x.html")
+    assert told["ContentType"] == "text/html"
 
     def broken():
         with whole_file(store / "new/y.bin") as file:
