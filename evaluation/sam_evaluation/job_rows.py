@@ -119,7 +119,7 @@ def for_elsewhere(job: Job) -> Job:
     """Return a job with whole paths; where files of weights are, the settings of the other machine say."""
     settings, spec = job.settings, replace(job.dataset, folder=job.dataset.folder.resolve())
     if settings.pipeline and settings.pipeline.examples:
-        examples = DatasetSpec.parse(settings.pipeline.examples)
+        examples = _examples(settings.pipeline.examples)
         split = f"@{examples.split}" if examples.split else ""
         whole = f"{examples.format}:{examples.folder.resolve()}{split}"
         settings = replace(settings, pipeline=replace(settings.pipeline, examples=whole))
@@ -130,7 +130,13 @@ def for_elsewhere(job: Job) -> Job:
 def _read_for(job: Job) -> list[DatasetSpec]:
     """Return the data sets that are read for a job."""
     examples = job.settings.pipeline.examples if job.settings.pipeline else ""
-    return [job.dataset, *([DatasetSpec.parse(examples)] if examples else [])]
+    return [job.dataset, *([_examples(examples)] if examples else [])]
+
+
+@cache
+def _examples(text: str) -> DatasetSpec:
+    # It asks whether the folder is there.
+    return DatasetSpec.parse(text)
 
 
 @cache
