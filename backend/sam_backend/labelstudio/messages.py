@@ -268,8 +268,8 @@ def _good_items(items: list[Any], kind: type[Message], name: str) -> tuple[list[
 
 
 def _require_number(task: Task) -> None:
-    if isinstance(task.id, str) and not (task.id.isascii() and task.id.isdecimal()):
-        raise ValueError(f"the id of a task must be a number; got {task.id!r}")
+    if isinstance(task.id, str) and not (task.id.isascii() and task.id.isdecimal() and int(task.id) < 2**63):
+        raise ValueError(f"the id of a task must be a number of at most 64 bits; got {task.id!r}")
 
 
 def _as_list(value: Message | list[Message] | None) -> list[Message]:

@@ -192,6 +192,12 @@ def test_an_id_that_is_no_number_is_a_400_alone_and_left_out_of_several(client):
     assert learnt(client) == []
 
 
+@pytest.mark.parametrize("number", ["x", "9" * 30, str(2**63)])
+def test_the_id_of_a_task_that_is_no_number_of_64_bits_is_a_400(client, number):
+    body = {"action": "TASKS_DELETED", "tasks": [{"id": number}], "project": PROJECT_BODY}
+    assert client.post("/webhook", json=body).status_code == 400
+
+
 def test_examples_that_are_damaged_cost_themselves(client):
     for number in (1, 2):
         client.post("/webhook", json=event("ANNOTATION_CREATED", number=number, second=number))
