@@ -84,10 +84,7 @@ class RecordFiles:
         try:
             with path.open(encoding="utf-8") as file:
                 record = replace(Record(key[0], index=key[1]), **json.loads(file.readline()))
-                whole_numbers = (record.task, record.prediction, *record.masks.values())
-                if record.key != key or not isinstance(record.updated, str):
-                    raise ValueError("other fields")
-                if not all(isinstance(number, int) for number in whole_numbers):
+                if record.key != key or not _has_kinds(record):
                     raise ValueError("other fields")
                 return replace(record, regions=json.loads(file.readline())) if whole else record
         except FileNotFoundError:
@@ -201,6 +198,16 @@ def stamp_of(path: Path) -> FileStamp:
     except (FileNotFoundError, NotADirectoryError):
         return 0, 0
     return status.st_mtime_ns, status.st_size
+
+
+def _has_kinds(record: Record) -> bool:
+    """Return whether the fields of a record that was read are of their kinds, and numbers not larger than SQLite's."""
+    texts, numbers = (record.updated, record.image, record.left_out), (record.task, record.prediction)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int) and 0 <= number < 2**63 for number in (*numbers, *record.masks.values()))
+        and isinstance(record.deleted, bool)
+    )
 
 
 def _stem(key: RecordKey) -> str:

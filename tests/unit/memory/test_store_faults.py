@@ -1,5 +1,6 @@
 """A memory keeps its records whatever happens to its index, its folder and the processes that write it."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -138,6 +139,22 @@ def test_a_record_that_cannot_be_opened_costs_only_itself(store, kind):
     assert ids(again) == [1, 2]
     assert again.put(record(3))
     assert ids(again) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"task": 2**70}, {"task": -1}, {"prediction": 2**70}, {"masks": {"a": "1"}}, {"masks": {"a": 2**70}}),
+        *({"image": None}, {"left_out": 5}, {"updated": None}, {"deleted": "x"}),
+    ],
+    ids=str,
+)
+def test_a_record_with_fields_of_another_kind_costs_only_itself(store, damage):
+    head = {"annotation": 7, "updated": "", "task": 7, "image": "/7.png", "left_out": "", "deleted": False, "index": 0}
+    (store.folder / "annotations" / "7.json").write_text(f"{json.dumps(head | damage)}\n[]\n")
+    again = ExampleStore(store.folder)
+    assert ids(again) == [1, 2]
+    assert [number for number, _, _ in again.problems("nano-1")] == [7]
 
 
 def test_a_home_folder_of_the_version_before_has_no_index(store):
