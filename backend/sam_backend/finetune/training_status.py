@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from sam_backend.files import write_whole
 
@@ -68,10 +70,15 @@ def read_status(folder: Path) -> TrainingStatus | None:
     The lock of the folder shows whether the training lives: its process id may be that of another program by now.
     """
     try:
-        status = TrainingStatus(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        status = _reader().validate_json((folder / _FILE).read_bytes())
+    except (OSError, ValidationError):
         return None
     return replace(status, state=INTERRUPTED) if status.state == RUNNING and not _is_held(folder / LOCK) else status
+
+
+@cache
+def _reader() -> TypeAdapter[TrainingStatus]:
+    return TypeAdapter(TrainingStatus)
 
 
 def latest_status(folder: Path) -> TrainingStatus | None:

@@ -76,7 +76,9 @@ def test_a_training_that_runs_comes_before_one_that_wrote_later(tmp_path: Path) 
     assert found.data == "a"
 
 
-@pytest.mark.parametrize("content", ["", "{", "null", "[]", '{"state": "running", "mood": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content", ["", "{", "null", "[]", '{"step": 1}', '{"state": "running", "steps": "many"}', "[" * 100_000]
+)
 def test_a_damaged_status_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "nano").mkdir()
     (tmp_path / "nano" / "progress.json").write_text(content)
