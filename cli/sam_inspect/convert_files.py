@@ -17,8 +17,6 @@ from sam_inspect.options import settings_of
 from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
-    from sam_backend.segmenters import Segmenter
-    from sam_backend.settings import Settings
     from sam_evaluation.box_conversion import Converted
     from sam_inspect.contact_sheet import Cell
 
@@ -42,6 +40,7 @@ def convert_files(
         If the data, the folder or the model cannot be used.
     """
     require_evaluation("convert --data")
+    from sam_backend.core.model_loading import load_model
     from sam_backend.finetune.os_errors import os_errors_as_sentences
     from sam_evaluation.box_conversion import BoxFiles
     from sam_evaluation.datasets.registry import DatasetSpec
@@ -52,7 +51,7 @@ def convert_files(
             "With --data, name either the folder for the masks with --out, or a picture with --dry-run."
         )
     settings = settings_of(context)
-    boxes = BoxFiles(DatasetSpec.parse(data), _segmenter(settings, model or settings.model, checkpoint))
+    boxes = BoxFiles(DatasetSpec.parse(data), load_model(settings, model or settings.model, checkpoint))
     with progress_bars() as add_bar, os_errors_as_sentences():
         progress = add_bar("Converting boxes")
         if out is not None:
@@ -79,18 +78,6 @@ def write_sheet(path: Path, cells: Iterable[Cell]) -> list[str]:
         contact_sheet(shown).save(file, "PNG")
     masks = sum(len(cell.masks) for cell in shown)
     return [f"{path} shows {count(masks, 'mask')} on {count(len(shown), 'image')}; nothing else was written."]
-
-
-def _segmenter(settings: Settings, model: str, checkpoint: Path | None) -> Segmenter:
-    """Return the model with the given weights, or with those that were promoted last."""
-    from sam_backend.finetune.versions import VERSIONS, Versions
-    from sam_backend.segmenters import WeightFolders
-    from sam_backend.segmenters.model_registry import load_segmenter
-    from sam_inspect.project_parts import load_beside_service
-
-    if checkpoint is None:
-        return load_beside_service(settings, Versions(settings.home / VERSIONS), model)
-    return load_segmenter(model, checkpoint, focus=settings.focus, folders=WeightFolders.of_settings(settings))
 
 
 def _sentences(done: Converted, out: Path) -> list[str]:

@@ -13,10 +13,8 @@ from sam_inspect.output import print_lines
 
 if TYPE_CHECKING:
     from sam_backend.finetune.training_run import TrainingRun
-    from sam_backend.finetune.versions import Versions
     from sam_backend.labelstudio.projects import KnownProject
     from sam_backend.progress import ProgressCallback
-    from sam_backend.segmenters import Segmenter
     from sam_backend.settings import Settings
     from sam_evaluation.datasets.registry import DatasetSpec
     from sam_evaluation.left_out import CountedDataset
@@ -59,19 +57,6 @@ def choose_source(settings: Settings, project: str | None, data: str | None) -> 
     if data is not None:
         return DatasetSpec.parse(data)
     return find_project(ServerRegistry.of_settings(settings), str(project))
-
-
-def load_beside_service(settings: Settings, versions: Versions, model: str) -> Segmenter:
-    """Return the model with the weights that serve now, on one thread, since a service beside it needs the others."""
-    from sam_backend.finetune.served_version import LoadWeights, load_served
-    from sam_backend.segmenters import WeightFolders
-    from sam_backend.segmenters.model_registry import load_segmenter
-
-    folders = WeightFolders.of_settings(settings)
-    load: LoadWeights = lambda weights: load_segmenter(  # noqa: E731
-        model, weights, threads=1, focus=settings.focus, folders=folders
-    )
-    return load_served(versions, model, load).segmenter
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from sam_backend.extras import require_training
 from sam_inspect.options import DataOption, LimitOption, ModelOption, ProjectOption, settings_of
 from sam_inspect.output import print_lines
-from sam_inspect.project_parts import choose_source, load_beside_service, open_part_run
+from sam_inspect.project_parts import choose_source, open_part_run
 
 if TYPE_CHECKING:
     from sam_backend.finetune.part_training import PartOutcome
@@ -64,6 +64,7 @@ def train_on(
     SamInspectError
         If there are too few images, or they cannot be read or fetched.
     """
+    from sam_backend.core.model_loading import load_model
     from sam_backend.finetune.tunable_models import require_features
     from sam_backend.finetune.versions import VERSIONS, Versions
     from sam_backend.proposer.job import ProposerJob
@@ -74,7 +75,8 @@ def train_on(
     require_features(model)
     versions = Versions(settings.home / VERSIONS)
     with open_part_run(settings, source, PROPOSER, "Training the proposer") as part:
-        segmenter = load_beside_service(settings, versions, model)
+        # A service beside it needs the other cores.
+        segmenter = load_model(settings, model, None, threads=1)
         gate = ProposalGate(segmenter)
         return train(
             ProposerJob(part.source, part.model, part.data, recipe, gate, segmenter, limit), part.run, versions

@@ -9,7 +9,7 @@ import typer
 from sam_backend.extras import require_training
 from sam_inspect.options import DataOption, LimitOption, ModelOption, ProjectOption, settings_of
 from sam_inspect.output import print_lines
-from sam_inspect.project_parts import choose_source, load_beside_service, open_part_run
+from sam_inspect.project_parts import choose_source, open_part_run
 
 if TYPE_CHECKING:
     from sam_backend.finetune.part_training import PartOutcome
@@ -71,6 +71,7 @@ def tune_on(
     SamInspectError
         If there are too few images, or they cannot be read or fetched.
     """
+    from sam_backend.core.model_loading import load_model
     from sam_backend.finetune.refiner.names import REFINER
     from sam_backend.finetune.refiner.refiner_job import RefinerJob
     from sam_backend.finetune.refiner.refiner_job import tune_refiner as tune
@@ -82,7 +83,8 @@ def tune_on(
     require_refined(model)
     versions = Versions(settings.home / VERSIONS)
     with open_part_run(settings, source, REFINER, "Tuning the refiner") as part:
-        segmenter = load_beside_service(settings, versions, model)
+        # A service beside it needs the other cores.
+        segmenter = load_model(settings, model, None, threads=1)
         assert isinstance(segmenter, Correcting)
         gate = PromotionGate(protocols=CORRECTIONS)
         return tune(RefinerJob(part.source, part.model, part.data, recipe, gate, segmenter, limit), part.run, versions)
