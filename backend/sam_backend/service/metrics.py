@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from sam_backend.core.observer import Observer, RequestNotes, Stage
+from sam_backend.labelstudio.region_changes import Outcome
 from sam_backend.segmenters.cache import EmbeddingSource
 from sam_backend.service.recent import RecentClicks
 from sam_backend.service.traces import Traces
@@ -114,8 +115,9 @@ class Metrics(Observer):
     def compared(self, project: str, outcomes: Mapping[str, int], ious: Sequence[float]) -> None:
         """Count what became of proposals."""
         shown = self._shown_project(project)
-        for outcome, number in outcomes.items():
-            self._proposals.labels(shown, outcome).inc(number)
+        # Those of 0 too: a share of what is missing would be missing.
+        for outcome in Outcome:
+            self._proposals.labels(shown, outcome).inc(outcomes.get(outcome, 0))
         for iou in ious:
             self._proposal_iou.labels(shown).observe(iou)
 

@@ -89,6 +89,12 @@ def test_one_pixel_more_is_a_moved_region(client):
     assert 0.99 < kept(client).ious[0] < 1
 
 
+def test_a_share_of_nothing_unchanged_is_0_and_not_missing(client):
+    accept(client, region("red", moved(RED)), region("green", moved(GREEN)))
+    text = client.get("/metrics").text
+    assert f'sam_inspect_proposals_total{{outcome="unchanged",project="{PROJECT}"}} 0.0' in text
+
+
 def test_a_later_change_replaces_the_comparison_and_is_counted_once(client):
     accept(client, region("red", RED), region("green", GREEN))
     accept(client, region("red", RED), action="ANNOTATION_UPDATED", second=9)
