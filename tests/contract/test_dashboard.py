@@ -114,6 +114,13 @@ def test_every_query_names_metrics_and_labels_that_there_are(given):
         assert shown <= known, f"{title}: {shown} of {known}"
 
 
+def test_what_two_servers_read_from_one_home_is_not_counted_twice():
+    of_home = {"sam_inspect_gate_decisions", "sam_inspect_accepted_masks", "sam_inspect_proposals_unchanged_ratio"}
+    asked = [expression for _, expression, _ in queries() if any(name in expression for name in of_home)]
+    assert len(asked) == 3
+    assert all(expression.startswith("max by (") for expression in asked)
+
+
 def test_every_metric_of_ours_is_named_in_the_documentation(given):
     told = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
     own = [name for name in given if name.startswith("sam_inspect_") and not name.endswith("_created")]
