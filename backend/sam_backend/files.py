@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -69,7 +70,10 @@ def append_line(path: Path, line: str) -> None:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(end - 1, 0))
         is_torn = file.read(1) not in (b"", b"\n")
-        file.write(b"\n" * is_torn + line.encode() + b"\n")
+        content = b"\n" * is_torn + line.encode() + b"\n"
+        # A disk that gets full takes a part of it.
+        if file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_backend.files import name_on_disk, sweep, transaction, whole_file, whole_folder, write_whole
+from sam_backend.files import append_line, name_on_disk, sweep, transaction, whole_file, whole_folder, write_whole
 
 
 def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
@@ -123,3 +123,22 @@ def test_a_full_disk_undoes_a_transaction_and_is_what_the_error_tells() -> None:
         with pytest.raises(sqlite3.OperationalError, match="full"):
             write_much(sql)
         assert sql.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+
+def test_a_line_is_whole_and_a_torn_one_before_it_is_a_line_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b"whole\nto")
+    append_line(tmp_path / "lines", "next")
+    append_line(tmp_path / "lines", "last")
+    assert (tmp_path / "lines").read_text().splitlines() == ["whole", "to", "next", "last"]
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_an_error(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limit of a file's size")
+    append_line(tmp_path / "lines", "first")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left on device"):
+            append_line(tmp_path / "lines", "second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
