@@ -14,7 +14,9 @@ from sam_backend.core.proposers import proposer_of
 from sam_backend.core.refiners import refiner_of
 from sam_backend.errors import SamInspectError
 from sam_backend.finetune.gate_decisions import decisions_problem, gate_decisions
+from sam_backend.finetune.training_status import TRAININGS
 from sam_backend.finetune.versions import SHIPPED, Versions
+from sam_backend.labelstudio.accepted import EXPORT
 from sam_backend.memory.agreement import Agreement, Compared, agreement, agreement_over_time
 from sam_backend.memory.example_store import ExampleStore
 from sam_backend.memory.features import BACKGROUND
@@ -137,7 +139,7 @@ class ProjectStatus:
 
 def _source(data: str) -> str:
     """Return the project whose accepted masks a training learnt from; "" for a data set."""
-    found = re.search(r"/project-([^/]+)/", data)
+    found = re.search(rf"/{TRAININGS}/project-([^/]+)/{re.escape(EXPORT)}", data)
     return found[1] if found else ""
 
 

@@ -129,9 +129,12 @@ def test_each_decision_of_a_gate_is_told_with_its_project_scores_and_reason(clie
     versions = Versions(backend.settings.home / VERSIONS)
     proposer = proposer_of(backend.memories.of("3.1795"))
     keep_decision(versions, proposer, "x", None, Verdict(False, "It is no better.", {"proposals.recall": [0.61, 0.63]}))
-    folder = "label_studio:/home/finetune/project-4.1795/export.json"
+    folder = "label_studio:/srv/project-a/home/finetune/project-4.1795/export.json"
     keep_decision(versions, "nano", folder, None, Verdict(True, "It is better.", {"box.iou": [0.735, 0.787]}))
-    told = {one["part"]: one for one in client.get("/status").json()["decisions"]}
+    keep_decision(versions, "sam:vit_b", "masks:/srv/project-3.1795/parts", None, Verdict(False, "Of no project.", {}))
+    told = {one["model"]: one for one in client.get("/status").json()["decisions"]}
+    assert (told["sam:vit_b"]["part"], told["sam:vit_b"]["project"]) == ("model", "")
+    told |= {one["part"]: one for one in told.values() if one["model"] != "sam:vit_b"}
     assert (told["proposer"]["project"], told["proposer"]["passed"]) == ("3.1795", False)
     assert (told["model"]["project"], told["model"]["metrics"]) == ("4.1795", {"box.iou": [0.735, 0.787]})
     castings = text(page(client, "/status?project=3.1795"))
