@@ -193,12 +193,8 @@ def _work(waiting: Sequence[Job], jobs: int, workers: Workers, about: dict[str, 
             yield from _do(group)
     else:
         with worker_pool(jobs) as pool:
-            try:
-                for future in as_completed([pool.submit(_do, group) for group in groups]):
-                    yield from future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            for future in as_completed([pool.submit(_do, group) for group in groups]):
+                yield from future.result()
 
 
 def _do(group: Sequence[Job]) -> Sequence[Job]:

@@ -99,17 +99,13 @@ def simulate(
         progress(done, total, "done")
         return
     with worker_pool(jobs) as pool:
-        try:
-            # The longest first, so that no process is left alone with one at the end.
-            waiting = {pool.submit(_carry_out, spec, storage) for spec in sorted(specs, key=_length, reverse=True)}
-            while waiting:
-                ended, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    future.result()
-                progress(sum(images_done(spec.journal) for spec in specs), total, f"{len(waiting)} runs to go")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        # The longest first, so that no process is left alone with one at the end.
+        waiting = {pool.submit(_carry_out, spec, storage) for spec in sorted(specs, key=_length, reverse=True)}
+        while waiting:
+            ended, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in ended:
+                future.result()
+            progress(sum(images_done(spec.journal) for spec in specs), total, f"{len(waiting)} runs to go")
 
 
 def _add_to(progress: ProgressCallback, before: int, total: int) -> ProgressCallback:

@@ -1,8 +1,14 @@
-"""Worker processes: they end with the process that started them."""
+"""Worker processes: they end with the process that started them; one that ends before is an error in a sentence."""
 
+import os
 import select
 import subprocess
 import sys
+
+import pytest
+
+from sam_evaluation.errors import EvaluationError
+from sam_evaluation.workers import worker_pool
 
 PROGRAM = """
 import time
@@ -29,3 +35,8 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
         ended, _, _ = select.select([parent.stdout], [], [], PATIENCE)
         assert ended
         assert parent.stdout.read() == b""
+
+
+def test_a_worker_that_ends_in_its_work_is_an_error_in_a_sentence():
+    with pytest.raises(EvaluationError, match="perhaps because memory did not suffice"), worker_pool(1) as pool:
+        pool.submit(os._exit, 1).result()
