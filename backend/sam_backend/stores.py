@@ -197,20 +197,19 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
 
     def copy_from(self, file: Path) -> None:
         """Write the file: a copy of another one; within a store, the content does not come to this machine."""
-        if not isinstance(file, StorePath):
-            self.put(file)
-            return
-        content = file.read_bytes() if file.parts[0] != self.parts[0] else None
         try:
-            with self._asking(writing=True) as store:
-                if content is None:
+            if not isinstance(file, StorePath):
+                self.put(file)
+            elif file.parts[0] == self.parts[0]:
+                with self._asking(writing=True) as store:
                     store.cp_file(file._key(), self._key())
-                else:
+            else:
+                content = file.read_bytes()
+                with self._asking(writing=True) as store:
                     store.pipe_file(self._key(), content)
         except StoreError:
             # A store does not say which of the two is missing.
-            if not type(file)(file).exists():
-                raise file._missing() from None
+            type(file)(file).stat()
             raise
 
     def _key(self) -> str:

@@ -204,11 +204,10 @@ class Removing(Segmenter):
         return embedding
 
 
-@pytest.mark.parametrize("is_on_store", [False, True])
-def test_an_image_that_is_removed_while_it_is_searched_is_named(folder, tmp_path, s3, is_on_store):
-    images, out = folder, tmp_path / "out"
-    if is_on_store:
-        images, out = place(s3.upload(folder, "images")), place(f"{s3.address}/out")
+@pytest.mark.parametrize("on_store", ["", "out", "images and out"])
+def test_an_image_that_is_removed_while_it_is_searched_is_named(folder, tmp_path, s3, on_store):
+    images = place(s3.upload(folder, "images")) if "images" in on_store else folder
+    out = place(f"{s3.address}/out") if "out" in on_store else tmp_path / "out"
     done = run(images, out, Removing((images / "line 0" / "0.png").unlink))
     assert done.broken == [("line 0/0.png", "It cannot be read: No such file or directory.")]
     assert len(done.parts) == 2
