@@ -93,9 +93,11 @@ class Lane:
 
     def expected_wait(self) -> int:
         """Return the seconds, at least 1, until all present requests are answered at the speed of the last ones."""
-        if len(self._ends) < 2:
+        # `/status` asks from another thread.
+        ends = self._ends.copy()
+        if len(ends) < 2:
             return math.ceil(self._seconds)
-        each = (monotonic() - self._ends[0]) / (len(self._ends) - 1)
+        each = (monotonic() - ends[0]) / (len(ends) - 1)
         return min(max(math.ceil(self.pending * each), 1), math.ceil(self._seconds))
 
     async def _wait(self, request: Request, outcome: asyncio.Future[Result]) -> None:
