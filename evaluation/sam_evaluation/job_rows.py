@@ -93,18 +93,20 @@ class _MeasureElsewhere(MeasureJobs):
 
     def __call__(self, group: Sequence[Job], /) -> Rows:
         own = [replace(job, threads=self.threads) for job in group]
-        for spec in _read_for(own[0]):
-            if _stamp(spec) != self.fingerprints[spec]:
-                raise EvaluationError(
-                    f"The worker {platform.node()} has other files in {spec.folder}; let all machines share it."
-                )
-        for job in own:
-            if (version := _load(job).version) != (wanted := self.versions[job.model]):
-                raise EvaluationError(
-                    f"The worker {platform.node()} has the model {version}, and {wanted} is asked for; put the same "
-                    "weights there."
-                )
+        try:
+            self._check(own)
+        except SamInspectError as error:
+            raise EvaluationError(f"The worker {platform.node()} cannot work: {error}") from error
         return rows_of(own)
+
+    def _check(self, jobs: Sequence[Job]) -> None:
+        """Raise a SamInspectError if data sets or models are missing here, or are others."""
+        for spec in _read_for(jobs[0]):
+            if _stamp(spec) != self.fingerprints[spec]:
+                raise EvaluationError(f"it has not the same files in {spec.folder}; let all machines share it.")
+        for job in jobs:
+            if (version := _load(job).version) != (wanted := self.versions[job.model]):
+                raise EvaluationError(f"its model is {version}, and {wanted} is asked for; put the same weights there.")
 
 
 def _measure(
@@ -141,7 +143,8 @@ def _examples(text: str) -> DatasetSpec:
 
 @cache
 def _stamp(spec: DatasetSpec) -> str:
-    return fingerprint(spec.folder)
+    """Return the fingerprint of a data set; "" if it is not there."""
+    return fingerprint(spec.folder) if spec.folder.exists() else ""
 
 
 @cache

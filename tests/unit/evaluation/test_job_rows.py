@@ -55,9 +55,9 @@ def test_another_process_gives_the_same_rows_whatever_its_folder(jobs, folder, t
 
 def test_other_files_or_weights_are_refused(jobs, folder):
     measure = MeasureJobs.of(jobs, {"boxfill": "boxfill-1"})
-    with pytest.raises(EvaluationError, match=r"has the model boxfill-1, and boxfill-2 is asked for; put the same"):
+    with pytest.raises(EvaluationError, match=r"its model is boxfill-1, and boxfill-2 is asked for; put the same"):
         replace(measure, versions={"boxfill": "boxfill-2"}).elsewhere()(1)(jobs)
-    with pytest.raises(EvaluationError, match=f"has other files in {folder}; let all machines share it"):
+    with pytest.raises(EvaluationError, match=f"has not the same files in {folder}; let all machines share it"):
         replace(measure, fingerprints={jobs[0].dataset: "another"}).elsewhere()(1)(jobs)
 
 
@@ -65,3 +65,17 @@ def test_the_largest_image_is_that_of_the_machine_that_asks(jobs, monkeypatch):
     monkeypatch.setattr("sam_evaluation.job_rows.max_pixels", lambda: 1000)
     ((row,),) = MeasureJobs.of(jobs, {"boxfill": "boxfill-1"}).elsewhere()(1)(jobs)
     assert "60 x 40 pixels; at most 1,000 are taken" in row["reason"]
+
+
+def test_what_a_worker_lacks_is_said_with_its_name(jobs, folder):
+    measure = MeasureJobs.of(jobs, {"boxfill": "boxfill-1"})
+    large = [replace(job, model="sam:vit_b", checkpoint=folder / "no.pth") for job in jobs]
+    with pytest.raises(EvaluationError, match=r"^The worker \S+ cannot work: .*no\.pth"):
+        measure.elsewhere()(1)(large)
+
+
+def test_a_data_set_that_a_worker_lacks_is_said_with_its_name(jobs, folder):
+    measure = MeasureJobs.of(jobs, {"boxfill": "boxfill-1"})
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(EvaluationError, match=rf"^The worker \S+ cannot work: it has not the same files in {folder}; "):
+        measure.elsewhere()(1)(jobs)
