@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 
-from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError, StoreError
 
 
 @dataclass
@@ -20,6 +20,8 @@ class Squares:
             os._exit(1)
         if item == "raise":
             raise SamInspectError("What is raised ends everything.")
+        if item == "no key":
+            raise StoreError("s3://a/b cannot be used: check the credentials of this machine.")
         if item == "refuse":
             return BadRequestError("It is no number.")
         if item == "warn":

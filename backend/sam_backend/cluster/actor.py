@@ -57,7 +57,13 @@ class Actor:
 
     def do(self, item: bytes) -> bytes:
         """Return the pickled result of a pickled item, with what was logged: (logger, level, message)."""
-        result: Any = self._work(pickle.loads(item))  # noqa: S301 # nosec B301
+        from sam_backend.errors import StoreError
+
+        try:
+            result: Any = self._work(pickle.loads(item))  # noqa: S301 # nosec B301
+        except StoreError as error:
+            # It speaks of the credentials of its machine.
+            raise StoreError(f"On the worker {platform.node()}: {error}") from error
         warnings = self._warnings.copy()
         self._warnings.clear()
         return pickle.dumps((result, warnings))

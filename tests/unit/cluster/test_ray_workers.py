@@ -12,7 +12,7 @@ from sam_backend.cluster import actor
 from sam_backend.cluster import ray_workers as module
 from sam_backend.cluster.connection import open_workers
 from sam_backend.cluster.sizes import WorkerSize
-from sam_backend.errors import BadRequestError, SamInspectError
+from sam_backend.errors import BadRequestError, SamInspectError, StoreError
 from sam_backend.settings import Settings
 from told_work import Squares
 
@@ -53,6 +53,8 @@ def test_what_a_worker_logs_and_what_it_refuses_is_heard_here(workers, caplog):
     assert isinstance(results[2], BadRequestError)
     with pytest.raises(SamInspectError, match=r"^What is raised ends everything.$"):
         list(workers.map(Squares(), [1, "raise"]))
+    with pytest.raises(StoreError, match=r"^On the worker \S+: s3://a/b cannot be used"):
+        list(workers.map(Squares(), ["no key"]))
     with pytest.raises(TypeError) as raised:
         list(workers.map(Squares(), [None]))
     # Where on the worker it happened.
