@@ -4,15 +4,16 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sam_backend.errors import BadRequestError, SamInspectError, StoreError
 
 
 @dataclass
 class Squares:
-    """Squares numbers; other items are told what to do."""
+    """Squares numbers; other items are told what to do. Only the worker that makes the file `is_ready` starts."""
 
-    is_ready: bool = True
+    is_ready: bool | Path = True
     threads: int = 0
 
     def __call__(self, item):
@@ -36,6 +37,11 @@ class Squares:
 
 
 def made(is_ready, threads):
-    if not is_ready:
+    if isinstance(is_ready, Path):
+        try:
+            is_ready.touch(exist_ok=False)
+        except OSError:
+            os._exit(1)
+    elif not is_ready:
         raise BadRequestError("The weights are missing; put them into the folder weights.")
     return Squares(threads=threads)

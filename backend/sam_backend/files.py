@@ -109,8 +109,8 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     part = path.with_name(f"{stem}.{os.getpid()}.{secrets.randbits(60)}.part")
     descriptor = -1
     try:
-        if private:
-            descriptor = _open_locked(part)
+        if private or fcntl is not None:
+            descriptor = _open_locked(part, 0o600 if private else 0o666)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -255,10 +255,10 @@ def tighten(folder: Path) -> None:
                     os.chmod(path, mode & 0o700)
 
 
-def _open_locked(part: Path) -> int:
-    """Make a file that only its owner may read, locked, which shows `remove_stale` that somebody writes it."""
+def _open_locked(part: Path, mode: int) -> int:
+    """Make a file, locked, which shows `remove_stale` that somebody writes it."""
     # The file has this mode before it has content.
-    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -272,7 +272,7 @@ def _open_locked(part: Path) -> int:
     if is_there:
         return descriptor
     os.close(descriptor)
-    return _open_locked(part)
+    return _open_locked(part, mode)
 
 
 def try_lock(descriptor: int) -> bool:

@@ -103,6 +103,14 @@ def test_a_file_that_a_starting_server_removes_before_it_is_locked_is_made_again
     assert (tmp_path / "record.json").read_bytes() == b"kept"
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_a_file_that_somebody_writes_is_not_taken_for_a_stale_one(tmp_path: Path, private) -> None:
+    with whole_file(tmp_path / "result.json", private=private) as part:
+        part.write_bytes(b"whole")
+        assert sweep(tmp_path) == 0
+    assert (tmp_path / "result.json").read_bytes() == b"whole"
+
+
 def test_processes_of_one_number_on_two_machines_write_beside_each_other(tmp_path: Path) -> None:
     with whole_file(tmp_path / "record.json") as first, whole_file(tmp_path / "record.json") as second:
         first.write_bytes(b"first")

@@ -30,7 +30,7 @@ _AHEAD = 16
 """Items for each worker that may be done before the oldest one is, whose result comes first."""
 
 _LOSSES = 4
-"""Workers that may be lost at one item, or one after the other before they have begun."""
+"""Workers that may be lost at one item, or one after the other before they have begun while no other works."""
 
 _GLANCE = 0.5
 """Seconds after which it is looked whether Ctrl-C has come."""
@@ -206,7 +206,7 @@ class _Pool(Generic[_Item]):
         ray.kill(worker.actor)
         if not worker.has_started:
             self.failed_starts += 1
-            if self.failed_starts == _LOSSES:
+            if self.failed_starts >= _LOSSES and not any(other.has_started for other in self.workers):
                 raise SamInspectError(f"{_LOSSES} workers ended while they started. Ray says: {_line(error)}")
         for one in lost:
             self._repeat(one)

@@ -73,6 +73,16 @@ def test_no_room_is_said_and_nothing_to_do_starts_nobody(workers, monkeypatch):
         list(replace(workers, size=WorkerSize(1000, 0, 1)).map(Squares(), [1]))
 
 
+def test_workers_that_end_as_they_start_matter_only_where_no_other_works(workers, tmp_path, caplog):
+    def items():
+        yield from takewhile(lambda _: caplog.text.count("A worker is lost") < 5, count())
+
+    results = list(workers.map(Squares(tmp_path / "started"), items()))
+    assert [double for double, *_ in results] == [2 * number for number in range(len(results))]
+    with pytest.raises(SamInspectError, match="4 workers ended while they started"):
+        list(workers.map(Squares(tmp_path / "gone" / "nobody"), [1]))
+
+
 def test_an_item_that_ends_its_worker_again_and_again_is_named(workers):
     named = "4 workers ended one after the other at end the process, perhaps because memory"
     with pytest.raises(SamInspectError, match=named):
