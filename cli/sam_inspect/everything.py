@@ -103,7 +103,7 @@ def everything(
         _opened(context, project, automatic, name, checkpoint) as (search, add_bar),
     ):
         done = run.run(search, add_bar("Segmenting"), workers)
-        pngs = [(part["name"], out / PICTURES / part["png"]) for part in done.parts]
+        pngs = [(part.name, out / PICTURES / part.png) for part in done.parts]
         sheets = range(0, len(pngs), SHOWN)
         progress = add_bar("Contact sheets")
         for number, start in enumerate(sheets, 1):

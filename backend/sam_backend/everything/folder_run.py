@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,10 +20,12 @@ from sam_backend.everything.tables import OBJECT, Part, coco_of, csv_of, csv_tex
 from sam_backend.files import link_or_copy, sweep, write_whole
 from sam_backend.progress import ProgressCallback
 from sam_backend.segmenters.image_folder import images_in
-from sam_backend.stores import StorePath
+from sam_backend.stores import StorePath, files_below
+
+logger = logging.getLogger(__name__)
 
 RUN, PARTS, IMAGES = "everything.json", "parts", "images"
-PICTURES, INSTANCE_MAPS, CLASS_MAPS = "side_by_side", "instance_maps", "class_maps"
+PNGS = (PICTURES, INSTANCE_MAPS, CLASS_MAPS) = ("side_by_side", "instance_maps", "class_maps")
 COCO, TABLE, BROKEN = "annotations/instances.json", "instances.csv", "broken.csv"
 
 
@@ -44,7 +47,7 @@ class FolderResult:
     @property
     def count(self) -> int:
         """The number of instances on all images."""
-        return sum(len(part["instances"]) for part in self.parts)
+        return sum(len(part.instances) for part in self.parts)
 
 
 class FolderRun:
@@ -92,7 +95,8 @@ class FolderRun:
         self._claim(search)
         result, find = FolderResult(classes=list(search.labels or (OBJECT,))), FindOnImage(search)
         places = {name: self._place(name) for name in self._files}
-        kept = {name: place for name, place in places.items() if isinstance(place, Path) and place in self._kept}
+        there = {name: place for name, place in places.items() if isinstance(place, Path)}
+        kept = {name: place for name, place in there.items() if self._is_whole(name, place)}
         waiting = (
             self._asked(name, result.classes) if isinstance(place, Path) else place
             for name, place in places.items()
@@ -102,12 +106,12 @@ class FolderRun:
             for done, (name, place) in enumerate(places.items()):
                 progress(done, len(places), name)
                 if name in kept:
-                    part: Part = json.loads(kept[name].read_bytes())
-                    ids = class_ids([one["label"] or OBJECT for one in part["instances"]], result.classes)
-                    if part.get("ids", ids) == ids:
+                    part = self._read_part(name, kept[name])
+                    ids = class_ids([one.label or OBJECT for one in part.instances], result.classes) if part else None
+                    if part and part.ids in (None, ids):
                         result.parts.append(part)
                         continue
-                    # Images before it that came or went have changed the numbers of classes.
+                    # It is damaged, or images before it that came or went have changed the numbers of classes.
                     found = find(self._asked(name, result.classes))
                 else:
                     found = next(answers)
@@ -178,34 +182,49 @@ class FolderRun:
     def _write_part(self, name: str, place: Path, found: FoundOnImage) -> Part:
         """Write what is found on an image, and return what is kept of it."""
         png = self._pngs[name]
-        part = {"file": place.name, "name": name, "png": png, "size": list(found.size), "ids": found.ids}
-        part["instances"] = found.instances
-        for folder, content in (
-            (PICTURES, found.picture),
-            (INSTANCE_MAPS, found.instance_map),
-            (CLASS_MAPS, found.class_map),
-        ):
+        part = Part(place.name, name, png, found.size, found.instances, found.ids)
+        for folder, content in zip(PNGS, (found.picture, found.instance_map, found.class_map), strict=True):
             self._write(f"{folder}/{png}", content)
-        write_whole(place, json.dumps(part).encode(), private=False)
+        write_whole(place, part.content(), private=False)
         return part
 
     def _remove_stale(self, parts: Sequence[Part]) -> None:
         """Remove what earlier runs wrote of images that are gone, changed, or of another name."""
-        names, pngs, files = ({part[key] for part in parts} for key in ("name", "png", "file"))
+        names, pngs, files = map(set, zip(*((part.name, part.png, part.file) for part in parts), strict=True))
         for kept in (self.out / PARTS).glob("*.json"):
             if kept.name in files:
                 continue
-            part = json.loads(kept.read_bytes())
-            if part["name"] not in names:
-                (self.out / IMAGES / part["name"]).unlink(missing_ok=True)
-            for folder in (PICTURES, INSTANCE_MAPS, CLASS_MAPS) if part["png"] not in pngs else ():
-                (self.out / folder / part["png"]).unlink(missing_ok=True)
+            # A damaged one names no files.
+            with suppress(ValueError):
+                part = Part.read(kept.read_bytes())
+                if part.name not in names:
+                    (self.out / IMAGES / part.name).unlink(missing_ok=True)
+                for folder in PNGS if part.png not in pngs else ():
+                    (self.out / folder / part.png).unlink(missing_ok=True)
             kept.unlink()
+
+    def _is_whole(self, name: str, place: Path) -> bool:
+        """Return whether earlier runs left all results of an image, none of them empty."""
+        pngs = (self.out / folder / self._pngs[name] for folder in PNGS)
+        return self._kept.issuperset((place, self.out / IMAGES / name, *pngs))
+
+    def _read_part(self, name: str, place: Path) -> Part | None:
+        """Return what an earlier run kept of an image; None if its file is damaged."""
+        try:
+            part = Part.read(place.read_bytes())
+        except ValueError:
+            part = None
+        if part and (part.file, part.name, part.png) == (place.name, name, self._pngs[name]):
+            return part
+        logger.warning("%s is damaged; its image %s is searched again.", place, name)
+        return None
 
     @cached_property
     def _kept(self) -> frozenset[Path]:
-        """What earlier runs kept, listed once: a store takes longer to say of a single file whether it is there."""
-        return frozenset((self.out / PARTS).glob("*.json"))
+        """The files of earlier runs that are not empty, listed once: a store takes longer to say it of a single one."""
+        folders = (self.out / folder for folder in (PARTS, IMAGES, *PNGS))
+        files = (file for folder in folders for file in files_below(folder))
+        return frozenset(file for file in files if file.is_file() and file.stat().st_size)
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.out / name, content, private=False)

@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from PIL import Image
 
@@ -15,7 +14,7 @@ from sam_backend.errors import BadRequestError, SamInspectError
 from sam_backend.everything.label_maps import label_map, png_of_map
 from sam_backend.everything.pictures import side_by_side
 from sam_backend.everything.search import Instance, ProjectSearch, Search
-from sam_backend.everything.tables import OBJECT
+from sam_backend.everything.tables import OBJECT, Described
 from sam_backend.segmenters.automatic import AutomaticSettings
 from sam_backend.segmenters.coco_counts import coco_counts
 from sam_backend.stores import StorePath
@@ -44,13 +43,13 @@ class FoundOnImage:
     Attributes
     ----------
     size : (H, W) in pixels.
-    instances : list of dict, each instance in words.
+    instances : list of Described.
     ids : class -> its id in the class map, of the classes that are shown.
     picture, instance_map, class_map : bytes of PNG files.
     """
 
     size: tuple[int, int]
-    instances: list[dict[str, Any]]
+    instances: list[Described]
     ids: dict[str, int]
     picture: bytes
     instance_map: bytes
@@ -122,13 +121,13 @@ def _open(model: WorkerModel, automatic: AutomaticSettings, project: ProjectSear
     return FindOnImage(Search(*model.load(threads), automatic, project))
 
 
-def _described(one: Instance) -> dict[str, Any]:
-    return {
-        "counts": coco_counts(one.mask),
-        "box": list(one.mask.box),
-        "area": one.mask.area,
-        "score": round(one.score, 4),
-        "stability": None if one.stability is None else round(one.stability, 4),
-        "contrast": round(one.contrast, 4),
-        "label": one.label,
-    }
+def _described(one: Instance) -> Described:
+    return Described(
+        counts=coco_counts(one.mask),
+        box=one.mask.box,
+        area=one.mask.area,
+        score=round(one.score, 4),
+        stability=None if one.stability is None else round(one.stability, 4),
+        contrast=round(one.contrast, 4),
+        label=one.label,
+    )

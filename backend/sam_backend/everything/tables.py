@@ -5,18 +5,75 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sam_backend.safe_text import safe_cell
+from pydantic import TypeAdapter
 
-Part = dict[str, Any]
-"""What is kept of one image: its `name`, the name of its PNG files (`png`), its `size` (H, W), its `instances`, the
-`ids` of their classes, and the name of the `file` that keeps this."""
+from sam_backend.safe_text import safe_cell
 
 OBJECT = "object"
 """The class of instances without a label."""
 
 COLUMNS = ("image", "id", "area", "left", "top", "right", "bottom", "score", "stability", "contrast", "label")
+
+
+@dataclass(frozen=True)
+class Described:
+    """An instance in words.
+
+    Attributes
+    ----------
+    counts : str, the compressed run-lengths of COCO.
+    box : (left, top, right, bottom) in pixels, half-open.
+    area : int, in pixels.
+    score, stability, contrast : float; there may be no stability.
+    label : str, its class, or None.
+    """
+
+    counts: str
+    box: tuple[int, int, int, int]
+    area: int
+    score: float
+    stability: float | None
+    contrast: float
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is kept of one image.
+
+    Attributes
+    ----------
+    file : str, the name of the file that keeps this.
+    name, png : str, the names of the image and of its PNG files.
+    size : (H, W) in pixels.
+    instances : list of Described.
+    ids : class -> its id in the class map; None in a part of an older version.
+    """
+
+    file: str
+    name: str
+    png: str
+    size: tuple[int, int]
+    instances: list[Described]
+    ids: dict[str, int] | None = None
+
+    @classmethod
+    def read(cls, content: bytes) -> Part:
+        """Return what a file keeps; ValueError if it is none of `content`."""
+        return _reader().validate_json(content)
+
+    def content(self) -> bytes:
+        """Return the content of the file that keeps this."""
+        return _reader().dump_json(self)
+
+
+@cache
+def _reader() -> TypeAdapter[Part]:
+    return TypeAdapter(Part)
 
 
 def coco_of(parts: Sequence[Part], labels: Sequence[str]) -> dict[str, Any]:
@@ -30,21 +87,22 @@ def coco_of(parts: Sequence[Part], labels: Sequence[str]) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, part in enumerate(parts, 1):
-        height, width = part["size"]
-        images.append({"id": number, "file_name": part["name"], "height": height, "width": width})
-        for instance, one in enumerate(part["instances"], 1):
-            left, top, right, bottom = one["box"]
+        height, width = part.size
+        images.append({"id": number, "file_name": part.name, "height": height, "width": width})
+        for instance, one in enumerate(part.instances, 1):
+            left, top, right, bottom = one.box
+            measures = {"score": one.score, "stability": one.stability, "contrast": one.contrast}
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": labels.index(one["label"] or OBJECT) + 1,
-                    "segmentation": {"size": [height, width], "counts": one["counts"]},
+                    "category_id": labels.index(one.label or OBJECT) + 1,
+                    "segmentation": {"size": [height, width], "counts": one.counts},
                     "bbox": [left, top, right - left, bottom - top],
-                    "area": one["area"],
+                    "area": one.area,
                     "iscrowd": 0,
                     "instance": instance,
-                    **{name: one[name] for name in ("score", "stability", "contrast") if one[name] is not None},
+                    **{name: value for name, value in measures.items() if value is not None},
                 }
             )
     categories = [{"id": number, "name": label} for number, label in enumerate(labels, 1)]
@@ -54,9 +112,9 @@ def coco_of(parts: Sequence[Part], labels: Sequence[str]) -> dict[str, Any]:
 def csv_of(parts: Iterable[Part]) -> str:
     """Return the table of all instances as CSV, with the columns `COLUMNS`; `id` is that in the instance PNG."""
     rows = (
-        (part["name"], number, one["area"], *one["box"], *(one[name] for name in COLUMNS[7:]))
+        (part.name, number, one.area, *one.box, one.score, one.stability, one.contrast, one.label)
         for part in parts
-        for number, one in enumerate(part["instances"], 1)
+        for number, one in enumerate(part.instances, 1)
     )
     return csv_text(COLUMNS, rows)
 

@@ -15,12 +15,13 @@ from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError
 from sam_backend.everything.folder_run import FolderRun
 from sam_backend.everything.search import ProjectSearch, Search
+from sam_backend.files import write_whole
 from sam_backend.memory.proposals import Proposal
 from sam_backend.progress import no_progress
 from sam_backend.segmenters.automatic import AutomaticSettings
 from sam_backend.segmenters.pixels import with_pixels
 from sam_backend.settings import Settings
-from sam_backend.stores import place
+from sam_backend.stores import StorePath, files_below, place
 from sam_evaluation.datasets.registry import DatasetSpec
 
 RED, GREEN = (10, 20), (90, 60)
@@ -67,6 +68,11 @@ def contents(out):
     """Return the content of every result; a part names the time of its image."""
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.parent.name != "parts")
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def everything_in(out):
+    """Return the content of every file, also of parts."""
+    return {file.relative_to(out).as_posix(): file.read_bytes() for file in files_below(out)}
 
 
 def test_every_image_has_its_pictures_maps_run_lengths_and_rows(folder, tmp_path):
@@ -155,6 +161,64 @@ def test_what_a_killed_run_left_half_written_is_removed(folder, tmp_path):
     assert not half.exists()
 
 
+@pytest.mark.parametrize("damage", [b"{bad", b"[1]", b"\xff", b'{"instances": 3}', "other"])
+@pytest.mark.parametrize("on_store", [False, True])
+def test_an_image_whose_part_is_damaged_is_searched_again(folder, tmp_path, s3, caplog, damage, on_store):
+    out = place(f"{s3.address}/out") if on_store else tmp_path / "out"
+    run(folder, out)
+    whole = everything_in(out)
+    parts = sorted((out / "parts").iterdir())
+    write_whole(parts[0], parts[1].read_bytes() if damage == "other" else damage)
+    again = Segmenter()
+    assert run(folder, out, again).count == 6
+    assert again.encoded == 1
+    assert f"{parts[0]} is damaged" in caplog.text
+    assert everything_in(out) == whole
+
+
+def test_a_damaged_part_of_an_image_that_is_gone_is_removed(folder, tmp_path):
+    run(folder, tmp_path / "out")
+    old = tmp_path / "out" / "parts" / "old.json"
+    old.write_text("{bad")
+    run(folder, tmp_path / "out")
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("on_store", [False, True])
+def test_results_that_are_missing_or_empty_are_made_again(folder, tmp_path, s3, on_store):
+    out = place(f"{s3.address}/out") if on_store else tmp_path / "out"
+    run(folder, out)
+    whole = everything_in(out)
+    parts = sorted((out / "parts").iterdir())
+    for kind in ("images", "side_by_side", "instance_maps", "class_maps"):
+        (out / kind / "line 0" / "0.png").unlink()
+        # A link to the image of the user would be emptied with it.
+        (out / kind / "line 1" / "1.png").unlink()
+        write_whole(out / kind / "line 1" / "1.png", b"")
+        again = Segmenter()
+        assert run(folder, out, again).count == 6
+        assert again.encoded == 2
+        assert everything_in(out) == whole
+    write_whole(parts[0], b"")
+    again = Segmenter()
+    run(folder, out, again)
+    assert again.encoded == 1
+    assert everything_in(out) == whole
+
+
+def test_what_is_whole_is_known_from_listings_of_a_store(folder, s3, monkeypatch):
+    out = place(f"{s3.address}/out")
+    run(folder, out)
+    asked = []
+    asking = StorePath._asking
+    monkeypatch.setattr(
+        StorePath, "_asking", lambda path, **options: asked.append(path.name) or asking(path, **options)
+    )
+    run(folder, out)
+    assert {"parts", "images"} <= set(asked)
+    assert not [name for name in asked if name.endswith(".png")]
+
+
 def test_an_image_that_is_gone_leaves_nothing_and_a_changed_one_is_done_again(folder, tmp_path):
     out = tmp_path / "out"
     run(folder, out)
@@ -165,7 +229,7 @@ def test_an_image_that_is_gone_leaves_nothing_and_a_changed_one_is_done_again(fo
     done = run(folder, out, again)
     assert again.encoded == 1
     assert done.count == 3
-    assert {part["name"] for part in done.parts} == {"line 1/1.png", "line 0/2.png"}
+    assert {part.name for part in done.parts} == {"line 1/1.png", "line 0/2.png"}
     assert not [name for name in contents(out) if name.endswith("/0.png")]
     assert len(list((out / "parts").iterdir())) == 2
 
@@ -248,7 +312,7 @@ def test_images_of_one_stem_have_pngs_of_their_own(tmp_path):
     for name in ("a.png", "a.bmp", "b.png", "c.png", "c.png.tif"):
         save(tmp_path / "images" / name, pixels)
     done = run(tmp_path / "images", tmp_path / "out")
-    assert {part["name"]: part["png"] for part in done.parts} == {
+    assert {part.name: part.png for part in done.parts} == {
         "a.bmp": "a.bmp.png",
         "a.png": "a.png.png",
         "b.png": "b.png",
@@ -267,7 +331,7 @@ def test_deep_grey_levels_and_large_images_are_read(tmp_path):
     save(tmp_path / "images" / "large.png", large)
     settings = Settings(large_image_pixels=1_000_000, cache=tmp_path / "cache")
     done = run(tmp_path / "images", tmp_path / "out", settings=settings, automatic=replace(GRID, points_per_side=4))
-    found = {part["name"]: [tuple(one["box"]) for one in part["instances"]] for part in done.parts}
+    found = {part.name: [tuple(one.box) for one in part.instances] for part in done.parts}
     assert (20, 10, 50, 30) in found["deep.png"]
     assert found["large.png"].count((600, 300, 800, 500)) == 1
     data = DatasetSpec.parse(f"coco:{tmp_path / 'out'}").open()
@@ -340,6 +404,6 @@ def test_a_class_map_follows_its_classes_when_images_come_and_go(folder, tmp_pat
         change()
         done = FolderRun(folder, tmp_path / "out").run(seeks, no_progress)
         for part in done.parts:
-            shown = np.asarray(Image.open(tmp_path / "out" / "class_maps" / part["png"]))
-            assert shown.max() == done.classes.index(part["instances"][0]["label"]) + 1
+            shown = np.asarray(Image.open(tmp_path / "out" / "class_maps" / part.png))
+            assert shown.max() == done.classes.index(part.instances[0].label) + 1
     assert done.classes == first.classes
