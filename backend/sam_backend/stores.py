@@ -38,11 +38,20 @@ _PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 _WEB = ("http", "https")
 """Schemes of pages, which cannot be listed."""
 
+_SERVERS = ("arrow_hdfs", "ftp", "hdfs", "jlab", "jupyter", "sftp", "smb", "ssh", "webdav", "webhdfs")
+"""Schemes of addresses that name a server, which fsspec would have to be given apart from the path."""
+
 _VERSION = "?versionId="
 """What s3fs cuts off from a name."""
 
-_OPTIONS: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}}
-"""Else s3fs asks for the size of each file before it reads it, to read large ones in parts at once."""
+_SILENCE = 10.0
+"""Seconds after which a store that sends nothing is asked again, and in the end given up."""
+
+_S3_ROUNDS = 2
+"""How often s3fs begins again; each time botocore tries three times."""
+
+_MAX_KEY = 1024
+"""Bytes of a name within its bucket that S3 and Google Cloud Storage take."""
 
 _TIMES = ("LastModified", "mtime", "updated", "created")
 """Where stores say when a file was written."""
@@ -190,6 +199,19 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
             if not missing_ok:
                 raise
 
+    def fault_of_name(self) -> str:
+        """Return why no store can have a file of this name, though a disk can; nothing if it can."""
+        key = "/".join(self.parts[2:])
+        if "\n" in key or "\r" in key:
+            return "the names of a store have no line breaks"
+        if _VERSION in key:
+            return f"{_VERSION} is cut off from the names of a store"
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError:
+            return "the names of a store are in UTF-8"
+        return f"the names of a store have {_MAX_KEY} bytes at most, this one has {size}" if size > _MAX_KEY else ""
+
     def put(self, file: Path) -> None:
         """Write the file: a copy of one of this machine, whole or not at all."""
         with self._asking(writing=True) as store:
@@ -218,11 +240,16 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
 
     def _store(self) -> AbstractFileSystem:
         from fsspec import filesystem
+        from fsspec.config import conf
 
         if not self.parts or not _COLLAPSED.fullmatch(self.parts[0]):
             raise self._missing()
         scheme = self.parts[0][:-1]
-        return filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
+        options = _options(scheme) | conf.get(scheme, {})
+        store = filesystem(scheme, use_listings_cache=False, **options)
+        if scheme == "s3":
+            store.retries = _S3_ROUNDS
+        return store
 
     def _find(self) -> dict[str, Any] | None:
         """Return what the store says of the file or the folder; None if it is not there."""
@@ -263,6 +290,8 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
     @contextmanager
     def _asking(self, *, writing: bool = False) -> Iterator[AbstractFileSystem]:
         """Yield the store; what it raises becomes an error that callers know."""
+        if writing and (fault := self.fault_of_name()):
+            raise StoreError(f"{safe_line(str(self))} cannot be written: {fault}.")
         try:
             yield self._store()
         except StoreError:
@@ -277,7 +306,8 @@ class StorePath(_DISK):  # type: ignore[valid-type, misc]  # the class depends o
 
     def _refusal(self, reason: str) -> StoreError:
         return StoreError(
-            f"{self} cannot be used: {reason}; check the address, the credentials of this machine and their rights."
+            f"{safe_line(str(self))} cannot be used: {reason}; check the address, the credentials of this machine and "
+            "their rights."
         )
 
 
@@ -291,6 +321,8 @@ def place(text: str) -> Path:
     """
     address = _ADDRESS.fullmatch(text)
     if not address:
+        if _COLLAPSED.match(text) and is_collapsed_address(Path(text)):
+            raise StoreError(f"{safe_line(text)} is an address with one slash; write {safe_line(address_of(text))}.")
         return Path(text)
     scheme = address[1].lower()
     scheme = _SAME.get(scheme, scheme)
@@ -305,10 +337,10 @@ def place(text: str) -> Path:
         raise StoreError(
             f"The address {hidden} has a password in it; give it as the store's own settings and variables do."
         )
-    if scheme in _WEB:
+    if scheme in (*_WEB, *_SERVERS):
         raise StoreError(
-            f"{safe_line(text)} is the address of a web page; name a folder, or a store by an address such as "
-            "s3://bucket/folder."
+            f"{safe_line(text)} is the address of a {'web page' if scheme in _WEB else 'server'}; name a folder, or a "
+            "store by an address such as s3://bucket/folder."
         )
     if _VERSION in text:
         raise StoreError(f"{safe_line(text)} names one version of a file; leave {_VERSION} out.")
@@ -320,6 +352,21 @@ def place(text: str) -> Path:
     except (ValueError, ImportError) as error:
         raise StoreError(f"{safe_line(text)} cannot be used: {_reason(error)}.") from None
     return StorePath(f"{scheme}:/{address[2]}")
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Return what the package of a store gets where fsspec's own configuration does not say otherwise."""
+    if scheme == "s3":
+        settings = {"read_timeout": _SILENCE, "retries": {"mode": "standard"}}
+        # Else s3fs asks for the size of each file before it reads it, to read large ones in parts at once.
+        return {"max_concurrency": 1, "config_kwargs": settings}
+    if scheme == "gs":
+        from aiohttp import ClientTimeout
+
+        # The kind of a bucket is asked for in another way, with a deadline of its own.
+        timeout = ClientTimeout(sock_connect=_SILENCE, sock_read=_SILENCE)
+        return {"requests_timeout": timeout, "retry_timeout": _SILENCE}
+    return {}
 
 
 def _reason(error: Exception) -> str:
@@ -345,6 +392,12 @@ def files_below(folder: Path) -> Iterator[Path]:
         return
     for place_of_files, _, names in os.walk(folder):
         yield from (Path(place_of_files, name) for name in names)
+
+
+def address_of(collapsed: Path | str) -> str:
+    """Return the address that a path of this machine was made of."""
+    text = str(collapsed)
+    return text.replace(":/", ":///" if text.lower().startswith("file:") else "://", 1)
 
 
 def is_collapsed_address(path: Path) -> bool:

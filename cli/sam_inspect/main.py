@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from sam_backend.errors import BadRequestError, SamInspectError, StoreError
 from sam_backend.finetune.os_errors import os_error_sentence
-from sam_backend.stores import is_collapsed_address
+from sam_backend.stores import address_of, is_collapsed_address
 from sam_inspect import (
     config_command,
     connect,
@@ -124,9 +124,9 @@ class _Command(TyperCommand):
             for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, Path) and is_collapsed_address(path):
                     option = next(parameter.opts[-1] for parameter in self.params if parameter.name == name)
-                    address = str(path).replace(":/", "://", 1)
                     raise BadRequestError(
-                        f"{option} takes a file or a folder of this machine, not the address {address} of a store."
+                        f"{option} takes a file or a folder of this machine, not the address {address_of(path)} of a "
+                        "store."
                     )
         return super().invoke(ctx)
 

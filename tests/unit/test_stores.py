@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 from pathlib import Path
 
 import pytest
+from fsspec.config import conf
+from gcsfs import GCSFileSystem
 
 from object_stores import KEYS, SECRET, fresh_clients
+from sam_backend import stores
 from sam_backend.errors import MissingExtraError, StoreError
 from sam_backend.files import link_or_copy, whole_file, write_whole
 from sam_backend.stores import StorePath, absolute, files_below, is_collapsed_address, place
@@ -144,12 +148,32 @@ def test_what_needs_a_file_of_this_machine_says_so(store):
         ("s3://bucket/x?versionId=1", r"s3://bucket/x\?versionId=1 names one version of a file; leave"),
         ("file://data/x", "file://data/x has no / behind file://, as in file:///data; name the folder by its path"),
         ("https://host/x?key=hidden", r"https://host/x\?key=\*\*\* is the address of a web page; name a folder, or a "),
+        ("sftp://host/f", "sftp://host/f is the address of a server; name a folder, or a store by an address such as"),
+        ("s3:/plant/line1", "s3:/plant/line1 is an address with one slash; write s3://plant/line1."),
+        ("file:/data", "file:/data is an address with one slash; write file:///data."),
         ("foo://bucket/x", "foo://bucket/x cannot be used: Protocol not known: foo"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(address, sentence):
     with pytest.raises(StoreError, match=sentence):
         place(address)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("a\nb.png", "have no line breaks"),
+        ("a?versionId=1.png", "is cut off from"),
+        (os.fsdecode(b"a\xff.png"), "are in UTF-8"),
+        (f"{'/'.join(['ü' * 100] * 5)}/{'a' * 15}.png", "have 1024 bytes at most, this one has 1026"),
+    ],
+)
+def test_a_name_that_no_store_can_have_is_refused_before_the_store_is_asked(name, fault):
+    path = place("s3://no-such-bucket/x") / name
+    with pytest.raises(StoreError, match=f"cannot be written: .*{fault}") as raised:
+        write_whole(path, b"x")
+    assert str(raised.value).isprintable()
+    assert not (path.parent / "fine ü.png").fault_of_name()
 
 
 def test_one_place_has_one_address():
@@ -226,6 +250,34 @@ def test_no_bucket_is_made_by_a_slip_of_the_pen(s3, restart):
     assert not nowhere.is_dir()
     assert "its bucket is missing" in refusal(lambda: write_whole(nowhere / "x", b"x"))
     assert f"{s3.name}-no" not in {one["Name"] for one in s3.client.list_buckets()["Buckets"]}
+
+
+def test_a_store_that_accepts_and_never_answers_is_given_up(restart, monkeypatch):
+    monkeypatch.setattr(stores, "_SILENCE", 0.05)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert "Read timeout on endpoint URL" in refusal(place("s3://bucket/x").is_dir)
+        silent.setblocking(False)
+        for _ in range(2):
+            silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_a_silent_store_is_given_up_after_a_minute_or_as_fsspec_is_told(restart, monkeypatch):
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+    store = place("s3://bucket/x")._store()
+    store.connect()
+    config = store.s3.meta.config
+    # botocore tries three times in its mode "standard".
+    assert (config.retries, store.retries * 3 * config.read_timeout) == ({"mode": "standard"}, 60)
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 300}})
+    assert place("s3://bucket/x")._store().config_kwargs == {"read_timeout": 300}
+    monkeypatch.setattr(GCSFileSystem, "__init__", lambda self, **options: setattr(self, "options", options))
+    assert place("gs://bucket/x")._store().options["requests_timeout"].sock_read == 10
 
 
 def test_a_server_that_is_not_there_is_one_sentence(restart, monkeypatch):

@@ -131,8 +131,9 @@ class FolderRun:
             )
         self._remove_stale(result.parts)
         self._write(COCO, json.dumps(coco_of(result.parts, result.classes)).encode())
-        self._write(TABLE, csv_of(result.parts).encode())
-        self._write(BROKEN, csv_text(("image", "reason"), result.broken).encode())
+        # A file's name need not be UTF-8, and a table must.
+        self._write(TABLE, csv_of(result.parts).encode(errors="backslashreplace"))
+        self._write(BROKEN, csv_text(("image", "reason"), result.broken).encode(errors="backslashreplace"))
         return result
 
     def _claim(self, search: Search) -> None:
@@ -155,12 +156,17 @@ class FolderRun:
         sweep(self.out)
 
     def _place(self, name: str) -> Path | BadRequestError:
-        """Return the file for what is kept of an image; an error if the image is not there."""
+        """Return the file for what is kept of an image; an error if it is not there, or the results cannot have it."""
+        png = self._pngs[name]
+        if isinstance(self.out, StorePath):
+            files = self.out / IMAGES / name, *(self.out / kind / png for kind in (PICTURES, INSTANCE_MAPS, CLASS_MAPS))
+            if fault := next(filter(None, (file.fault_of_name() for file in files)), None):
+                return BadRequestError(f"It cannot be written to {self.out}: {fault}; give it another name.")
         try:
             stamp = self._files[name].stat()
         except OSError as error:
             return unreadable(error)
-        key = json.dumps([name, self._pngs[name], stamp.st_size, stamp.st_mtime_ns])
+        key = json.dumps([name, png, stamp.st_size, stamp.st_mtime_ns])
         return self.out / PARTS / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
     def _asked(self, name: str, classes: list[str]) -> AskedImage | BadRequestError:

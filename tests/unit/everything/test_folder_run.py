@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from colour_segmenter import ColourSegmenter, surface
 from mask_files import save
 from sam_backend.core.task_embeddings import TaskEmbeddings
 from sam_backend.errors import BadRequestError
-from sam_backend.everything.folder_run import FolderRun
+from sam_backend.everything.folder_run import BROKEN, TABLE, FolderRun
 from sam_backend.everything.search import ProjectSearch, Search
 from sam_backend.files import write_whole
 from sam_backend.memory.proposals import Proposal
@@ -140,6 +142,21 @@ def test_a_store_gives_and_gets_the_same_files_as_a_disk(folder, tmp_path, s3):
     run(folder, place(f"{s3.address}/to store"))
     assert contents(tmp_path / "from store") == stored
     assert {name: file for name, file in s3.files("to store/").items() if not name.startswith("parts/")} == stored
+
+
+def test_a_name_that_no_store_can_have_costs_its_image_alone(folder, tmp_path, s3):
+    names = ["a\nb.png", "a\rb.png", "c?versionId=1.png", os.fsdecode(b"d\xff.png")]
+    for name in names:
+        shutil.copy(folder / "line 0" / "0.png", folder / name)
+    assert len(run(folder, tmp_path / "out").parts) == 3 + len(names)
+    assert "d\\udcff.png" in (tmp_path / "out" / TABLE).read_text("utf-8")
+    out = place(f"{s3.address}/out")
+    done = run(folder, out)
+    assert len(done.parts) == 3
+    assert sorted(name for name, _ in done.broken) == sorted(names)
+    assert all(reason.startswith(f"It cannot be written to {out}: ") for _, reason in done.broken)
+    assert b"d\\udcff.png,It cannot be written to" in (out / BROKEN).read_bytes()
+    assert (out / TABLE).is_file()
 
 
 def test_an_interrupted_run_goes_on_where_it_was_on_a_store(folder, tmp_path, s3):
