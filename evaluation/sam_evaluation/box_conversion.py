@@ -136,9 +136,11 @@ class BoxFiles:
         for index, name in enumerate(names):
             progress(index, len(names))
             part = parts / f"{index:06d}.json"
-            if not part.exists():
+            kept = _read(part)
+            if kept.get("name") != name:
                 write_whole(part, json.dumps(self._part(name, out)).encode(), private=False)
-            done.append(json.loads(part.read_bytes()))
+                kept = _read(part)
+            done.append(kept)
         progress(len(names), len(names))
         broken = [f"{part['name']}: {part['broken']}" for part in done if "broken" in part]
         _require_any(len(done) - len(broken), broken)
@@ -148,8 +150,8 @@ class BoxFiles:
     def _remove_stale(self, out: Path, names: Collection[str]) -> None:
         """Remove the images and labels of earlier runs that the data set has no more, or that are broken now."""
         for part in sorted((out / PARTS).glob("*/*.json")):
-            earlier = json.loads(part.read_bytes())
-            if "broken" not in earlier and earlier["name"] not in names:
+            earlier = _read(part)
+            if earlier and "broken" not in earlier and earlier["name"] not in names:
                 (out / "images" / (self._split or "") / earlier["name"]).unlink(missing_ok=True)
                 self._labels(out, earlier["name"]).unlink(missing_ok=True)
 
@@ -248,6 +250,15 @@ def _require_any(whole: int, broken: Sequence[str]) -> None:
 def _unseen(drawn: DrawnBox, file: Path) -> OddShapeError:
     box = [round(float(value), 1) for value in drawn.box]
     return OddShapeError("box in which the model sees nothing", f"The model sees nothing in the box {box} of {file}.")
+
+
+def _read(part: Path) -> dict[str, Any]:
+    """Return what is kept of an image; nothing if the file is missing or damaged."""
+    try:
+        kept = json.loads(part.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) and "name" in kept else {}
 
 
 def _annotation(drawn: DrawnBox, mask: Cropped, score: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,13 +67,13 @@ def load_run(folder: Path) -> Run:
         If there is no finished run, or another version of the package wrote it in another format.
     """
     try:
-        about = json.loads((folder / "run.json").read_text())
+        about = dict(json.loads((folder / "run.json").read_bytes()))
     except FileNotFoundError:
         raise EvaluationError(
             f"{folder} holds no finished run: run.json is missing. Run sam-inspect evaluate first."
         ) from None
-    except ValueError:
-        raise EvaluationError(f"{folder / 'run.json'} is not readable; evaluate again into another folder.") from None
+    except (ValueError, TypeError):
+        raise _damaged(folder / "run.json") from None
     if about.get("format") != FORMAT:
         raise EvaluationError(
             f"{folder} was written in format {about.get('format')}, this version reads {FORMAT}; evaluate again."
@@ -89,9 +90,17 @@ def load_run(folder: Path) -> Run:
 
 
 def read_rows(file: Path) -> pd.DataFrame:
-    """Return the table in a Parquet file, of a disk or a store."""
-    with file.open("rb") as content:
-        return pd.read_parquet(content)
+    """Return the table in a Parquet file, of a disk or a store; EvaluationError if the file is damaged."""
+    content = file.read_bytes()
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    # Arrow has many errors for it.
+    except Exception:
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> EvaluationError:
+    return EvaluationError(f"{file} is not readable; evaluate again into another folder.")
 
 
 def _read_table(file: Path) -> pd.DataFrame:

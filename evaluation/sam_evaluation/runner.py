@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from sam_evaluation.run_files import Run, read_rows, write_run, write_unused
 from sam_evaluation.run_plan import DEFAULT_SETTINGS, Job, RunSettings, dataset_label, plan_run
 from sam_evaluation.sample_rows import prompts_of
 from sam_evaluation.workers import worker_pool
+
+logger = logging.getLogger(__name__)
 
 _COUNTS = (
     *("object", "annotator", "height", "width", "area", "click"),
@@ -122,9 +125,9 @@ def evaluate(
         for job in _work([job for job in plan if job.part not in kept], jobs, workers, about):
             done += len(job.names)
             progress(done, total, f"{job.model} on {job.dataset.format}")
+        run, objects = _gather(plan, about, left_out)
     finally:
         forget_models()
-    run, objects = _gather(plan, about, left_out)
     empty = [name for name, number in objects.items() if not number]
     if empty:
         write_unused(run, out)
@@ -209,6 +212,17 @@ def _keep(group: Sequence[Job], rows: Rows) -> Sequence[Job]:
     return group
 
 
+def _part(job: Job) -> pd.DataFrame:
+    """Return the rows of a job that was done; one whose part is damaged is done again."""
+    with suppress(EvaluationError):
+        part = read_rows(job.part)
+        if part.empty or "kind" in part:
+            return part
+    logger.warning("%s is damaged; its samples are evaluated again.", job.part)
+    _do([job])
+    return read_rows(job.part)
+
+
 def _gather(
     plan: Sequence[Job], about: dict[str, Any], left_out: Sequence[dict[str, Any]]
 ) -> tuple[Run, dict[str, int]]:
@@ -220,7 +234,7 @@ def _gather(
     read: dict[str, int] = {}
     for job in plan:
         label = dataset_label(job.dataset, specs)
-        part = read_rows(job.part)
+        part = _part(job)
         part.insert(0, "dataset", label)
         part.insert(0, "version", about["models"][job.model]["version"])
         part.insert(0, "model", job.model)

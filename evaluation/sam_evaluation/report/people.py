@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from sam_backend.errors import SamInspectError
 from sam_backend.files import whole_file
 from sam_backend.progress import ProgressCallback, no_progress
+from sam_evaluation.errors import EvaluationError
 from sam_evaluation.humans import human_agreement
 from sam_evaluation.report.run_datasets import open_dataset
 from sam_evaluation.row_columns import IMAGE, OBJECT
@@ -36,7 +38,7 @@ def people(run: Run, out: Path, progress: ProgressCallback = no_progress) -> pd.
     if wanted.empty:
         return wanted
     kept = out / FILE
-    if kept.exists():
+    with suppress(FileNotFoundError, EvaluationError):
         stored = read_rows(kept)
         if stored[columns].sort_values(columns, ignore_index=True).equals(wanted):
             return stored

@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 
 from colour_segmenter import ColourSegmenter, surface
 from mask_files import real_data, save
+from sam_backend.files import write_whole
 from sam_backend.masks import mask_iou
 from sam_backend.progress import no_progress
 from sam_backend.samples import Object
@@ -191,6 +192,19 @@ def test_a_conversion_that_broke_off_goes_on_and_gives_the_same_files(tmp_path):
     other = ColourSegmenter("colour-2")
     BoxFiles(spec, other).convert(tmp_path / "masks", no_progress)
     assert other.encoded == 4, "masks of another model are no part of this data set"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{bad", b"[1]", b"{}"])
+def test_an_image_whose_part_is_damaged_is_converted_again(tmp_path, damage):
+    boxes, out = BoxFiles(write_coco(tmp_path / "boxes", 2), ColourSegmenter()), tmp_path / "masks"
+    boxes.convert(out, no_progress)
+    whole = {file: file.read_bytes() for file in out.rglob("*.json")}
+    next(out.glob("parts/*/000001.json")).write_bytes(damage)
+    old = out / "parts" / "another model" / "000000.json"
+    write_whole(old, damage)
+    boxes.convert(out, no_progress)
+    old.unlink()
+    assert {file: file.read_bytes() for file in out.rglob("*.json")} == whole
 
 
 def test_a_folder_that_holds_other_files_is_not_written(tmp_path):

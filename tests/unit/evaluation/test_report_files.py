@@ -214,6 +214,8 @@ class TestPeople:
     def test_what_was_kept_of_another_run_is_measured_again(self, natural: Run, tmp_path: Path) -> None:
         pd.DataFrame({name: [] for name in (*natural.objects.columns, "iou")}).to_parquet(tmp_path / "human.parquet")
         assert len(people(natural, tmp_path)) == 4
+        (tmp_path / "human.parquet").write_bytes(b"damaged")
+        assert len(people(natural, tmp_path)) == 4
 
     def test_they_are_in_the_report(self, natural: Run, tmp_path: Path) -> None:
         html = write_report(natural, tmp_path / "run", human=people(natural, tmp_path / "run")).read_text()

@@ -85,6 +85,29 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(resumed.objects, straight.objects)
 
 
+@pytest.mark.parametrize("damage", ["an empty file", "no table", "a cut table", "another table"])
+def test_samples_whose_part_is_damaged_are_evaluated_again(
+    data: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    out, settings = tmp_path / "run", RunSettings("box:jitter")
+    straight = evaluate(["boxfill"], [data], out=out, settings=settings)
+    part = max(out.glob("parts/*/*.parquet"))
+    other = pd.DataFrame({"other": [1]}).to_parquet()
+    contents = {"an empty file": b"", "no table": b"x\n", "a cut table": part.read_bytes()[:-9], "another table": other}
+    part.write_bytes(contents[damage])
+    again = evaluate(["boxfill"], [data], out=out, settings=settings)
+    assert f"{part} is damaged" in caplog.text
+    pd.testing.assert_frame_equal(again.objects, straight.objects)
+
+
+@pytest.mark.parametrize(("name", "content"), [("objects.parquet", b"x"), ("run.json", b"\xff"), ("run.json", b"[1]")])
+def test_a_damaged_file_of_a_run_is_one_sentence(data: str, tmp_path: Path, name: str, content: bytes) -> None:
+    evaluate(["boxfill"], [data], out=tmp_path / "run", settings=RunSettings("box"))
+    (tmp_path / "run" / name).write_bytes(content)
+    with pytest.raises(EvaluationError, match=f"{name} is not readable; evaluate again into another folder"):
+        load_run(tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_two_jobs_give_the_rows_of_one(data: str, tmp_path: Path) -> None:
     one, two = (
