@@ -363,6 +363,8 @@ def _options(scheme: str) -> dict[str, Any]:
     if scheme == "gs":
         from aiohttp import ClientTimeout
 
+        # Its tracebacks would stand above the sentence of the error.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         # The kind of a bucket is asked for in another way, with a deadline of its own.
         timeout = ClientTimeout(sock_connect=_SILENCE, sock_read=_SILENCE)
         return {"requests_timeout": timeout, "retry_timeout": _SILENCE}
@@ -370,7 +372,8 @@ def _options(scheme: str) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    unsaid = "it does not answer" if isinstance(error, TimeoutError) else type(error).__name__
+    said = getattr(error, "strerror", None) or str(error) or unsaid
     return safe_line(said)[:_MAX_REASON].rstrip(". ")
 
 

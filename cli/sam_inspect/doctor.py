@@ -101,7 +101,7 @@ def _findings(settings: Settings, project: str, model: str, checkpoint: Path | N
     from sam_backend.labelstudio.servers import ServerRegistry
     from sam_backend.segmenters.model_registry import model_info
 
-    info, servers = model_info(model), ServerRegistry.of_settings(settings)
+    info, servers, images = model_info(model), ServerRegistry.of_settings(settings), TaskImages.of_settings(settings)
     for check in machine_checks(settings, info):
         yield from examine([check])
     yield from examine(model_checks(settings, info, lambda: load_model(settings, model, checkpoint), checkpoint))
@@ -114,4 +114,4 @@ def _findings(settings: Settings, project: str, model: str, checkpoint: Path | N
         found = servers.find("")
         assert found is not None
         server = replace(found, token=key.get_secret_value() if key else found.token)
-    yield from examine(LabelStudioWay(servers, server, TaskImages.of_settings(settings), project).checks())
+    yield from examine(LabelStudioWay(servers, server, images, project).checks())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import socket
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from fsspec.config import conf
+from fsspec.exceptions import FSTimeoutError
+from fsspec.implementations.memory import MemoryFileSystem
 from gcsfs import GCSFileSystem
 
 from object_stores import KEYS, SECRET, fresh_clients
@@ -267,6 +270,14 @@ def test_a_store_that_accepts_and_never_answers_is_given_up(restart, monkeypatch
             silent.accept()
 
 
+def test_a_deadline_without_words_is_said_in_words(monkeypatch):
+    def info(self, path, **_):
+        raise FSTimeoutError
+
+    monkeypatch.setattr(MemoryFileSystem, "info", info)
+    assert "memory://x cannot be used: it does not answer; check" in refusal(place("memory://x").is_dir)
+
+
 def test_a_silent_store_is_given_up_after_a_minute_or_as_fsspec_is_told(restart, monkeypatch):
     monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
     store = place("s3://bucket/x")._store()
@@ -278,6 +289,7 @@ def test_a_silent_store_is_given_up_after_a_minute_or_as_fsspec_is_told(restart,
     assert place("s3://bucket/x")._store().config_kwargs == {"read_timeout": 300}
     monkeypatch.setattr(GCSFileSystem, "__init__", lambda self, **options: setattr(self, "options", options))
     assert place("gs://bucket/x")._store().options["requests_timeout"].sock_read == 10
+    assert not logging.getLogger("gcsfs.retry").isEnabledFor(logging.ERROR)
 
 
 def test_a_server_that_is_not_there_is_one_sentence(restart, monkeypatch):

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -21,8 +21,8 @@ from sam_backend.segmenters.onnx_sessions import execution_providers
 from sam_backend.settings import Settings
 
 PACKAGE = "sam-inspect"
-OPTIONAL = ("evaluation", "stores", "torch", "transformers", "video")
-"""The extras that users install; the others are for development."""
+_FOR_DEVELOPMENT = ("dev", "train")
+"""The extras that users do not install."""
 
 _GB = 1e9
 _MEMORY, _HEAVY_MEMORY = 2.0, 6.0
@@ -60,8 +60,9 @@ def _packages() -> Found:
 
 
 def _extras(info: ModelInfo) -> Found:
-    there = [extra for extra in OPTIONAL if not _unmet(extra)]
-    missing = [extra for extra in OPTIONAL if extra not in there]
+    extras = sorted({*(metadata(PACKAGE).get_all("Provides-Extra") or ())} - {*_FOR_DEVELOPMENT})
+    there = [extra for extra in extras if not _unmet(extra)]
+    missing = [extra for extra in extras if extra not in there]
     if info.missing_packages:
         yield Outcome.FAILED, f"{info.name} needs {', '.join(info.missing_packages)}.", info.install
         return

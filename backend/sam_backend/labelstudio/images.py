@@ -16,6 +16,7 @@ from sam_backend.labelstudio.connections import FetchDeadline, RefusedAddressErr
 from sam_backend.labelstudio.image_addresses import image_source, is_file_of_label_studio
 from sam_backend.labelstudio.servers import Server
 from sam_backend.labelstudio.transport import HttpAnswer, HttpRequest, Transport
+from sam_backend.safe_text import safe_line
 from sam_backend.segmenters.image_files import FileReader
 from sam_backend.settings import Settings
 from sam_backend.stores import StorePath, absolute, place
@@ -178,7 +179,9 @@ def _parse_stores(setting: str | None) -> list[StorePath]:
         except StoreError as error:
             raise SamInspectError(f"SAM_INSPECT_STORES: {error}") from None
         if not isinstance(root, StorePath) or len(root.parts) < 2:
-            raise SamInspectError(f"SAM_INSPECT_STORES names {text}; name folders such as s3://bucket/line1.")
+            raise SamInspectError(
+                f"SAM_INSPECT_STORES names {safe_line(text)}; name folders such as s3://bucket/line1."
+            )
         roots.append(root)
     return roots
 

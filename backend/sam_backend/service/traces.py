@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from sam_backend.core.observer import RequestNotes
 from sam_backend.extras import how_to_install
+from sam_backend.labelstudio.addresses import Origin
 from sam_backend.safe_text import safe_line
 
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ def traces_of_environment() -> Traces | None:
     variable = next((name for name in _ENDPOINTS if os.environ.get(name)), None)
     off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if variable is None or off or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return None
+    if Origin.of(os.environ[variable]) is None:
+        logger.warning(
+            "%s is %s, so no traces are sent; the form is http://collector:4318.",
+            variable,
+            repr(safe_line(os.environ[variable])),
+        )
         return None
     protocol = next((value for name in _PROTOCOLS if (value := os.environ.get(name))), _HTTP)
     if protocol != _HTTP:

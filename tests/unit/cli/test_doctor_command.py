@@ -41,6 +41,21 @@ def test_the_token_does_not_appear(doctor):
 
 
 @pytest.mark.parametrize(
+    ("stores", "sentence"),
+    [
+        ("foo", "SAM_INSPECT_STORES names foo; name folders such as s3://bucket/line1."),
+        ("s3://u:secret@x/y", "SAM_INSPECT_STORES: The address s3://***@x/y has a password in it; give it as"),
+    ],
+)
+def test_a_setting_of_stores_that_the_service_refuses_fails(doctor, stores, sentence):
+    result = doctor("--json", SAM_INSPECT_STORES=stores)
+    (*_, last) = json.loads(result.output)["findings"]
+    assert (last["check"], last["outcome"]) == ("settings", "failed")
+    assert last["found"].startswith(sentence)
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(
     ("words", "found"),
     [
         (("--project", "3"), "No Label Studio with a project 3 is known here"),

@@ -1,4 +1,7 @@
 import os
+import re
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +62,13 @@ def test_packages_of_another_version_are_named(found, monkeypatch):
     assert "torch" not in finding.found
     assert "colorama" not in finding.found
     assert "not installed: torch" in found("extras").found
+
+
+def test_the_extras_are_those_of_the_distribution(found):
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
+    lists = re.findall(r"installed: ([\w, -]+)", found("extras").found)
+    named = {name for text in lists for name in text.split(", ")} - {"none"}
+    assert named == {*project["optional-dependencies"]} - {"dev", "train"}
 
 
 def test_a_model_without_its_packages_says_how_to_get_them(found, monkeypatch):

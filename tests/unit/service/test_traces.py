@@ -152,9 +152,11 @@ def test_the_end_does_not_wait_for_a_collector(monkeypatch):
         ({}, ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "true"}, ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "not by grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}, "is 'nonsense', so no traces are sent; the form is http://"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "ftp://u:pw@c"}, "is 'ftp://***@c', so no traces are sent"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_BSP_SCHEDULE_DELAY": "-5"}, "must be positive"),
     ],
-    ids=["not asked for", "disabled", "another protocol", "a wrong variable"],
+    ids=["not asked for", "disabled", "another protocol", "no address", "no http", "a wrong variable"],
 )
 def test_without_need_there_are_no_traces(monkeypatch, caplog, variables, sentence):
     for name, value in variables.items():
