@@ -39,7 +39,8 @@ _SAMPLE = 5
 """Images from whose size that of all is estimated."""
 
 _MOST_UNKEPT = 5
-"""Embeddings that cannot be written before a warm-up is given up; a lock of another process costs one now and then."""
+"""Embeddings that a lock of another process may cost before a warm-up is given up; a disk that is full ends it at once.
+"""
 
 _FULL = 0.95
 """The share of the cache that is filled; the rest are the pages of its database."""
@@ -93,7 +94,7 @@ class Warming:
         try:
             if not cache.fill().disk_limit:
                 raise BadRequestError(
-                    f"Embeddings cannot be kept on disk in {settings.cache}; make the folder writable, and set "
+                    f"Embeddings cannot be kept on disk in {settings.cache}; make room, make it writable, and set "
                     "SAM_INSPECT_EMBEDDING_DISK_MB to more than 0."
                 )
             embeddings = TaskEmbeddings.of_settings(settings, servers, cache, Observer(), trusts_configs=True)
@@ -195,7 +196,7 @@ class Warming:
                 ready = counts.ready + len(under_way) + 1
                 # More would push out what was encoded first.
                 is_full = counts.measured >= _SAMPLE and ready * counts.mean_bytes > room
-                if is_full or self.cache.unkept() > _MOST_UNKEPT:
+                if is_full or self.cache.refusal() or self.cache.unkept() > _MOST_UNKEPT:
                     return
                 begun = self._begin(image, project)
                 under_way.append(begun)
@@ -223,8 +224,10 @@ class Warming:
                 encoding(len(images), len(images))
         unkept = self.cache.unkept(wait=True)
         counts.encoded -= unkept
+        if refusal := self.cache.refusal():
+            raise SamInspectError(f"{refusal}; make room there, or let this user write there, and start again.")
         if unkept > _MOST_UNKEPT:
-            raise SamInspectError("The disk does not take the embeddings, see above; make room there and start again.")
+            raise SamInspectError("Another process has locked the cache of embeddings; end it, and start again.")
 
     def _elsewhere(
         self, files: Iterator[ImageFile | None], workers: Workers

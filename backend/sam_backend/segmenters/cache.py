@@ -133,6 +133,10 @@ class EmbeddingCache:
         """Return how many embeddings could not be written to disk, see `EmbeddingFolder.unkept`."""
         return 0 if self._disk is None else self._disk.unkept(wait=wait)
 
+    def refusal(self) -> str:
+        """Return why the disk did not take an embedding, see `EmbeddingFolder.refusal`; empty if it took all."""
+        return "" if self._disk is None else self._disk.refusal
+
     def close(self) -> None:
         """Write what is still to be written, and close the files; the cache then still works in memory."""
         if self._disk is not None:

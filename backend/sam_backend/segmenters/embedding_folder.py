@@ -65,6 +65,8 @@ class EmbeddingFolder:
         self.writes_in: Callable[[], AbstractContextManager[object]] = nullcontext
         """Makes the context in which an embedding is written; entering it may wait until no click is under way."""
         self._unkept = 0
+        self.refusal = ""
+        """Why the last embedding that the disk did not take is not kept; a lock of another process does not count."""
 
     def get(self, key: str) -> Embedding | None:
         """Return an embedding; None if it is not kept or its file is damaged."""
@@ -135,8 +137,11 @@ class EmbeddingFolder:
         try:
             self._disk.set(key, embedding)
         except DISK_ERRORS as error:
-            logger.warning("An embedding cannot be kept on disk in %s: %s", self._disk.directory, _reason(error))
+            problem = f"An embedding cannot be kept on disk in {self._disk.directory}: {_reason(error)}"
+            logger.warning("%s", problem)
             self._unkept += 1
+            if not isinstance(error, Timeout):
+                self.refusal = problem
 
 
 class _EmbeddingDisk(Disk):  # type: ignore[misc]  # diskcache has no types
@@ -233,4 +238,6 @@ def _mapped(path: Path, header: int) -> NDArray[np.uint8] | None:
 
 def _reason(error: Exception) -> str:
     # diskcache's own Timeout says nothing.
-    return "another process has locked the cache" if isinstance(error, Timeout) else str(error)
+    if isinstance(error, Timeout):
+        return "another process has locked the cache"
+    return (isinstance(error, OSError) and error.strerror) or str(error)

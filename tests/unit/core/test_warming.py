@@ -2,11 +2,13 @@
 
 import errno
 import json
+import sqlite3
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from diskcache import Cache
+from diskcache import Cache, Timeout
 from PIL import Image
 
 from label_studio_requests import CONFIG, click, defect_image, interactive, png, task
@@ -112,21 +114,50 @@ def test_it_goes_on_after_an_interruption(make, label_studio):
     assert sorted(fetched(label_studio)) == [path(number) for number in range(IMAGES)]
 
 
-@pytest.mark.parametrize(("failures", "ends"), [(1, False), (6, True)], ids=["a lock", "a full disk"])
-def test_what_was_not_written_is_not_ready_and_a_full_disk_ends_it(make, monkeypatch, failures, ends):
+FULL = OSError(errno.ENOSPC, "No space left on device")
+NO_SPACE = "embeddings: No space left on device; make room there"
+
+
+@pytest.mark.parametrize(
+    ("failures", "problem", "sentence"),
+    [
+        (1, Timeout(), None),
+        (6, Timeout(), "Another process has locked the cache"),
+        (1, FULL, NO_SPACE),
+        (IMAGES, FULL, NO_SPACE),
+        (
+            1,
+            sqlite3.OperationalError("database or disk is full"),
+            "embeddings: database or disk is full; make room there",
+        ),
+    ],
+    ids=["a lock", "a lock that stays", "a disk that is full for a while", "a full disk", "no room for the index"],
+)
+def test_what_was_not_written_is_not_ready_and_a_full_disk_ends_it(make, monkeypatch, failures, problem, sentence):
     failed, keep = [], Cache.set
 
     def fail_first(cache, key, embedding):
         if len(failed) < failures:
             failed.append(key)
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise problem
         return keep(cache, key, embedding)
 
     monkeypatch.setattr(Cache, "set", fail_first)
     counts, error = warm(make())
-    assert ("make room there" in str(error)) is ends
-    assert counts.ready <= IMAGES - failures
-    assert ends or counts.ready == IMAGES - 1
+    assert counts.ready <= IMAGES - len(failed)
+    if sentence:
+        assert sentence in str(error)
+    else:
+        assert (error, counts.ready) == (None, IMAGES - 1)
+
+
+def test_a_full_disk_ends_the_warm_up_of_a_few_files(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(Cache, "set", Mock(side_effect=FULL))
+    Image.fromarray(defect_image()).save(tmp_path / "0.png")
+    counts = WarmCounts()
+    with pytest.raises(SamInspectError, match=NO_SPACE):
+        make().warm_files([tmp_path / "0.png"], counts, no_progress)
+    assert counts.ready == 0
 
 
 def test_it_waits_for_a_label_studio_that_went_away_half_way(make, label_studio):
