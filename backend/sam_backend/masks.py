@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray, FloatArray
 
@@ -47,7 +48,24 @@ def mask_depths(mask: BoolArray) -> tuple[FloatArray, tuple[int, int]] | None:
         return None
     left, top, right, bottom = box
     padded = np.pad(mask[top:bottom, left:right], 1).view(np.uint8)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1], (left, top)
+    return distances_to_outside(padded)[1:-1, 1:-1], (left, top)
+
+
+def distances_to_outside(inside: NDArray[np.uint8]) -> FloatArray:
+    """Return the Euclidean distance float32 (H, W) in pixels of each pixel to the nearest one that is 0.
+
+    The last bit of OpenCV's distances depends on where the array lies in memory, and would choose among equally deep
+    pixels. Squared distances on a grid are whole numbers; rounding them makes the distances exact.
+
+    Parameters
+    ----------
+    inside : uint8 (H, W).
+    """
+    distances: FloatArray = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    np.multiply(distances, distances, out=distances)
+    np.rint(distances, out=distances)
+    np.sqrt(distances, out=distances)
+    return distances
 
 
 def deepest_point(mask: BoolArray) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
-from sam_backend.masks import deepest_point, mask_box, mask_depths, mask_iou
+from sam_backend.masks import deepest_point, distances_to_outside, mask_box, mask_depths, mask_iou
 
 
 def square(left, top, right, bottom):
@@ -33,6 +34,13 @@ def test_depths_are_distances_to_the_nearest_pixel_outside():
     depths, corner = mask_depths(square(2, 3, 5, 6))
     assert corner == (2, 3)
     assert depths.tolist() == [[1, 1, 1], [1, 2, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("side", [61, 300, 1500])
+def test_distances_are_those_of_scipy_to_the_last_bit(side):
+    inside = np.random.default_rng(0).random((side, side)) > 100 / side**2
+    expected = distance_transform_edt(inside).astype(np.float32)
+    assert np.array_equal(distances_to_outside(inside.view(np.uint8)), expected)
 
 
 def test_iou_is_the_shared_part_of_both_and_one_for_two_empty_masks():

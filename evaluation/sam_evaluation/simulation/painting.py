@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.arrays import BoolArray
-from sam_backend.masks import mask_box, mask_depths
+from sam_backend.masks import distances_to_outside, mask_box, mask_depths
 from sam_evaluation.simulation.actions import Tool
 
 MOST_STROKES = 200
@@ -109,7 +109,7 @@ class _Canvas:
         # The edge of what is looked at stops the brush, but not the eraser.
         edge = int(tool is Tool.ERASER)
         padded = cv2.copyMakeBorder(allowed.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=edge)
-        distances = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        distances = distances_to_outside(padded)[1:-1, 1:-1]
         self._depths: Depths = np.minimum(distances, _RADII[-1])
         angles = np.pi * np.arange(2 * _DIRECTIONS) / _DIRECTIONS
         # One step more than fits into the canvas: each way ends outside of it.
