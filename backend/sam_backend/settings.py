@@ -11,7 +11,7 @@ from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from sam_backend.errors import SamInspectError
+from sam_backend.errors import SamInspectError, brief
 from sam_backend.log_format import LogFormat
 from sam_backend.names import did_you_mean
 from sam_backend.second_look import Focus
@@ -20,6 +20,8 @@ from sam_backend.stores import is_collapsed_address
 PREFIX = "SAM_INSPECT_"
 FILE_NAME = "sam-inspect.toml"
 FILE_VARIABLE = PREFIX + "SETTINGS"
+
+_MOST = 10**12
 
 _PATHS = ("weights", "home", "cache", "ca_bundle", "pipeline")
 
@@ -114,7 +116,9 @@ class Settings(BaseSettings):
         description="Pixels by which an answered polygon or vector may differ from its mask; 0 keeps every corner. The "
         "attribute `tolerance` of a control in the labeling config comes first.",
     )
-    image_timeout: float = Field(10.0, gt=0, description="Seconds within which the server of an image must answer.")
+    image_timeout: float = Field(
+        10.0, gt=0, le=86400, description="Seconds within which the server of an image must answer; at most a day."
+    )
     max_image_pixels: int = Field(200_000_000, gt=0, description="Largest image in pixels; larger ones are refused.")
     large_image_pixels: int = Field(
         20_000_000,
@@ -158,6 +162,14 @@ class Settings(BaseSettings):
             raise ValueError("a path of this machine is needed, not the address of a store")
         return path
 
+    @field_validator("*")
+    @classmethod
+    def _of_a_sensible_size(cls, value: object) -> object:
+        # Beyond, an index in SQLite or the system takes no such number.
+        if isinstance(value, int | float) and value > _MOST:
+            raise ValueError(f"a number of at most {_MOST:,} is needed")
+        return value
+
     def environment_of_child(self) -> dict[str, str]:
         """Return the environment for a child process with exactly these settings: it reads no settings file."""
         inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
@@ -189,8 +201,9 @@ def read_settings(file: Path | None = None) -> Settings:
         name = str(wrong["loc"][0])
         where = f"{PREFIX}{name.upper()}" if name in from_environment else f"{path}: {name}"
         secret = Settings.model_fields[name].annotation == (SecretStr | None)
-        value = "" if secret else f" is {wrong['input']!r}"
-        raise SamInspectError(f"{where}{value}: {wrong['msg']}; set it right, or leave it out.") from None
+        value = "" if secret else f" is {brief(wrong['input'])}"
+        problem = wrong["msg"].removeprefix("Value error, ")
+        raise SamInspectError(f"{where}{value}: {problem}; set it right, or leave it out.") from None
 
 
 def _default_file() -> Path | None:

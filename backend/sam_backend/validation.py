@@ -40,4 +40,5 @@ def checked(
         worst = max(reason.errors(include_url=False, include_input=False), key=lambda one: len(one["loc"]))
         place = ".".join(map(str, worst["loc"]))
         at = f" at '{place}'" if place else ""
-        raise error(f"{what} is not as its format says{at}: {worst['msg']}; {cure}.") from None
+        problem = worst["msg"].removeprefix("Value error, ")
+        raise error(f"{what} is not as its format says{at}: {problem}; {cure}.") from None

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from diskcache import Cache
 from pydantic import SecretStr
 
 from sam_backend.errors import SamInspectError
@@ -42,7 +43,7 @@ def test_a_folder_of_this_machine_is_no_address(write, monkeypatch):
         read_settings()
     write("model = 'nano'")
     monkeypatch.setenv("SAM_INSPECT_CACHE", "s3://bucket/cache")
-    with pytest.raises(SamInspectError, match=r"SAM_INSPECT_CACHE is 's3://bucket/cache'"):
+    with pytest.raises(SamInspectError, match=r"SAM_INSPECT_CACHE is 's3://bucket/cache': a path of this machine is"):
         read_settings()
 
 
@@ -70,6 +71,23 @@ def test_a_relative_path_counts_from_the_folder_of_the_file(write):
     assert read_settings().weights == path.parent / "checkpoints"
     write("weights = '~/checkpoints'")
     assert read_settings().weights == Path.home() / "checkpoints"
+
+
+NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_is_too_large_is_refused(monkeypatch, name):
+    for value in ("999999999999999999999", "9" * 5000):
+        monkeypatch.setenv(f"SAM_INSPECT_{name.upper()}", value)
+        with pytest.raises(SamInspectError, match=rf"SAM_INSPECT_{name.upper()} is '999") as error:
+            read_settings()
+        assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name.endswith("_mb")])
+def test_the_largest_size_is_one_that_an_index_takes(tmp_path, name):
+    Cache(tmp_path, size_limit=getattr(Settings(**{name: 10**12}), name) * 2**20).close()
 
 
 def test_a_wrong_value_is_told_with_its_variable(monkeypatch):

@@ -89,7 +89,7 @@ def test_the_calibration_travels_in_the_picture_and_survives_a_copy_alone():
     cut = picture.png[: len(picture.png) // 2]
     assert read_calibration(cut, "it") == picture.calibration
     assert read_levels(cut, picture.calibration) is None
-    with pytest.raises(BadRequestError, match=r"The calibration of task 3 .* render the signal again"):
+    with pytest.raises(BadRequestError, match=r"of task 3 .* says: the data area .* render the signal again"):
         Calibration.of_data({**picture.calibration.as_data(), "x1": 0}, "task 3")
 
 
