@@ -56,8 +56,8 @@ def serving():
         thread.join()
 
 
-def send(handler, body, *, content_type="application/octet-stream", length=None):
-    handler.send_response(200)
+def send(handler, body, *, content_type="application/octet-stream", length=None, status=200):
+    handler.send_response(status)
     handler.send_header("Content-Type", content_type)
     handler.send_header("Content-Length", str(len(body) if length is None else length))
     handler.end_headers()

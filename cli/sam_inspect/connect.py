@@ -29,7 +29,9 @@ def connect(
     Instead of the model that is connected, if there is one. The password is
     that of SAM_INSPECT_BASIC_AUTH_USER and SAM_INSPECT_BASIC_AUTH_PASS; Label
     Studio itself gives none to the webhook, from which the backend learns.
-    The backend must run.
+    The backend must run. Label Studio's address and a token are needed
+    the first time; on the backend's machine, its home then knows those of
+    the project.
 
     Example: sam-inspect connect --backend http://10.0.0.5:9090 --project 3
     Example: sam-inspect connect --backend http://10.0.0.5:9090 --example
@@ -39,5 +41,5 @@ def connect(
     settings = with_label_studio(settings_of(context), label_studio, token)
     with progress_bars() as add_bar:
         progress = add_bar("Connecting")
-        connected = connect_project(settings, backend, project=project, example=example, progress=progress)
-    print_lines(f"{backend} is the model of project {connected} in Label Studio at {settings.label_studio_url}.")
+        connected, url = connect_project(settings, backend, project=project, example=example, progress=progress)
+    print_lines(f"{backend} is the model of project {connected} in Label Studio at {url}.")

@@ -5,8 +5,9 @@ here.
 """
 
 import base64
+import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,13 @@ import httpx
 
 from sam_backend.demo.demo_error import DemoError
 from sam_backend.labelstudio.client import authorization
+from sam_backend.safe_text import safe_line
+
+_TAG = re.compile(r"<[^<>]*>")
+_MAX_REASON = 300
+
+_UNREACHABLE = "Can't connect to ML backend"
+"""How Label Studio's sentence begins where it does not reach a backend; a Python exception with addresses follows."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +152,19 @@ class LabelStudioApi:
         else:
             body["auth_method"] = "NONE"
         known = self._json("GET", "/api/ml/", expected=list, params={"project": project})
-        if known:
-            connection = known[0]["id"]
-            self._json("PATCH", f"/api/ml/{connection}", json=body)
-        else:
-            connection = self._json("POST", "/api/ml/", json=body)["id"]
+        try:
+            if known:
+                connection = known[0]["id"]
+                self._json("PATCH", f"/api/ml/{connection}", json=body)
+            else:
+                connection = self._json("POST", "/api/ml/", json=body)["id"]
+        except DemoError as error:
+            if _UNREACHABLE not in str(error):
+                raise
+            raise DemoError(
+                f"Label Studio could not reach the backend at {safe_line(url)}; start the backend, and give the "
+                "address under which Label Studio's machine reaches it."
+            ) from None
         # Label Studio creates the webhook with the backend, but does not update its address.
         targets = [f"{address.rstrip('/')}/webhook" for address in (url, *(one["url"] for one in known[:1]))]
         webhook = {"url": targets[0], "headers": {"Authorization": login.header} if login else {}, "is_active": True}
@@ -205,9 +221,17 @@ class LabelStudioApi:
 
 
 def _reason(response: httpx.Response) -> str:
-    """Return Label Studio's description of an error, or the beginning of its answer."""
+    """Return Label Studio's description of an error, or the beginning of its answer, as one line without HTML."""
     try:
         answer = response.json()
-        return str(answer.get("validation_errors") or answer["detail"])
-    except (ValueError, KeyError, AttributeError):
-        return response.text[:300] or response.reason_phrase
+        text = " ".join(_sentences(answer.get("validation_errors"))) or str(answer["detail"])
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        text = response.text or response.reason_phrase
+    return safe_line(" ".join(_TAG.sub("", text).split()))[:_MAX_REASON]
+
+
+def _sentences(errors: Any) -> Iterator[str]:
+    """Yield what Label Studio says of each field, behind the field's name where there is one."""
+    for name, texts in (errors or {}).items():
+        field_name = "" if name == "non_field_errors" else f"{name}: "
+        yield from (f"{field_name}{text}" for text in (texts if isinstance(texts, list) else [texts]))

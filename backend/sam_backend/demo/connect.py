@@ -9,7 +9,8 @@ from sam_backend.demo.demo_error import DemoError
 from sam_backend.demo.project import BACKEND_TITLE, built_in_images, import_images, open_project
 from sam_backend.labelstudio.addresses import label_studio_address
 from sam_backend.labelstudio.client import AccessTokens
-from sam_backend.labelstudio.servers import Server
+from sam_backend.labelstudio.projects import find_project
+from sam_backend.labelstudio.servers import Server, ServerRegistry
 from sam_backend.labelstudio.transport import Transport
 from sam_backend.progress import ProgressCallback
 from sam_backend.safe_text import safe_line
@@ -20,13 +21,13 @@ _TIMEOUT = 10.0  # seconds, for a short-lived token
 
 def connect_project(
     settings: Settings, backend: str, *, project: int | None, example: bool, progress: ProgressCallback
-) -> int:
+) -> tuple[int, str]:
     """Make the backend the model of a project, with its password for clicks and for the webhook.
 
     Parameters
     ----------
-    settings : Settings, with the address and the token of Label Studio, and the backend's user and password if it asks
-        for them.
+    settings : Settings, with the address and the token of Label Studio, if the home does not know that of the project,
+        and the backend's user and password if it asks for them.
     backend : str, the address of the backend as Label Studio reaches it.
     project : int, the project's id; None with `example`.
     example : bool, whether a project with the built-in images is made, or what is missing of it.
@@ -34,7 +35,7 @@ def connect_project(
 
     Returns
     -------
-    int, the id of the project.
+    int and str, the id of the project, and the address of its Label Studio.
 
     Raises
     ------
@@ -43,11 +44,7 @@ def connect_project(
     """
     if (project is None) != example:
         raise DemoError("Give either the --project to connect, or --example.")
-    if settings.label_studio_url is None or settings.label_studio_api_key is None:
-        raise DemoError(
-            "Label Studio's address and a token are needed: give --label-studio and --token, or set "
-            "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
-        )
+    server = _server(settings, project)
     if not _is_address(backend):
         raise DemoError(f"The address of the backend is {safe_line(backend)!r}; the form is http://10.0.0.5:9090.")
     if not _takes_webhook(backend):
@@ -55,16 +52,29 @@ def connect_project(
             f"Label Studio makes no webhook to {backend}, because the name has no dot, and nothing would be learnt; "
             "give the backend a name such as sam-inspect.internal, or its IP address."
         )
-    url = label_studio_address(settings.label_studio_url, "The address of Label Studio", DemoError)
-    server = Server(url, settings.label_studio_api_key.get_secret_value())
     token = AccessTokens(_TIMEOUT, Transport.of_settings(settings)).of(server)
-    with LabelStudioApi(url, token, certificates=trusted_certificates(settings.ca_bundle)) as api:
+    with LabelStudioApi(server.hostname, token, certificates=trusted_certificates(settings.ca_bundle)) as api:
         if project is None:
             source = built_in_images(settings.cache / "example")
             project = open_project(api, source)
             import_images(api, project, source, progress)
         api.connect_backend(project, backend.rstrip("/"), BACKEND_TITLE, _login(settings))
-    return project
+    return project, server.shown
+
+
+def _server(settings: Settings, project: int | None) -> Server:
+    """Return the Label Studio of the settings; without one, that of a project that the home knows."""
+    url, key = settings.label_studio_url, settings.label_studio_api_key
+    if url is not None and key is not None:
+        return Server(label_studio_address(url, "The address of Label Studio", DemoError), key.get_secret_value())
+    if url is None and key is None and project is not None:
+        servers = ServerRegistry.of_settings(settings)
+        if len(servers.uids(str(project))) == 1:
+            return find_project(servers, str(project)).server
+    raise DemoError(
+        "Label Studio's address and a token are needed: give --label-studio and --token, or set "
+        "SAM_INSPECT_LABEL_STUDIO_URL and SAM_INSPECT_LABEL_STUDIO_API_KEY."
+    )
 
 
 def _login(settings: Settings) -> Login | None:

@@ -8,6 +8,7 @@ from loopback import send, serving
 from sam_backend.demo.api import Login
 from sam_backend.demo.connect import connect_project
 from sam_backend.demo.demo_error import DemoError
+from sam_backend.labelstudio.servers import ServerRegistry
 from sam_backend.progress import no_progress
 from sam_backend.settings import Settings
 from sam_inspect.main import app
@@ -60,7 +61,7 @@ def connect(studio, tmp_path):
 
 def test_a_model_and_its_webhook_get_the_password(connect, studio):
     studio.webhooks = [{"id": 7, "url": HOOK}]
-    assert connect() == 3
+    assert connect() == (3, studio.url)
     ((method, model),) = studio.changed("ml")
     assert (method, model["url"], model["is_interactive"]) == ("POST", BACKEND, True)
     assert (model["auth_method"], model["basic_auth_user"], model["basic_auth_pass"]) == (
@@ -122,6 +123,46 @@ def test_what_is_no_address_of_a_backend_is_refused_before_anything_is_changed(c
         connect(address)
     assert "pw" not in str(refused.value)
     assert studio.asked == []
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            f'Can\'t connect to ML backend {BACKEND}, health check failed. <a href="https://x">Learn more</a> '
+            "Additional info: HTTPConnectionPool(host='127.0.0.1', port=1): Max retries exceeded",
+            f"Label Studio could not reach the backend at {BACKEND}; start the backend, and give the address under "
+            "which Label Studio's machine reaches it.",
+        ),
+        (
+            'It is <a href="https://x">no</a>\nvalid one.',
+            "Label Studio answered POST /api/ml/ with 400: It is no valid one. url: Enter a valid URL.",
+        ),
+    ],
+)
+def test_what_label_studio_says_of_a_backend_is_one_clean_sentence(connect, studio, said, sentence):
+    def answer(handler):
+        if handler.command == "GET":
+            return studio.answer(handler)
+        errors = {"non_field_errors": [said], "url": ["Enter a valid URL."]}
+        content = json.dumps({"detail": "Validation error", "validation_errors": errors}).encode()
+        return send(handler, content, status=400, content_type="application/json")
+
+    studio.loopback.routes["/api/ml/"] = answer
+    with pytest.raises(DemoError) as raised:
+        connect()
+    assert str(raised.value) == sentence
+
+
+def test_without_an_address_the_label_studio_of_a_known_project_is_used(connect, studio, tmp_path):
+    nothing = {"label_studio_url": None, "label_studio_api_key": None}
+    servers = ServerRegistry(tmp_path / "home")
+    servers.remember("3.1700000000", studio.url, TOKEN)
+    assert connect(**nothing) == (3, studio.url)
+    assert {header for *_, header in studio.asked} == {f"Token {TOKEN}"}
+    servers.remember("3.1800000000", "http://elsewhere.example.com", TOKEN)
+    with pytest.raises(DemoError, match="Label Studio's address and a token are needed"):
+        connect(**nothing)
 
 
 @pytest.mark.parametrize("content", [b"<html>a router</html>", b"{}", b"null", b"[" * 100_000])
