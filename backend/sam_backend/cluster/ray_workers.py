@@ -210,7 +210,10 @@ class _Pool(Generic[_Item]):
                 raise SamInspectError(f"{_LOSSES} workers ended while they started. Ray says: {_line(error)}")
         for one in lost:
             self._repeat(one)
-        logger.warning("A worker is lost; the others go on with its work.")
+        if worker.has_started:
+            logger.warning("A worker is lost; the others go on with its work.")
+        else:
+            logger.warning("A worker ended while it started; another one is asked for.")
         self._start()
 
     def _repeat(self, task: _Task) -> None:

@@ -1,7 +1,9 @@
 """What work elsewhere depends on, without a cluster."""
 
+import faulthandler
 import os
 import pickle
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -78,6 +80,25 @@ def test_a_client_whose_process_ended_at_once_is_given_another_one():
     ray = SimpleNamespace(init=init, shutdown=lambda: None, _private=SimpleNamespace(worker=SimpleNamespace()))
     connection._connect(ray, "ray://head:10001")
     assert tries == ["ray://head:10001"] * 2
+
+
+def test_a_signal_that_ends_the_command_goes_to_the_handler_of_python(tmp_path):
+    came, before = [], signal.getsignal(signal.SIGTERM)
+
+    def init(address, **options):
+        signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+        # Ray's own, which prints, is below that of Python too.
+        faulthandler.register(signal.SIGTERM, printed)
+
+    ray = SimpleNamespace(init=init, _private=SimpleNamespace(worker=SimpleNamespace()))
+    with (tmp_path / "printed").open("w") as printed:
+        try:
+            connection._connect(ray, None)
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            faulthandler.unregister(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM]
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
