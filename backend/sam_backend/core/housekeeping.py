@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sam_backend.files import make_folder, remove_stale, sweep, tighten
+from sam_backend.finetune.os_errors import os_error_sentence
 from sam_backend.finetune.versions import VERSIONS
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def protect_folders(home: Path, cache: Path) -> None:
                 if _is_own(name, own):
                     _chmod(folder / name)
         except OSError as error:
-            logger.warning("%s cannot be made this user's alone: %s", folder, error)
+            logger.warning("%s cannot be made this user's alone. %s", folder, os_error_sentence(error))
 
 
 def tidy(home: Path, cache: Path) -> None:

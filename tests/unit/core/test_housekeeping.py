@@ -36,6 +36,14 @@ def test_new_folders_are_the_owners_alone(tmp_path):
     assert set(modes(tmp_path / "a", tmp_path / "b").values()) == {0o700}
 
 
+def test_a_file_in_the_place_of_the_home_folder_is_a_warning_that_says_what_to_do(tmp_path, caplog):
+    (tmp_path / "home").write_text("a file")
+    protect_folders(tmp_path / "home", tmp_path / "cache")
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path / 'home'} cannot be made this user's alone. ")
+    assert said.endswith("File exists; something else has this name already; remove or rename it.")
+
+
 def test_a_home_folder_with_files_of_somebody_else_keeps_its_own_rights(folders):
     home, cache = folders
     (home / "notes.txt").write_text("mine")
