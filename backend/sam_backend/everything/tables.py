@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import InstanceOf, TypeAdapter
 
 from sam_backend.safe_text import safe_cell
 
@@ -55,8 +56,9 @@ class Part:
     """
 
     file: str
-    name: str
-    png: str
+    # A file's name need not be UTF-8, as pydantic's strings must.
+    name: InstanceOf[str]
+    png: InstanceOf[str]
     size: tuple[int, int]
     instances: list[Described]
     ids: dict[str, int] | None = None
@@ -64,11 +66,11 @@ class Part:
     @classmethod
     def read(cls, content: bytes) -> Part:
         """Return what a file keeps; ValueError if it is none of `content`."""
-        return _reader().validate_json(content)
+        return _reader().validate_python(json.loads(content))
 
     def content(self) -> bytes:
         """Return the content of the file that keeps this."""
-        return _reader().dump_json(self)
+        return json.dumps(asdict(self)).encode()
 
 
 @cache

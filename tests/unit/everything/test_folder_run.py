@@ -149,6 +149,9 @@ def test_a_name_that_no_store_can_have_costs_its_image_alone(folder, tmp_path, s
     for name in names:
         shutil.copy(folder / "line 0" / "0.png", folder / name)
     assert len(run(folder, tmp_path / "out").parts) == 3 + len(names)
+    again = Segmenter()
+    assert len(run(folder, tmp_path / "out", again).parts) == 3 + len(names)
+    assert again.encoded == 0
     assert "d\\udcff.png" in (tmp_path / "out" / TABLE).read_text("utf-8")
     out = place(f"{s3.address}/out")
     done = run(folder, out)
