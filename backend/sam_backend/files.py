@@ -127,10 +127,14 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
 
 def make_folder(folder: Path, *, private: bool = True) -> None:
     """Make a folder and those above it where they are missing; if `private`, only the owner may enter them."""
-    if private:
-        for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-            missing.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if private:
+            for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+                missing.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:
+        # What a file system without folders of users, such as /proc, says of the one that is asked for.
+        raise OSError(errno.ENOTSUP, "No folder can be made there", str(folder)) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from sam_backend.cluster.work import THIS_PROCESS, Workers
-from sam_backend.files import whole_file
+from sam_backend.files import make_folder, whole_file
 from sam_backend.progress import ProgressCallback, no_progress
 from sam_backend.segmenters import ModelInfo, WeightFolders
 from sam_backend.segmenters.model_registry import known_models
@@ -116,7 +116,7 @@ def evaluate(
     if twice := next((text for text, place in zip(datasets, places, strict=True) if places.count(place) > 1), None):
         raise EvaluationError(f"The data set {twice} is named twice; name each once.")
     about, plan, left_out = plan_run(models, predictions, specs, out, settings, checkpoint, folders, jobs)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, private=False)
     total = sum(len(job.names) for job in plan)
     kept = {part for folder in {job.part.parent for job in plan} for part in folder.glob("*.parquet")}
     done = sum(len(job.names) for job in plan if job.part in kept)

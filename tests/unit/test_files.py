@@ -1,5 +1,6 @@
 """Files that are whole or absent."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -8,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sam_backend.files import append_line, name_on_disk, sweep, transaction, whole_file, whole_folder, write_whole
+from sam_backend.files import (
+    append_line,
+    make_folder,
+    name_on_disk,
+    sweep,
+    transaction,
+    whole_file,
+    whole_folder,
+    write_whole,
+)
 
 
 def test_a_file_replaces_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
@@ -150,3 +160,14 @@ def test_a_line_that_does_not_fit_on_the_disk_is_an_error(tmp_path: Path) -> Non
             append_line(tmp_path / "lines", "second")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_file_system_without_folders_is_not_said_to_miss_one(tmp_path, monkeypatch, private):
+    def refuse(folder, *arguments, **options):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match="No folder can be made there") as raised:
+        make_folder(tmp_path / "x", private=private)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOTSUP, str(tmp_path / "x"))

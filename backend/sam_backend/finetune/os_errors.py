@@ -17,6 +17,7 @@ _CURES = {
     errno.EPERM: "give this user access to it",
     errno.EROFS: "that file system is read-only; make it writable, or choose another folder with SAM_INSPECT_HOME",
     errno.ENOENT: "make it again, or name another one; it is missing",
+    errno.ENOTSUP: "choose a place on a usual file system",
     errno.ENOTDIR: "a part of that path is a file; remove or rename it",
     errno.EISDIR: "a folder is where a file is expected; remove or rename it",
     errno.EEXIST: "something else has this name already; remove or rename it",

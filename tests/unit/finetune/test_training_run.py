@@ -50,6 +50,7 @@ def test_an_unforeseen_error_fails_the_training_in_one_sentence_with_the_place_o
         (errno.EACCES, "give this user access"),
         (errno.EROFS, "read-only; make it writable"),
         (errno.ENOENT, "it is missing"),
+        (errno.ENOTSUP, "a usual file system"),
         (errno.ENAMETOOLONG, "choose a shorter path"),
         (errno.EMFILE, "more open files"),
         (errno.EIO, "the disk fails"),
