@@ -20,14 +20,16 @@ NO_TOKEN = {_MODE: "disabled"}
 
 
 def token_here() -> str:
-    """Return the token that Ray would send from this machine, or ""."""
-    if token := os.environ.get(_TOKEN):
-        return token
-    try:
-        path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
-        return Path(path).read_text().strip()
-    except (OSError, RuntimeError, UnicodeDecodeError):
-        return ""
+    """Return the token that Ray would send from this machine; "" where there is none that can be sent."""
+    token = os.environ.get(_TOKEN, "").strip()
+    if not token:
+        try:
+            path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+            token = Path(path).read_text().strip()
+        except (OSError, RuntimeError, UnicodeDecodeError):
+            return ""
+    # With others, gRPC ends the process.
+    return token if token.isascii() and token.isprintable() else ""
 
 
 def of_own_cluster() -> dict[str, str]:

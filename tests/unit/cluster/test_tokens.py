@@ -100,6 +100,10 @@ def test_a_token_that_is_missing_or_another_one_says_what_to_do(home, head, aske
     sentence = "wants its token, and this machine has {}; put what its head has in ~/.ray/auth_token into the same file"
     with pytest.raises(SamInspectError, match=sentence.format("none")), open_workers(address, [], Settings()):
         pass
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "no\ntoken")
+    with pytest.raises(SamInspectError, match=sentence.format("none")), open_workers(address, [], Settings()):
+        pass
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
     (home / "token").write_text("abd")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "token"))
     with pytest.raises(SamInspectError, match=sentence.format("another one")), open_workers(address, [], Settings()):
