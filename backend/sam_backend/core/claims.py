@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,31 +29,30 @@ class Claims:
     @contextmanager
     def claim(self, work: str) -> Iterator[bool]:
         """Yield whether a piece of work is this server's; if not, another one is doing it at this moment."""
-        lock = self._lock(work)
-        if lock is None:
-            yield True
-            return
         try:
-            lock.acquire()
+            claimed = self._acquired(work)
         except Timeout:
             yield False
             return
-        except (OSError, NotImplementedError):
-            # The disk is full, or has no locks.
+        with claimed:
             yield True
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
 
-    def _lock(self, work: str) -> FileLock | None:
-        """Return the lock of a piece of work; None where nothing is shared."""
+    def _acquired(self, work: str) -> AbstractContextManager[object]:
+        """Return the held lock of a piece of work; no lock where nothing is shared, or none can be made.
+
+        Raises
+        ------
+        Timeout
+            If another server holds it.
+        """
         if self._folder is None:
-            return None
+            return nullcontext()
+        number = zlib.crc32(work.encode(errors="surrogatepass")) % _LOCKS
         try:
             make_folder(self._folder)
-        except OSError:
-            return None
-        number = zlib.crc32(work.encode(errors="surrogatepass")) % _LOCKS
-        return FileLock(self._folder / f"{number}.lock", timeout=0, mode=0o600)
+            return FileLock(self._folder / f"{number}.lock", timeout=0, mode=0o600).acquire()
+        except Timeout:
+            raise
+        except (OSError, NotImplementedError):
+            # The disk is full, or has no locks.
+            return nullcontext()
